@@ -1,0 +1,1 @@
+//! Write dseq plugins in Rust.

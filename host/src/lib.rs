@@ -1,0 +1,4 @@
+//! `dseq`, a distributed byte sequencer whose rules are WebAssembly plugins.
+pub mod limits;
+pub mod plugin;
+pub mod types;

@@ -1,0 +1,55 @@
+//! Every bound of the host that is not set by genesis, with its unit and its reason.
+//!
+//! The bounds that *are* set by genesis (and so may differ between networks) are
+//! [`Limits`](crate::plugin::Limits); the `*_CEILING` values here bound what genesis may ask for.
+
+/// Largest `tx_bytes_max` a genesis may ask for, in bytes.
+///
+/// CometBFT's own ceiling for a block is 100 MiB; a transaction must fit in a block with room to spare.
+pub const TX_BYTES_CEILING: u64 = 64 << 20;
+
+/// Largest `record_bytes_max` a genesis may ask for, in bytes.
+pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
+
+/// Largest `fuel_max` a genesis may ask for, in fuel units. About ten seconds of work on a 2020s core:
+/// anything longer would stall consensus.
+pub const FUEL_CEILING: u64 = 10_000_000_000;
+
+/// Largest `memory_bytes_max` a genesis may ask for, in bytes.
+pub const MEMORY_BYTES_CEILING: u64 = 256 << 20;
+
+/// Size of one wasm page in bytes; `memory_bytes_max` is a multiple of it.
+pub const WASM_PAGE_BYTES: u64 = 64 << 10;
+
+/// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
+pub const PLUGINS_MAX: u64 = 16;
+
+/// Longest plugin name, in bytes. It becomes part of each rejection's codespace.
+pub const PLUGIN_NAME_BYTES_MAX: u64 = 32;
+
+/// Largest canonical JSON of one plugin's params, in bytes.
+pub const PARAMS_BYTES_MAX: u64 = 64 << 10;
+
+/// Largest plugin file, in bytes. Bounds the time and memory of compiling it.
+pub const WASM_BYTES_MAX: u64 = 4 << 20;
+
+/// Longest rejection message kept from a plugin, in bytes; a longer one is cut at a character boundary.
+///
+/// It is returned to the producer and never enters a hash.
+pub const MESSAGE_BYTES_MAX: u64 = 1024;
+
+/// Largest ABCI frame accepted from the socket, in bytes.
+///
+/// CometBFT's largest block is 100 MiB; a request carries at most one block.
+pub const FRAME_BYTES_MAX: u64 = 128 << 20;
+
+/// Free space on the store's file system below which the node reports not ready and CheckTx refuses,
+/// in bytes. Room for several of the largest blocks, so that Commit does not meet ENOSPC first.
+pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
+
+const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
+const _: () = assert!(MEMORY_BYTES_CEILING % WASM_PAGE_BYTES == 0, "memory is counted in whole pages");
+const _: () = assert!(
+    RECORD_BYTES_CEILING < MEMORY_BYTES_CEILING && TX_BYTES_CEILING < MEMORY_BYTES_CEILING,
+    "a plugin must be able to hold its input and its output"
+);

@@ -1,0 +1,2 @@
+//! dseq
+fn main() {}

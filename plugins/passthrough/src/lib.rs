@@ -1,0 +1,1 @@
+//! Accepts every transaction unchanged.
