@@ -47,6 +47,9 @@ pub const FRAME_BYTES_MAX: u64 = 128 << 20;
 /// in bytes. Room for several of the largest blocks, so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
+/// Longest sequence, in bytes: the largest offset a file can have.
+pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
+
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
 const _: () = assert!(MEMORY_BYTES_CEILING % WASM_PAGE_BYTES == 0, "memory is counted in whole pages");
 const _: () = assert!(
