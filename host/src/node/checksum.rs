@@ -116,7 +116,9 @@ pub fn compare(nodes: &[(String, PathBuf)]) -> Result<Comparison, ChecksumError>
     let common_sha256 = sources.first().map_or_else(String::new, |first| hex(first.hash.clone()));
     let mut sums = Vec::new();
     for mut source in sources {
-        each_chunk(source.length.saturating_sub(common_length), |_, wanted| source.read(&mut vec![0; wanted]))?;
+        each_chunk(source.length.saturating_sub(common_length), |_, wanted| {
+            source.read(&mut vec![0; wanted])
+        })?;
         sums.push(NodeSum { node: source.node, length: source.length, sha256: hex(source.hash) });
     }
     Ok(Comparison { nodes: sums, common_length, common_sha256, difference })

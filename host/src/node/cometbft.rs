@@ -27,7 +27,8 @@ impl CometBft {
     ///
     /// When none of these has the pinned version; the error names each and what was wrong with it.
     pub fn find(named: Option<&Path>) -> Result<Self, NotFound> {
-        let candidates = match named {
+        // An empty name, as in an empty environment variable, names nothing.
+        let candidates = match named.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => vec![path.to_owned()],
             None => beside_executable().into_iter().chain(on_path()).collect(),
         };
@@ -39,7 +40,8 @@ impl CometBft {
         for path in candidates {
             match version_of(&path) {
                 Ok(found) if found == VERSION => {
-                    let passed_over = tried.into_iter().filter(|text: &String| !text.ends_with(ABSENT)).collect();
+                    let passed_over =
+                        tried.into_iter().filter(|text: &String| !text.ends_with(ABSENT)).collect();
                     return Ok(Self { path, passed_over });
                 }
                 Ok(found) => tried.push(format!("  {}: is version {found}, not {VERSION}", path.display())),

@@ -180,25 +180,43 @@ impl Settings {
         layer.extend(given);
         Ok(Self {
             abci: pick(&layer, &ABCI, None, "unix:///path or tcp://host:port", |text| {
-                let known = ["unix://", "tcp://"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+                let known = ["unix://", "tcp://"]
+                    .iter()
+                    .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
                 (known || text.is_empty()).then(|| (!text.is_empty()).then(|| text.to_owned()))
             })?,
             cometbft: pick(&layer, &COMETBFT, None, "the path of a program", |text| {
                 Some((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,
-            disk_free_bytes_low: pick(&layer, &DISK_FREE_BYTES_LOW, limits::DISK_FREE_BYTES_LOW, "a number of bytes, e.g. 536870912", whole_number)?,
-            log_level: pick(&layer, &LOG_LEVEL, tracing::Level::INFO, "error, warn, info, debug or trace", |text| {
-                // Level's own parser takes digits too, which nobody would understand in a file.
-                text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten()
-            })?,
+            disk_free_bytes_low: pick(
+                &layer,
+                &DISK_FREE_BYTES_LOW,
+                limits::DISK_FREE_BYTES_LOW,
+                "a number of bytes, e.g. 536870912",
+                whole_number,
+            )?,
+            log_level: pick(
+                &layer,
+                &LOG_LEVEL,
+                tracing::Level::INFO,
+                "error, warn, info, debug or trace",
+                |text| {
+                    // Level's own parser takes digits too, which nobody would understand in a file.
+                    text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten()
+                },
+            )?,
             log_format: pick(&layer, &LOG_FORMAT, LogFormat::Text, "text or json", |text| match text {
                 "text" => Some(LogFormat::Text),
                 "json" => Some(LogFormat::Json),
                 _ => None,
             })?,
-            restart_backoff_seconds_max: pick(&layer, &RESTART_BACKOFF_SECONDS_MAX, 30, "a number of seconds from 1 to 3600", |text| {
-                whole_number(text).filter(|seconds| (1..=3600).contains(seconds))
-            })?,
+            restart_backoff_seconds_max: pick(
+                &layer,
+                &RESTART_BACKOFF_SECONDS_MAX,
+                30,
+                "a number of seconds from 1 to 3600",
+                |text| whole_number(text).filter(|seconds| (1..=3600).contains(seconds)),
+            )?,
         })
     }
 
@@ -210,11 +228,16 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let cometbft = self.cometbft.value.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let cometbft =
+            self.cometbft.value.as_ref().map_or_else(String::new, |path| path.display().to_string());
         vec![
             (&ABCI, self.abci.value.clone().unwrap_or_default(), self.abci.origin.clone()),
             (&COMETBFT, cometbft, self.cometbft.origin.clone()),
-            (&DISK_FREE_BYTES_LOW, self.disk_free_bytes_low.value.to_string(), self.disk_free_bytes_low.origin.clone()),
+            (
+                &DISK_FREE_BYTES_LOW,
+                self.disk_free_bytes_low.value.to_string(),
+                self.disk_free_bytes_low.origin.clone(),
+            ),
             (&LOG_LEVEL, level, self.log_level.origin.clone()),
             (&LOG_FORMAT, format.to_owned(), self.log_format.origin.clone()),
             (
@@ -242,9 +265,12 @@ fn pick<T>(
     };
     match parse(text) {
         Some(value) => Ok(Setting { value, origin: origin.clone() }),
-        None => {
-            Err(ConfigError::BadValue { origin: origin.clone(), key: key.name, found: text.clone(), expected })
-        }
+        None => Err(ConfigError::BadValue {
+            origin: origin.clone(),
+            key: key.name,
+            found: text.clone(),
+            expected,
+        }),
     }
 }
 
@@ -255,7 +281,8 @@ fn read_file(path: &Path) -> Result<Given, ConfigError> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Given::new()),
         Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
     };
-    let line_at = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1);
+    let line_at =
+        |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1);
     let table: BTreeMap<Spanned<String>, Spanned<toml::Value>> = toml::from_str(&text).map_err(|err| {
         let line = line_at(err.span().map_or(0, |span| span.start));
         ConfigError::NotToml { path: path.to_owned(), line, message: err.message().to_owned() }
@@ -278,7 +305,10 @@ fn read_file(path: &Path) -> Result<Given, ConfigError> {
 }
 
 fn did_you_mean(name: &str) -> String {
-    let closest = KEYS.iter().map(|key| (strsim::jaro_winkler(name, key.name), key.name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let closest = KEYS
+        .iter()
+        .map(|key| (strsim::jaro_winkler(name, key.name), key.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match closest {
         Some((likeness, name)) if likeness > 0.8 => format!("; did you mean {name:?}?"),
         _ => format!("; known are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
@@ -328,7 +358,10 @@ mod tests {
         let (_dir, home) = home_with("\nlog_level = \"warn\"\nlog_format = \"json\"\n");
         let given = Given::from([(LOG_LEVEL.name, ("debug".to_owned(), Origin::Env(LOG_LEVEL.env)))]);
         let settings = Settings::load(Some(&home), given).unwrap();
-        assert_eq!(settings.log_level, Setting { value: tracing::Level::DEBUG, origin: Origin::Env("DSEQ_LOG_LEVEL") });
+        assert_eq!(
+            settings.log_level,
+            Setting { value: tracing::Level::DEBUG, origin: Origin::Env("DSEQ_LOG_LEVEL") }
+        );
         assert_eq!(
             settings.log_format,
             Setting { value: LogFormat::Json, origin: Origin::File(home.config_file(), 3) }
@@ -338,7 +371,10 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_what_may_have_been_meant() {
-        assert_eq!(error("# x\nlog_levle = \"info\"\n"), ":2: unknown key \"log_levle\"; did you mean \"log_level\"?");
+        assert_eq!(
+            error("# x\nlog_levle = \"info\"\n"),
+            ":2: unknown key \"log_levle\"; did you mean \"log_level\"?"
+        );
         assert!(error("colour = 1\n").starts_with(":1: unknown key \"colour\"; known are abci, "));
     }
 

@@ -249,10 +249,12 @@ fn genesis(spec: &NetworkSpec, plugins: &[Plugin], members: &[Member]) -> Result
 fn app_state(plugins: &[Plugin]) -> Value {
     let pipeline: Vec<Value> = plugins
         .iter()
-        .map(|plugin| json!({ "name": plugin.name.as_str(), "sha256": plugin.hash.to_string(), "params": {} }))
+        .map(
+            |plugin| json!({ "name": plugin.name.as_str(), "sha256": plugin.hash.to_string(), "params": {} }),
+        )
         .collect();
     json!({ "dseq": {
-        "engine": crate::plugin::engine_id().to_string(),
+        "engine": crate::types::EngineId::default().to_string(),
         "limits": Limits::default(),
         "pipeline": pipeline,
     } })
@@ -316,7 +318,8 @@ fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String,
         command: format!("{} {subcommand} --home {}", cometbft.path().display(), home.root().display()),
         said,
     };
-    let output = cometbft.command(home.root()).arg(subcommand).output().map_err(|err| failed(err.to_string()))?;
+    let output =
+        cometbft.command(home.root()).arg(subcommand).output().map_err(|err| failed(err.to_string()))?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

@@ -62,7 +62,11 @@ pub fn set(config: &mut DocumentMut, path: &[&str], mut value: Value) -> Result<
     }
     let Item::Value(present) = item else { return Err(OverrideError::UnknownKey { key: key() }) };
     if present.type_name() != value.type_name() {
-        return Err(OverrideError::OtherKind { key: key(), ours: value.type_name(), theirs: present.type_name() });
+        return Err(OverrideError::OtherKind {
+            key: key(),
+            ours: value.type_name(),
+            theirs: present.type_name(),
+        });
     }
     *value.decor_mut() = present.decor().clone();
     *present = value;
@@ -115,7 +119,8 @@ fn bare(value: &Value) -> Value {
 mod tests {
     use super::*;
 
-    const GENERATED: &str = "name = \"x\"\n\n# The p2p part.\n[p2p]\n# Peers.\npex = true # why not\nrate = 5\n";
+    const GENERATED: &str =
+        "name = \"x\"\n\n# The p2p part.\n[p2p]\n# Peers.\npex = true # why not\nrate = 5\n";
 
     fn apply(overrides: &str) -> Result<String, String> {
         let mut config: DocumentMut = GENERATED.parse().unwrap();
@@ -147,7 +152,8 @@ mod tests {
 
     #[test]
     fn integers_become_the_strings_that_genesis_has() {
-        let mut json = serde_json::json!({ "consensus_params": { "block": { "max_bytes": "1", "max_gas": "-1" } } });
+        let mut json =
+            serde_json::json!({ "consensus_params": { "block": { "max_bytes": "1", "max_gas": "-1" } } });
         apply_to_json(&mut json, COMMON_GENESIS).unwrap();
         assert_eq!(json["consensus_params"]["block"]["max_bytes"], "4194304");
         assert!(apply_to_json(&mut json, "consensus_params.block.size = 1").is_err());

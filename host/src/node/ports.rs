@@ -63,7 +63,9 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
 }
 
 fn has_descriptor(pid: u32, links: &[String]) -> bool {
-    let Ok(descriptors) = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")) else { return false };
+    let Ok(descriptors) = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")) else {
+        return false;
+    };
     descriptors
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))

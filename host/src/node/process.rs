@@ -107,7 +107,8 @@ impl ProcessId {
 #[must_use]
 pub fn command_of(pid: u32) -> Option<String> {
     let raw = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).ok()?;
-    let words: Vec<_> = raw.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
+    let words: Vec<_> =
+        raw.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 
@@ -146,7 +147,7 @@ mod tests {
             .spawn()
             .unwrap();
         let mut word = [0u8; 6];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
         let id = ProcessId::of(child.id()).unwrap();
         assert_eq!(id.end(Duration::from_millis(100)).unwrap(), Ending::Killed);
         child.wait().unwrap();

@@ -103,7 +103,8 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     plan.home.make_private_dirs()?;
     let lock = RunLock::take(&plan.home).map_err(io_error("lock the home"))?;
     let Some(_lock) = lock else {
-        let who = Running::read(&plan.home).map_or_else(String::new, |r| format!(", by pid {}", r.supervisor.pid));
+        let who =
+            Running::read(&plan.home).map_or_else(String::new, |r| format!(", by pid {}", r.supervisor.pid));
         return Err(SupervisorError::AlreadyRunning { home: plan.home.root().display().to_string(), who });
     };
     end_leftovers(&plan.home)?;

@@ -120,14 +120,16 @@ pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
         return Err(err);
     }
     let was_started: Vec<String> = started.into_iter().map(|launched| launched.node.name).collect();
-    let how = |node: &Node| if was_started.contains(&node.name) { NodeStart::Started } else { NodeStart::Ran };
+    let how =
+        |node: &Node| if was_started.contains(&node.name) { NodeStart::Started } else { NodeStart::Ran };
     let nodes = nodes.into_iter().map(|node| (node.clone(), how(&node))).collect();
     Ok(Started { network, made, nodes })
 }
 
 fn same_shape(network: Network, options: &StartOptions) -> Result<Network, TestnetError> {
     let Shape { nodes, base_port } = network.shape;
-    if options.nodes.is_some_and(|wanted| wanted != nodes) || options.base_port.is_some_and(|wanted| wanted != base_port)
+    if options.nodes.is_some_and(|wanted| wanted != nodes)
+        || options.base_port.is_some_and(|wanted| wanted != base_port)
     {
         return Err(TestnetError::OtherShape { dir: network.dir, found: network.shape });
     }
@@ -137,7 +139,8 @@ fn same_shape(network: Network, options: &StartOptions) -> Result<Network, Testn
 /// Makes all homes aside and moves them into place; the network counts from when `network.json` is there.
 fn make(options: &StartOptions) -> Result<Network, TestnetError> {
     let dir = options.dir.canonicalize().map_err(io_error(format!("find {}", options.dir.display())))?;
-    let shape = Shape { nodes: options.nodes.unwrap_or(4), base_port: options.base_port.unwrap_or(super::BASE_PORT) };
+    let shape =
+        Shape { nodes: options.nodes.unwrap_or(4), base_port: options.base_port.unwrap_or(super::BASE_PORT) };
     let network = Network { dir: dir.clone(), shape };
     let nodes = network.nodes()?;
     if let Some(node) = nodes.iter().find(|node| node.home.root().exists()) {
@@ -229,13 +232,18 @@ fn end_all(started: &mut [Launched]) {
 }
 
 /// Waits until each node has made a block, has all its peers and lets us ask its app about a transaction.
-fn wait_until_ready(nodes: &[Node], started: &mut [Launched], patience: Duration) -> Result<(), TestnetError> {
+fn wait_until_ready(
+    nodes: &[Node],
+    started: &mut [Launched],
+    patience: Duration,
+) -> Result<(), TestnetError> {
     let began = Instant::now();
     let peers = nodes.len().saturating_sub(1) as u64;
     let mut waiting: Vec<&Node> = nodes.iter().collect();
     loop {
         for launched in started.iter_mut() {
-            let status = launched.child.try_wait().map_err(io_error(format!("watch {}", launched.node.name)))?;
+            let status =
+                launched.child.try_wait().map_err(io_error(format!("watch {}", launched.node.name)))?;
             if let Some(status) = status {
                 let log = launched.node.home.app_log();
                 let tail = tail(&log, launched.log_start);
@@ -248,7 +256,8 @@ fn wait_until_ready(nodes: &[Node], started: &mut [Launched], patience: Duration
         if began.elapsed() >= patience {
             let lacks = lacks(first, peers).unwrap_or_else(|| "it was too late by a moment".to_owned());
             let log = first.home.app_log();
-            let since = started.iter().find(|launched| launched.node.name == first.name).map_or(0, |l| l.log_start);
+            let since =
+                started.iter().find(|launched| launched.node.name == first.name).map_or(0, |l| l.log_start);
             let tail = tail(&log, since);
             let seconds = patience.as_secs();
             return Err(ReadyError::TooLate { node: first.name.clone(), seconds, lacks, log, tail }.into());

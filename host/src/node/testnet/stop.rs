@@ -31,7 +31,8 @@ pub enum Stopped {
 pub fn stop(network: &Network) -> Result<Vec<(String, Stopped)>, TestnetError> {
     let _lock = lock(&network.dir)?;
     let nodes = network.nodes()?;
-    let running: Vec<_> = nodes.iter().map(|node| Running::read(&node.home)).collect();
+    let alive = |running: &Running| !running.alive().is_empty();
+    let running: Vec<_> = nodes.iter().map(|node| Running::read(&node.home).filter(alive)).collect();
     // All are told first, so that they end at the same time.
     for (node, running) in nodes.iter().zip(&running) {
         if let Some(running) = running.as_ref().filter(|running| running.by_testnet) {
@@ -42,11 +43,11 @@ pub fn stop(network: &Network) -> Result<Vec<(String, Stopped)>, TestnetError> {
     let mut outcomes = Vec::new();
     for (node, running) in nodes.iter().zip(running) {
         let outcome = match running {
-            Some(running) if running.alive().is_empty() => Stopped::WasStopped,
             Some(running) if !running.by_testnet => Stopped::NotOurs(running.supervisor.pid),
             None => Stopped::WasStopped,
             Some(running) => {
-                let ending = running.end(SUPERVISOR_PATIENCE).map_err(io_error(format!("stop {}", node.name)))?;
+                let ending =
+                    running.end(SUPERVISOR_PATIENCE).map_err(io_error(format!("stop {}", node.name)))?;
                 if ending == Ending::Killed { Stopped::Killed } else { Stopped::Ended }
             }
         };

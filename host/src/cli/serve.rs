@@ -1,0 +1,70 @@
+//! `dseq serve`: the app alone.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use anyhow::Context;
+use clap::ArgMatches;
+
+use super::HomeArg;
+use crate::abci;
+use crate::node::home::NodeHome;
+use crate::node::supervisor::StopSignals;
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    home: HomeArg,
+    /// Also stop when standard input ends: how `dseq start` makes sure that no app outlives it
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+    #[command(flatten)]
+    settings: super::settings::SettingArgs,
+}
+
+pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let home = NodeHome::open(&args.home.home)?;
+    let settings = super::settings::load(Some(&home), matches)?;
+    telemetry::init(&settings);
+    home.make_private_dirs()?;
+    let (stop, shutdown) = mpsc::channel();
+    stop_on_signals(stop.clone())?;
+    if args.exit_with_parent {
+        stop_at_end_of_input(stop);
+    }
+    abci::run(abci::RunOptions {
+        sequence_dir: home.sequence_dir(),
+        plugins_dir: home.plugins_dir(),
+        listen: settings.abci.value.unwrap_or_else(|| format!("unix://{}", home.abci_socket().display())),
+        disk_free_bytes_low: settings.disk_free_bytes_low.value,
+        shutdown,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop_on_signals(stop: Sender<&'static str>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot listen for signals")?;
+    // Registered before the thread starts: a signal that comes right now must not end us the hard way.
+    let mut signals = runtime.block_on(async { StopSignals::new() }).context("cannot listen for signals")?;
+    thread::spawn(move || {
+        let name = runtime.block_on(signals.recv());
+        // The app is gone already when nobody receives.
+        let _ = stop.send(name);
+        // Signals would end the process again if their receiver were dropped, and cut the draining short.
+        runtime.block_on(std::future::pending::<()>());
+    });
+    Ok(())
+}
+
+fn stop_at_end_of_input(stop: Sender<&'static str>) {
+    thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut bytes = [0; 64];
+        while input.read(&mut bytes).is_ok_and(|count| count > 0) {}
+        let _ = stop.send("the supervisor is gone");
+    });
+}
