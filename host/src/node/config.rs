@@ -12,6 +12,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::home::NodeHome;
+use crate::abci::transport::ListenAddr;
 use crate::limits;
 
 /// A setting's name, its forms, and what it is for.
@@ -153,7 +154,7 @@ pub type Given = BTreeMap<&'static str, (String, Origin)>;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the app waits for CometBFT; none: the node's own socket.
-    pub abci: Setting<Option<String>>,
+    pub abci: Setting<Option<ListenAddr>>,
     /// The CometBFT program; none: it is looked for.
     pub cometbft: Setting<Option<PathBuf>>,
     /// Free space below which the node takes no more transactions, in bytes.
@@ -180,10 +181,7 @@ impl Settings {
         layer.extend(given);
         Ok(Self {
             abci: pick(&layer, &ABCI, None, "unix:///path or tcp://host:port", |text| {
-                let known = ["unix://", "tcp://"]
-                    .iter()
-                    .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
-                (known || text.is_empty()).then(|| (!text.is_empty()).then(|| text.to_owned()))
+                if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
             })?,
             cometbft: pick(&layer, &COMETBFT, None, "the path of a program", |text| {
                 Some((!text.is_empty()).then(|| PathBuf::from(text)))
@@ -231,7 +229,7 @@ impl Settings {
         let cometbft =
             self.cometbft.value.as_ref().map_or_else(String::new, |path| path.display().to_string());
         vec![
-            (&ABCI, self.abci.value.clone().unwrap_or_default(), self.abci.origin.clone()),
+            (&ABCI, abci, self.abci.origin.clone()),
             (&COMETBFT, cometbft, self.cometbft.origin.clone()),
             (
                 &DISK_FREE_BYTES_LOW,

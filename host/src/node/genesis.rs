@@ -254,7 +254,7 @@ fn app_state(plugins: &[Plugin]) -> Value {
         )
         .collect();
     json!({ "dseq": {
-        "engine": crate::types::EngineId::default().to_string(),
+        "engine": crate::plugin::engine_id().to_string(),
         "limits": Limits::default(),
         "pipeline": pipeline,
     } })

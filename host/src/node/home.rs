@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::abci::transport::ListenAddr;
+
 /// Longest path a unix socket address holds, in bytes: `sun_path` is 108 with its terminating zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -134,6 +136,12 @@ impl NodeHome {
         let name = data_encoding::HEXLOWER.encode(&digest[..8]);
         let user = rustix::process::getuid().as_raw();
         std::env::temp_dir().join(format!("dseq-{user}-{name}")).join("abci.sock")
+    }
+
+    /// The address of that socket.
+    #[must_use]
+    pub fn abci_address(&self) -> ListenAddr {
+        ListenAddr::Unix(self.abci_socket())
     }
 
     /// Makes `run/` and the socket's folder, so that only this user can open them.

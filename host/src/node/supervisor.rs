@@ -22,6 +22,7 @@ use super::cometbft::CometBft;
 use super::home::{HomeError, NodeHome};
 use super::process::ProcessId;
 use super::running::{RunLock, Running};
+use crate::abci::transport::ListenAddr;
 
 /// Exit code of a process that refuses to run: its configuration, genesis or plugins are wrong, and starting it
 /// again can't help (`EX_CONFIG` of sysexits.h).
@@ -47,7 +48,7 @@ pub struct Plan {
     /// The consensus engine.
     pub cometbft: CometBft,
     /// Where the app is to listen.
-    pub abci: String,
+    pub abci: ListenAddr,
     /// Further flags for the app.
     pub app_flags: Vec<OsString>,
     /// Longest pause between restarts.
@@ -204,7 +205,7 @@ fn start_app(plan: &Plan) -> Result<Child, SupervisorError> {
     // The link to this very program, so that replacing the file on disk does not mix two versions in one node.
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0("dseq").arg("serve").arg("--home").arg(plan.home.root());
-    command.arg("--abci").arg(&plan.abci).arg("--exit-with-parent").args(&plan.app_flags);
+    command.arg("--abci").arg(plan.abci.to_string()).arg("--exit-with-parent").args(&plan.app_flags);
     // A process group of its own: Ctrl-C in a terminal must reach the supervisor alone, which keeps the order.
     command.process_group(0).stdin(Stdio::piped());
     Command::from(command).kill_on_drop(true).spawn().map_err(io_error("start the app"))
@@ -216,7 +217,7 @@ fn start_cometbft(plan: &Plan) -> Result<Child, SupervisorError> {
     let log = OpenOptions::new().append(true).create(true).open(&path).map_err(io_error(what()))?;
     let log_too = log.try_clone().map_err(io_error(what()))?;
     let mut command = plan.cometbft.command(plan.home.root());
-    command.args(["start", "--proxy_app", &plan.abci]).process_group(0).stdout(log).stderr(log_too);
+    command.args(["start", "--proxy_app", &plan.abci.to_string()]).process_group(0).stdout(log).stderr(log_too);
     Command::from(command).kill_on_drop(true).spawn().map_err(io_error(what()))
 }
 
@@ -230,7 +231,7 @@ fn record(plan: &Plan, app: &Child, cometbft: Option<&Child>) -> Result<(), Supe
     write().map_err(io_error("record who runs the home"))
 }
 
-async fn app_takes_connections(abci: &str) {
+async fn app_takes_connections(abci: &ListenAddr) {
     let started = Instant::now();
     let mut said = false;
     while !connects(abci) {
@@ -242,12 +243,13 @@ async fn app_takes_connections(abci: &str) {
     }
 }
 
-fn connects(abci: &str) -> bool {
-    if let Some(path) = abci.strip_prefix("unix://") {
-        return UnixStream::connect(path).is_ok();
+fn connects(abci: &ListenAddr) -> bool {
+    match abci {
+        ListenAddr::Unix(path) => UnixStream::connect(path).is_ok(),
+        ListenAddr::Tcp { host, port } => (host.as_str(), *port)
+            .to_socket_addrs()
+            .is_ok_and(|mut found| found.any(|address| TcpStream::connect_timeout(&address, APP_POLL).is_ok())),
     }
-    let address = abci.strip_prefix("tcp://").unwrap_or(abci).to_socket_addrs();
-    address.is_ok_and(|mut found| found.any(|address| TcpStream::connect_timeout(&address, APP_POLL).is_ok()))
 }
 
 /// SIGTERM, and SIGKILL when it takes too long. One that has ended already just tells its status.

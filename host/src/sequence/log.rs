@@ -107,17 +107,6 @@ impl Log {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// Space left on the log's file system, in bytes.
-    ///
-    /// # Errors
-    ///
-    /// When the file system cannot be asked.
-    pub fn free_bytes(&self) -> Result<u64, IoError> {
-        let stat = rustix::fs::statvfs(&self.dir)
-            .map_err(|errno| IoError::of("ask for the free space of", &self.dir)(errno.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
-
     /// Keeps the rules InitChain gave. Called again before the first block, it replaces them.
     ///
     /// # Errors

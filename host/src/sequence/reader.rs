@@ -134,6 +134,18 @@ impl Reader {
         Ok(wanted)
     }
 
+    /// Space left on the log's file system, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the file system cannot be asked.
+    pub fn free_bytes(&self) -> Result<u64, IoError> {
+        let path = self.shared.sequence.path();
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|errno| IoError::of("ask for the free space around", path)(errno.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {
         let mut bytes = Entry::buffer();
         self.shared.records.read_at(&mut bytes, index * ENTRY_BYTES)?;
