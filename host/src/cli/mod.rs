@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::abci::Halt;
 use crate::node::cometbft;
 use crate::node::config::{ConfigError, Origin};
 use crate::node::home::HomeError;
@@ -119,10 +120,12 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         }
         let refused = cause.is::<ConfigError>()
             || cause.is::<cometbft::NotFound>()
-            || matches!(cause.downcast_ref(), Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. }))
-            || cause.downcast_ref().is_some_and(|err: &crate::abci::RunError| err.refused);
+            || matches!(cause.downcast_ref(), Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. }));
         if refused {
             return EXIT_REFUSED;
+        }
+        if let Some(halt) = cause.downcast_ref::<Halt>() {
+            return halt.exit_code();
         }
         if matches!(
             cause.downcast_ref(),

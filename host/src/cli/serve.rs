@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
-use crate::abci;
+use crate::abci::{self, RunOptions, ServiceOptions};
 use crate::node::home::NodeHome;
 use crate::node::supervisor::StopSignals;
 use crate::telemetry;
@@ -35,13 +35,22 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     if args.exit_with_parent {
         stop_at_end_of_input(stop);
     }
-    abci::run(abci::RunOptions {
-        sequence_dir: home.sequence_dir(),
-        plugins_dir: home.plugins_dir(),
-        listen: settings.abci.value.unwrap_or_else(|| format!("unix://{}", home.abci_socket().display())),
-        disk_free_bytes_low: settings.disk_free_bytes_low.value,
-        shutdown,
+    let options = RunOptions {
+        listen: settings.abci.value.unwrap_or_else(|| home.abci_address()),
+        service: ServiceOptions {
+            sequence_dir: home.sequence_dir(),
+            plugins_dir: home.plugins_dir(),
+            disk_free_bytes_low: settings.disk_free_bytes_low.value,
+        },
+    };
+    abci::run(&options, |server| {
+        thread::spawn(move || {
+            let reason = shutdown.recv().unwrap_or("nobody is left to ask");
+            tracing::info!("{reason}: draining");
+            server.shutdown();
+        });
     })?;
+    tracing::info!("drained");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -221,6 +221,7 @@ impl Settings {
     /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static Key, String, Origin)> {
+        let abci = self.abci.value.as_ref().map_or_else(String::new, ToString::to_string);
         let level = self.log_level.value.to_string().to_lowercase();
         let format = match self.log_format.value {
             LogFormat::Text => "text",

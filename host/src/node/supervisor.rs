@@ -217,7 +217,11 @@ fn start_cometbft(plan: &Plan) -> Result<Child, SupervisorError> {
     let log = OpenOptions::new().append(true).create(true).open(&path).map_err(io_error(what()))?;
     let log_too = log.try_clone().map_err(io_error(what()))?;
     let mut command = plan.cometbft.command(plan.home.root());
-    command.args(["start", "--proxy_app", &plan.abci.to_string()]).process_group(0).stdout(log).stderr(log_too);
+    command
+        .args(["start", "--proxy_app", &plan.abci.to_string()])
+        .process_group(0)
+        .stdout(log)
+        .stderr(log_too);
     Command::from(command).kill_on_drop(true).spawn().map_err(io_error(what()))
 }
 
@@ -246,9 +250,9 @@ async fn app_takes_connections(abci: &ListenAddr) {
 fn connects(abci: &ListenAddr) -> bool {
     match abci {
         ListenAddr::Unix(path) => UnixStream::connect(path).is_ok(),
-        ListenAddr::Tcp { host, port } => (host.as_str(), *port)
-            .to_socket_addrs()
-            .is_ok_and(|mut found| found.any(|address| TcpStream::connect_timeout(&address, APP_POLL).is_ok())),
+        ListenAddr::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().is_ok_and(|mut found| {
+            found.any(|address| TcpStream::connect_timeout(&address, APP_POLL).is_ok())
+        }),
     }
 }
 
