@@ -17,7 +17,6 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::abci::Halt;
 use crate::node::cometbft;
 use crate::node::config::{ConfigError, Origin};
 use crate::node::home::HomeError;
@@ -124,8 +123,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         if refused {
             return EXIT_REFUSED;
         }
-        if let Some(halt) = cause.downcast_ref::<Halt>() {
-            return halt.exit_code();
+        if let Some(halt) = cause.downcast_ref::<serve::Halted>() {
+            return halt.code;
         }
         if matches!(
             cause.downcast_ref(),

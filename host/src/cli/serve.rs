@@ -1,5 +1,6 @@
 //! `dseq serve`: the app alone.
 
+use std::error::Error;
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
@@ -9,7 +10,7 @@ use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
-use crate::abci::{self, RunOptions, ServiceOptions};
+use crate::abci::{self, Halt, RunOptions, ServiceOptions};
 use crate::node::home::NodeHome;
 use crate::node::supervisor::StopSignals;
 use crate::telemetry;
@@ -49,9 +50,32 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             tracing::info!("{reason}: draining");
             server.shutdown();
         });
-    })?;
+    })
+    .map_err(|halt| Halted { text: with_causes(&halt), code: halt.exit_code() })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why the app ended, in a form that may cross threads.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Halted {
+    text: String,
+    /// The process's exit code.
+    pub(super) code: u8,
+}
+
+fn with_causes(halt: &Halt) -> String {
+    let mut text = halt.to_string();
+    let mut cause = halt.source();
+    while let Some(err) = cause {
+        let words = err.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = err.source();
+    }
+    text
 }
 
 fn stop_on_signals(stop: Sender<&'static str>) -> anyhow::Result<()> {
