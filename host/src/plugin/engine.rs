@@ -49,8 +49,8 @@ const INSTRUMENTATION: u32 = 0;
 /// threads of a node can use; it only costs address space.
 const INSTANCES_MAX: u32 = 256;
 
-/// Memory of an ended instance that is put back by copying rather than by unmapping, in bytes. A system
-/// call and a page fault cost more than copying the few pages a small plugin touches.
+/// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
+/// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// The engine's description, one `name value` line for each thing that can change a result.
@@ -168,7 +168,10 @@ mod tests {
              abi 1\n\
              instrumentation 0\n"
         );
-        assert_eq!(engine_id().to_string(), "");
+        assert_eq!(
+            engine_id().to_string(),
+            "5b255b9d49d06d4e23e914575224617e17dbfa739fcf78e776f14b054b0310e6"
+        );
     }
 
     /// An engine of another line has other fuel costs.
@@ -182,9 +185,9 @@ mod tests {
     #[test]
     fn features_outside_the_list_are_off() {
         let listed = FEATURES.iter().fold(WasmFeatures::empty(), |all, (_, feature)| all | *feature);
-        let config = config().unwrap();
-        assert_eq!(config.get_wasm_features(), listed);
-        assert_eq!(config.get_cranelift_nan_canonicalization(), Some(true));
-        assert!(config.get_consume_fuel() && !config.get_epoch_interruption());
+        let engine = engine().unwrap();
+        assert_eq!(engine.get_wasm_features(), listed);
+        assert_eq!(engine.get_cranelift_nan_canonicalization(), Some(true));
+        assert!(engine.get_consume_fuel() && !engine.get_epoch_interruption());
     }
 }
