@@ -2,7 +2,11 @@ module dseq/bench
 
 go 1.22.11
 
-require github.com/cometbft/cometbft v0.38.26
+require (
+	github.com/BurntSushi/toml v1.4.0
+	github.com/cometbft/cometbft v0.38.26
+	github.com/gorilla/websocket v1.5.3
+)
 
 require (
 	github.com/DataDog/zstd v1.4.5 // indirect

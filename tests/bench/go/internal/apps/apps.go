@@ -4,6 +4,7 @@ package apps
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,13 +20,21 @@ type App struct {
 	*child.Child
 	// Address as CometBFT writes it.
 	Address string
+	// socketDir holds only the socket: the path of one may not be longer than about a hundred bytes.
+	socketDir string
+}
+
+// Stop ends the application and removes its socket.
+func (a App) Stop() error {
+	return errors.Join(a.Child.Stop(), os.RemoveAll(a.socketDir))
 }
 
 func start(dir, command string, args ...string) (App, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	socketDir, err := os.MkdirTemp("", "dseq-bench-")
+	if err != nil {
 		return App{}, err
 	}
-	socket := filepath.Join(dir, "abci.sock")
+	socket := filepath.Join(socketDir, "abci.sock")
 	address := "unix://" + socket
 	for i := range args {
 		if args[i] == "ADDRESS" {
@@ -34,13 +43,13 @@ func start(dir, command string, args ...string) (App, error) {
 	}
 	process, err := child.Start(filepath.Join(dir, "app.log"), nil, command, args...)
 	if err != nil {
-		return App{}, err
+		return App{}, errors.Join(err, os.RemoveAll(socketDir))
 	}
+	app := App{Child: process, Address: address, socketDir: socketDir}
 	if err := process.AwaitSocket(socket, startPatience); err != nil {
-		_ = process.Stop()
-		return App{}, err
+		return App{}, errors.Join(err, app.Stop())
 	}
-	return App{Child: process, Address: address}, nil
+	return app, nil
 }
 
 // Kvstore serves CometBFT's own Go key-value store, in memory, by CometBFT's own socket server.
