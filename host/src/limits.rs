@@ -43,12 +43,26 @@ pub const MESSAGE_BYTES_MAX: u64 = 1024;
 /// CometBFT's largest block is 100 MiB; a request carries at most one block.
 pub const FRAME_BYTES_MAX: u64 = 128 << 20;
 
+/// Most ABCI connections open at a time. CometBFT opens four; the rest is for tools and for a CometBFT that
+/// reconnects before its old connections are seen to be gone. Each costs a thread.
+pub const ABCI_CONNECTIONS_MAX: usize = 64;
+
+/// Native stack of the threads that call the application, in bytes.
+///
+/// Plugins run on it: it is made so large that it never decides how deep one may recurse. Only what is
+/// touched is ever backed by memory.
+pub const ABCI_STACK_BYTES: usize = 8 << 20;
+
 /// Free space on the store's file system below which the node reports not ready and CheckTx refuses,
 /// in bytes. Room for several of the largest blocks, so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
+/// Longest sequence, in bytes: the largest offset a file can have.
+pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
+
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
-const _: () = assert!(MEMORY_BYTES_CEILING % WASM_PAGE_BYTES == 0, "memory is counted in whole pages");
+const _: () =
+    assert!(MEMORY_BYTES_CEILING.is_multiple_of(WASM_PAGE_BYTES), "memory is counted in whole pages");
 const _: () = assert!(
     RECORD_BYTES_CEILING < MEMORY_BYTES_CEILING && TX_BYTES_CEILING < MEMORY_BYTES_CEILING,
     "a plugin must be able to hold its input and its output"

@@ -1,0 +1,72 @@
+//! The state machine's results as CometBFT's messages.
+
+use bytes::Bytes;
+use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
+
+use crate::app::{Examined, Refusal, TxResult, encode_receipt};
+use crate::sequence::Receipt;
+use crate::types::{Fuel, Height};
+
+/// Type of the one event of an accepted transaction.
+const RECORD_EVENT: &str = "dseq.record";
+
+/// A height as CometBFT sends it; negative ones do not exist in the protocol and become 0, which no block has.
+pub(super) fn height_from_wire(height: i64) -> Height {
+    Height(u64::try_from(height).unwrap_or(0))
+}
+
+pub(super) fn height_to_wire(height: Height) -> i64 {
+    to_i64(height.0)
+}
+
+/// Protobuf has `int64` where the quantity is never negative; everything sent this way is far below its maximum.
+pub(super) fn to_i64(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn gas(fuel: Fuel) -> i64 {
+    to_i64(fuel.0)
+}
+
+pub(super) fn check_response(examined: Examined) -> ResponseCheckTx {
+    let gas = gas(examined.fuel);
+    let answer = ResponseCheckTx { gas_wanted: gas, gas_used: gas, ..Default::default() };
+    match examined.verdict {
+        Ok(_) => answer,
+        Err(refusal) => ResponseCheckTx { gas_wanted: gas, gas_used: gas, ..check_refused(refusal) },
+    }
+}
+
+pub(super) fn check_refused(refusal: Refusal) -> ResponseCheckTx {
+    let Refusal { code, codespace, message } = refusal;
+    ResponseCheckTx { code, codespace, log: message, ..Default::default() }
+}
+
+pub(super) fn tx_result(result: TxResult) -> ExecTxResult {
+    let gas = gas(result.fuel);
+    let answer = ExecTxResult { gas_wanted: gas, gas_used: gas, ..Default::default() };
+    match result.outcome {
+        Ok(receipt) => ExecTxResult {
+            data: Bytes::copy_from_slice(&encode_receipt(&receipt)),
+            events: vec![record_event(&receipt)],
+            ..answer
+        },
+        Err(Refusal { code, codespace, message }) => ExecTxResult { code, codespace, log: message, ..answer },
+    }
+}
+
+fn record_event(receipt: &Receipt) -> Event {
+    let attribute = |key: &str, value: u64| EventAttribute {
+        key: key.to_owned(),
+        value: value.to_string(),
+        index: true,
+    };
+    Event {
+        r#type: RECORD_EVENT.to_owned(),
+        attributes: vec![
+            attribute("offset", receipt.offset.0),
+            attribute("length", receipt.length),
+            attribute("index", receipt.index),
+        ],
+    }
+}

@@ -1,0 +1,81 @@
+//! The ways a node stops itself: a refusal that trying again cannot mend, or a failure that it may.
+
+use crate::app::{GenesisError, SequencingError};
+use crate::plugin::{AdmitError, PluginDirError};
+use crate::sequence::{CommitError, OpenError};
+use crate::types::AppHash;
+
+use super::transport::{BindError, ServeError};
+
+/// Why the app ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log took no block.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Genesis is not one of this program.
+    #[error("genesis refused: {0}")]
+    Genesis(#[from] GenesisError),
+    /// A plugin's file is missing or is another one.
+    #[error("genesis refused: plugin {name}: {source}")]
+    PluginFile {
+        /// The plugin's name in genesis.
+        name: String,
+        /// What was expected, found and where.
+        source: PluginDirError,
+    },
+    /// A plugin or the engine is not what this network agreed on.
+    #[error("genesis refused: {0}")]
+    Admit(#[from] AdmitError),
+    /// The engine sent a request out of order, or this host could not run the pipeline.
+    #[error(transparent)]
+    Sequencing(#[from] SequencingError),
+    /// The log was written under rules that hash to something else.
+    #[error(
+        "the log's last block has app hash {stored}, but this program computes {computed} for it; the log is \
+         damaged or was written by a version with other formats"
+    )]
+    AppHash {
+        /// What the commit record says.
+        stored: AppHash,
+        /// What follows from the head and the rules.
+        computed: AppHash,
+    },
+    /// The socket cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The transport ended without being asked to.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Exit code for a refusal: configuration, genesis or plugins must change first (EX_CONFIG of sysexits).
+pub const EXIT_REFUSED: u8 = 78;
+
+/// Exit code for a failure that a later start may not meet.
+pub const EXIT_FAILED: u8 = 1;
+
+impl Halt {
+    /// The process exit code: 78 when trying again cannot help, 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Genesis(_) | Self::PluginFile { .. } | Self::Admit(_) | Self::AppHash { .. } => EXIT_REFUSED,
+            Self::Open(OpenError::Io(_) | OpenError::Locked { .. }) => EXIT_FAILED,
+            Self::Open(_) => EXIT_REFUSED,
+            Self::Sequencing(SequencingError::AlreadyStarted { .. }) => EXIT_REFUSED,
+            Self::Commit(_) | Self::Sequencing(_) | Self::Bind(_) | Self::Serve(_) => EXIT_FAILED,
+        }
+    }
+
+    /// Leaves an ABCI handler without an answer.
+    ///
+    /// The `Application` trait cannot fail, and any answer would be a guess that consensus then builds on. So a
+    /// handler unwinds with the reason as its payload; the transport ends and hands the payload to [`run`](super::run).
+    pub(super) fn unwind(self) -> ! {
+        std::panic::resume_unwind(Box::new(self))
+    }
+}

@@ -1,0 +1,2 @@
+//! The protocol edge.
+pub mod transport;

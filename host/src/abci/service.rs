@@ -1,0 +1,334 @@
+//! The ABCI application: four connections on one side, the state machine and the log on the other.
+//!
+//! # Invariants
+//!
+//! CheckTx, PrepareProposal and ProcessProposal need only the rules, Query only the committed prefix: none of them
+//! waits for a block being finalized or committed. FinalizeBlock and Commit share one lock, and only Commit writes
+//! blocks to disk.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{
+    RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
+    RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal, RequestQuery,
+    ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo,
+    ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
+    ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, response_apply_snapshot_chunk,
+    response_offer_snapshot, response_process_proposal::ProposalStatus,
+};
+
+use super::convert::{check_refused, check_response, height_from_wire, height_to_wire, tx_result};
+use super::halt::Halt;
+use super::query;
+use crate::app::{
+    self, App, CODESPACE, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis,
+};
+use crate::plugin::{Pipeline, PipelineSpec, PluginDir};
+use crate::sequence::{Chain, Log, Reader};
+use crate::types::{AppHash, Height};
+
+/// Version of the application's protocol, in every block header; another one is consensus-breaking.
+const APP_VERSION: u64 = 1;
+
+/// CheckTx asks the file system for its free space once in this many transactions.
+const CHECKS_PER_DISK_CHECK: u64 = 64;
+
+/// Where a node keeps its state, and what it watches.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// The folder of the log.
+    pub sequence_dir: PathBuf,
+    /// The folder of the plugins' `.wasm` files.
+    pub plugins_dir: PathBuf,
+    /// Free space on the log's file system below which CheckTx refuses, in bytes.
+    pub disk_free_bytes_low: u64,
+}
+
+/// The application CometBFT talks to; clones share one state.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<State>,
+}
+
+struct State {
+    core: Mutex<Core>,
+    /// The rules in force, apart from the core so that checks never wait for a block. `None` before InitChain.
+    pipeline: RwLock<Option<Arc<Pipeline>>>,
+    reader: Reader,
+    plugins: PluginDir,
+    disk: Disk,
+}
+
+struct Core {
+    app: App,
+    log: Log,
+}
+
+/// Whether the log's disk is nearly full.
+struct Disk {
+    free_bytes_low: u64,
+    is_low: AtomicBool,
+    checks: AtomicU64,
+}
+
+impl Service {
+    /// Opens the log and, after a restart, the pipeline it was made under.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be opened, or a plugin is missing, changed or not admitted any more.
+    pub fn open(options: &ServiceOptions) -> Result<Self, Halt> {
+        let log = Log::open(&options.sequence_dir)?;
+        let plugins = PluginDir::new(options.plugins_dir.clone());
+        // Before the first block InitChain comes again, with a genesis that may have been mended since.
+        let rules = match log.chain() {
+            Some(chain) if log.head().height() > Height(0) => Some(restore_rules(&log, chain, &plugins)?),
+            _ => None,
+        };
+        let pipeline = rules.as_ref().map(|rules| Arc::clone(&rules.pipeline));
+        let app = App::new(log.head().clone(), rules);
+        let head = log.head();
+        tracing::info!(height = head.height().0, length = head.length(), records = head.count(), "log open");
+        let state = State {
+            reader: log.reader(),
+            core: Mutex::new(Core { app, log }),
+            pipeline: RwLock::new(pipeline),
+            plugins,
+            disk: Disk::new(options.disk_free_bytes_low),
+        };
+        state.disk.refresh(&state.reader);
+        Ok(Self { shared: Arc::new(state) })
+    }
+
+    /// A view of the committed prefix.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.shared.reader.clone()
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // A handler that panicked holding the lock has already ended the transport; nothing is answered after it.
+        self.shared.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pipeline(&self) -> Option<Arc<Pipeline>> {
+        self.shared.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn pipeline_for(&self, request: &'static str) -> Result<Arc<Pipeline>, Halt> {
+        self.pipeline().ok_or(Halt::Sequencing(SequencingError::NoGenesis { request }))
+    }
+
+    fn try_init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
+        let mut core = self.core();
+        core.app.may_init()?;
+        let genesis = parse_genesis(&request.app_state_bytes)?;
+        let pipeline = Arc::new(self.admit(genesis)?);
+        // CometBFT counts from 1 where genesis names no initial height.
+        let initial_height = height_from_wire(request.initial_height).max(Height(1));
+        let chain_id = request.chain_id.clone();
+        core.log.init_chain(Chain { chain_id, initial_height, pipeline: pipeline.spec().clone() })?;
+        let app_hash = core.app.init(Rules { initial_height, pipeline: Arc::clone(&pipeline) })?;
+        tracing::info!(chain_id = request.chain_id, pipeline = %pipeline.id(), %app_hash, "genesis accepted");
+        *self.shared.pipeline.write().unwrap_or_else(PoisonError::into_inner) = Some(pipeline);
+        Ok(ResponseInitChain { app_hash: wire_hash(app_hash), ..Default::default() })
+    }
+
+    /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
+    fn admit(&self, genesis: GenesisRules) -> Result<Pipeline, Halt> {
+        let plugins = &self.shared.plugins;
+        for plugin in &genesis.plugins {
+            if let Some(wasm) = &plugin.wasm {
+                let stored = plugins.store(&plugin.spec.name, wasm);
+                stored.map_err(|source| Halt::PluginFile { name: plugin.spec.name.to_string(), source })?;
+            }
+        }
+        admit_from(plugins, genesis.pipeline)
+    }
+
+    fn try_finalize(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
+        let height = height_from_wire(request.height);
+        let (results, app_hash) = self.core().app.finalize(height, &request.txs)?;
+        Ok(ResponseFinalizeBlock {
+            tx_results: results.into_iter().map(tx_result).collect(),
+            app_hash: wire_hash(app_hash),
+            ..Default::default()
+        })
+    }
+
+    fn try_commit(&self) -> Result<ResponseCommit, Halt> {
+        let mut core = self.core();
+        let Core { app, log } = &mut *core;
+        let decided = app.decided()?;
+        let pipeline = self.pipeline_for("Commit")?.id();
+        log.commit(&decided.staged, decided.app_hash, pipeline)?;
+        let (head, count) = (decided.staged.head(), decided.staged.count());
+        tracing::debug!(height = head.height().0, length = head.length(), records = count, "block committed");
+        app.committed();
+        drop(core);
+        self.shared.disk.refresh(&self.shared.reader);
+        // 0 keeps every block: a node that fell behind replays from them.
+        Ok(ResponseCommit { retain_height: 0 })
+    }
+
+    fn try_check(&self, tx: &Bytes) -> Result<ResponseCheckTx, Halt> {
+        let Some(pipeline) = self.pipeline() else {
+            let message = "the node has no genesis yet; try again once it has started".to_owned();
+            return Ok(check_refused(host_refusal(Code::NoGenesis, message)));
+        };
+        if let Some(refusal) = self.shared.disk.refusal(&self.shared.reader) {
+            return Ok(check_refused(refusal));
+        }
+        Ok(check_response(app::examine(&pipeline, tx).map_err(SequencingError::from)?))
+    }
+
+    fn try_prepare(&self, request: RequestPrepareProposal) -> Result<ResponsePrepareProposal, Halt> {
+        let pipeline = self.pipeline_for("PrepareProposal")?;
+        let bytes_max = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+        let txs = app::prepare(&pipeline, request.txs, bytes_max).map_err(SequencingError::from)?;
+        Ok(ResponsePrepareProposal { txs })
+    }
+
+    fn try_process(&self, request: &RequestProcessProposal) -> Result<ResponseProcessProposal, Halt> {
+        let pipeline = self.pipeline_for("ProcessProposal")?;
+        let accept = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
+        if !accept {
+            let (height, txs) = (request.height, request.txs.len());
+            tracing::warn!(height, txs, "voting no: the proposal holds a transaction the pipeline rejects");
+        }
+        let status = if accept { ProposalStatus::Accept } else { ProposalStatus::Reject };
+        Ok(ResponseProcessProposal { status: status.into() })
+    }
+}
+
+impl Disk {
+    fn new(free_bytes_low: u64) -> Self {
+        Self { free_bytes_low, is_low: AtomicBool::new(false), checks: AtomicU64::new(0) }
+    }
+
+    /// Asks the file system. Where it cannot answer, Commit will find out; a check is no place to fail.
+    fn refresh(&self, reader: &Reader) -> Option<u64> {
+        let free_bytes = reader.free_bytes().ok()?;
+        let is_low = free_bytes < self.free_bytes_low;
+        if self.is_low.swap(is_low, Ordering::Relaxed) != is_low {
+            let free_bytes_low = self.free_bytes_low;
+            if is_low {
+                tracing::error!(free_bytes, free_bytes_low, "disk nearly full: refusing transactions");
+            } else {
+                tracing::info!(free_bytes, free_bytes_low, "disk has room again: taking transactions");
+            }
+        }
+        Some(free_bytes)
+    }
+
+    /// The refusal of a check while the disk is nearly full. Looks again at each one then, so it ends by itself.
+    fn refusal(&self, reader: &Reader) -> Option<Refusal> {
+        let due = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKS_PER_DISK_CHECK);
+        if !due && !self.is_low.load(Ordering::Relaxed) {
+            return None;
+        }
+        let free_bytes = self.refresh(reader)?;
+        let low = self.free_bytes_low;
+        (free_bytes < low).then(|| {
+            let message = format!(
+                "this node's disk is nearly full: {free_bytes} bytes are free, it keeps {low}; try another node"
+            );
+            host_refusal(Code::DiskLow, message)
+        })
+    }
+}
+
+fn host_refusal(code: Code, message: String) -> Refusal {
+    Refusal { code: code.value(), codespace: CODESPACE.to_owned(), message }
+}
+
+fn wire_hash(hash: AppHash) -> Bytes {
+    Bytes::copy_from_slice(&hash.0)
+}
+
+fn admit_from(plugins: &PluginDir, spec: PipelineSpec) -> Result<Pipeline, Halt> {
+    let find = |plugin: &crate::plugin::PluginSpec| {
+        let found = plugins.find(&plugin.sha256);
+        found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
+    };
+    let modules = spec.plugins.iter().map(find).collect::<Result<_, _>>()?;
+    Ok(Pipeline::admit(spec, modules)?)
+}
+
+/// The rules as they were when the log's last block was made, or the reason they are not to be had.
+fn restore_rules(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<Rules, Halt> {
+    let pipeline = admit_from(plugins, chain.pipeline.clone())?;
+    let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));
+    if stored != computed {
+        return Err(Halt::AppHash { stored, computed });
+    }
+    Ok(Rules { initial_height: chain.initial_height, pipeline: Arc::new(pipeline) })
+}
+
+impl Application for Service {
+    fn info(&self, _request: RequestInfo) -> ResponseInfo {
+        let committed = self.shared.reader.committed();
+        let height = committed.head.height();
+        let app_hash = if height == Height(0) { Bytes::new() } else { wire_hash(committed.app_hash) };
+        ResponseInfo {
+            data: "dseq".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            app_version: APP_VERSION,
+            last_block_height: height_to_wire(height),
+            last_block_app_hash: app_hash,
+        }
+    }
+
+    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        self.try_init_chain(&request).unwrap_or_else(|halt| halt.unwind())
+    }
+
+    fn query(&self, request: RequestQuery) -> ResponseQuery {
+        query::answer(&self.shared.reader, &request)
+    }
+
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        self.try_check(&request.tx).unwrap_or_else(|halt| halt.unwind())
+    }
+
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        self.try_prepare(request).unwrap_or_else(|halt| halt.unwind())
+    }
+
+    fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
+        self.try_process(&request).unwrap_or_else(|halt| halt.unwind())
+    }
+
+    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        self.try_finalize(&request).unwrap_or_else(|halt| halt.unwind())
+    }
+
+    fn commit(&self) -> ResponseCommit {
+        self.try_commit().unwrap_or_else(|halt| halt.unwind())
+    }
+
+    // A new node replays the chain. Until there are snapshots, each call says plainly that there are none.
+
+    fn list_snapshots(&self) -> ResponseListSnapshots {
+        ResponseListSnapshots { snapshots: Vec::new() }
+    }
+
+    fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
+        ResponseOfferSnapshot { result: response_offer_snapshot::Result::RejectFormat.into() }
+    }
+
+    fn load_snapshot_chunk(&self, _request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
+        ResponseLoadSnapshotChunk { chunk: Bytes::new() }
+    }
+
+    fn apply_snapshot_chunk(&self, _request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk {
+        ResponseApplySnapshotChunk {
+            result: response_apply_snapshot_chunk::Result::Abort.into(),
+            ..Default::default()
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The ABCI socket server: answers CometBFT over a unix socket or TCP, for any application of `tendermint-abci`.
+//!
+//! ```text
+//! listener ── accept ──> one thread for each connection (CometBFT opens four)
+//!                          frames ──> requests ──┬─ CheckTx in a row ──> checks (a pool, in parallel) ─┐
+//!                                                └─ anything else, one after the other ────────────────┤
+//!                          socket <── one write for all answers of what was buffered <── in order ─────┘
+//! ```
+//!
+//! The application is called from every connection at once, and for CheckTx from the pool as well; it owns its
+//! locking. Its transactions are slices of the read buffer: an application that keeps one for long copies it.
+//!
+//! # Invariants
+//!
+//! - Each connection gets its answers in the order of its requests, and nothing in between.
+//! - No answer waits for a request that has not arrived.
+//! - A request that makes no sense ends its connection, after an exception that says why. It never ends the server.
+//! - A panicking handler ends the server: its request gets no answer, no request is executed after it, and
+//!   [`Server::run`] returns what it panicked with.
+//! - After [`ShutdownHandle::shutdown`] every request that had arrived whole is answered before its connection
+//!   closes, unless its client stops reading.
+//!
+//! # Limits
+//!
+//! Frames by [`FRAME_BYTES_MAX`](limits::FRAME_BYTES_MAX), connections by
+//! [`ABCI_CONNECTIONS_MAX`](limits::ABCI_CONNECTIONS_MAX). While draining, a client that does not read its
+//! answers is given five seconds. A handler at work is waited for, however long it takes.
+use std::{
+    any::Any,
+    io::{self, PipeReader},
+    num::NonZero,
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use tendermint_abci::Application;
+
+use crate::limits;
+
+mod addr;
+mod checks;
+mod connection;
+mod control;
+mod dispatch;
+mod frames;
+mod listener;
+
+pub use addr::{ListenAddr, ParseAddrError};
+pub use listener::BindError;
+
+use checks::CheckPool;
+use connection::Connection;
+use control::{Control, Outcome, Refused, Registration};
+use dispatch::HandlerPanic;
+use frames::Frames;
+use listener::Listener;
+
+/// A bound ABCI server. Clients can connect from here on; they are answered while [`run`](Self::run) runs.
+pub struct Server {
+    listener: Listener,
+    control: Arc<Control>,
+    /// Becomes readable when the server is to stop serving.
+    wake: PipeReader,
+    frame_bytes_max: u64,
+    check_workers: usize,
+}
+
+/// Why [`Server::run`] ended other than by a shutdown.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A handler of the application panicked. The process must end: CometBFT waits for an answer that must
+    /// never be given.
+    #[error("the handler of {method} panicked: {}", panic_message(&**payload).unwrap_or("no message"))]
+    HandlerPanicked {
+        /// The ABCI method.
+        method: &'static str,
+        /// What it panicked with; an application that uses `resume_unwind` finds its own error in here.
+        payload: Box<dyn Any + Send>,
+    },
+    /// No further connection can be accepted.
+    #[error("cannot accept connections on {addr}")]
+    Accept {
+        /// Where the server listened.
+        addr: ListenAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The threads that check transactions cannot be started.
+    #[error("cannot start the threads that check transactions")]
+    Workers(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// The text of a panic raised with a message, as `panic!` and `expect` do.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Ends a [`Server`] from any thread.
+#[derive(Clone)]
+pub struct ShutdownHandle(Arc<Control>);
+
+impl ShutdownHandle {
+    /// Makes the server stop accepting, answer what has arrived, close its connections and return from
+    /// [`run`](Server::run). Returns at once; calling it again does nothing.
+    pub fn shutdown(&self) {
+        self.0.drain();
+    }
+}
+
+impl Server {
+    /// Listens on `addr`.
+    ///
+    /// A unix socket is readable and writable by its owner only. One that a dead server left behind is
+    /// replaced; the file is removed when this server stops listening.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened on, above all because another server does.
+    pub fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
+        let listener = Listener::bind(addr)?;
+        let (control, wake) = Control::new().map_err(|source| BindError::Io {
+            action: "open a pipe",
+            addr: addr.clone(),
+            source,
+        })?;
+        let check_workers = thread::available_parallelism().map_or(1, NonZero::get);
+        let frame_bytes_max = limits::FRAME_BYTES_MAX;
+        Ok(Self { listener, control: Arc::new(control), wake, frame_bytes_max, check_workers })
+    }
+
+    /// Takes frames up to this many bytes instead of [`FRAME_BYTES_MAX`](limits::FRAME_BYTES_MAX).
+    #[must_use]
+    pub fn with_frame_bytes_max(self, frame_bytes_max: u64) -> Self {
+        Self { frame_bytes_max, ..self }
+    }
+
+    /// Checks transactions on this many threads instead of one for each processor.
+    #[must_use]
+    pub fn with_check_workers(self, check_workers: NonZero<usize>) -> Self {
+        Self { check_workers: check_workers.get(), ..self }
+    }
+
+    /// The address listened on. A TCP port of 0 has become the port that the system chose.
+    #[must_use]
+    pub fn addr(&self) -> &ListenAddr {
+        self.listener.addr()
+    }
+
+    /// A handle that ends this server.
+    #[must_use]
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle(Arc::clone(&self.control))
+    }
+
+    /// Serves `app` until [`ShutdownHandle::shutdown`].
+    ///
+    /// When it returns `Ok`, every clone of `app` that the server made has been dropped. After a panic it
+    /// returns at once, whatever the other connections' handlers are still busy with.
+    ///
+    /// # Errors
+    ///
+    /// A handler panicked, or the system refuses further connections or threads.
+    pub fn run<A: Application + Sync>(self, app: A) -> Result<(), ServeError> {
+        let Self { listener, control, wake, frame_bytes_max, check_workers } = self;
+        let addr = listener.addr().clone();
+        let pool = Arc::new(CheckPool::new(check_workers)?);
+        tracing::info!(%addr, check_workers, "ABCI server listening");
+        let accepted = accept_until_stopped(&listener, &control, &wake, |registration| {
+            start_connection(registration, app.clone(), Arc::clone(&pool), frame_bytes_max);
+        });
+        // The file of a unix socket goes first: a client that comes now is better off finding nothing.
+        drop(listener);
+        drop(app);
+        control.drain();
+        match (control.wait(), accepted) {
+            (Outcome::Failed(HandlerPanic { method, payload }), _) => {
+                Err(ServeError::HandlerPanicked { method, payload })
+            }
+            (Outcome::Drained, Err(source)) => Err(ServeError::Accept { addr, source }),
+            (Outcome::Drained, Ok(())) => {
+                tracing::info!(%addr, "ABCI server stopped");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Hands every new connection to `start`, until the server is shut down or fails.
+fn accept_until_stopped(
+    listener: &Listener,
+    control: &Arc<Control>,
+    wake: &PipeReader,
+    start: impl Fn(Registration),
+) -> io::Result<()> {
+    while control.is_serving() {
+        let mut ready = [PollFd::new(wake, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match listener.accept() {
+            Ok(Some(socket)) => admit(control, socket, &start),
+            Ok(None) => {}
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "cannot accept an ABCI connection now; trying again");
+                // The waiting connection keeps the listener ready, so only the pipe is waited for.
+                let pause = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+                let _ = poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&pause));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether `accept` failed for want of something that other connections or processes give back.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
+}
+
+fn admit(control: &Arc<Control>, socket: OwnedFd, start: &impl Fn(Registration)) {
+    match control.register(socket) {
+        Ok(registration) => start(registration),
+        Err(Refused::ShuttingDown) => {}
+        Err(Refused::TooMany) => tracing::warn!(
+            connections_max = limits::ABCI_CONNECTIONS_MAX,
+            "refusing an ABCI connection: too many are open"
+        ),
+    }
+}
+
+fn start_connection<A: Application + Sync>(
+    registration: Registration,
+    app: A,
+    pool: Arc<CheckPool>,
+    frame_bytes_max: u64,
+) {
+    let id = registration.id;
+    let serve = move || {
+        // Dropped last, when `app` and `pool` are gone: `run` returns only then.
+        let registration = registration;
+        let (app, pool) = (app, pool);
+        let _span = tracing::info_span!("abci", connection = id).entered();
+        tracing::debug!("connection open");
+        let connection = Connection {
+            app: &app,
+            socket: &registration.socket,
+            control: &registration.control,
+            pool: &pool,
+            frames: Frames::new(frame_bytes_max),
+            checks: Vec::new(),
+            answers: Vec::new(),
+        };
+        // Handlers are guarded one by one. What is caught here is a defect of the transport, and as fatal.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| connection.serve())) {
+            registration.control.fail(HandlerPanic { method: "the transport", payload });
+        }
+    };
+    let thread = thread::Builder::new().name(format!("abci-{id}")).stack_size(limits::ABCI_STACK_BYTES);
+    if let Err(error) = thread.spawn(serve) {
+        tracing::error!(%error, "cannot start a thread for an ABCI connection; closing it");
+    }
+}

@@ -1,0 +1,50 @@
+//! The table of result codes: the one place that says what a code means.
+//!
+//! A code is read together with its codespace:
+//!
+//! | codespace | code | meaning |
+//! |---|---|---|
+//! | (empty) | 0 | accepted |
+//! | `dseq` | 1 | the transaction is empty |
+//! | `dseq` | 2 | the transaction is larger than `limits.tx_bytes_max` |
+//! | `dseq` | 3 | the sequence is full |
+//! | `dseq` | 4 | this node's disk is nearly full; only ever the answer to a check, never in a block |
+//! | `dseq` | 5 | the node has no genesis yet |
+//! | `dseq` | 32 | query: unknown path |
+//! | `dseq` | 33 | query: malformed argument |
+//! | `dseq` | 34 | query: no such record or offset |
+//! | `dseq` | 35 | query: only the latest height is kept, and there are no proofs |
+//! | `dseq` | 36 | query: the node could not read its disk |
+//! | `plugin/<name>` | 1 to 999 | the plugin rejected the transaction with this code of its own |
+//! | `plugin/<name>` | 1000 and up | the plugin broke its contract: see [`Fault`](crate::plugin::Fault) |
+//!
+//! Codes of decided transactions enter consensus through LastResultsHash: changing one is consensus-breaking.
+
+/// Codespace of the codes the host gives by itself.
+pub const CODESPACE: &str = "dseq";
+
+/// Result codes of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+#[expect(missing_docs, reason = "the module's table says what each one means, once")]
+pub enum Code {
+    Accepted = 0,
+    EmptyTx = 1,
+    TxTooLarge = 2,
+    SequenceFull = 3,
+    DiskLow = 4,
+    NoGenesis = 5,
+    UnknownPath = 32,
+    BadArgument = 33,
+    NotFound = 34,
+    Unsupported = 35,
+    ReadFailed = 36,
+}
+
+impl Code {
+    /// The code as it goes over the wire.
+    #[must_use]
+    pub fn value(self) -> u32 {
+        self as u32
+    }
+}

@@ -1,0 +1,86 @@
+//! One transaction against the rules: its bounds first, then the pipeline.
+
+use bytes::Bytes;
+
+use super::codes::{CODESPACE, Code};
+use crate::plugin::{Fatal, Outcome, Pipeline, Verdict};
+use crate::types::{Fuel, TxHash};
+
+/// What the rules say of one transaction, whatever block it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// The transaction's hash.
+    pub tx_hash: TxHash,
+    /// Fuel the pipeline spent on it.
+    pub fuel: Fuel,
+    /// The record it becomes, or why it becomes none.
+    pub verdict: Result<Bytes, Refusal>,
+}
+
+/// Why a transaction adds nothing to the sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// See the table of [codes](super::Code).
+    pub code: u32,
+    /// `dseq`, or `plugin/<name>`.
+    pub codespace: String,
+    /// For the producer; never part of a hash.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal by the host itself.
+    pub(super) fn by_host(code: Code, message: String) -> Self {
+        Self { code: code.value(), codespace: CODESPACE.to_owned(), message }
+    }
+}
+
+/// Examines one transaction.
+///
+/// # Errors
+///
+/// [`Fatal`] when this host could not run the pipeline; the transaction is then neither accepted nor refused.
+pub fn examine(pipeline: &Pipeline, tx: &Bytes) -> Result<Examined, Fatal> {
+    if let Some(refused) = refuse_by_size(pipeline, tx) {
+        return Ok(refused);
+    }
+    let tx_hash = TxHash::of(tx);
+    Ok(judged(tx_hash, pipeline.apply(&tx_hash, tx)?))
+}
+
+/// Examines many transactions, in parallel; the answers are those of [`examine`], in order.
+///
+/// # Errors
+///
+/// [`Fatal`] when this host could not run the pipeline on one of them.
+pub fn examine_all(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Vec<Examined>, Fatal> {
+    use rayon::prelude::*;
+    txs.par_iter().with_min_len(16).map(|tx| examine(pipeline, tx)).collect()
+}
+
+fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Examined> {
+    let (length, max) = (tx.len() as u64, pipeline.limits().tx_bytes_max);
+    let refusal = if tx.is_empty() {
+        let message = "the transaction is empty; a transaction has at least 1 byte".to_owned();
+        Refusal::by_host(Code::EmptyTx, message)
+    } else if length > max {
+        let message = format!("the transaction has {length} bytes; this network takes at most {max}");
+        Refusal::by_host(Code::TxTooLarge, message)
+    } else {
+        return None;
+    };
+    // No result names the hash of a transaction refused here, so a huge one is not hashed.
+    Some(Examined { tx_hash: TxHash::default(), fuel: Fuel(0), verdict: Err(refusal) })
+}
+
+fn judged(tx_hash: TxHash, outcome: Outcome) -> Examined {
+    let by = |plugin: &crate::plugin::PluginName, code, message| {
+        Err(Refusal { code, codespace: format!("plugin/{plugin}"), message })
+    };
+    let verdict = match outcome.verdict {
+        Verdict::Accepted { record } => Ok(record),
+        Verdict::Rejected { plugin, code, message } => by(&plugin, u32::from(code), message),
+        Verdict::Faulted { plugin, fault } => by(&plugin, fault.code(), fault.to_string()),
+    };
+    Examined { tx_hash, fuel: outcome.fuel, verdict }
+}

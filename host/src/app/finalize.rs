@@ -1,0 +1,64 @@
+//! A decided block: its transactions' results and the records they become.
+//!
+//! # Format
+//!
+//! A receipt is the `data` of an accepted transaction's result; it enters consensus through LastResultsHash.
+//! Integers are little-endian.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..8 | height of the block |
+//! | 8..16 | index of the record in the whole log, from 0 |
+//! | 16..24 | offset of its first byte |
+//! | 24..32 | its length in bytes |
+
+use bytes::Bytes;
+
+use super::codes::Code;
+use super::examine::{Examined, Refusal, examine_all};
+use crate::plugin::{Fatal, Pipeline};
+use crate::sequence::{Receipt, Staging};
+use crate::types::Fuel;
+
+/// Length of an encoded receipt, in bytes.
+pub const RECEIPT_BYTES: u64 = 32;
+
+/// What became of one transaction of a decided block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxResult {
+    /// Where its record landed, or why it has none.
+    pub outcome: Result<Receipt, Refusal>,
+    /// Fuel the pipeline spent on it: the `gas_used` of the result.
+    pub fuel: Fuel,
+}
+
+/// Encodes a receipt as the table above says.
+#[must_use]
+pub fn encode_receipt(receipt: &Receipt) -> [u8; RECEIPT_BYTES as usize] {
+    let mut out = [0; RECEIPT_BYTES as usize];
+    let fields = [receipt.height.0, receipt.index, receipt.offset.0, receipt.length];
+    for (place, field) in out.chunks_exact_mut(8).zip(fields) {
+        place.copy_from_slice(&field.to_le_bytes());
+    }
+    out
+}
+
+/// Runs a block's transactions and stages the records of the accepted ones, in order.
+pub(super) fn run_block(
+    pipeline: &Pipeline,
+    staging: &mut Staging,
+    txs: &[Bytes],
+) -> Result<Vec<TxResult>, Fatal> {
+    let examined = examine_all(pipeline, txs)?;
+    Ok(examined.into_iter().map(|examined| stage(staging, examined)).collect())
+}
+
+fn stage(staging: &mut Staging, examined: Examined) -> TxResult {
+    let Examined { tx_hash, fuel, verdict } = examined;
+    let outcome = verdict.and_then(|record| {
+        staging
+            .push(tx_hash, &record)
+            .map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
+    });
+    TxResult { outcome, fuel }
+}

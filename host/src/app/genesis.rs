@@ -1,0 +1,215 @@
+//! Genesis: the `dseq` object in CometBFT's `app_state`, parsed and bounded.
+
+use serde::Deserialize;
+
+use crate::limits;
+use crate::plugin::{
+    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError, PluginSpec,
+};
+use crate::types::{EngineId, ParseHashError, PluginHash};
+
+/// Why an `app_state` is not a genesis of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// Not the JSON object DESIGN describes: serde says where.
+    #[error("app_state is not a dseq genesis: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A limit out of bounds.
+    #[error("app_state.dseq.{0}")]
+    Limits(#[from] LimitsError),
+    /// Too many plugins.
+    #[error("app_state.dseq.pipeline has {count} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
+    TooManyPlugins {
+        /// Their number.
+        count: u64,
+    },
+    /// The engine id is not a hash.
+    #[error("app_state.dseq.engine: {0}")]
+    Engine(ParseHashError),
+    /// A plugin's name.
+    #[error("app_state.dseq.pipeline[{index}]: {source}")]
+    Name {
+        /// The plugin's place, from 0.
+        index: u64,
+        /// What is wrong.
+        source: PluginNameError,
+    },
+    /// Two plugins of one name: their rejections could not be told apart.
+    #[error("app_state.dseq.pipeline[{index}]: the name {name:?} is taken by an earlier plugin; names are unique")]
+    NameTaken {
+        /// The second plugin's place, from 0.
+        index: u64,
+        /// The name.
+        name: String,
+    },
+    /// A plugin's hash is not a hash.
+    #[error("app_state.dseq.pipeline[{index}].sha256: {source}")]
+    Hash {
+        /// The plugin's place, from 0.
+        index: u64,
+        /// What is wrong.
+        source: ParseHashError,
+    },
+    /// A plugin's params.
+    #[error("app_state.dseq.pipeline[{index}]: {source}")]
+    Params {
+        /// The plugin's place, from 0.
+        index: u64,
+        /// What is wrong.
+        source: CanonicalJsonError,
+    },
+    /// Inline wasm that is not base64.
+    #[error("app_state.dseq.pipeline[{index}].wasm is not base64: {source}")]
+    Wasm {
+        /// The plugin's place, from 0.
+        index: u64,
+        /// What is wrong.
+        source: data_encoding::DecodeError,
+    },
+    /// Inline wasm that is not the plugin genesis pins.
+    #[error("app_state.dseq.pipeline[{index}]: sha256 is {pinned}, but the wasm beside it has {found}")]
+    WasmHash {
+        /// The plugin's place, from 0.
+        index: u64,
+        /// The hash in genesis.
+        pinned: PluginHash,
+        /// The hash of the bytes in genesis.
+        found: PluginHash,
+    },
+}
+
+/// What genesis says: the rules, and possibly some plugins' bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenesisRules {
+    /// Engine, limits and plugins.
+    pub pipeline: PipelineSpec,
+    /// The plugins again, in the same order, each with the bytes genesis carries for it.
+    pub plugins: Vec<GenesisPlugin>,
+}
+
+/// A plugin as it stands in genesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenesisPlugin {
+    /// Name, hash and params.
+    pub spec: PluginSpec,
+    /// The bytes of its `.wasm` file, where genesis carries them.
+    pub wasm: Option<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppState {
+    dseq: RawGenesis,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGenesis {
+    engine: String,
+    limits: Limits,
+    pipeline: Vec<RawPlugin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPlugin {
+    name: String,
+    sha256: String,
+    #[serde(default = "no_params")]
+    params: serde_json::Value,
+    wasm: Option<String>,
+}
+
+fn no_params() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+/// Parses CometBFT's `app_state`.
+///
+/// # Errors
+///
+/// The first thing in it that is malformed or out of bounds, with where it stands.
+pub fn parse_genesis(app_state: &[u8]) -> Result<GenesisRules, GenesisError> {
+    let AppState { dseq } = serde_json::from_slice(app_state)?;
+    dseq.limits.validate()?;
+    let count = dseq.pipeline.len() as u64;
+    if count > limits::PLUGINS_MAX {
+        return Err(GenesisError::TooManyPlugins { count });
+    }
+    let engine: EngineId = dseq.engine.parse().map_err(GenesisError::Engine)?;
+    let mut plugins: Vec<GenesisPlugin> = Vec::with_capacity(dseq.pipeline.len());
+    for (index, raw) in (0..).zip(dseq.pipeline) {
+        let plugin = parse_plugin(index, raw)?;
+        if plugins.iter().any(|earlier| earlier.spec.name == plugin.spec.name) {
+            return Err(GenesisError::NameTaken { index, name: plugin.spec.name.into() });
+        }
+        plugins.push(plugin);
+    }
+    let specs = plugins.iter().map(|plugin| plugin.spec.clone()).collect();
+    Ok(GenesisRules { pipeline: PipelineSpec { engine, limits: dseq.limits, plugins: specs }, plugins })
+}
+
+fn parse_plugin(index: u64, raw: RawPlugin) -> Result<GenesisPlugin, GenesisError> {
+    let name = PluginName::try_from(raw.name).map_err(|source| GenesisError::Name { index, source })?;
+    let sha256: PluginHash = raw.sha256.parse().map_err(|source| GenesisError::Hash { index, source })?;
+    let params = CanonicalJson::new(&raw.params).map_err(|source| GenesisError::Params { index, source })?;
+    let wasm = raw.wasm.map(|text| data_encoding::BASE64.decode(text.as_bytes())).transpose();
+    let wasm = wasm.map_err(|source| GenesisError::Wasm { index, source })?;
+    if let Some(found) = wasm.as_deref().map(PluginHash::of).filter(|found| *found != sha256) {
+        return Err(GenesisError::WasmHash { index, pinned: sha256, found });
+    }
+    Ok(GenesisPlugin { spec: PluginSpec { name, sha256, params }, wasm })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn genesis() -> serde_json::Value {
+        json!({ "dseq": {
+            "engine": "11".repeat(32),
+            "limits": { "tx_bytes_max": 1_048_576, "record_bytes_max": 4_194_304, "fuel_max": 100_000_000, "memory_bytes_max": 16_777_216 },
+            "pipeline": [ { "name": "passthrough", "sha256": PluginHash::of(b"\0asm").to_string(), "params": {"b": 1, "a": 2}, "wasm": "AGFzbQ==" } ]
+        } })
+    }
+
+    fn refusal(edit: impl FnOnce(&mut serde_json::Value)) -> String {
+        let mut genesis = genesis();
+        edit(&mut genesis["dseq"]);
+        parse_genesis(genesis.to_string().as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_genesis_is_understood() {
+        let rules = parse_genesis(genesis().to_string().as_bytes()).unwrap();
+        assert_eq!(rules.pipeline.limits, Limits::default());
+        assert_eq!(rules.plugins[0].spec.params.as_str(), r#"{"a":2,"b":1}"#);
+        assert_eq!(rules.plugins[0].wasm.as_deref(), Some(&b"\0asm"[..]));
+        assert_eq!(rules.pipeline.plugins, vec![rules.plugins[0].spec.clone()]);
+    }
+
+    #[test]
+    fn each_refusal_says_where_and_what() {
+        assert!(parse_genesis(b"").unwrap_err().to_string().starts_with("app_state is not a dseq genesis"));
+        assert!(refusal(|g| g["engin"] = json!("")).contains("unknown field `engin`"));
+        assert!(refusal(|g| g["engine"] = json!("zz")).contains("engine: expected 64 hexadecimal digits"));
+        assert!(
+            refusal(|g| g["limits"]["fuel_max"] = json!(0)).contains("limits.fuel_max is 0; it must be from 1")
+        );
+        assert!(refusal(|g| g["limits"]["fuel_max"] = json!(-1)).contains("invalid value"));
+        assert!(refusal(|g| g["pipeline"][0]["name"] = json!("A")).contains("pipeline[0]: plugin name \"A\""));
+        assert!(refusal(|g| g["pipeline"][0]["sha256"] = json!("ab")).contains("pipeline[0].sha256: expected 64"));
+        assert!(refusal(|g| g["pipeline"][0]["wasm"] = json!("%")).contains("pipeline[0].wasm is not base64"));
+        assert!(
+            refusal(|g| g["pipeline"][0]["sha256"] = json!("22".repeat(32))).contains("but the wasm beside it has")
+        );
+        let twice = |g: &mut serde_json::Value| g["pipeline"] = json!([g["pipeline"][0], g["pipeline"][0]]);
+        assert!(refusal(twice).contains("pipeline[1]: the name \"passthrough\" is taken"));
+        let many = |g: &mut serde_json::Value| g["pipeline"] = json!(vec![g["pipeline"][0].clone(); 17]);
+        assert!(refusal(many).contains("has 17 plugins; at most 16"));
+        let long = |g: &mut serde_json::Value| g["pipeline"][0]["params"] = json!("x".repeat(65536));
+        assert!(refusal(long).contains("65538 bytes as canonical JSON; at most 65536"));
+    }
+}

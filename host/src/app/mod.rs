@@ -1,0 +1,31 @@
+//! The state machine between consensus and the log: check, prepare, process, finalize, commit.
+//!
+//! ```text
+//! check     one transaction:  may it enter the mempool?
+//! prepare   a proposal:       leave out what the pipeline rejects, stay within the block's size
+//! process   a proposal:       vote no if it holds what the pipeline rejects
+//! finalize  a decided block:  run the pipeline, stage the records, answer results and app hash
+//! commit    the caller makes the staged block durable; then it is the new head
+//! ```
+//!
+//! # Determinism
+//!
+//! Everything here is a function of its arguments and the committed head: no clock, environment, randomness,
+//! I/O or async. `check`, `prepare` and `process` look at no state at all but the rules, so they agree with
+//! `finalize` on every node.
+
+mod app_hash;
+mod codes;
+mod examine;
+mod finalize;
+mod genesis;
+mod proposal;
+mod state;
+
+pub use app_hash::app_hash;
+pub use codes::{CODESPACE, Code};
+pub use examine::{Examined, Refusal, examine, examine_all};
+pub use finalize::{RECEIPT_BYTES, TxResult, encode_receipt};
+pub use genesis::{GenesisError, GenesisPlugin, GenesisRules, parse_genesis};
+pub use proposal::{prepare, process};
+pub use state::{App, Decided, Rules, SequencingError};

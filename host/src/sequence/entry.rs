@@ -1,0 +1,112 @@
+//! One record's entry: where its bytes lie and what they are.
+//!
+//! # Format
+//!
+//! The `records` file is these entries one after the other; the same bytes are the record's leaf in the records
+//! root, so their layout is consensus-visible. Integers are little-endian.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..8 | offset of the record's first byte in the sequence |
+//! | 8..16 | its length in bytes, at least 1 |
+//! | 16..24 | height of the block it came in |
+//! | 24..56 | SHA-256 of the transaction its producer submitted |
+//! | 56..88 | BLAKE3 of the record's bytes |
+
+use crate::types::{Height, Offset, RecordHash, TxHash};
+
+/// Length of an encoded entry, in bytes.
+pub const ENTRY_BYTES: u64 = 88;
+
+/// Length of an encoded entry, as an array length.
+const ENTRY_LEN: usize = 88;
+
+/// What the log knows about one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where the record starts.
+    pub offset: Offset,
+    /// How many bytes it has, at least 1.
+    pub length: u64,
+    /// The block it came in.
+    pub height: Height,
+    /// The transaction its producer submitted.
+    pub tx_hash: TxHash,
+    /// Hash of the record's bytes.
+    pub record_hash: RecordHash,
+}
+
+impl Entry {
+    /// Encodes the entry as the table above says.
+    #[must_use]
+    pub fn encode(&self) -> [u8; ENTRY_LEN] {
+        let mut out = [0; ENTRY_LEN];
+        out[0..8].copy_from_slice(&self.offset.0.to_le_bytes());
+        out[8..16].copy_from_slice(&self.length.to_le_bytes());
+        out[16..24].copy_from_slice(&self.height.0.to_le_bytes());
+        out[24..56].copy_from_slice(&self.tx_hash.0);
+        out[56..88].copy_from_slice(&self.record_hash.0);
+        out
+    }
+
+    /// Decodes an entry; every 88 bytes are one.
+    #[must_use]
+    pub fn decode(bytes: &[u8; ENTRY_LEN]) -> Self {
+        let u64_at = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        let hash_at = |at: usize| {
+            let mut hash = [0; 32];
+            hash.copy_from_slice(&bytes[at..at + 32]);
+            hash
+        };
+        Self {
+            offset: Offset(u64_at(0)),
+            length: u64_at(8),
+            height: Height(u64_at(16)),
+            tx_hash: TxHash(hash_at(24)),
+            record_hash: RecordHash(hash_at(56)),
+        }
+    }
+
+    /// An empty place for an encoded entry.
+    pub(super) fn buffer() -> [u8; ENTRY_LEN] {
+        [0; ENTRY_LEN]
+    }
+
+    /// The offset just after the record; `None` where it would not fit in 64 bits (never in a real log).
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        self.offset.0.checked_add(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change of this table is consensus-breaking: every records root changes with it.
+    #[test]
+    fn golden_entry_bytes() {
+        let entry = Entry {
+            offset: Offset(0x0102),
+            length: 3,
+            height: Height(4),
+            tx_hash: TxHash([0xaa; 32]),
+            record_hash: RecordHash([0xbb; 32]),
+        };
+        let bytes = entry.encode();
+        let expected = format!(
+            "{}{}{}{}{}",
+            "0201000000000000",
+            "0300000000000000",
+            "0400000000000000",
+            "aa".repeat(32),
+            "bb".repeat(32)
+        );
+        assert_eq!(data_encoding::HEXLOWER.encode(&bytes), expected);
+        assert_eq!(Entry::decode(&bytes), entry);
+    }
+}

@@ -1,0 +1,184 @@
+//! The open log: the one place that appends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::commit_record::{CommitRecord, Slot};
+use super::entry::ENTRY_BYTES;
+use super::files::{self, IoError};
+use super::head::{Head, Staged};
+use super::reader::{Committed, Reader, Shared};
+use super::recovery::{self, OpenError};
+use crate::types::{AppHash, PipelineId};
+
+/// Name of the file with the node's own copy of the rules.
+pub(super) const CHAIN_FILE: &str = "chain";
+
+/// The sequence's files, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) dir: PathBuf,
+    pub(super) commit_file: files::LogFile,
+    /// What the disk holds for certain.
+    pub(super) record: CommitRecord,
+    /// The slot that holds `record`; the next commit goes to the other one.
+    pub(super) slot: Slot,
+    pub(super) chain: Option<Chain>,
+    /// The data files, and what of them readers may see.
+    pub(super) shared: Arc<Shared>,
+    /// Set by the first failed write or sync, and never cleared: the files' state is unknown from then on.
+    pub(super) poisoned: bool,
+    /// Held until the log is dropped: the lock goes with the file.
+    pub(super) _lock: std::fs::File,
+}
+
+/// Why a block could not be made durable. The node must stop and start again from what the disk holds.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The file system refused.
+    #[error(
+        "{source}; the block is not committed and nothing committed before is lost; {hint}",
+        hint = if source.is_disk_full() { "free some space: the node recovers by itself" } else { "check the disk, then restart the node" }
+    )]
+    Io {
+        /// What was refused.
+        #[from]
+        source: IoError,
+    },
+    /// An earlier operation of this process failed.
+    #[error("an earlier write to the log failed, so it takes no more; restart the node")]
+    Poisoned,
+    /// The block was staged on another head than the log has now.
+    #[error(
+        "block {height} was staged on {staged_length} bytes and {staged_count} records, the log has {length} and {count}"
+    )]
+    StaleBase {
+        /// The staged block.
+        height: u64,
+        /// Length of the sequence it was staged on.
+        staged_length: u64,
+        /// Number of records it was staged on.
+        staged_count: u64,
+        /// Length of the sequence in the log.
+        length: u64,
+        /// Number of records in the log.
+        count: u64,
+    },
+}
+
+impl Log {
+    /// Opens the log in `dir`, making a new one if the folder is empty or absent.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]; nothing is changed on disk unless the log could be recovered.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        recovery::open(dir)
+    }
+
+    /// The log after the last durable block.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.record.head
+    }
+
+    /// The app hash committed with it; all zero before the first block.
+    #[must_use]
+    pub fn app_hash(&self) -> AppHash {
+        self.record.app_hash
+    }
+
+    /// The pipeline the last block was made under; all zero before the first block.
+    #[must_use]
+    pub fn pipeline(&self) -> PipelineId {
+        self.record.pipeline
+    }
+
+    /// The rules this log was made under; `None` before InitChain.
+    #[must_use]
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    /// A view for readers; it sees each block once it is durable.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Keeps the rules InitChain gave. Called again before the first block, it replaces them.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or an earlier write failed.
+    ///
+    /// # Panics
+    ///
+    /// When blocks are already committed: their rules are fixed.
+    pub fn init_chain(&mut self, chain: Chain) -> Result<(), CommitError> {
+        assert_eq!(self.record.head.height().0, 0, "the rules are fixed once a block is committed");
+        self.guarded(|log| files::replace(&log.dir.join(CHAIN_FILE), &chain.encode()))?;
+        self.chain = Some(chain);
+        Ok(())
+    }
+
+    /// Makes a block durable, then visible to readers.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommitError`]; after [`CommitError::Io`] the log takes nothing more.
+    pub fn commit(
+        &mut self,
+        staged: &Staged,
+        app_hash: AppHash,
+        pipeline: PipelineId,
+    ) -> Result<(), CommitError> {
+        let head = &self.record.head;
+        if staged.base != *head {
+            return Err(CommitError::StaleBase {
+                height: staged.head.height().0,
+                staged_length: staged.base.length(),
+                staged_count: staged.base.count(),
+                length: head.length(),
+                count: head.count(),
+            });
+        }
+        let (tail_offset, tail_records) = if staged.entries.is_empty() {
+            (self.record.tail_offset, self.record.tail_records.clone())
+        } else {
+            (staged.base.length(), staged.base.records.clone())
+        };
+        let record =
+            CommitRecord { head: staged.head.clone(), app_hash, pipeline, tail_offset, tail_records };
+        self.guarded(|log| log.persist(staged, &record))?;
+        self.slot = self.slot.other();
+        self.shared.publish(Committed::of(&record));
+        self.record = record;
+        Ok(())
+    }
+
+    /// Writes the block's bytes, then (only once they are durable) the record that makes them count.
+    fn persist(&self, staged: &Staged, record: &CommitRecord) -> Result<(), IoError> {
+        if !staged.entries.is_empty() {
+            let (sequence, records) = (&self.shared.sequence, &self.shared.records);
+            sequence.write_at(&staged.bytes, staged.base.length())?;
+            records.write_at(&staged.entries, staged.base.count() * ENTRY_BYTES)?;
+            sequence.sync()?;
+            records.sync()?;
+        }
+        self.commit_file.write_at(&record.encode(), self.slot.other().offset())?;
+        self.commit_file.sync()
+    }
+
+    /// Runs a writing operation unless an earlier one failed; its failure poisons the log.
+    fn guarded(&mut self, operation: impl FnOnce(&Self) -> Result<(), IoError>) -> Result<(), CommitError> {
+        if self.poisoned {
+            return Err(CommitError::Poisoned);
+        }
+        operation(self).map_err(|source| {
+            self.poisoned = true;
+            CommitError::Io { source }
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! The log: staged records, append, digests, recovery.
+//!
+//! # Format
+//!
+//! A folder with five files, written by nothing but this module:
+//!
+//! | file | what |
+//! |---|---|
+//! | `sequence.bin` | the sequence and nothing else: plain bytes |
+//! | `records` | one [`Entry`] of 88 bytes for each record |
+//! | `commit` | two slots of a commit record: what of the above is true |
+//! | `chain` | the node's own copy of the rules, from InitChain on ([`Chain`]) |
+//! | `LOCK` | held by the process that writes |
+//!
+//! # Durability
+//!
+//! Only [`Log::commit`] persists blocks: append bytes and entries, fdatasync both, write the other slot of the
+//! commit record, fdatasync, publish. When it returns, the block survives a power cut; until then, readers do not
+//! see it. A failed write or sync is never retried: what the page cache holds after one is unknown. The log is
+//! poisoned instead, and the process must end; opening again starts from the disk.
+//!
+//! # Recovery
+//!
+//! [`Log::open`] takes the newest whole slot. Longer files are truncated to it (a commit was cut short, and nobody
+//! was told of it); shorter ones are refused (the disk lost what was promised). The records of the last block that
+//! added any are verified byte by byte. Being behind CometBFT is harmless: it replays the missing blocks.
+//!
+//! # Limits
+//!
+//! Neither a commit nor an open costs more when the sequence is longer.
+
+mod bytes_root;
+mod chain;
+mod commit_record;
+mod entry;
+mod files;
+mod head;
+mod log;
+mod reader;
+mod records_root;
+mod recovery;
+
+pub use chain::Chain;
+pub use entry::{ENTRY_BYTES, Entry};
+pub use files::IoError;
+pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
+pub use log::{CommitError, Log};
+pub use reader::{Committed, ReadError, Reader, committed_length};
+pub use recovery::OpenError;
+
+/// Name of the file that is the sequence.
+pub const SEQUENCE_FILE: &str = "sequence.bin";

@@ -1,0 +1,166 @@
+//! The committed prefix, for readers in this process and in others.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::commit_record::CommitRecord;
+use super::entry::{ENTRY_BYTES, Entry};
+use super::files::{self, IoError, LogFile};
+use super::head::Head;
+use super::recovery::{COMMIT_FILE, OpenError};
+use crate::types::{AppHash, PipelineId};
+
+/// What the last durable block left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Length, count, height and both roots.
+    pub head: Head,
+    /// What consensus agreed on; all zero before the first block.
+    pub app_hash: AppHash,
+    /// The rules in force; all zero before the first block.
+    pub pipeline: PipelineId,
+}
+
+impl Committed {
+    pub(super) fn of(record: &CommitRecord) -> Self {
+        Self { head: record.head.clone(), app_hash: record.app_hash, pipeline: record.pipeline }
+    }
+}
+
+/// The data files and what of them is committed, shared by the log and its readers.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) sequence: LogFile,
+    pub(super) records: LogFile,
+    committed: RwLock<Arc<Committed>>,
+}
+
+impl Shared {
+    pub(super) fn new(sequence: LogFile, records: LogFile, committed: Committed) -> Self {
+        Self { sequence, records, committed: RwLock::new(Arc::new(committed)) }
+    }
+
+    pub(super) fn publish(&self, committed: Committed) {
+        // A poisoned lock still guards a whole value: it is only ever replaced at once.
+        *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
+    }
+}
+
+/// Why something could not be read from the committed prefix.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A record beyond the last one.
+    #[error("there is no record {index}; the log has {count} records, counted from 0")]
+    NoSuchRecord {
+        /// The index asked for.
+        index: u64,
+        /// Number of records committed.
+        count: u64,
+    },
+    /// A byte beyond the last one.
+    #[error("there is no byte at offset {offset}; the sequence is {length} bytes long, counted from 0")]
+    NoSuchOffset {
+        /// The offset asked for.
+        offset: u64,
+        /// Length of the committed sequence.
+        length: u64,
+    },
+}
+
+/// Reads the committed prefix; cheap to clone, and never in the way of a commit.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// What is committed now.
+    #[must_use]
+    pub fn committed(&self) -> Arc<Committed> {
+        Arc::clone(&self.shared.committed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The entry of the record with this index.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchRecord`] beyond the last record; [`ReadError::Io`] when the file cannot be read.
+    pub fn entry(&self, index: u64) -> Result<Entry, ReadError> {
+        let count = self.committed().head.count();
+        if index >= count {
+            return Err(ReadError::NoSuchRecord { index, count });
+        }
+        self.entry_unchecked(index)
+    }
+
+    /// Index and entry of the record that holds the byte at this offset. Takes log2(records) reads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchOffset`] beyond the last byte; [`ReadError::Io`] when the file cannot be read.
+    pub fn entry_at(&self, offset: u64) -> Result<(u64, Entry), ReadError> {
+        let committed = self.committed();
+        let length = committed.head.length();
+        if offset >= length {
+            return Err(ReadError::NoSuchOffset { offset, length });
+        }
+        // Records are not empty, so offsets strictly grow: the last entry that starts at or before the offset holds it.
+        let (mut low, mut high) = (0, committed.head.count());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.entry_unchecked(middle)?.offset.0 <= offset { low = middle } else { high = middle }
+        }
+        Ok((low, self.entry_unchecked(low)?))
+    }
+
+    /// The bytes from `offset` on, as many as fit in `bytes`; less at the end of the sequence. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchOffset`] beyond the end (at the end is 0 bytes); [`ReadError::Io`] when the file cannot
+    /// be read.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, ReadError> {
+        let length = self.committed().head.length();
+        let available = length.checked_sub(offset).ok_or(ReadError::NoSuchOffset { offset, length })?;
+        let wanted = usize::try_from(available).map_or(bytes.len(), |available| available.min(bytes.len()));
+        self.shared.sequence.read_at(&mut bytes[..wanted], offset)?;
+        Ok(wanted)
+    }
+
+    /// Space left on the log's file system, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the file system cannot be asked.
+    pub fn free_bytes(&self) -> Result<u64, IoError> {
+        let path = self.shared.sequence.path();
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|errno| IoError::of("ask for the free space around", path)(errno.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {
+        let mut bytes = Entry::buffer();
+        self.shared.records.read_at(&mut bytes, index * ENTRY_BYTES)?;
+        Ok(Entry::decode(&bytes))
+    }
+}
+
+/// Length of the committed sequence in `dir`, also while another process has the log open.
+///
+/// # Errors
+///
+/// When there is no readable commit record in `dir`.
+pub fn committed_length(dir: &Path) -> Result<u64, OpenError> {
+    let path = dir.join(COMMIT_FILE);
+    let file = files::read_if_present(&path)?.ok_or_else(|| OpenError::NoLog { dir: dir.to_owned() })?;
+    let (record, _) = CommitRecord::newest(&file).ok_or(OpenError::NoWholeSlot { path })?;
+    Ok(record.head.length())
+}

@@ -1,0 +1,259 @@
+//! Opening the log: what a crash may have left, and what it may not.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::SEQUENCE_FILE;
+use super::chain::Chain;
+use super::commit_record::{CommitRecord, SLOT_BYTES, Slot};
+use super::entry::{ENTRY_BYTES, Entry};
+use super::files::{self, IoError, LogFile};
+use super::head::Head;
+use super::log::{CHAIN_FILE, Log};
+use super::reader::{Committed, Shared};
+use super::records_root::RecordsFrontier;
+use crate::types::{AppHash, PipelineId, RecordHash};
+
+pub(super) const COMMIT_FILE: &str = "commit";
+const RECORDS_FILE: &str = "records";
+const LOCK_FILE: &str = "LOCK";
+
+/// Why the log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Another process writes here.
+    #[error(
+        "{path} is locked by another process ({holder}); a log has one writer: stop that node first",
+        path = path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process id it names, as text.
+        holder: String,
+    },
+    /// There is no log here at all.
+    #[error("there is no log in {dir}: its commit file is missing", dir = dir.display())]
+    NoLog {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Data without the file that says how much of it is true.
+    #[error(
+        "{path} has {found} bytes but there is no commit file beside it, so how much of them is committed is \
+         unknown; restore the folder from a copy, or move it away to replay the whole chain",
+        path = path.display()
+    )]
+    CommitFileMissing {
+        /// The data file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+    },
+    /// Neither slot of the commit record is whole.
+    #[error(
+        "neither commit record in {path} is whole, which no crash of this program leaves behind; restore the \
+         folder from a copy, or move it away to replay the whole chain",
+        path = path.display()
+    )]
+    NoWholeSlot {
+        /// The commit file.
+        path: PathBuf,
+    },
+    /// A file lost bytes that were durable.
+    #[error(
+        "{path} has {found} bytes, but {committed} were committed: the disk lost data; restore the folder from a \
+         copy, or move it away to replay the whole chain",
+        path = path.display()
+    )]
+    DataLost {
+        /// The data file.
+        path: PathBuf,
+        /// Bytes promised.
+        committed: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// The last block's records are not what was committed.
+    #[error(
+        "record {index} in {dir} is damaged ({what}); restore the folder from a copy, or move it away to replay \
+         the whole chain",
+        dir = dir.display()
+    )]
+    Damaged {
+        /// The folder.
+        dir: PathBuf,
+        /// The first damaged record.
+        index: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The node's own copy of the rules cannot be read.
+    #[error("{path} is damaged: its hash does not fit; restore it from a copy", path = path.display())]
+    ChainDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Blocks without the rules they were made under.
+    #[error("{path} is missing, but {height} blocks are committed; restore it from a copy", path = path.display())]
+    ChainMissing {
+        /// The file.
+        path: PathBuf,
+        /// Height of the last committed block.
+        height: u64,
+    },
+}
+
+/// See [`Log::open`].
+pub(super) fn open(dir: &Path) -> Result<Log, OpenError> {
+    std::fs::create_dir_all(dir).map_err(IoError::of("create the folder", dir))?;
+    let lock = lock(dir)?;
+    if !dir.join(COMMIT_FILE).exists() {
+        create(dir)?;
+    }
+    let commit_file = LogFile::open(dir.join(COMMIT_FILE), false)?;
+    let sequence = LogFile::open(dir.join(SEQUENCE_FILE), true)?;
+    let records = LogFile::open(dir.join(RECORDS_FILE), true)?;
+
+    let (mut record, slot) = newest_record(&commit_file)?;
+    trim(&sequence, record.head.length())?;
+    trim(&records, record.head.count() * ENTRY_BYTES)?;
+    restore_last_chunk(dir, &sequence, &mut record.head)?;
+    verify_tail(dir, &sequence, &records, &record)?;
+    let chain = read_chain(dir, &record.head)?;
+
+    // After a failed sync the page cache may show a slot the disk does not have. Writing it again makes what this
+    // process is about to promise true; torn by a crash, it leaves the older slot, which is merely behind.
+    commit_file.write_at(&record.encode(), slot.offset())?;
+    commit_file.sync()?;
+
+    let shared = Arc::new(Shared::new(sequence, records, Committed::of(&record)));
+    let dir = dir.to_owned();
+    Ok(Log { dir, commit_file, record, slot, chain, shared, poisoned: false, _lock: lock })
+}
+
+/// Takes the lock; the system frees it when the process ends, however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK_FILE);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.map_err(IoError::of("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {
+            // The process id is for people; the lock does not depend on it, so a full disk is no reason to fail.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let holder = if holder.is_empty() { "unknown" } else { holder.trim() };
+            Err(OpenError::Locked { path, holder: format!("process {holder}") })
+        }
+        Err(std::fs::TryLockError::Error(err)) => Err(IoError::of("lock", &path)(err).into()),
+    }
+}
+
+/// Makes an empty log. The commit file comes last and at once: where it exists, all files do.
+fn create(dir: &Path) -> Result<(), OpenError> {
+    for name in [SEQUENCE_FILE, RECORDS_FILE] {
+        let file = LogFile::open(dir.join(name), true)?;
+        let found = file.len()?;
+        if found > 0 {
+            return Err(OpenError::CommitFileMissing { path: file.path().to_owned(), found });
+        }
+    }
+    let empty = CommitRecord {
+        head: Head::default(),
+        app_hash: AppHash::default(),
+        pipeline: PipelineId::default(),
+        tail_offset: 0,
+        tail_records: RecordsFrontier::default(),
+    };
+    let mut slots = empty.encode();
+    slots.extend_from_slice(&[0; SLOT_BYTES as usize]);
+    files::replace(&dir.join(COMMIT_FILE), &slots)?;
+    dir.parent().map_or(Ok(()), files::sync_dir)?;
+    Ok(())
+}
+
+fn newest_record(commit_file: &LogFile) -> Result<(CommitRecord, Slot), OpenError> {
+    let mut slots = Vec::new();
+    let present = commit_file.len()?.min(2 * SLOT_BYTES);
+    slots.resize(usize::try_from(present).unwrap_or(0), 0);
+    commit_file.read_at(&mut slots, 0)?;
+    CommitRecord::newest(&slots).ok_or_else(|| OpenError::NoWholeSlot { path: commit_file.path().to_owned() })
+}
+
+/// Cuts off what a crash left behind the committed length.
+fn trim(file: &LogFile, committed: u64) -> Result<(), OpenError> {
+    let found = file.len()?;
+    if found < committed {
+        return Err(OpenError::DataLost { path: file.path().to_owned(), committed, found });
+    }
+    if found > committed {
+        file.truncate(committed)?;
+        file.sync()?;
+    }
+    Ok(())
+}
+
+fn restore_last_chunk(dir: &Path, sequence: &LogFile, head: &mut Head) -> Result<(), OpenError> {
+    let length = head.bytes.last_chunk_len();
+    let mut chunk = vec![0; usize::try_from(length).unwrap_or(0)];
+    sequence.read_at(&mut chunk, head.length() - length)?;
+    head.bytes.restore_last_chunk(chunk).map_err(|_| OpenError::Damaged {
+        dir: dir.to_owned(),
+        index: head.count(),
+        what: "the commit record's frontier does not fit its length",
+    })
+}
+
+/// Reads the last block's records back and checks each against its entry, and the entries against their root.
+fn verify_tail(
+    dir: &Path,
+    sequence: &LogFile,
+    records: &LogFile,
+    record: &CommitRecord,
+) -> Result<(), OpenError> {
+    let damaged = |index, what| OpenError::Damaged { dir: dir.to_owned(), index, what };
+    let mut frontier = record.tail_records.clone();
+    let mut offset = record.tail_offset;
+    for index in frontier.count()..record.head.count() {
+        let mut encoded = Entry::buffer();
+        records.read_at(&mut encoded, index * ENTRY_BYTES)?;
+        let entry = Entry::decode(&encoded);
+        let end = entry.end().filter(|end| *end <= record.head.length());
+        let end = end.ok_or_else(|| damaged(index, "it ends beyond the sequence"))?;
+        if entry.offset.0 != offset || entry.length == 0 {
+            return Err(damaged(index, "it does not start where the record before it ends"));
+        }
+        let mut bytes = vec![0; usize::try_from(entry.length).unwrap_or(0)];
+        sequence.read_at(&mut bytes, offset)?;
+        if RecordHash::of(&bytes) != entry.record_hash {
+            return Err(damaged(index, "its bytes do not have the hash in its entry"));
+        }
+        frontier.append(&encoded);
+        offset = end;
+    }
+    if frontier != record.head.records || offset != record.head.length() {
+        return Err(damaged(record.tail_records.count(), "the entries do not have the committed root"));
+    }
+    Ok(())
+}
+
+fn read_chain(dir: &Path, head: &Head) -> Result<Option<Chain>, OpenError> {
+    let path = dir.join(CHAIN_FILE);
+    match files::read_if_present(&path)? {
+        Some(file) => match Chain::decode(&file) {
+            Some(chain) => Ok(Some(chain)),
+            None => Err(OpenError::ChainDamaged { path }),
+        },
+        None if head.height().0 == 0 => Ok(None),
+        None => Err(OpenError::ChainMissing { path, height: head.height().0 }),
+    }
+}
