@@ -57,6 +57,24 @@ pub const ABCI_STACK_BYTES: usize = 8 << 20;
 /// in bytes. Room for several of the largest blocks, so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
+/// Native stack a plugin's call may use, in bytes. Part of the engine id, because today it decides when a
+/// recursion becomes a fault.
+///
+/// Threads that run plugins need this much and as much again for the host: 2 MiB, which is the least the
+/// standard library and rayon give.
+pub const WASM_STACK_BYTES: u64 = 1 << 20;
+
+/// Largest table of a plugin, in elements: room for every function a plugin of [`WASM_BYTES_MAX`] could
+/// sensibly take the address of.
+pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
+
+/// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
+/// computed is still there when its block is decided. About 32 MiB when full.
+pub const MEMO_ENTRIES_MAX: u64 = 262_144;
+
+/// Records and messages the pipeline remembers, in bytes, beyond what the entries themselves take.
+pub const MEMO_BYTES_MAX: u64 = 64 << 20;
+
 /// Longest sequence, in bytes: the largest offset a file can have.
 pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
 

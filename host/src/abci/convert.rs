@@ -56,11 +56,8 @@ pub(super) fn tx_result(result: TxResult) -> ExecTxResult {
 }
 
 fn record_event(receipt: &Receipt) -> Event {
-    let attribute = |key: &str, value: u64| EventAttribute {
-        key: key.to_owned(),
-        value: value.to_string(),
-        index: true,
-    };
+    let attribute =
+        |key: &str, value: u64| EventAttribute { key: key.to_owned(), value: value.to_string(), index: true };
     Event {
         r#type: RECORD_EVENT.to_owned(),
         attributes: vec![

@@ -53,17 +53,19 @@ pub enum Halt {
 }
 
 /// Exit code for a refusal: configuration, genesis or plugins must change first (EX_CONFIG of sysexits).
-pub const EXIT_REFUSED: u8 = 78;
+const EXIT_REFUSED: u8 = 78;
 
 /// Exit code for a failure that a later start may not meet.
-pub const EXIT_FAILED: u8 = 1;
+const EXIT_FAILED: u8 = 1;
 
 impl Halt {
     /// The process exit code: 78 when trying again cannot help, 1 otherwise.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Genesis(_) | Self::PluginFile { .. } | Self::Admit(_) | Self::AppHash { .. } => EXIT_REFUSED,
+            Self::Genesis(_) | Self::PluginFile { .. } | Self::Admit(_) | Self::AppHash { .. } => {
+                EXIT_REFUSED
+            }
             Self::Open(OpenError::Io(_) | OpenError::Locked { .. }) => EXIT_FAILED,
             Self::Open(_) => EXIT_REFUSED,
             Self::Sequencing(SequencingError::AlreadyStarted { .. }) => EXIT_REFUSED,

@@ -1,2 +1,23 @@
-//! The protocol edge.
+//! The protocol edge: CometBFT's ABCI 2.0, over our own socket transport.
+//!
+//! ```text
+//! transport   bytes on a socket  <->  requests and responses, generic over `tendermint_abci::Application`
+//! service     requests and responses  <->  the state machine and the log
+//! convert     the state machine's results as protobuf
+//! query       reading the log through the engine's RPC
+//! ```
+//!
+//! # Invariants
+//!
+//! Nothing outside this folder and `node` knows that the engine is CometBFT.
+
+mod convert;
+mod halt;
+mod query;
+mod run;
+mod service;
 pub mod transport;
+
+pub use halt::Halt;
+pub use run::{RunOptions, run};
+pub use service::{Service, ServiceOptions};

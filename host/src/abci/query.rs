@@ -25,7 +25,8 @@ struct Refused {
 pub(super) fn answer(reader: &Reader, request: &RequestQuery) -> ResponseQuery {
     let committed = reader.committed();
     let height = height_to_wire(committed.head.height());
-    let answered = refuse_unsupported(&committed, request).and_then(|()| route(reader, &committed, &request.path));
+    let answered =
+        refuse_unsupported(&committed, request).and_then(|()| route(reader, &committed, &request.path));
     match answered {
         Ok(response) => ResponseQuery { height, ..response },
         Err(Refused { code, message }) => ResponseQuery {

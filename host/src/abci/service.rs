@@ -14,9 +14,9 @@ use bytes::Bytes;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
     RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-    RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal, RequestQuery,
-    ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo,
-    ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
+    RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal,
+    RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock,
+    ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
     ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, response_apply_snapshot_chunk,
     response_offer_snapshot, response_process_proposal::ProposalStatus,
 };
@@ -255,8 +255,8 @@ fn admit_from(plugins: &PluginDir, spec: PipelineSpec) -> Result<Pipeline, Halt>
         let found = plugins.find(&plugin.sha256);
         found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
     };
-    let modules = spec.plugins.iter().map(find).collect::<Result<_, _>>()?;
-    Ok(Pipeline::admit(spec, modules)?)
+    let modules = spec.plugins.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    Ok(Pipeline::admit(spec, &modules)?)
 }
 
 /// The rules as they were when the log's last block was made, or the reason they are not to be had.

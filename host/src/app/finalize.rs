@@ -20,8 +20,8 @@ use crate::plugin::{Fatal, Pipeline};
 use crate::sequence::{Receipt, Staging};
 use crate::types::Fuel;
 
-/// Length of an encoded receipt, in bytes.
-pub const RECEIPT_BYTES: u64 = 32;
+/// Length of an encoded receipt in bytes, as an array length.
+const RECEIPT_LEN: usize = 32;
 
 /// What became of one transaction of a decided block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct TxResult {
 
 /// Encodes a receipt as the table above says.
 #[must_use]
-pub fn encode_receipt(receipt: &Receipt) -> [u8; RECEIPT_BYTES as usize] {
-    let mut out = [0; RECEIPT_BYTES as usize];
+pub fn encode_receipt(receipt: &Receipt) -> [u8; RECEIPT_LEN] {
+    let mut out = [0; RECEIPT_LEN];
     let fields = [receipt.height.0, receipt.index, receipt.offset.0, receipt.length];
     for (place, field) in out.chunks_exact_mut(8).zip(fields) {
         place.copy_from_slice(&field.to_le_bytes());
@@ -56,9 +56,7 @@ pub(super) fn run_block(
 fn stage(staging: &mut Staging, examined: Examined) -> TxResult {
     let Examined { tx_hash, fuel, verdict } = examined;
     let outcome = verdict.and_then(|record| {
-        staging
-            .push(tx_hash, &record)
-            .map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
+        staging.push(tx_hash, &record).map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
     });
     TxResult { outcome, fuel }
 }

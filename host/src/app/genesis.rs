@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use crate::limits;
 use crate::plugin::{
-    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError, PluginSpec,
+    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
+    PluginSpec,
 };
 use crate::types::{EngineId, ParseHashError, PluginHash};
 
@@ -35,7 +36,9 @@ pub enum GenesisError {
         source: PluginNameError,
     },
     /// Two plugins of one name: their rejections could not be told apart.
-    #[error("app_state.dseq.pipeline[{index}]: the name {name:?} is taken by an earlier plugin; names are unique")]
+    #[error(
+        "app_state.dseq.pipeline[{index}]: the name {name:?} is taken by an earlier plugin; names are unique"
+    )]
     NameTaken {
         /// The second plugin's place, from 0.
         index: u64,
@@ -196,14 +199,22 @@ mod tests {
         assert!(refusal(|g| g["engin"] = json!("")).contains("unknown field `engin`"));
         assert!(refusal(|g| g["engine"] = json!("zz")).contains("engine: expected 64 hexadecimal digits"));
         assert!(
-            refusal(|g| g["limits"]["fuel_max"] = json!(0)).contains("limits.fuel_max is 0; it must be from 1")
+            refusal(|g| g["limits"]["fuel_max"] = json!(0))
+                .contains("limits.fuel_max is 0; it must be from 1")
         );
         assert!(refusal(|g| g["limits"]["fuel_max"] = json!(-1)).contains("invalid value"));
-        assert!(refusal(|g| g["pipeline"][0]["name"] = json!("A")).contains("pipeline[0]: plugin name \"A\""));
-        assert!(refusal(|g| g["pipeline"][0]["sha256"] = json!("ab")).contains("pipeline[0].sha256: expected 64"));
-        assert!(refusal(|g| g["pipeline"][0]["wasm"] = json!("%")).contains("pipeline[0].wasm is not base64"));
         assert!(
-            refusal(|g| g["pipeline"][0]["sha256"] = json!("22".repeat(32))).contains("but the wasm beside it has")
+            refusal(|g| g["pipeline"][0]["name"] = json!("A")).contains("pipeline[0]: plugin name \"A\"")
+        );
+        assert!(
+            refusal(|g| g["pipeline"][0]["sha256"] = json!("ab")).contains("pipeline[0].sha256: expected 64")
+        );
+        assert!(
+            refusal(|g| g["pipeline"][0]["wasm"] = json!("%")).contains("pipeline[0].wasm is not base64")
+        );
+        assert!(
+            refusal(|g| g["pipeline"][0]["sha256"] = json!("22".repeat(32)))
+                .contains("but the wasm beside it has")
         );
         let twice = |g: &mut serde_json::Value| g["pipeline"] = json!([g["pipeline"][0], g["pipeline"][0]]);
         assert!(refusal(twice).contains("pipeline[1]: the name \"passthrough\" is taken"));

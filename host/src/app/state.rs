@@ -44,7 +44,9 @@ pub enum SequencingError {
         request: &'static str,
     },
     /// Rules after blocks.
-    #[error("consensus sent InitChain, but block {height} is committed; is this node home of another network?")]
+    #[error(
+        "consensus sent InitChain, but block {height} is committed; is this node home of another network?"
+    )]
     AlreadyStarted {
         /// Height of the last committed block.
         height: u64,

@@ -1,6 +1,44 @@
-//! The wall around plugins.
+//! The wall around plugins: what turns a transaction into a verdict, the same one on every node.
+//!
+//! ```text
+//! genesis ── PipelineSpec ─┐
+//! plugins/ ── PluginDir ───┴─> Pipeline::admit   hash, engine id, limits, exports, params
+//!                                   │
+//! transaction ──> Pipeline::apply ──┴─> plugin 1 ──> plugin 2 ──> ... ──> Outcome
+//!                      │                    each: fresh instance, init, apply, gone
+//!                      └─ memo: a transaction already judged is not judged again
+//! ```
+//!
+//! The pipeline is a pure function of the plugins, their params and the transaction. So CheckTx, proposals
+//! and FinalizeBlock must agree, results may be remembered by transaction hash, and a block's transactions
+//! may run in parallel.
+//!
+//! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
+//! one engine of the process; `abi` is the contract with the guest; `admit` checks and compiles a module;
+//! `call` runs it once; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
+//! `memo` remembers.
+//!
+//! # Invariants
+//!
+//! - `wasmtime` is named in this module and nowhere else; no type of it leaves.
+//! - A call ends as exactly one of a verdict, a [`Fault`] (deterministic: the plugin's doing) or a [`Fatal`]
+//!   (this host is broken; the node must stop rather than guess).
+//! - Nothing of one call is left for the next.
+mod abi;
+mod admit;
+mod call;
+mod dir;
+mod engine;
+mod fault;
+mod memo;
+mod pipeline;
 mod spec;
 
+pub use admit::AdmitError;
+pub use dir::{FoundFile, PluginDir, PluginDirError};
+pub use engine::{engine_id, engine_text};
+pub use fault::{Fatal, Fault};
+pub use pipeline::{Outcome, Pipeline, Verdict};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
     PluginSpec,

@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::SequenceRoot;
 
+/// Bytes in one BLAKE3 chunk, as an array length.
+const CHUNK_LEN: usize = 1024;
+
 /// Bytes in one BLAKE3 chunk.
-pub(super) const CHUNK_BYTES: u64 = 1024;
+const CHUNK_BYTES: u64 = CHUNK_LEN as u64;
 
 /// Everything needed to hash on where an append-only byte string left off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +74,7 @@ impl BytesFrontier {
 
     /// Copies bytes into the last chunk; seals it first if it is full. Returns how many bytes it took.
     fn fill_last_chunk(&mut self, data: &[u8]) -> usize {
-        const CHUNK: usize = CHUNK_BYTES as usize;
-        if self.last_chunk.len() == CHUNK {
+        if self.last_chunk.len() == CHUNK_LEN {
             let mut hasher = blake3::Hasher::new();
             hasher.set_input_offset(self.length - CHUNK_BYTES).update(&self.last_chunk);
             let sealed_before = self.length / CHUNK_BYTES - 1;
@@ -80,7 +82,7 @@ impl BytesFrontier {
             self.last_chunk.clear();
             return 0;
         }
-        let taken = data.len().min(CHUNK - self.last_chunk.len());
+        let taken = data.len().min(CHUNK_LEN - self.last_chunk.len());
         self.last_chunk.extend_from_slice(&data[..taken]);
         self.length += taken as u64;
         taken

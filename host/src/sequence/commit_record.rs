@@ -20,11 +20,11 @@ use super::head::Head;
 use super::records_root::RecordsFrontier;
 use crate::types::{AppHash, PipelineId};
 
-/// Length of one slot.
-pub(super) const SLOT_BYTES: u64 = 8192;
+/// Length of one slot in bytes, as an array length.
+pub(super) const SLOT_LEN: usize = 8192;
 
-/// Length of one slot, as an array length.
-const SLOT_LEN: usize = 8192;
+/// Length of one slot in bytes.
+pub(super) const SLOT_BYTES: u64 = SLOT_LEN as u64;
 
 const MAGIC: &[u8; 8] = b"dseqcmt1";
 const PAYLOAD_AT: usize = 12;

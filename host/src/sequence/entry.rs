@@ -15,11 +15,11 @@
 
 use crate::types::{Height, Offset, RecordHash, TxHash};
 
-/// Length of an encoded entry, in bytes.
-pub const ENTRY_BYTES: u64 = 88;
-
-/// Length of an encoded entry, as an array length.
+/// Length of an encoded entry in bytes, as an array length.
 const ENTRY_LEN: usize = 88;
+
+/// Length of an encoded entry in bytes.
+pub const ENTRY_BYTES: u64 = ENTRY_LEN as u64;
 
 /// What the log knows about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::SEQUENCE_FILE;
 use super::chain::Chain;
-use super::commit_record::{CommitRecord, SLOT_BYTES, Slot};
+use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
 use super::entry::{ENTRY_BYTES, Entry};
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
@@ -175,7 +175,7 @@ fn create(dir: &Path) -> Result<(), OpenError> {
         tail_records: RecordsFrontier::default(),
     };
     let mut slots = empty.encode();
-    slots.extend_from_slice(&[0; SLOT_BYTES as usize]);
+    slots.extend_from_slice(&[0; SLOT_LEN]);
     files::replace(&dir.join(COMMIT_FILE), &slots)?;
     dir.parent().map_or(Ok(()), files::sync_dir)?;
     Ok(())

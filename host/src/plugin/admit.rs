@@ -1,0 +1,347 @@
+//! What a module must be before it may judge transactions, and what it is once it may.
+//!
+//! The checks here are of the finished module: its hash, imports, exports, memory, and that it accepts its
+//! params. Static admission of the bytecode comes before compilation, in [`admit`].
+
+use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, ValType};
+
+use super::abi;
+use super::call::{Bounds, Init};
+use super::fault::{Fatal, Fault, Stop};
+use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
+use super::{engine, engine_id};
+use crate::limits;
+use crate::types::{EngineId, PluginHash};
+
+/// Why a node refuses to run a pipeline. None of these goes away by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The network agreed on another engine.
+    #[error(
+        "genesis pins wasm engine {expected}, but this build of dseq has engine {found}; \
+         run the dseq release the network runs (another engine may compute other results)"
+    )]
+    Engine {
+        /// The engine in genesis.
+        expected: EngineId,
+        /// This build's engine.
+        found: EngineId,
+    },
+    /// A limit no host accepts.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// Without plugins a transaction is its record, so it must fit.
+    #[error(
+        "a pipeline without plugins makes each transaction a record, but limits.tx_bytes_max is {tx_bytes_max} \
+         and limits.record_bytes_max only {record_bytes_max}"
+    )]
+    RecordsTooShort {
+        /// The limit on transactions in genesis.
+        tx_bytes_max: u64,
+        /// The limit on records in genesis.
+        record_bytes_max: u64,
+    },
+    /// A pipeline longer than a host accepts.
+    #[error("the pipeline has {found} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
+    TooManyPlugins {
+        /// Its length in genesis.
+        found: u64,
+    },
+    /// Two plugins whose rejections could not be told apart.
+    #[error("two plugins of the pipeline are named {plugin}; give each its own name")]
+    DuplicateName {
+        /// The name.
+        plugin: PluginName,
+    },
+    /// Not one module for each plugin.
+    #[error("the pipeline has {plugins} plugins, but {modules} modules were given")]
+    ModuleCount {
+        /// Plugins in genesis.
+        plugins: u64,
+        /// Modules given.
+        modules: u64,
+    },
+    /// Other bytes than genesis pins.
+    #[error("plugin {plugin}: genesis pins sha256 {expected}, but the module has sha256 {found}")]
+    Hash {
+        /// The plugin.
+        plugin: PluginName,
+        /// The hash in genesis.
+        expected: PluginHash,
+        /// The hash of the bytes.
+        found: PluginHash,
+    },
+    /// A module larger than a host accepts.
+    #[error("plugin {plugin}: the module is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
+    TooLarge {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Not wasm, or wasm that uses what the engine does not allow.
+    #[error("plugin {plugin}: not a module this engine accepts: {reason}")]
+    Module {
+        /// The plugin.
+        plugin: PluginName,
+        /// The engine's words.
+        reason: String,
+    },
+    /// Plugins have nothing to import from.
+    #[error(
+        "plugin {plugin}: imports {module:?} {item:?}, but a plugin has no imports; \
+         rustc turns a symbol it cannot find into an import from \"env\": an undefined extern function, \
+         or a dependency that expects WASI or JavaScript"
+    )]
+    Import {
+        /// The plugin.
+        plugin: PluginName,
+        /// The module it imports from.
+        module: String,
+        /// What it imports.
+        item: String,
+    },
+    /// An export of the ABI is missing.
+    #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
+    ExportMissing {
+        /// The plugin.
+        plugin: PluginName,
+        /// The export.
+        export: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// An export of the ABI is something else.
+    #[error("plugin {plugin}: exports {export:?} as {found}, but ABI v1 asks for {expected}")]
+    ExportType {
+        /// The plugin.
+        plugin: PluginName,
+        /// The export.
+        export: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// More memory at birth than the network allows.
+    #[error(
+        "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
+    )]
+    Memory {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its initial memory.
+        bytes: u64,
+        /// The limit in genesis.
+        memory_bytes_max: u64,
+    },
+    /// The plugin rejected its params.
+    #[error("plugin {plugin}: refuses its params {params}: {message} (code {code})")]
+    Params {
+        /// The plugin.
+        plugin: PluginName,
+        /// The params in genesis.
+        params: String,
+        /// The plugin's code.
+        code: u16,
+        /// The plugin's words.
+        message: String,
+    },
+    /// The plugin broke its contract before it saw a transaction.
+    #[error("plugin {plugin}: faulted when given its params {params}: {fault} (code {code})", code = fault.code())]
+    Init {
+        /// The plugin.
+        plugin: PluginName,
+        /// The params in genesis.
+        params: String,
+        /// What it did.
+        fault: Fault,
+    },
+    /// The engine could not be built, or broke.
+    #[error("the wasm engine does not work on this host: {reason}")]
+    Host {
+        /// What came back.
+        reason: String,
+    },
+}
+
+impl From<Fatal> for AdmitError {
+    fn from(fatal: Fatal) -> Self {
+        Self::Host { reason: fatal.to_string() }
+    }
+}
+
+/// A module that passed admission, ready to be called.
+///
+/// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
+pub(super) struct Admitted {
+    pub(super) name: PluginName,
+    /// Canonical JSON; told to each fresh instance.
+    pub(super) params: String,
+    pub(super) limits: Limits,
+    pub(super) pre: InstancePre<Bounds>,
+    pub(super) exports: Exports,
+}
+
+/// The ABI's exports, looked up once so that no call looks up a name.
+pub(super) struct Exports {
+    pub(super) memory: ModuleExport,
+    pub(super) buffer: ModuleExport,
+    pub(super) init: ModuleExport,
+    pub(super) apply: ModuleExport,
+    pub(super) output: ModuleExport,
+}
+
+/// Refuses another engine than this build's.
+pub(super) fn check_engine(expected: EngineId) -> Result<(), AdmitError> {
+    let found = engine_id();
+    if expected == found { Ok(()) } else { Err(AdmitError::Engine { expected, found }) }
+}
+
+/// Checks one module against its line in genesis and makes it callable.
+pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<Admitted, AdmitError> {
+    let plugin = &spec.name;
+    check_bytes(spec, wasm)?;
+    let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
+    let module = Module::from_binary(engine, wasm)
+        .map_err(|error| AdmitError::Module { plugin: plugin.clone(), reason: format!("{error:#}") })?;
+    check_imports(plugin, &module)?;
+    check_memory(plugin, limits, &module)?;
+    let exports = check_exports(plugin, &module)?;
+    let pre = Linker::new(engine)
+        .instantiate_pre(&module)
+        .map_err(|error| AdmitError::Module { plugin: plugin.clone(), reason: format!("{error:#}") })?;
+    let params = spec.params.as_str().to_owned();
+    let admitted = Admitted { name: plugin.clone(), params, limits: *limits, pre, exports };
+    check_params(&admitted)?;
+    Ok(admitted)
+}
+
+fn check_bytes(spec: &PluginSpec, wasm: &[u8]) -> Result<(), AdmitError> {
+    let plugin = spec.name.clone();
+    let bytes = wasm.len() as u64;
+    if bytes > limits::WASM_BYTES_MAX {
+        return Err(AdmitError::TooLarge { plugin, bytes });
+    }
+    let found = PluginHash::of(wasm);
+    if found != spec.sha256 {
+        return Err(AdmitError::Hash { plugin, expected: spec.sha256, found });
+    }
+    Ok(())
+}
+
+fn check_imports(plugin: &PluginName, module: &Module) -> Result<(), AdmitError> {
+    match module.imports().next() {
+        None => Ok(()),
+        Some(import) => Err(AdmitError::Import {
+            plugin: plugin.clone(),
+            module: import.module().to_owned(),
+            item: import.name().to_owned(),
+        }),
+    }
+}
+
+fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result<(), AdmitError> {
+    let expected = "a memory";
+    let memory = match module.get_export(abi::MEMORY) {
+        Some(ExternType::Memory(memory)) => memory,
+        Some(other) => return Err(wrong_type(plugin, abi::MEMORY, expected, &other)),
+        None => {
+            return Err(AdmitError::ExportMissing { plugin: plugin.clone(), export: abi::MEMORY, expected });
+        }
+    };
+    let bytes = memory.minimum().saturating_mul(limits::WASM_PAGE_BYTES);
+    if bytes > limits.memory_bytes_max {
+        let memory_bytes_max = limits.memory_bytes_max;
+        return Err(AdmitError::Memory { plugin: plugin.clone(), bytes, memory_bytes_max });
+    }
+    Ok(())
+}
+
+fn check_exports(plugin: &PluginName, module: &Module) -> Result<Exports, AdmitError> {
+    use ValType::{I32, I64};
+
+    check_function(plugin, module, abi::MARKER, "a function () -> ()", &[], &[])?;
+    check_function(plugin, module, abi::BUFFER, "a function (i32) -> i32", &[I32], &[I32])?;
+    check_function(plugin, module, abi::INIT, "a function (i32) -> i64", &[I32], &[I64])?;
+    check_function(plugin, module, abi::APPLY, "a function (i32) -> i64", &[I32], &[I64])?;
+    check_function(plugin, module, abi::OUTPUT, "a function () -> i32", &[], &[I32])?;
+    let index = |export| {
+        module.get_export_index(export).ok_or_else(|| AdmitError::Module {
+            plugin: plugin.clone(),
+            reason: format!("export {export:?} has no index"),
+        })
+    };
+    Ok(Exports {
+        memory: index(abi::MEMORY)?,
+        buffer: index(abi::BUFFER)?,
+        init: index(abi::INIT)?,
+        apply: index(abi::APPLY)?,
+        output: index(abi::OUTPUT)?,
+    })
+}
+
+fn check_function(
+    plugin: &PluginName,
+    module: &Module,
+    export: &'static str,
+    expected: &'static str,
+    params: &[ValType],
+    results: &[ValType],
+) -> Result<(), AdmitError> {
+    // Compared by their text: the engine's own comparison is one of subtypes.
+    let same = |found: &mut dyn Iterator<Item = ValType>, wanted: &[ValType]| {
+        found.map(|ty| ty.to_string()).eq(wanted.iter().map(ToString::to_string))
+    };
+    match module.get_export(export) {
+        Some(ExternType::Func(ty)) if same(&mut ty.params(), params) && same(&mut ty.results(), results) => {
+            Ok(())
+        }
+        Some(other) => Err(wrong_type(plugin, export, expected, &other)),
+        None => Err(AdmitError::ExportMissing { plugin: plugin.clone(), export, expected }),
+    }
+}
+
+fn wrong_type(
+    plugin: &PluginName,
+    export: &'static str,
+    expected: &'static str,
+    found: &ExternType,
+) -> AdmitError {
+    let found = match found {
+        ExternType::Func(ty) => describe_function(ty),
+        ExternType::Global(_) => "a global".to_owned(),
+        ExternType::Table(_) => "a table".to_owned(),
+        ExternType::Memory(_) => "a memory".to_owned(),
+        ExternType::Tag(_) => "a tag".to_owned(),
+    };
+    AdmitError::ExportType { plugin: plugin.clone(), export, expected, found }
+}
+
+fn describe_function(ty: &FuncType) -> String {
+    let list = |types: &mut dyn Iterator<Item = ValType>| {
+        types.map(|ty| ty.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (params, results) = (list(&mut ty.params()), list(&mut ty.results()));
+    if ty.results().len() == 1 {
+        format!("a function ({params}) -> {results}")
+    } else {
+        format!("a function ({params}) -> ({results})")
+    }
+}
+
+fn check_params(admitted: &Admitted) -> Result<(), AdmitError> {
+    let plugin = admitted.name.clone();
+    let params = admitted.params.clone();
+    match admitted.start() {
+        Ok((_, Init::Accepted)) => Ok(()),
+        Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),
+        Err(Stop::Fault { fault, detail }) => {
+            tracing::debug!(%plugin, %fault, detail, "plugin faulted at admission");
+            Err(AdmitError::Init { plugin, params, fault })
+        }
+        Err(Stop::Fatal { step, reason }) => {
+            Err(Fatal { plugin: plugin.as_str().to_owned(), step, reason }.into())
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One call of one plugin: a fresh instance, its params, one transaction, its answer.
+//!
+//! # Invariants
+//!
+//! - An instance serves one transaction and is gone; what a plugin keeps in memory or globals cannot
+//!   survive.
+//! - `dseq_init` has `fuel_max` of its own and is not charged to the transaction; the transaction then starts
+//!   with `fuel_max`, whatever init spent.
+//! - The host trusts no pointer and no length of a plugin: each range is checked before memory is touched.
+//!
+//! # Determinism
+//!
+//! Memory grows up to the limit in genesis and never beyond, whatever the host could spare; memory the host
+//! cannot give below that limit is fatal, not an answer. The native stack is bounded by the engine alone.
+//! How deep that lets calls nest is up to the compiler, until the depth is bounded in the bytecode.
+
+use bytes::Bytes;
+use wasmtime::{Func, Instance, Memory, ModuleExport, ResourceLimiter, Store, WasmParams, WasmResults};
+
+use super::abi::{self, Answer};
+use super::admit::Admitted;
+use super::fault::{Fatal, Fault, Stop};
+use crate::limits;
+use crate::types::Fuel;
+
+/// How one call ended, and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Called {
+    pub(super) fuel: Fuel,
+    pub(super) ruling: Ruling,
+}
+
+/// What one plugin made of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    Unchanged,
+    /// The host's own copy of the output.
+    Replaced(Bytes),
+    Rejected {
+        code: u16,
+        message: String,
+    },
+    Faulted(Fault),
+}
+
+/// What a plugin said to its params.
+pub(super) enum Init {
+    Accepted,
+    Refused { code: u16, message: String },
+}
+
+/// The genesis limits the engine asks about while a plugin runs.
+pub(super) struct Bounds {
+    memory_bytes_max: u64,
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= self.memory_bytes_max && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    /// Growth that `memory_growing` refuses never comes here, so this is the host running out of memory. The
+    /// plugin must not see it as a failed `memory.grow`: other nodes would have had the memory.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(error.context("the host could not give memory that genesis allows"))
+    }
+
+    /// Only asked for initial tables, which admission has seen fit: no instruction grows a table.
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= limits::TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+/// An instance between its birth and its one answer.
+pub(super) struct Live<'a> {
+    plugin: &'a Admitted,
+    store: Store<Bounds>,
+    instance: Instance,
+    memory: Memory,
+}
+
+impl Admitted {
+    /// Runs the plugin on one input: the transaction, or what the plugin before made of it.
+    pub(super) fn call(&self, input: &[u8]) -> Result<Called, Fatal> {
+        match self.try_call(input) {
+            Ok(called) => Ok(called),
+            Err(Stop::Fault { fault, detail }) => {
+                tracing::debug!(plugin = %self.name, %fault, detail, "plugin faulted");
+                Ok(Called { fuel: Fuel(self.limits.fuel_max), ruling: Ruling::Faulted(fault) })
+            }
+            Err(Stop::Fatal { step, reason }) => {
+                Err(Fatal { plugin: self.name.as_str().to_owned(), step, reason })
+            }
+        }
+    }
+
+    fn try_call(&self, input: &[u8]) -> Result<Called, Stop> {
+        let mut live = self.start_again()?;
+        live.refuel()?;
+        let ruling = live.apply(input)?;
+        let fuel = Fuel(self.limits.fuel_max.saturating_sub(live.fuel_left()?));
+        Ok(Called { fuel, ruling })
+    }
+
+    /// Makes a fresh instance and tells it its params.
+    pub(super) fn start(&self) -> Result<(Live<'_>, Init), Stop> {
+        const STEP: &str = "making a fresh instance";
+        let bounds = Bounds { memory_bytes_max: self.limits.memory_bytes_max };
+        let mut store = Store::new(self.pre.module().engine(), bounds);
+        store.limiter(|bounds| bounds);
+        store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine(STEP, &error))?;
+        let instance = self.pre.instantiate(&mut store).map_err(|error| Stop::from_engine(STEP, &error))?;
+        let memory = instance
+            .get_module_export(&mut store, &self.exports.memory)
+            .and_then(wasmtime::Extern::into_memory)
+            .ok_or_else(|| Stop::Fatal { step: STEP, reason: "its memory is gone".to_owned() })?;
+        let mut live = Live { plugin: self, store, instance, memory };
+        let init = live.init()?;
+        Ok((live, init))
+    }
+
+    /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does
+    /// not compute the same thing twice.
+    fn start_again(&self) -> Result<Live<'_>, Stop> {
+        let reason = match self.start() {
+            Ok((live, Init::Accepted)) => return Ok(live),
+            Ok((_, Init::Refused { code, .. })) => format!("rejected with code {code}"),
+            Err(Stop::Fault { fault, detail }) => format!("{fault} ({detail})"),
+            Err(fatal @ Stop::Fatal { .. }) => return Err(fatal),
+        };
+        Err(Stop::Fatal { step: "dseq_init, which accepted the same params at admission,", reason })
+    }
+}
+
+impl Live<'_> {
+    fn refuel(&mut self) -> Result<(), Stop> {
+        let fuel = self.plugin.limits.fuel_max;
+        self.store.set_fuel(fuel).map_err(|error| Stop::from_engine("refuelling", &error))
+    }
+
+    fn fuel_left(&self) -> Result<u64, Stop> {
+        self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))
+    }
+
+    fn init(&mut self) -> Result<Init, Stop> {
+        let plugin = self.plugin;
+        let params_len = self.write_input(plugin.params.as_bytes())?;
+        let packed = self.invoke::<i32, i64>(abi::INIT, &plugin.exports.init, params_len)?;
+        match Answer::unpack(packed)? {
+            Answer::Accept => Ok(Init::Accepted),
+            Answer::Reject { code, len } => Ok(Init::Refused { code, message: self.message(len)? }),
+            Answer::Replace { .. } => Err(Fault::BadVerdict.into()),
+        }
+    }
+
+    fn apply(&mut self, input: &[u8]) -> Result<Ruling, Stop> {
+        let tx_len = self.write_input(input)?;
+        let packed = self.invoke::<i32, i64>(abi::APPLY, &self.plugin.exports.apply, tx_len)?;
+        match Answer::unpack(packed)? {
+            Answer::Accept => {
+                self.check_record_len(input.len() as u64)?;
+                Ok(Ruling::Unchanged)
+            }
+            Answer::Replace { len } => {
+                self.check_record_len(u64::from(len))?;
+                Ok(Ruling::Replaced(Bytes::copy_from_slice(self.output(len)?)))
+            }
+            Answer::Reject { code, len } => Ok(Ruling::Rejected { code, message: self.message(len)? }),
+        }
+    }
+
+    fn check_record_len(&self, len: u64) -> Result<(), Stop> {
+        if len == 0 {
+            return Err(Fault::OutputEmpty.into());
+        }
+        if len > self.plugin.limits.record_bytes_max {
+            return Err(Fault::OutputTooLarge.into());
+        }
+        Ok(())
+    }
+
+    /// Asks for room, fills it, and answers with the length as wasm knows it.
+    fn write_input(&mut self, input: &[u8]) -> Result<i32, Stop> {
+        let len = u32::try_from(input.len()).map_err(|_| Stop::Fatal {
+            step: "handing over the input",
+            reason: format!("its {} bytes are beyond any wasm memory", input.len()),
+        })?;
+        let wasm_len = len.cast_signed();
+        let start = self.invoke::<i32, i32>(abi::BUFFER, &self.plugin.exports.buffer, wasm_len)?;
+        let memory = self.memory.data_mut(&mut self.store);
+        let room = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
+        memory[room].copy_from_slice(input);
+        Ok(wasm_len)
+    }
+
+    /// The `len` bytes the plugin left in its output.
+    fn output(&mut self, len: u32) -> Result<&[u8], Stop> {
+        let start = self.invoke::<(), i32>(abi::OUTPUT, &self.plugin.exports.output, ())?;
+        let memory = self.memory.data(&self.store);
+        let range = abi::range(memory.len(), start, len).ok_or(Fault::BadOutput)?;
+        Ok(&memory[range])
+    }
+
+    /// A rejection's message, made fit to print: valid UTF-8 and of bounded length.
+    fn message(&mut self, len: u32) -> Result<String, Stop> {
+        if len == 0 {
+            return Ok(String::new());
+        }
+        let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
+        let output = self.output(len)?;
+        // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
+        let output = &output[..output.len().min(max.saturating_add(4))];
+        let mut message = String::from_utf8_lossy(output).into_owned();
+        message.truncate(message.floor_char_boundary(max));
+        Ok(message)
+    }
+
+    fn invoke<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &'static str,
+        export: &ModuleExport,
+        params: P,
+    ) -> Result<R, Stop> {
+        let gone = || Stop::Fatal { step: name, reason: "the export is gone".to_owned() };
+        let func: Func = self
+            .instance
+            .get_module_export(&mut self.store, export)
+            .and_then(wasmtime::Extern::into_func)
+            .ok_or_else(gone)?;
+        let func = func.typed::<P, R>(&self.store).map_err(|error| Stop::from_engine(name, &error))?;
+        func.call(&mut self.store, params).map_err(|error| Stop::from_engine(name, &error))
+    }
+}

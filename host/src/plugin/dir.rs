@@ -1,0 +1,185 @@
+//! The node's `plugins/` folder, where a plugin is found by its hash.
+//!
+//! # Invariants
+//!
+//! A file's name means nothing; its bytes do. So whatever is returned has the hash that was asked for.
+//!
+//! # Durability
+//!
+//! [`PluginDir::store`] writes a temporary file, syncs it, renames it and syncs the folder: a file that ends
+//! in `.wasm` is whole.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::spec::PluginName;
+use crate::limits;
+use crate::types::PluginHash;
+
+/// A folder of `.wasm` files.
+#[derive(Clone, Debug)]
+pub struct PluginDir {
+    path: PathBuf,
+}
+
+/// Why a plugin's bytes are not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginDirError {
+    /// No file has the hash.
+    #[error(
+        "no file in {dir} has sha256 {wanted}, which genesis pins; {found}; put the plugin's .wasm file there",
+        dir = dir.display(),
+        found = Listing(found)
+    )]
+    NotFound {
+        /// The hash that genesis pins.
+        wanted: PluginHash,
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// Every `.wasm` file there.
+        found: Vec<FoundFile>,
+    },
+    /// More bytes than a plugin may have.
+    #[error("the plugin is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The folder or a file in it could not be used.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+}
+
+/// A `.wasm` file in the folder, and what it turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Its name.
+    pub name: String,
+    /// Its hash, or why it has none.
+    pub sha256: Result<PluginHash, String>,
+}
+
+struct Listing<'a>(&'a [FoundFile]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("there is no .wasm file there");
+        }
+        f.write_str("found ")?;
+        for (position, file) in self.0.iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            match &file.sha256 {
+                Ok(hash) => write!(f, "{comma}{} with sha256 {hash}", file.name)?,
+                Err(reason) => write!(f, "{comma}{} ({reason})", file.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PluginDir {
+    /// The folder at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes of the `.wasm` file with this hash, whatever its name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, with everything that is there instead; or when the folder cannot be read.
+    pub fn find(&self, wanted: &PluginHash) -> Result<Vec<u8>, PluginDirError> {
+        let mut found = Vec::new();
+        for path in self.wasm_files()? {
+            let sha256 = match read_bounded(&path) {
+                Ok(wasm) => {
+                    let hash = PluginHash::of(&wasm);
+                    if hash == *wanted {
+                        return Ok(wasm);
+                    }
+                    Ok(hash)
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            found.push(FoundFile { name, sha256 });
+        }
+        Err(PluginDirError::NotFound { wanted: *wanted, dir: self.path.clone(), found })
+    }
+
+    /// Writes a plugin's bytes to `<name>-<first 12 digits of the hash>.wasm`, durably, and answers with its
+    /// path. The folder is made when missing; a file already there is replaced.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin is too large or the folder cannot be written.
+    pub fn store(&self, name: &PluginName, wasm: &[u8]) -> Result<PathBuf, PluginDirError> {
+        let bytes = wasm.len() as u64;
+        if bytes > limits::WASM_BYTES_MAX {
+            return Err(PluginDirError::TooLarge { bytes });
+        }
+        let hash = PluginHash::of(wasm).to_string();
+        let path = self.path.join(format!("{name}-{}.wasm", &hash[..12]));
+        let partial = self.path.join(format!(".{name}-{}.{}.partial", &hash[..12], std::process::id()));
+
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| PluginDirError::Io { action, path, source }
+        };
+        fs::create_dir_all(&self.path).map_err(io("create", &self.path))?;
+        let mut file = File::create(&partial).map_err(io("create", &partial))?;
+        file.write_all(wasm).and_then(|()| file.sync_all()).map_err(io("write", &partial))?;
+        fs::rename(&partial, &path).map_err(io("rename to", &path))?;
+        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io("sync", &self.path))?;
+        Ok(path)
+    }
+
+    /// The folder's `.wasm` files in the order of their names; none when there is no folder.
+    fn wasm_files(&self) -> Result<Vec<PathBuf>, PluginDirError> {
+        let io = |source| PluginDirError::Io { action: "read", path: self.path.clone(), source };
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(error)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// Reads a regular file of at most [`limits::WASM_BYTES_MAX`] bytes.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before opening, since opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut wasm = Vec::new();
+    File::open(path)?.take(limits::WASM_BYTES_MAX.saturating_add(1)).read_to_end(&mut wasm)?;
+    if wasm.len() as u64 > limits::WASM_BYTES_MAX {
+        return Err(io::Error::other(format!("larger than {} bytes", limits::WASM_BYTES_MAX)));
+    }
+    Ok(wasm)
+}

@@ -1,0 +1,190 @@
+//! The one wasm engine of the process, and its identity.
+//!
+//! # Format
+//!
+//! The engine id is SHA-256 of [`engine_text`]: one line for each thing that can change a result.
+//!
+//! # Determinism
+//!
+//! Every setting that could change what a plugin computes is made here, and either stands in the engine
+//! text or has one value that no setting changes. Settings that only decide speed or address space are
+//! free to differ between hosts.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    ProfilingStrategy, Strategy, WasmBacktraceDetails, WasmFeatures,
+};
+
+use crate::limits;
+use crate::types::EngineId;
+
+/// What a plugin may be made of. Everything else of wasm is off: threads, SIMD, relaxed SIMD, 64-bit and
+/// multiple memories, GC, exceptions, tail calls, reference types, components.
+const FEATURES: &[(&str, WasmFeatures)] = &[
+    // What rustc emits for memcpy and memset; its cost in fuel grows with the bytes.
+    ("bulk-memory", WasmFeatures::BULK_MEMORY),
+    // Only the padded encoding of call_indirect that rustc emits, without reference types behind it.
+    ("call-indirect-overlong", WasmFeatures::CALL_INDIRECT_OVERLONG),
+    // Floats are deterministic once NaNs are canonical; JSON needs them.
+    ("floats", WasmFeatures::FLOATS),
+    ("multi-value", WasmFeatures::MULTI_VALUE),
+    // The shadow stack pointer may be exported.
+    ("mutable-global", WasmFeatures::MUTABLE_GLOBAL),
+    ("saturating-float-to-int", WasmFeatures::SATURATING_FLOAT_TO_INT),
+    ("sign-extension", WasmFeatures::SIGN_EXTENSION),
+];
+
+/// wasmtime's long-term line. Its patch releases are taken without a new engine id; the goldens for
+/// verdicts and fuel watch over them.
+const WASMTIME_LINE: u32 = 48;
+
+/// Version of the rewriting of plugins before they are compiled. 0: they are compiled as they are.
+const INSTRUMENTATION: u32 = 0;
+
+/// Instances that may live at once. Calls are short and each needs a thread, so this is far above what the
+/// threads of a node can use; it only costs address space.
+const INSTANCES_MAX: u32 = 256;
+
+/// Memory of an ended instance that is put back by copying rather than by unmapping, in bytes. A system
+/// call and a page fault cost more than copying the few pages a small plugin touches.
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// The engine's description, one `name value` line for each thing that can change a result.
+#[must_use]
+pub fn engine_text() -> String {
+    let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
+    let mut text = String::from("dseq/engine-id/v1\n");
+    let lines: [(&str, &dyn std::fmt::Display); 8] = [
+        ("wasmtime", &WASMTIME_LINE),
+        ("wasm-features", &features.join(" ")),
+        ("nan", &"canonical"),
+        ("fuel-costs", &"default"),
+        ("wasm-stack-bytes", &limits::WASM_STACK_BYTES),
+        ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
+        ("abi", &1),
+        ("instrumentation", &INSTRUMENTATION),
+    ];
+    for (name, value) in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name} {value}");
+    }
+    text
+}
+
+/// The identity of this build's engine. Genesis pins one; a node with another refuses to start.
+#[must_use]
+pub fn engine_id() -> EngineId {
+    static ID: OnceLock<EngineId> = OnceLock::new();
+    *ID.get_or_init(|| EngineId(Sha256::digest(engine_text()).into()))
+}
+
+/// The one engine of the process. It reserves a terabyte of address space and next to no memory.
+pub(super) fn engine() -> Result<&'static Engine, String> {
+    static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
+    ENGINE
+        .get_or_init(|| {
+            let config = config().map_err(|error| error.to_string())?;
+            Engine::new(&config).map_err(|error| format!("{error:#}"))
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
+/// The only place where a wasm engine is configured.
+fn config() -> Result<Config, std::num::TryFromIntError> {
+    let mut config = Config::new();
+
+    // What a plugin may be made of: nothing, then the list.
+    config.wasm_features(WasmFeatures::all(), false);
+    for (_, feature) in FEATURES {
+        config.wasm_features(*feature, true);
+    }
+
+    // What can change a result.
+    config.strategy(Strategy::Cranelift);
+    config.cranelift_nan_canonicalization(true); // NaN bits differ between processors.
+    config.consume_fuel(true); // The only clock a plugin has; costs are the engine's default.
+    config.epoch_interruption(false); // Would stop a plugin by wall-clock time.
+    config.max_wasm_stack(usize::try_from(limits::WASM_STACK_BYTES)?);
+
+    // What must not: nothing of the environment is read, nothing but the module is compiled.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable); // The default asks an environment variable.
+    config.wasm_backtrace_max_frames(None); // Backtraces differ between hosts; a fault is its code.
+    config.debug_info(false);
+    config.native_unwind_info(false);
+    config.generate_address_map(false);
+    config.profiler(ProfilingStrategy::None);
+    config.cranelift_opt_level(OptLevel::Speed);
+
+    // Fresh instances at the price of a few microseconds: slots are mapped once, and a new instance sees
+    // the module's initial memory copy-on-write.
+    config.memory_init_cow(true);
+    config.memory_reservation(4 << 30); // All a 32-bit address can reach: no bounds checks in the code.
+    config.memory_guard_size(32 << 20); // Beyond it: static offsets of loads and stores.
+    config.memory_may_move(false);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()?));
+    Ok(config)
+}
+
+/// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.
+fn pooling() -> Result<PoolingAllocationConfig, std::num::TryFromIntError> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(INSTANCES_MAX);
+    pool.total_memories(INSTANCES_MAX);
+    pool.total_tables(INSTANCES_MAX);
+    pool.max_memories_per_module(1);
+    pool.max_tables_per_module(1);
+    pool.max_memory_size(usize::try_from(limits::MEMORY_BYTES_CEILING)?);
+    pool.table_elements(usize::try_from(limits::TABLE_ELEMENTS_MAX)?);
+    pool.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+    pool.table_keep_resident(KEEP_RESIDENT_BYTES);
+    pool.pagemap_scan(Enabled::Auto); // Lets the kernel say which pages were touched, where it can (Linux 6.7).
+    Ok(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine id stands in every genesis. A change here means that this build computes, or may compute,
+    /// other results: nodes of existing networks refuse to start with it. It belongs under
+    /// "Consensus-breaking" in the CHANGELOG, and is never made to get a test to pass.
+    #[test]
+    fn the_engine_id_is_fixed() {
+        assert_eq!(
+            engine_text(),
+            "dseq/engine-id/v1\n\
+             wasmtime 48\n\
+             wasm-features bulk-memory call-indirect-overlong floats multi-value mutable-global \
+             saturating-float-to-int sign-extension\n\
+             nan canonical\n\
+             fuel-costs default\n\
+             wasm-stack-bytes 1048576\n\
+             table-elements-max 65536\n\
+             abi 1\n\
+             instrumentation 0\n"
+        );
+        assert_eq!(engine_id().to_string(), "");
+    }
+
+    /// An engine of another line has other fuel costs.
+    #[test]
+    fn the_engine_text_names_the_wasmtime_that_is_linked() {
+        let lock = include_str!("../../../Cargo.lock");
+        let (_, wasmtime) = lock.split_once("name = \"wasmtime\"\nversion = \"").unwrap();
+        assert!(wasmtime.starts_with(&format!("{WASMTIME_LINE}.")), "{}", &wasmtime[..10]);
+    }
+
+    #[test]
+    fn features_outside_the_list_are_off() {
+        let listed = FEATURES.iter().fold(WasmFeatures::empty(), |all, (_, feature)| all | *feature);
+        let config = config().unwrap();
+        assert_eq!(config.get_wasm_features(), listed);
+        assert_eq!(config.get_cranelift_nan_canonicalization(), Some(true));
+        assert!(config.get_consume_fuel() && !config.get_epoch_interruption());
+    }
+}

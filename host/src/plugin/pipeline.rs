@@ -1,0 +1,210 @@
+//! The network's plugins in order, and what they make of a transaction.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use rayon::prelude::*;
+
+use super::admit::{self, AdmitError, Admitted};
+use super::call::{Called, Ruling};
+use super::fault::{Fatal, Fault};
+use super::memo::{Judged, Memo};
+use super::spec::{Limits, PipelineSpec, PluginName};
+use crate::limits;
+use crate::types::{Fuel, PipelineId, TxHash};
+
+/// Below this many transactions, handing them to other threads costs more than it saves.
+const PARALLEL_MIN: usize = 8;
+
+/// Stack of the threads that run a block's transactions: what a plugin may use, and as much for the host.
+const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
+
+/// What the pipeline made of one transaction, and what that cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The fuel of every plugin that ran.
+    pub fuel: Fuel,
+    /// What became of the transaction.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It adds this record.
+    Accepted {
+        /// The transaction's own bytes (shared, not copied) where no plugin replaced them; else a copy of the
+        /// last output.
+        record: Bytes,
+    },
+    /// A plugin rejected it.
+    Rejected {
+        /// The first that did.
+        plugin: PluginName,
+        /// The plugin's own code, from 1 to 999.
+        code: u16,
+        /// The plugin's words to the producer. They enter no hash.
+        message: String,
+    },
+    /// A plugin broke its contract over it.
+    Faulted {
+        /// The first that did.
+        plugin: PluginName,
+        /// How.
+        fault: Fault,
+    },
+}
+
+/// The plugins of the network, admitted and ready. A pure function of the transaction's bytes.
+///
+/// Without plugins it accepts every transaction unchanged, for no fuel.
+pub struct Pipeline {
+    spec: PipelineSpec,
+    id: PipelineId,
+    plugins: Vec<Admitted>,
+    memo: Memo,
+}
+
+impl Pipeline {
+    /// Checks everything genesis says about the plugins, and compiles them. `modules` are the plugins' bytes, in
+    /// the order of `spec.plugins`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is not as genesis says or as a plugin must be. Trying again cannot help.
+    pub fn admit(spec: PipelineSpec, modules: &[Vec<u8>]) -> Result<Self, AdmitError> {
+        admit::check_engine(spec.engine)?;
+        spec.limits.validate()?;
+        check_plugins(&spec, modules)?;
+        let plugins = spec
+            .plugins
+            .iter()
+            .zip(modules)
+            .map(|(plugin, wasm)| admit::admit(plugin, &spec.limits, wasm))
+            .collect::<Result<_, _>>()?;
+        let id = spec.id();
+        Ok(Self { spec, id, plugins, memo: Memo::new() })
+    }
+
+    /// The hash of the rules, part of every app hash.
+    #[must_use]
+    pub fn id(&self) -> PipelineId {
+        self.id
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn spec(&self) -> &PipelineSpec {
+        &self.spec
+    }
+
+    /// The bounds the network agreed on.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.spec.limits
+    }
+
+    /// Judges one transaction on the calling thread, which needs 2 MiB of stack.
+    ///
+    /// `hash` is [`TxHash::of`] the transaction: results are remembered by it. The caller has seen to it that
+    /// the transaction is neither empty nor longer than `tx_bytes_max`.
+    ///
+    /// # Errors
+    ///
+    /// When this host cannot be trusted to go on; nothing is remembered then.
+    pub fn apply(&self, hash: &TxHash, tx: &Bytes) -> Result<Outcome, Fatal> {
+        if self.plugins.is_empty() {
+            return Ok(Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.clone() } });
+        }
+        if let Some(judged) = self.memo.get(hash) {
+            return Ok(self.outcome(judged, tx));
+        }
+        let judged = self.judge(tx)?;
+        self.memo.insert(*hash, &judged);
+        Ok(self.outcome(judged, tx))
+    }
+
+    /// Judges a block's transactions in parallel; the outcomes are those of [`Self::apply`], in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn apply_all(&self, txs: &[(TxHash, Bytes)]) -> Result<Vec<Outcome>, Fatal> {
+        let apply = |(hash, tx): &(TxHash, Bytes)| self.apply(hash, tx);
+        if self.plugins.is_empty() || txs.len() < PARALLEL_MIN {
+            return txs.iter().map(apply).collect();
+        }
+        threads()?.install(|| txs.par_iter().with_min_len(PARALLEL_MIN).map(apply).collect())
+    }
+
+    /// Runs the plugins in order until one rejects or faults.
+    fn judge(&self, tx: &Bytes) -> Result<Judged, Fatal> {
+        let mut fuel = 0_u64;
+        let mut replaced: Option<Bytes> = None;
+        for (position, plugin) in self.plugins.iter().enumerate() {
+            let called = plugin.call(replaced.as_ref().unwrap_or(tx))?;
+            fuel = fuel.saturating_add(called.fuel.0);
+            match called.ruling {
+                Ruling::Unchanged => {}
+                Ruling::Replaced(record) => replaced = Some(record),
+                ruling @ (Ruling::Rejected { .. } | Ruling::Faulted(_)) => {
+                    return Ok(Judged { called: Called { fuel: Fuel(fuel), ruling }, plugin: position });
+                }
+            }
+        }
+        let ruling = replaced.map_or(Ruling::Unchanged, Ruling::Replaced);
+        let last = self.plugins.len().saturating_sub(1);
+        Ok(Judged { called: Called { fuel: Fuel(fuel), ruling }, plugin: last })
+    }
+
+    fn outcome(&self, judged: Judged, tx: &Bytes) -> Outcome {
+        let name = || self.plugins[judged.plugin].name.clone();
+        let verdict = match judged.called.ruling {
+            Ruling::Unchanged => Verdict::Accepted { record: tx.clone() },
+            Ruling::Replaced(record) => Verdict::Accepted { record },
+            Ruling::Rejected { code, message } => Verdict::Rejected { plugin: name(), code, message },
+            Ruling::Faulted(fault) => Verdict::Faulted { plugin: name(), fault },
+        };
+        Outcome { fuel: judged.called.fuel, verdict }
+    }
+}
+
+fn check_plugins(spec: &PipelineSpec, modules: &[Vec<u8>]) -> Result<(), AdmitError> {
+    let plugins = spec.plugins.len() as u64;
+    if plugins > limits::PLUGINS_MAX {
+        return Err(AdmitError::TooManyPlugins { found: plugins });
+    }
+    if plugins != modules.len() as u64 {
+        return Err(AdmitError::ModuleCount { plugins, modules: modules.len() as u64 });
+    }
+    let Limits { tx_bytes_max, record_bytes_max, .. } = spec.limits;
+    if plugins == 0 && tx_bytes_max > record_bytes_max {
+        return Err(AdmitError::RecordsTooShort { tx_bytes_max, record_bytes_max });
+    }
+    let mut names = BTreeSet::new();
+    for plugin in &spec.plugins {
+        if !names.insert(&plugin.name) {
+            return Err(AdmitError::DuplicateName { plugin: plugin.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
+fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
+    static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
+    let build = || {
+        let stack = usize::try_from(THREAD_STACK_BYTES).map_err(|error| error.to_string())?;
+        rayon::ThreadPoolBuilder::new()
+            .stack_size(stack)
+            .thread_name(|n| format!("plugin-{n}"))
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    THREADS.get_or_init(build).as_ref().map_err(|reason| Fatal {
+        plugin: String::new(),
+        step: "starting threads",
+        reason: reason.clone(),
+    })
+}
