@@ -18,17 +18,16 @@ import (
 )
 
 type options struct {
-	abciCli, dseq, genesis, plugins, work, out string
-	rounds                                     int
-	checks, syncChecks, blocks                 int
+	abciCli, dseq, home, work, out string
+	rounds                         int
+	checks, syncChecks, blocks     int
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.abciCli, "abci-cli", "", "CometBFT's abci-cli")
 	flag.StringVar(&o.dseq, "dseq", "", "our binary; without it the key-value store is compared with itself")
-	flag.StringVar(&o.genesis, "genesis", "", "a dseq network's genesis.json, for its app_state")
-	flag.StringVar(&o.plugins, "plugins", "", "folder with the plugins' .wasm files")
+	flag.StringVar(&o.home, "home", "", "a home that dseq init made, for its genesis and its plugins")
 	flag.StringVar(&o.work, "work", "", "folder for sockets, homes and logs")
 	flag.StringVar(&o.out, "out", "", "where the figures go")
 	flag.IntVar(&o.rounds, "rounds", 11, "rounds")
@@ -70,16 +69,22 @@ func run(o options) (err error) {
 			}
 		}
 	} else {
-		genesis, err := apps.ReadGenesis(o.genesis, o.plugins)
+		genesis, err := apps.ReadGenesis(o.home)
 		if err != nil {
 			return err
 		}
-		app, err = apps.Dseq(filepath.Join(o.work, "passthrough"), o.dseq)
-		if err := add("passthrough", app, genesis.Passthrough, err); err != nil {
+		serve := func(name string, state []byte) error {
+			dir := filepath.Join(o.work, name)
+			if err := apps.FreshHome(dir, o.home); err != nil {
+				return err
+			}
+			app, err := apps.Dseq(dir, o.dseq)
+			return add(name, app, state, err)
+		}
+		if err := serve("passthrough", genesis.Passthrough); err != nil {
 			return err
 		}
-		app, err = apps.Dseq(filepath.Join(o.work, "noop"), o.dseq)
-		if err := add("no-op", app, genesis.Noop, err); err != nil {
+		if err := serve("no-op", genesis.Noop); err != nil {
 			return err
 		}
 	}
@@ -138,6 +143,7 @@ func table(kvstore, passthrough, noop *subject) figures.File {
 	p50 := func(s *subject) []float64 { return s.checkP50 }
 	mean := func(s *subject) []float64 { return s.checkMean }
 	block := func(s *subject) []float64 { return s.blockMs }
+	cpu := func(s *subject) []float64 { return s.checkCPU }
 	atMost := figures.Target{Kind: figures.AtMost, Factor: 1.5}
 	budget := figures.Target{Kind: figures.AtMost, Factor: 3, Allowance: blockTxs * 0.025}
 	durable := func(s *subject) figures.Row {
@@ -155,6 +161,8 @@ func table(kvstore, passthrough, noop *subject) figures.File {
 		Rows: []figures.Row{
 			row("CheckTx pipelined, 256 B", "tx/s", passthrough, kvstore, rate, atLeast(0.6)),
 			row("CheckTx pipelined, 256 B", "tx/s", noop, kvstore, rate, atLeast(1.3)),
+			row("CheckTx pipelined, the server's CPU", "us/tx", passthrough, kvstore, cpu, figures.Target{}),
+			row("CheckTx pipelined, the server's CPU", "us/tx", noop, kvstore, cpu, figures.Target{}),
 			row("CheckTx round trip, p50", "us", passthrough, kvstore, p50, atMost),
 			row("CheckTx round trip, p50", "us", noop, kvstore, p50, atMost),
 			row("CheckTx round trip, mean", "us", passthrough, kvstore, mean, figures.Target{}),

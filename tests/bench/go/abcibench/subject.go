@@ -37,6 +37,8 @@ type subject struct {
 	accepted  atomic.Int64
 
 	checkRate, checkP50, checkMean, blockMs, plainMs []float64
+	// checkCPU is what the application alone spends on a pipelined CheckTx, in microseconds of all its threads.
+	checkCPU []float64
 }
 
 func newSubject(ctx context.Context, name string, app apps.App, state []byte) (*subject, error) {
@@ -83,7 +85,7 @@ func (s *subject) close() error {
 
 // forget drops what was measured so far.
 func (s *subject) forget() {
-	s.checkRate, s.checkP50, s.checkMean, s.blockMs, s.plainMs = nil, nil, nil, nil, nil
+	s.checkRate, s.checkP50, s.checkMean, s.blockMs, s.plainMs, s.checkCPU = nil, nil, nil, nil, nil, nil
 }
 
 // fresh makes transactions that no application has seen, and leaves none of the client's garbage to be collected
@@ -98,6 +100,7 @@ func (s *subject) fresh(count, size int) [][]byte {
 // pipelined sends CheckTx without waiting for answers, as CometBFT's mempool does under load.
 func (s *subject) pipelined(ctx context.Context, count int) error {
 	txs := s.fresh(count, checkBytes)
+	cpu := s.app.CPUSeconds()
 	begin := time.Now()
 	for _, tx := range txs {
 		if _, err := s.mempool.CheckTxAsync(ctx, &abci.RequestCheckTx{Tx: tx}); err != nil {
@@ -108,6 +111,7 @@ func (s *subject) pipelined(ctx context.Context, count int) error {
 		return fmt.Errorf("%s: flush: %w", s.name, err)
 	}
 	s.checkRate = append(s.checkRate, float64(count)/time.Since(begin).Seconds())
+	s.checkCPU = append(s.checkCPU, (s.app.CPUSeconds()-cpu)/float64(count)*1e6)
 	return s.allAccepted(count)
 }
 

@@ -30,18 +30,17 @@ const (
 )
 
 type options struct {
-	cometbft, dseq, genesis, plugins, networks, work, out string
-	rounds                                                int
-	load                                                  load.Options
-	skipDefaults                                          bool
+	cometbft, dseq, home, networks, work, out string
+	rounds                                    int
+	load                                      load.Options
+	skipDefaults                              bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.cometbft, "cometbft", "", "the cometbft binary")
 	flag.StringVar(&o.dseq, "dseq", "", "our binary; without it no-op is compared with itself")
-	flag.StringVar(&o.genesis, "genesis", "", "a dseq network's genesis.json, for its app_state")
-	flag.StringVar(&o.plugins, "plugins", "", "folder with the plugins' .wasm files")
+	flag.StringVar(&o.home, "home", "", "a home that dseq init made, for its genesis and its plugins")
 	flag.StringVar(&o.networks, "networks", "networks", "folder with the networks' settings")
 	flag.StringVar(&o.work, "work", "", "folder for homes and logs")
 	flag.StringVar(&o.out, "out", "", "where the figures go")
@@ -83,7 +82,7 @@ func run(o options) error {
 	defaults := &subject{name: "noop, default settings", options: network("defaults", nil)}
 	if o.dseq != "" {
 		var genesis apps.Genesis
-		if genesis, err = apps.ReadGenesis(o.genesis, o.plugins); err != nil {
+		if genesis, err = apps.ReadGenesis(o.home); err != nil {
 			return err
 		}
 		ours.options.Dseq, ours.options.AppState = o.dseq, genesis.Passthrough
@@ -129,14 +128,14 @@ func (s *subject) round(o options) (err error) {
 	if !s.loaded {
 		return nil
 	}
-	before := cpuSeconds(network)
+	before := network.CPU()
 	o.load.URLs = network.URLs
 	result, err := load.Run(o.load)
 	if err != nil {
 		return errors.Join(err, network.Ended())
 	}
 	s.rates = append(s.rates, result.TxsPerSecond)
-	cpu := cpuSeconds(network).minus(before)
+	cpu := network.CPU().Minus(before)
 	s.raw = append(s.raw, result, cpu)
 	text, _ := json.Marshal(cpu)
 	fmt.Fprintf(os.Stderr, "%s: %.0f tx/s, %d refused, %d blocks, CPU %s\n", s.name, result.TxsPerSecond, result.Refused, result.Blocks, text)

@@ -2,6 +2,7 @@
 package apps
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -57,10 +58,27 @@ func Kvstore(dir, abciCli string) (App, error) {
 	return start(dir, abciCli, "kvstore", "--address", "ADDRESS")
 }
 
-// Dseq serves our application from a fresh home in dir.
+// Dseq serves our application from the home in dir.
 func Dseq(dir, dseq string) (App, error) {
 	return start(dir, dseq, "serve", "--home", dir, "--abci", "ADDRESS")
 }
+
+// FreshHome makes a home in dir with the genesis file of another, removing what was there.
+func FreshHome(dir, home string) error {
+	genesis, err := os.ReadFile(genesisFile(home))
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(genesisFile(dir)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(genesisFile(dir), genesis, 0o600)
+}
+
+func genesisFile(home string) string { return filepath.Join(home, "config", "genesis.json") }
 
 // Genesis is what a dseq network's genesis says under app_state.
 type Genesis struct {
@@ -70,9 +88,10 @@ type Genesis struct {
 	Noop json.RawMessage
 }
 
-// ReadGenesis takes app_state from a genesis file made for a dseq network. Plugins are put inline, so that
-// the state serves any fresh home.
-func ReadGenesis(path, plugins string) (Genesis, error) {
+// ReadGenesis takes app_state from a home that dseq init made. Plugins are put inline, so that the state serves
+// homes that have none.
+func ReadGenesis(home string) (Genesis, error) {
+	path := genesisFile(home)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return Genesis{}, err
@@ -89,7 +108,7 @@ func ReadGenesis(path, plugins string) (Genesis, error) {
 	if state["pipeline"] == nil {
 		return Genesis{}, fmt.Errorf("%s has no app_state.dseq.pipeline", path)
 	}
-	if state["pipeline"], err = inline(state["pipeline"], plugins); err != nil {
+	if state["pipeline"], err = inline(state["pipeline"], filepath.Join(home, "plugins")); err != nil {
 		return Genesis{}, fmt.Errorf("%s: %w", path, err)
 	}
 	passthrough, err := json.Marshal(map[string]any{"dseq": state})
@@ -108,17 +127,34 @@ func inline(pipeline json.RawMessage, plugins string) (json.RawMessage, error) {
 		return nil, err
 	}
 	if len(entries) == 0 {
-		return nil, fmt.Errorf("the pipeline is empty; the default plugin was expected")
+		return nil, errors.New("the pipeline is empty; the default plugin was expected")
 	}
 	for _, entry := range entries {
 		if entry["wasm"] != nil {
 			continue
 		}
-		wasm, err := os.ReadFile(filepath.Join(plugins, fmt.Sprint(entry["name"])+".wasm"))
+		wasm, err := findPlugin(plugins, fmt.Sprint(entry["sha256"]))
 		if err != nil {
 			return nil, err
 		}
 		entry["wasm"] = base64.StdEncoding.EncodeToString(wasm)
 	}
 	return json.Marshal(entries)
+}
+
+func findPlugin(plugins, sha256Hex string) ([]byte, error) {
+	paths, err := filepath.Glob(filepath.Join(plugins, "*.wasm"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		wasm, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if fmt.Sprintf("%x", sha256.Sum256(wasm)) == sha256Hex {
+			return wasm, nil
+		}
+	}
+	return nil, fmt.Errorf("no plugin in %s has the hash %s", plugins, sha256Hex)
 }

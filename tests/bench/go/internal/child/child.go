@@ -51,9 +51,6 @@ func Start(log string, env []string, command string, args ...string) (*Child, er
 	return child, nil
 }
 
-// Pid of the process.
-func (c *Child) Pid() int { return c.cmd.Process.Pid }
-
 // Ended is nil while the process runs, and says how it ended and what it said last when it does not.
 func (c *Child) Ended() error {
 	select {

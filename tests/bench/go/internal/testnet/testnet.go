@@ -175,15 +175,27 @@ func (n *Network) Ended() error {
 	return nil
 }
 
-// Pids of CometBFT and of our application.
-func (n *Network) Pids() (nodes, applications []int) {
+// CPU is processor time spent by all processes of a kind, in seconds.
+type CPU struct {
+	CometBFT float64 `json:"cometbft"`
+	App      float64 `json:"app"`
+}
+
+// CPU spent so far.
+func (n *Network) CPU() CPU {
+	var cpu CPU
 	for _, node := range n.nodes {
-		nodes = append(nodes, node.Pid())
+		cpu.CometBFT += node.CPUSeconds()
 	}
 	for _, app := range n.apps {
-		applications = append(applications, app.Pid())
+		cpu.App += app.CPUSeconds()
 	}
-	return nodes, applications
+	return cpu
+}
+
+// Minus is what was spent since before.
+func (c CPU) Minus(before CPU) CPU {
+	return CPU{c.CometBFT - before.CometBFT, c.App - before.App}
 }
 
 // Stop ends every process of the network, CometBFT first: it dies badly when its application goes away.
