@@ -18,7 +18,9 @@
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: the wall around plugins, and the pipeline they make;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
-//! - [`abci`]: the protocol edge to CometBFT.
+//! - [`abci`]: the protocol edge to CometBFT;
+//! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
+//! - [`telemetry`] and [`cli`]: what people see.
 
 pub mod types;
 
@@ -31,3 +33,9 @@ pub mod plugin;
 pub mod app;
 
 pub mod abci;
+
+pub mod node;
+
+pub mod telemetry;
+
+pub mod cli;

@@ -1,2 +1,5 @@
-//! dseq
-fn main() {}
+//! The `dseq` program.
+
+fn main() -> std::process::ExitCode {
+    dseq::cli::run()
+}

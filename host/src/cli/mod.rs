@@ -1,0 +1,194 @@
+//! The command line: one file for each subcommand, and what they share.
+//!
+//! Exit codes: 0 fine; 1 a failure that may pass; 2 wrong usage; 78 the node refuses to run, because of its
+//! configuration, genesis or plugins, and starting it again can't help.
+
+mod checksum;
+mod config;
+mod init;
+mod serve;
+mod settings;
+mod start;
+mod testnet;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::node::cometbft;
+use crate::node::config::{ConfigError, Origin};
+use crate::node::home::HomeError;
+use crate::node::supervisor::EXIT_REFUSED;
+use crate::node::testnet::TestnetError;
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// A distributed byte sequencer: any node takes bytes, every node holds the identical sequence.
+#[derive(Debug, Parser)]
+#[command(name = "dseq", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a node's home, with a new network of which it is the only validator
+    Init(init::Args),
+    /// Run a whole node: the app and CometBFT, both restarted when either dies
+    Start(start::Args),
+    /// Run the app alone, for a CometBFT that you run yourself
+    Serve(serve::Args),
+    /// Run a network of several nodes on this machine
+    #[command(subcommand)]
+    Testnet(testnet::Command),
+    /// Compare the sequences of several nodes
+    Checksum(checksum::Args),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Where a node's home is.
+#[derive(Debug, clap::Args)]
+struct HomeArg {
+    /// The node's home
+    #[arg(long, value_name = "DIR", env = "DSEQ_HOME")]
+    home: PathBuf,
+}
+
+/// Runs the command line of this process and says how it went.
+#[must_use]
+pub fn run() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(err) => err.exit(),
+    };
+    match dispatch(cli.command, innermost(&matches)) {
+        Ok(code) => code,
+        Err(err) if is_broken_pipe(&err) => ExitCode::SUCCESS,
+        Err(err) => {
+            // Nothing is left to be done when standard error is gone too.
+            let _ = writeln!(io::stderr(), "{}", describe(&err));
+            ExitCode::from(exit_code(&err))
+        }
+    }
+}
+
+fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => init::run(args),
+        Command::Start(args) => start::run(&args, matches),
+        Command::Serve(args) => serve::run(&args, matches),
+        Command::Testnet(command) => testnet::run(command),
+        Command::Checksum(args) => checksum::run(&args),
+        Command::Config(command) => config::run(command, matches),
+    }
+}
+
+/// The matches of the subcommand that was called.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    match matches.subcommand() {
+        Some((_, inner)) => innermost(inner),
+        None => matches,
+    }
+}
+
+/// The error and its causes, one for each line; a cause that the line above already tells is left out.
+fn describe(err: &anyhow::Error) -> String {
+    let mut text = format!("error: {err}");
+    let mut last = err.to_string();
+    for cause in err.chain().skip(1) {
+        let cause = cause.to_string();
+        if !last.contains(&cause) {
+            text.push_str(&format!("\n  caused by: {cause}"));
+        }
+        last = cause;
+    }
+    text
+}
+
+fn exit_code(err: &anyhow::Error) -> u8 {
+    for cause in err.chain() {
+        if let Some(ConfigError::BadValue { origin: Origin::Flag(_), .. }) = cause.downcast_ref() {
+            return EXIT_USAGE;
+        }
+        let refused = cause.is::<ConfigError>()
+            || cause.is::<cometbft::NotFound>()
+            || matches!(cause.downcast_ref(), Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. }));
+        if refused {
+            return EXIT_REFUSED;
+        }
+        if let Some(halt) = cause.downcast_ref::<serve::Halted>() {
+            return halt.code;
+        }
+        if matches!(
+            cause.downcast_ref(),
+            Some(TestnetError::BadShape { .. } | TestnetError::OtherShape { .. })
+        ) {
+            return EXIT_USAGE;
+        }
+    }
+    EXIT_FAILED
+}
+
+/// Whoever read our output has seen enough, as with `| head`.
+fn is_broken_pipe(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line, or several, to standard output.
+fn say(text: impl AsRef<str>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.as_ref())?;
+    out.flush()
+}
+
+/// Lays out rows in columns; the first row is the heading.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once_each() {
+        let err = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("cannot start");
+        assert_eq!(describe(&err), "error: cannot start\n  caused by: cannot write x: disk full");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["node".to_owned(), "height".to_owned()], vec!["node10".to_owned(), "7".to_owned()]];
+        assert_eq!(table(&rows), "node    height\nnode10  7");
+    }
+
+    #[test]
+    fn each_failure_has_its_exit_code() {
+        let bad = |origin| ConfigError::BadValue { origin, key: "x", found: "y".to_owned(), expected: "z" };
+        assert_eq!(exit_code(&bad(Origin::Flag("--x")).into()), EXIT_USAGE);
+        assert_eq!(exit_code(&bad(Origin::Env("DSEQ_X")).into()), EXIT_REFUSED);
+        assert_eq!(exit_code(&HomeError::Missing { path: PathBuf::new() }.into()), EXIT_REFUSED);
+        assert_eq!(exit_code(&anyhow::anyhow!("anything else")), EXIT_FAILED);
+    }
+}

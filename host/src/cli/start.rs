@@ -1,0 +1,63 @@
+//! `dseq start`: a whole node.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::HomeArg;
+use crate::node::cometbft::CometBft;
+use crate::node::config::{self, Origin, Settings};
+use crate::node::home::NodeHome;
+use crate::node::supervisor::{self, EXIT_REFUSED, End, Plan};
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    home: HomeArg,
+    /// Leave the terminal, and let `dseq testnet stop` end this node
+    #[arg(long, hide = true)]
+    by_testnet: bool,
+    #[command(flatten)]
+    settings: super::settings::SettingArgs,
+}
+
+pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    if args.by_testnet {
+        // It fails only when we lead a session already, and then there is no terminal to leave.
+        let _ = rustix::process::setsid();
+    }
+    let home = NodeHome::open(&args.home.home)?;
+    let settings = super::settings::load(Some(&home), matches)?;
+    telemetry::init(&settings);
+    let cometbft = CometBft::find(settings.cometbft.value.as_deref())?;
+    for reason in cometbft.passed_over() {
+        tracing::warn!("not used: {}", reason.trim());
+    }
+    tracing::info!(
+        "CometBFT is {}; what it says is in {}",
+        cometbft.path().display(),
+        home.cometbft_log().display()
+    );
+    let plan = Plan {
+        abci: settings.abci.value.clone().unwrap_or_else(|| home.abci_address()),
+        app_flags: flags_for_app(&settings),
+        backoff_max: Duration::from_secs(settings.restart_backoff_seconds_max.value),
+        by_testnet: args.by_testnet,
+        home,
+        cometbft,
+    };
+    match supervisor::run(&plan)? {
+        End::Asked => Ok(ExitCode::SUCCESS),
+        End::Refused => Ok(ExitCode::from(EXIT_REFUSED)),
+    }
+}
+
+/// What was given to us as flags goes on to the app; environment and file it reads itself.
+fn flags_for_app(settings: &Settings) -> Vec<OsString> {
+    let by_flag = |row: &(&'static config::Key, String, Origin)| matches!(row.2, Origin::Flag(_));
+    let rows = settings.rows().into_iter().filter(by_flag).filter(|(key, ..)| key.name != config::ABCI.name);
+    rows.flat_map(|(key, value, _)| [OsString::from(key.flag), OsString::from(value)]).collect()
+}

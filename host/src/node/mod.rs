@@ -1,0 +1,22 @@
+//! A node as processes: its home on disk, its configuration, CometBFT as a supervised child, local networks of several nodes.
+//!
+//! A home is made once by [`genesis`]; [`config`] reads what its owner set; [`supervisor`] keeps the app and
+//! CometBFT running in it, with what [`cometbft`] found; [`testnet`] does that for several homes on one machine.
+//!
+//! # Invariants
+//!
+//! - CometBFT never outlives its app: the app ends when the supervisor does, and CometBFT when the app does.
+//! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
+
+pub mod checksum;
+pub mod cometbft;
+pub mod config;
+pub mod genesis;
+pub mod home;
+pub mod overrides;
+pub mod ports;
+pub mod process;
+pub mod rpc;
+pub mod running;
+pub mod supervisor;
+pub mod testnet;

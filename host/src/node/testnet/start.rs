@@ -1,0 +1,306 @@
+//! Making a local network, starting what does not run, and waiting until it takes transactions.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
+use crate::node::cometbft::CometBft;
+use crate::node::genesis::{self, Member, NetworkSpec, PluginFile};
+use crate::node::home::NodeHome;
+use crate::node::overrides;
+use crate::node::ports;
+use crate::node::rpc::Rpc;
+use crate::node::running::Running;
+use crate::node::supervisor::END_PATIENCE;
+
+const READY_POLL: Duration = Duration::from_millis(100);
+const RPC_PATIENCE: Duration = Duration::from_secs(2);
+/// How much of a log is shown when a node does not come up, in bytes and lines.
+const TAIL_BYTES: u64 = 16 << 10;
+const TAIL_LINES: usize = 15;
+
+/// How to start a local network.
+#[derive(Debug)]
+pub struct StartOptions {
+    /// Where its homes are, or are to be.
+    pub dir: PathBuf,
+    /// How many nodes; none: as on disk, else 4.
+    pub nodes: Option<u16>,
+    /// The port from which the others are counted; none: as on disk, else [`super::BASE_PORT`].
+    pub base_port: Option<u16>,
+    /// The pipeline of a new network.
+    pub plugins: Vec<PluginFile>,
+    /// The consensus engine.
+    pub cometbft: CometBft,
+    /// How long the nodes may take to come up.
+    pub patience: Duration,
+}
+
+/// What became of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeStart {
+    /// It ran before.
+    Ran,
+    /// It was started now.
+    Started,
+}
+
+/// A network whose nodes all take transactions.
+#[derive(Debug)]
+pub struct Started {
+    /// The network.
+    pub network: Network,
+    /// Whether its homes were made now.
+    pub made: bool,
+    /// Each node, and whether it ran before.
+    pub nodes: Vec<(Node, NodeStart)>,
+}
+
+/// A node that does not take transactions.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadyError {
+    /// Its supervisor ended.
+    #[error("{node} ended ({status}); the end of {log}:\n{tail}", log = log.display())]
+    Ended {
+        /// The node.
+        node: String,
+        /// How it ended.
+        status: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+    /// It takes too long.
+    #[error("{node} takes no transactions after {seconds} s: {lacks}; the end of {log}:\n{tail}", log = log.display())]
+    TooLate {
+        /// The node.
+        node: String,
+        /// How long was waited.
+        seconds: u64,
+        /// What it lacks.
+        lacks: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+}
+
+/// Makes the network if there is none, starts the nodes that do not run, and waits until all take transactions.
+///
+/// When a node does not come up, those that were started by this call are ended again.
+///
+/// # Errors
+///
+/// When the network cannot be made, a port is in use, or a node does not come up in time.
+pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
+    let dir = &options.dir;
+    fs::create_dir_all(dir).map_err(io_error(format!("make {}", dir.display())))?;
+    let _lock = lock(dir)?;
+    let (network, made) = match Network::open(dir) {
+        Ok(network) => (same_shape(network, options)?, false),
+        Err(TestnetError::NoNetwork { .. }) => (make(options)?, true),
+        Err(other) => return Err(other),
+    };
+    let nodes = network.nodes()?;
+    let runs = |node: &Node| Running::read(&node.home).is_some_and(|running| running.supervisor.is_alive());
+    let missing: Vec<&Node> = nodes.iter().filter(|node| !runs(node)).collect();
+    free_of_leftovers(&missing)?;
+    check_ports(&missing)?;
+    let mut started = Vec::new();
+    let result = launch(options, &missing, &mut started)
+        .and_then(|()| wait_until_ready(&nodes, &mut started, options.patience));
+    if let Err(err) = result {
+        end_all(&mut started);
+        return Err(err);
+    }
+    let was_started: Vec<String> = started.into_iter().map(|launched| launched.node.name).collect();
+    let how =
+        |node: &Node| if was_started.contains(&node.name) { NodeStart::Started } else { NodeStart::Ran };
+    let nodes = nodes.into_iter().map(|node| (node.clone(), how(&node))).collect();
+    Ok(Started { network, made, nodes })
+}
+
+fn same_shape(network: Network, options: &StartOptions) -> Result<Network, TestnetError> {
+    let Shape { nodes, base_port } = network.shape;
+    if options.nodes.is_some_and(|wanted| wanted != nodes)
+        || options.base_port.is_some_and(|wanted| wanted != base_port)
+    {
+        return Err(TestnetError::OtherShape { dir: network.dir, found: network.shape });
+    }
+    Ok(network)
+}
+
+/// Makes all homes aside and moves them into place; the network counts from when `network.json` is there.
+fn make(options: &StartOptions) -> Result<Network, TestnetError> {
+    let dir = options.dir.canonicalize().map_err(io_error(format!("find {}", options.dir.display())))?;
+    let shape =
+        Shape { nodes: options.nodes.unwrap_or(4), base_port: options.base_port.unwrap_or(super::BASE_PORT) };
+    let network = Network { dir: dir.clone(), shape };
+    let nodes = network.nodes()?;
+    if let Some(node) = nodes.iter().find(|node| node.home.root().exists()) {
+        return Err(TestnetError::Foreign { path: node.home.root().to_owned(), dir });
+    }
+    let partial = dir.join(".partial");
+    let at = |what: &str| io_error(format!("{what} {}", partial.display()));
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(at("remove"))?;
+    }
+    fs::create_dir(&partial).map_err(at("make"))?;
+    let member = |node: &Node| Member {
+        home: NodeHome::new(&partial.join(&node.name)),
+        moniker: node.name.clone(),
+        ports: Some(node.ports),
+    };
+    let members: Vec<Member> = nodes.iter().map(member).collect();
+    let spec = NetworkSpec {
+        chain_id: None,
+        plugins: options.plugins.clone(),
+        config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
+    };
+    genesis::create(&options.cometbft, &spec, &members)?;
+    for (node, member) in nodes.iter().zip(&members) {
+        fs::rename(member.home.root(), node.home.root()).map_err(at("move out of"))?;
+    }
+    fs::remove_dir(&partial).map_err(at("remove"))?;
+    let text = serde_json::to_vec_pretty(&shape).map_err(|err| at("describe")(err.into()))?;
+    fs::write(shape_file(&dir), text).map_err(io_error(format!("write {}", shape_file(&dir).display())))?;
+    Ok(network)
+}
+
+/// Children of a supervisor that was killed are about to end; their ports must not count as taken.
+fn free_of_leftovers(nodes: &[&Node]) -> Result<(), TestnetError> {
+    for node in nodes {
+        for (what, id) in Running::read(&node.home).iter().flat_map(Running::alive) {
+            if !id.wait_gone(END_PATIENCE) {
+                let what = format!("end the {what} that {} left behind (pid {})", node.name, id.pid);
+                id.end(END_PATIENCE).map_err(io_error(what))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_ports(nodes: &[&Node]) -> Result<(), TestnetError> {
+    let wanted: Vec<u16> =
+        nodes.iter().flat_map(|node| [node.ports.p2p, node.ports.rpc, node.ports.metrics]).collect();
+    let busy = ports::busy(&wanted);
+    if busy.is_empty() { Ok(()) } else { Err(TestnetError::PortsBusy { busy }) }
+}
+
+struct Launched {
+    node: Node,
+    child: Child,
+    log_start: u64,
+}
+
+fn launch(options: &StartOptions, nodes: &[&Node], started: &mut Vec<Launched>) -> Result<(), TestnetError> {
+    for node in nodes {
+        let node: &Node = node;
+        let path = node.home.app_log();
+        let what = || io_error(format!("start {} with its output in {}", node.name, path.display()));
+        let log = OpenOptions::new().append(true).create(true).open(&path).map_err(what())?;
+        let log_start = log.metadata().map_err(what())?.len();
+        let log_too = log.try_clone().map_err(what())?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("dseq").arg("start").arg("--home").arg(node.home.root());
+        command.arg("--by-testnet").arg("--cometbft").arg(options.cometbft.path());
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().map_err(what())?;
+        started.push(Launched { node: node.clone(), child, log_start });
+    }
+    Ok(())
+}
+
+fn end_all(started: &mut [Launched]) {
+    for launched in started.iter() {
+        if let Some(id) = crate::node::process::ProcessId::of(launched.child.id()) {
+            // Best effort: the failure that brought us here is what the user needs to hear.
+            let _ = id.signal(rustix::process::Signal::TERM);
+        }
+    }
+    for launched in started {
+        if let Some(id) = crate::node::process::ProcessId::of(launched.child.id()) {
+            let _ = id.end(END_PATIENCE);
+        }
+        let _ = launched.child.wait();
+    }
+}
+
+/// Waits until each node has made a block, has all its peers and lets us ask its app about a transaction.
+fn wait_until_ready(
+    nodes: &[Node],
+    started: &mut [Launched],
+    patience: Duration,
+) -> Result<(), TestnetError> {
+    let began = Instant::now();
+    let peers = nodes.len().saturating_sub(1) as u64;
+    let mut waiting: Vec<&Node> = nodes.iter().collect();
+    loop {
+        for launched in started.iter_mut() {
+            let status =
+                launched.child.try_wait().map_err(io_error(format!("watch {}", launched.node.name)))?;
+            if let Some(status) = status {
+                let log = launched.node.home.app_log();
+                let tail = tail(&log, launched.log_start);
+                let status = status.to_string();
+                return Err(ReadyError::Ended { node: launched.node.name.clone(), status, log, tail }.into());
+            }
+        }
+        waiting.retain(|node| lacks(node, peers).is_some());
+        let Some(first) = waiting.first() else { return Ok(()) };
+        if began.elapsed() >= patience {
+            let lacks = lacks(first, peers).unwrap_or_else(|| "it was too late by a moment".to_owned());
+            let log = first.home.app_log();
+            let since =
+                started.iter().find(|launched| launched.node.name == first.name).map_or(0, |l| l.log_start);
+            let tail = tail(&log, since);
+            let seconds = patience.as_secs();
+            return Err(ReadyError::TooLate { node: first.name.clone(), seconds, lacks, log, tail }.into());
+        }
+        std::thread::sleep(READY_POLL);
+    }
+}
+
+/// What a node lacks to take transactions.
+fn lacks(node: &Node, peers: u64) -> Option<String> {
+    let rpc = Rpc::new(node.ports.rpc, RPC_PATIENCE);
+    let status = match rpc.status() {
+        Ok(status) => status,
+        Err(err) => return Some(err.to_string()),
+    };
+    if status.height == 0 {
+        return Some("it has no block yet".to_owned());
+    }
+    if status.catching_up {
+        return Some(format!("it is catching up, at height {}", status.height));
+    }
+    match rpc.peers() {
+        Ok(found) if found < peers => return Some(format!("it has {found} of {peers} peers")),
+        Ok(_) => {}
+        Err(err) => return Some(err.to_string()),
+    }
+    rpc.check_tx().err().map(|err| err.to_string())
+}
+
+/// The end of what was written to a log since an offset.
+fn tail(path: &Path, since: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(since.max(length.saturating_sub(TAIL_BYTES))))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    let lines: Vec<String> = lines[from..].iter().map(|line| format!("  {line}")).collect();
+    if lines.is_empty() { "  (empty)".to_owned() } else { lines.join("\n") }
+}

@@ -1,0 +1,217 @@
+//! What producers and readers are told: codes, words, receipts, events, queries. With goldens for what consensus sees.
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use dseq::sequence::{Head, Staging};
+use dseq::types::{Height, PipelineId, TxHash};
+use tendermint_proto::v0_38::abci::{
+    RequestApplySnapshotChunk, RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestQuery, ResponseQuery,
+    response_apply_snapshot_chunk, response_offer_snapshot,
+};
+
+use crate::support::consensus::{Chain, Node};
+use crate::support::plugins::{genesis, moody_genesis};
+
+fn started() -> (Node, Chain) {
+    let (mut node, mut chain) = (Node::new(), Chain::new(&moody_genesis()));
+    chain.handshake(&mut node);
+    (node, chain)
+}
+
+/// Codes are consensus-visible through LastResultsHash: a change here forks every network that upgrades in parts.
+#[test]
+fn golden_codes_and_words() {
+    let (mut node, mut chain) = started();
+    let too_large = vec![b'x'; (1 << 20) + 1];
+    let txs: [&[u8]; 6] = [b"fine", b"~", b"", &too_large, b"!", b"@"];
+    let golden = [
+        "0  ''",
+        "0  ''",
+        "1 dseq 'the transaction is empty; a transaction has at least 1 byte'",
+        "2 dseq 'the transaction has 1048577 bytes; this network takes at most 1048576'",
+        "7 plugin/moody 'no shouting'",
+        "1000 plugin/moody 'the plugin stopped itself (a panic, or unreachable code)'",
+    ];
+    let checked = txs.map(|tx| node.check(tx)).map(|c| format!("{} {} '{}'", c.code, c.codespace, c.log));
+    assert_eq!(checked, golden);
+    let block = chain.decide(&mut node, txs.map(Bytes::copy_from_slice).to_vec());
+    let decided: Vec<String> =
+        block.results.iter().map(|r| format!("{} {} '{}'", r.code, r.codespace, r.log)).collect();
+    assert_eq!(decided, golden, "a block is told the same as a check");
+}
+
+/// Gas is fuel and enters LastResultsHash: a fault costs all of it, a refusal by the host none.
+#[test]
+fn gas_is_fuel() {
+    let (mut node, mut chain) = started();
+    let txs: [&[u8]; 4] = [b"fine", b"", b"!", b"@"];
+    let checked = txs.map(|tx| node.check(tx).gas_used);
+    let block = chain.decide(&mut node, txs.map(Bytes::copy_from_slice).to_vec());
+    let decided: Vec<i64> = block.results.iter().map(|result| result.gas_used).collect();
+    assert_eq!(decided, checked);
+    assert!(checked[0] > 0 && checked[2] > 0, "running a plugin costs fuel: {checked:?}");
+    assert_eq!((checked[1], checked[3]), (0, 100_000_000));
+}
+
+/// The receipt is consensus-visible: height, index, offset and length, each 8 bytes, little-endian.
+#[test]
+fn golden_receipt_and_event() {
+    let (mut node, mut chain) = started();
+    chain.block(&mut node, &[b"0123456789"]);
+    let block = chain.block(&mut node, &[b"~", b"last"]);
+    let receipts: Vec<String> = block.results.iter().map(|result| HEXLOWER.encode(&result.data)).collect();
+    let golden = [
+        ["0200000000000000", "0100000000000000", "0a00000000000000", "0400000000000000"].concat(),
+        ["0200000000000000", "0200000000000000", "0e00000000000000", "0400000000000000"].concat(),
+    ];
+    assert_eq!(receipts, golden);
+    let event = &block.results[1].events[0];
+    let attributes: Vec<String> = event.attributes.iter().map(|a| format!("{}={}", a.key, a.value)).collect();
+    assert_eq!(
+        (event.r#type.as_str(), attributes.join(" ").as_str()),
+        ("dseq.record", "offset=14 length=4 index=2")
+    );
+}
+
+/// The app hash is what consensus agrees on: a change here is a new network, and goes under "Consensus-breaking" in
+/// the changelog. (These two were computed a second time from the formats alone, with Python's hashlib and blake3.)
+#[test]
+fn golden_app_hash() {
+    let pipeline = PipelineId([0x11; 32]);
+    let empty = Head::default();
+    let mut staging = Staging::begin(&empty, Height(1));
+    for record in [&b"first record"[..], b"second", &[0xff; 3000]] {
+        staging.push(TxHash::of(record), record).unwrap();
+    }
+    let staged = staging.finish();
+    let hashes = [&empty, staged.head()].map(|head| dseq::app::app_hash(head, pipeline).to_string());
+    assert_eq!(
+        hashes,
+        [
+            "bb93b39fb4fc933247602121ed5635aeff5d6eb27f7501c2778fe2409be92048",
+            "b5a929e9eaf0f8912da660baf2cd776b371546e783e89bafff567a0ac2038b5a",
+        ]
+    );
+}
+
+#[test]
+fn a_refused_transaction_has_no_receipt_and_no_event() {
+    let (mut node, mut chain) = started();
+    let block = chain.decide(&mut node, vec![Bytes::from_static(b"!"), Bytes::new()]);
+    assert!(block.results.iter().all(|result| result.data.is_empty() && result.events.is_empty()));
+    assert!(node.sequence().is_empty());
+}
+
+fn query(node: &mut Node, path: &str) -> ResponseQuery {
+    node.client().query(path, Bytes::new())
+}
+
+#[test]
+fn queries_find_records_by_index_and_by_offset() {
+    let (mut node, mut chain) = started();
+    chain.block(&mut node, &[b"abc", b"defg"]);
+    let by_index = query(&mut node, "/record/1");
+    assert_eq!(
+        (by_index.code, by_index.index, by_index.height, &by_index.value[..]),
+        (0, 1, 1, &b"defg"[..])
+    );
+    let place: serde_json::Value = serde_json::from_str(&by_index.info).unwrap();
+    let expected = serde_json::json!({
+        "index": 1, "offset": 3, "length": 4, "height": 1,
+        "tx_hash": TxHash::of(b"defg").to_string(), "blake3": blake3::hash(b"defg").to_string(),
+    });
+    assert_eq!(place, expected);
+    for offset in 3..7 {
+        assert_eq!(query(&mut node, &format!("/offset/{offset}")), by_index);
+    }
+    assert_eq!(query(&mut node, "/offset/2").value, "abc");
+}
+
+#[test]
+fn the_status_query_says_what_the_tools_on_the_file_say() {
+    let (mut node, mut chain) = started();
+    let block = chain.block(&mut node, &[b"abc", b"~"]);
+    let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
+    assert_eq!(status["height"], 1);
+    assert_eq!((status["length"].as_u64(), status["records"].as_u64()), (Some(7), Some(2)));
+    assert_eq!(status["sequence_root"], blake3::hash(b"abcwave").to_string());
+    assert_eq!(status["app_hash"], HEXLOWER.encode(&block.app_hash));
+}
+
+#[test]
+fn a_query_that_cannot_be_answered_says_why() {
+    let (mut node, mut chain) = started();
+    chain.block(&mut node, &[b"abc"]);
+    let cases = [
+        ("", 32, "unknown path \"\"; the paths are /status, /record/<index>, /offset/<offset>"),
+        (
+            "/store/key",
+            32,
+            "unknown path \"/store/key\"; the paths are /status, /record/<index>, /offset/<offset>",
+        ),
+        ("/record/", 33, "\"\" in path \"/record/\" is not a number from 0 to 18446744073709551615"),
+        ("/record/-1", 33, "\"-1\" in path \"/record/-1\" is not a number from 0 to 18446744073709551615"),
+        ("/record/1", 34, "there is no record 1; the log has 1 records, counted from 0"),
+        ("/offset/3", 34, "there is no byte at offset 3; the sequence is 3 bytes long, counted from 0"),
+    ];
+    for (path, code, words) in cases {
+        let answer = query(&mut node, path);
+        assert_eq!((answer.code, answer.codespace.as_str(), answer.log.as_str()), (code, "dseq", words));
+    }
+    let with =
+        |prove, height| RequestQuery { path: "/status".to_owned(), prove, height, ..Default::default() };
+    assert_eq!(node.client().query_with(with(true, 0)).code, 35);
+    assert_eq!(node.client().query_with(with(false, 7)).code, 35);
+    assert_eq!(node.client().query_with(with(false, -7)).code, 35);
+    assert_eq!(node.client().query_with(with(false, 1)).code, 0);
+}
+
+#[test]
+fn queries_answer_before_genesis() {
+    let mut node = Node::new();
+    let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
+    assert_eq!((status["height"].as_u64(), status["length"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(query(&mut node, "/record/0").code, 34);
+}
+
+#[test]
+fn a_check_before_genesis_is_refused() {
+    let mut node = Node::new();
+    let answer = node.check(b"early");
+    assert_eq!((answer.code, answer.codespace.as_str()), (5, "dseq"));
+}
+
+#[test]
+fn a_nearly_full_disk_refuses_checks_and_nothing_else() {
+    let mut node = Node::stopped();
+    node.set_disk_free_bytes_low(u64::MAX);
+    node.start();
+    let mut chain = Chain::new(&genesis(&serde_json::json!([])));
+    chain.handshake(&mut node);
+    let answer = node.check(b"one more");
+    assert_eq!((answer.code, answer.codespace.as_str()), (4, "dseq"));
+    assert!(answer.log.starts_with("this node's disk is nearly full: "), "{}", answer.log);
+    assert!(answer.log.ends_with("try another node"), "{}", answer.log);
+    // What the others decided must be taken all the same.
+    chain.decide(&mut node, vec![Bytes::from_static(b"decided elsewhere")]);
+    assert_eq!(node.sequence(), b"decided elsewhere");
+}
+
+#[test]
+fn echo_and_flush_answer() {
+    let (mut node, _) = started();
+    assert_eq!(node.client().echo("hello"), "hello");
+    node.client().flush();
+}
+
+#[test]
+fn snapshots_are_declined_plainly() {
+    let (mut node, _) = started();
+    assert!(node.client().list_snapshots().snapshots.is_empty());
+    let offered = node.client().offer_snapshot(RequestOfferSnapshot::default()).result;
+    assert_eq!(offered, i32::from(response_offer_snapshot::Result::RejectFormat));
+    let request = RequestLoadSnapshotChunk { height: 1, ..Default::default() };
+    assert!(node.client().load_snapshot_chunk(request).chunk.is_empty());
+    let applied = node.client().apply_snapshot_chunk(RequestApplySnapshotChunk::default()).result;
+    assert_eq!(applied, i32::from(response_apply_snapshot_chunk::Result::Abort));
+}

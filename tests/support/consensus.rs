@@ -1,0 +1,301 @@
+//! Plays CometBFT against the real application, over the real socket transport.
+//!
+//! A [`Chain`] is what consensus remembers: genesis, decided blocks and the app hash each was answered with. A
+//! [`Node`] is the application: it can be stopped and started, and [`Chain::handshake`] then replays to it what
+//! CometBFT would.
+#![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use dseq::abci::transport::{ListenAddr, ShutdownHandle};
+use dseq::abci::{Halt, RunOptions, ServiceOptions, run};
+use serde_json::Value;
+use tempfile::TempDir;
+use tendermint_proto::v0_38::abci::{
+    ExecTxResult, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
+    RequestProcessProposal, ResponseCheckTx, ResponseFinalizeBlock, ResponseInfo,
+    response_process_proposal::ProposalStatus,
+};
+
+use super::client::Client;
+
+/// The application, running in a thread of this process behind a unix socket.
+pub(crate) struct Node {
+    home: TempDir,
+    disk_free_bytes_low: u64,
+    running: Option<Running>,
+}
+
+struct Running {
+    shutdown: ShutdownHandle,
+    thread: JoinHandle<Result<(), Halt>>,
+    client: Client,
+}
+
+impl Node {
+    /// A node with an empty home, started.
+    pub(crate) fn new() -> Self {
+        let mut node = Self::stopped();
+        node.start();
+        node
+    }
+
+    /// A node with an empty home.
+    pub(crate) fn stopped() -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        Self { home, disk_free_bytes_low: 0, running: None }
+    }
+
+    /// Folder of the log.
+    pub(crate) fn sequence_dir(&self) -> PathBuf {
+        self.home.path().join("sequence")
+    }
+
+    /// Folder of the plugins.
+    pub(crate) fn plugins_dir(&self) -> PathBuf {
+        self.home.path().join("plugins")
+    }
+
+    /// The committed sequence, as anybody would read it.
+    pub(crate) fn sequence(&self) -> Vec<u8> {
+        std::fs::read(self.sequence_dir().join("sequence.bin")).expect("the sequence is a plain file")
+    }
+
+    /// Free space below which the node, once started, refuses transactions.
+    pub(crate) fn set_disk_free_bytes_low(&mut self, bytes: u64) {
+        self.disk_free_bytes_low = bytes;
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions {
+            listen: ListenAddr::Unix(self.socket()),
+            service: ServiceOptions {
+                sequence_dir: self.sequence_dir(),
+                plugins_dir: self.plugins_dir(),
+                disk_free_bytes_low: self.disk_free_bytes_low,
+            },
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("abci.sock")
+    }
+
+    /// Starts the application and waits until it listens.
+    pub(crate) fn start(&mut self) {
+        self.try_start().expect("the node starts");
+    }
+
+    /// Starts the application, or says why it refuses.
+    pub(crate) fn try_start(&mut self) -> Result<(), Halt> {
+        assert!(self.running.is_none(), "the node runs already");
+        let options = self.options();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || run(&options, |shutdown| ready.send(shutdown).unwrap()));
+        match is_ready.recv() {
+            Ok(shutdown) => {
+                let client = Client::connect(&ListenAddr::Unix(self.socket()));
+                self.running = Some(Running { shutdown, thread, client });
+                Ok(())
+            }
+            Err(_) => Err(thread.join().expect("run does not panic").expect_err("it never became ready")),
+        }
+    }
+
+    /// Stops the application as SIGTERM would.
+    pub(crate) fn stop(&mut self) {
+        let Some(Running { shutdown, thread, client }) = self.running.take() else { return };
+        drop(client);
+        shutdown.shutdown();
+        thread.join().expect("run does not panic").expect("an orderly shutdown");
+    }
+
+    /// Waits for the application to end by itself; answers why.
+    pub(crate) fn halted(&mut self) -> Halt {
+        let Running { thread, .. } = self.running.take().expect("the node runs");
+        thread.join().expect("run does not panic").expect_err("it was not asked to stop")
+    }
+
+    /// Stops and starts.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// The connection to the application.
+    pub(crate) fn client(&mut self) -> &mut Client {
+        &mut self.running.as_mut().expect("the node runs").client
+    }
+
+    /// What the application says of itself.
+    pub(crate) fn info(&mut self) -> ResponseInfo {
+        self.client().info(RequestInfo::default())
+    }
+
+    /// CheckTx of a new transaction.
+    pub(crate) fn check(&mut self, tx: &[u8]) -> ResponseCheckTx {
+        self.client().check_tx(Bytes::copy_from_slice(tx))
+    }
+
+    /// PrepareProposal with the given room.
+    pub(crate) fn prepare(&mut self, txs: &[Bytes], max_tx_bytes: i64) -> Vec<Bytes> {
+        let request = RequestPrepareProposal { txs: txs.to_vec(), max_tx_bytes, ..Default::default() };
+        self.client().prepare_proposal(request).txs
+    }
+
+    /// ProcessProposal: whether the node votes for these transactions.
+    pub(crate) fn process(&mut self, txs: &[Bytes]) -> bool {
+        let request = RequestProcessProposal { txs: txs.to_vec(), ..Default::default() };
+        self.client().process_proposal(request).status == i32::from(ProposalStatus::Accept)
+    }
+
+    /// FinalizeBlock.
+    pub(crate) fn finalize(&mut self, height: i64, txs: &[Bytes]) -> ResponseFinalizeBlock {
+        let request = RequestFinalizeBlock { txs: txs.to_vec(), height, ..Default::default() };
+        self.client().finalize_block(request)
+    }
+
+    /// Keeps a copy of the log as it is now.
+    pub(crate) fn backup(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        copy_files(&self.sequence_dir(), copy.path());
+        copy
+    }
+
+    /// Puts a copy of the log back; the node must be stopped.
+    pub(crate) fn restore(&self, copy: &TempDir) {
+        assert!(self.running.is_none(), "stop the node first");
+        std::fs::remove_dir_all(self.sequence_dir()).expect("the log can be removed");
+        copy_files(copy.path(), &self.sequence_dir());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// A block as consensus decided it.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    /// Its transactions.
+    pub(crate) txs: Vec<Bytes>,
+    /// What the application answered for each.
+    pub(crate) results: Vec<ExecTxResult>,
+    /// The app hash after it.
+    pub(crate) app_hash: Bytes,
+}
+
+/// What consensus remembers.
+pub(crate) struct Chain {
+    genesis: Vec<u8>,
+    initial_height: i64,
+    /// The app hash InitChain answered.
+    pub(crate) genesis_app_hash: Bytes,
+    /// The decided blocks, from the initial height on.
+    pub(crate) blocks: Vec<Block>,
+}
+
+impl Chain {
+    /// A network that has not started.
+    pub(crate) fn new(app_state: &Value) -> Self {
+        Self::starting_at(app_state, 1)
+    }
+
+    /// A network whose first block has this height.
+    pub(crate) fn starting_at(app_state: &Value, initial_height: i64) -> Self {
+        let genesis = app_state.to_string().into_bytes();
+        Self { genesis, initial_height, genesis_app_hash: Bytes::new(), blocks: Vec::new() }
+    }
+
+    /// The InitChain request of this network.
+    pub(crate) fn init_request(&self) -> RequestInitChain {
+        RequestInitChain {
+            chain_id: "driver".to_owned(),
+            app_state_bytes: Bytes::from(self.genesis.clone()),
+            initial_height: self.initial_height,
+            ..Default::default()
+        }
+    }
+
+    /// Height of the next block.
+    pub(crate) fn next_height(&self) -> i64 {
+        self.initial_height + i64::try_from(self.blocks.len()).expect("a short chain")
+    }
+
+    /// The app hash after the last block.
+    pub(crate) fn app_hash(&self) -> Bytes {
+        self.blocks.last().map_or_else(|| self.genesis_app_hash.clone(), |block| block.app_hash.clone())
+    }
+
+    /// What CometBFT does when it connects: asks how far the application is, and replays what it lacks. Answers how
+    /// many blocks were replayed.
+    pub(crate) fn handshake(&mut self, node: &mut Node) -> usize {
+        let info = node.info();
+        if info.last_block_height == 0 {
+            let answer = node.client().init_chain(self.init_request());
+            assert!(answer.validators.is_empty() && answer.consensus_params.is_none(), "genesis keeps both");
+            self.genesis_app_hash = answer.app_hash;
+        }
+        let known =
+            if info.last_block_height == 0 { 0 } else { info.last_block_height - self.initial_height + 1 };
+        let known = usize::try_from(known).expect("the app is not before the initial height");
+        assert!(known <= self.blocks.len(), "an app ahead of the chain cannot be recovered");
+        if known > 0 {
+            assert_eq!(info.last_block_app_hash, self.blocks[known - 1].app_hash, "the app has another past");
+        }
+        for (height, block) in
+            (info.last_block_height.max(self.initial_height - 1) + 1..).zip(&self.blocks[known..])
+        {
+            let answer = node.finalize(height, &block.txs);
+            assert_eq!(answer.app_hash, block.app_hash, "replay of block {height} gives another app hash");
+            assert_eq!(answer.tx_results, block.results, "replay of block {height} gives other results");
+            node.client().commit();
+        }
+        self.blocks.len() - known
+    }
+
+    /// One whole height: check each transaction, prepare, process, finalize, commit. Answers the decided block.
+    pub(crate) fn block(&mut self, node: &mut Node, txs: &[&[u8]]) -> Block {
+        let checked =
+            txs.iter().filter(|tx| node.check(tx).code == 0).map(|tx| Bytes::copy_from_slice(tx)).collect();
+        let proposal = self.round(node, checked);
+        self.decide(node, proposal)
+    }
+
+    /// One round that does not decide: prepare and process.
+    pub(crate) fn round(&mut self, node: &mut Node, txs: Vec<Bytes>) -> Vec<Bytes> {
+        let proposal = node.prepare(&txs, 4 << 20);
+        assert!(node.process(&proposal), "a node must vote for what it proposed itself");
+        proposal
+    }
+
+    /// A block decided by the others, with whatever is in it: finalize and commit.
+    pub(crate) fn decide(&mut self, node: &mut Node, txs: Vec<Bytes>) -> Block {
+        let block = self.finalize(node, txs);
+        node.client().commit();
+        block
+    }
+
+    /// A block decided and finalized, but not committed: consensus has stored it, the application may be lost now.
+    pub(crate) fn finalize(&mut self, node: &mut Node, txs: Vec<Bytes>) -> Block {
+        let ResponseFinalizeBlock { tx_results, app_hash, .. } = node.finalize(self.next_height(), &txs);
+        assert_eq!(tx_results.len(), txs.len(), "one result for each transaction");
+        let block = Block { txs, results: tx_results, app_hash };
+        self.blocks.push(block.clone());
+        block
+    }
+}

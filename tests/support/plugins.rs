@@ -1,0 +1,58 @@
+//! Plugins written by hand for tests, small enough to see what they do.
+#![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
+
+use dseq::plugin::{Limits, engine_id};
+use dseq::types::PluginHash;
+use serde_json::{Value, json};
+
+/// Looks at the first byte: `!` is rejected with code 7 and the words "no shouting", `~` becomes "wave", `@` traps,
+/// and anything else is accepted unchanged. Params must be `{}`.
+pub(crate) const MOODY_WAT: &str = r#"(module
+  (memory (export "memory") 32)
+  (data (i32.const 0) "wave")
+  (data (i32.const 16) "no shouting")
+  (data (i32.const 32) "these params are not for me")
+  (global $out (mut i32) (i32.const 0))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_output") (result i32) (global.get $out))
+  (func (export "dseq_init") (param $len i32) (result i64)
+    (if (i32.ne (local.get $len) (i32.const 2))
+      (then
+        (global.set $out (i32.const 32))
+        (return (i64.const 0x0003_0001_0000001b))))
+    (i64.const 0x0001_0000_00000000))
+  (func (export "dseq_apply") (param $len i32) (result i64)
+    (local $first i32)
+    (local.set $first (i32.load8_u (i32.const 1024)))
+    (if (i32.eq (local.get $first) (i32.const 33))
+      (then
+        (global.set $out (i32.const 16))
+        (return (i64.const 0x0003_0007_0000000b))))
+    (if (i32.eq (local.get $first) (i32.const 126))
+      (then (return (i64.const 0x0002_0000_00000004))))
+    (if (i32.eq (local.get $first) (i32.const 64))
+      (then unreachable))
+    (i64.const 0x0001_0000_00000000)))"#;
+
+/// The bytes of [`MOODY_WAT`].
+pub(crate) fn moody() -> Vec<u8> {
+    wat::parse_str(MOODY_WAT).expect("the text above is a module")
+}
+
+/// An `app_state` whose pipeline is the moody plugin, carried inline.
+pub(crate) fn moody_genesis() -> Value {
+    let wasm = moody();
+    genesis(&json!([{
+        "name": "moody",
+        "sha256": PluginHash::of(&wasm).to_string(),
+        "params": {},
+        "wasm": data_encoding::BASE64.encode(&wasm),
+    }]))
+}
+
+/// An `app_state` with the default limits and this pipeline.
+pub(crate) fn genesis(pipeline: &Value) -> Value {
+    let limits = Limits::default();
+    json!({ "dseq": { "engine": engine_id().to_string(), "limits": limits, "pipeline": pipeline } })
+}
