@@ -85,7 +85,7 @@ fn no_pointer_or_length_reaches_outside_of_the_memory() {
                 assert_eq!(record.len(), len as usize);
             }
             Verdict::Faulted { fault: Fault::BadOutput, .. } => {
-                assert!(!inside, "{start} + {len} was refused")
+                assert!(!inside, "{start} + {len} was refused");
             }
             other => panic!("{start} + {len}: {other:?}"),
         }

@@ -1,4 +1,6 @@
 //! The plugin wall from outside: small modules in WAT, each good or bad in one way, and the default plugin.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
+
 mod admission;
 mod calls;
 mod dir;
