@@ -14,8 +14,6 @@
 //! | variable | what |
 //! |---|---|
 //! | `DSEQ_SKIP_CRASH` | a reason to skip all this where strace or ptrace is not to be had; said aloud |
-//! | `DSEQ_CRASH_EXHAUSTIVE` | every second crash instead of a sample |
-//! | `DSEQ_CRASH_SEED` | the seed that chose the sample |
 
 #[path = "../support/mod.rs"]
 mod support;

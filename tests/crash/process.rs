@@ -81,7 +81,8 @@ pub(crate) fn scratch() -> &'static Path {
         for old in std::fs::read_dir(&all).into_iter().flatten().map(Result::unwrap) {
             let pid = old.file_name().into_string().unwrap();
             if !Path::new("/proc").join(&pid).exists() {
-                std::fs::remove_dir_all(of_process(&pid)).expect("an old folder can be removed");
+                // One that cannot be removed is in nobody's way.
+                let _ = std::fs::remove_dir_all(of_process(&pid));
             }
         }
         let own = of_process(&std::process::id().to_string());
@@ -146,13 +147,16 @@ impl Process {
     /// Starts a node under strace. It is our child nevertheless, and strace its grandchild (`-D`).
     pub(crate) fn start_traced(place: &Place, point: Option<(&Point, Fault)>) -> Self {
         let mut command = Command::new("strace");
-        command.arg("-D").args(strace::arguments(&place.log, point)).arg(env!("CARGO_BIN_EXE_dseq"));
+        command
+            .arg("-D")
+            .args(strace::arguments(&place.log, &place.home, point))
+            .arg(env!("CARGO_BIN_EXE_dseq"));
         Self::spawn(place, command, true)
     }
 
     fn spawn(place: &Place, mut command: Command, is_traced: bool) -> Self {
         command.args(["serve", "--exit-with-parent", "--log-level", "error", "--disk-free-bytes-low", "0"]);
-        command.arg("--home").arg(&place.home).env_clear();
+        command.arg("--home").arg(&place.home).env_clear().current_dir(scratch());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         // A node whose standard input ends stops by itself: it cannot outlive these tests, however they end.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -166,7 +170,9 @@ impl Process {
     /// Lets strace join a running node, and waits until it has.
     pub(crate) fn attach(&mut self, point: Option<(&Point, Fault)>) {
         let mut command = Command::new("strace");
-        command.args(strace::arguments(&self.log, point)).arg(format!("--attach={}", self.child.id()));
+        command
+            .args(strace::arguments(&self.log, &self.home, point))
+            .arg(format!("--attach={}", self.child.id()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let tracer = self.tracer.insert(command.spawn().expect("strace starts"));
         let mut stderr = BufReader::new(tracer.stderr.take().expect("it was asked for"));
@@ -198,10 +204,13 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
-    /// Bounds the length of the files the node may write from now on, in bytes.
+    /// Bounds the length of the files the node may write from now on, in bytes. A write across the bound is cut
+    /// short there; a write beyond it ends in SIGXFSZ, for which the node shall leave no core file.
     pub(crate) fn limit_files(&self, bytes: u64) {
-        let limit = Rlimit { current: Some(bytes), maximum: None };
-        rustix::process::prlimit(Some(self.pid()), Resource::Fsize, limit).expect("our child takes a limit");
+        for (resource, bytes) in [(Resource::Core, 0), (Resource::Fsize, bytes)] {
+            let limit = Rlimit { current: Some(bytes), maximum: None };
+            rustix::process::prlimit(Some(self.pid()), resource, limit).expect("our child takes a limit");
+        }
     }
 
     /// Asks the node to stop.
@@ -216,7 +225,8 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("our child can be waited for") {
                 break status;
             }
-            assert!(started.elapsed() < WATCHDOG, "the node does not end");
+            let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(started.elapsed() < WATCHDOG, "the node does not end; its calls, if traced:\n{}", log());
             std::thread::sleep(POLL);
         };
         // The end of standard error is the end of a strace that was there from the start, too.
@@ -224,11 +234,7 @@ impl Process {
         if let Some(mut tracer) = self.tracer.take() {
             tracer.wait().expect("strace ends with the node");
         }
-        let calls = if self.is_traced {
-            strace::calls(&self.log, &self.home, self.child.id())
-        } else {
-            Vec::new()
-        };
+        let calls = if self.is_traced { strace::calls(&self.log, &self.home) } else { Vec::new() };
         Ended { status, words, calls }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -24,19 +24,21 @@ pub(crate) enum Fault {
 }
 
 /// One call of a run that always makes the same ones: the n-th of its kind in one thread. strace counts so.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) struct Point {
-    /// The call's name.
-    pub(crate) syscall: String,
-    /// Counted from 1, in its thread.
-    pub(crate) ordinal: usize,
-    /// What it works on.
-    pub(crate) target: String,
+    /// The call, as it was when nobody interfered.
+    pub(crate) call: Call,
+    /// Which of its kind in its thread, counted from 1.
+    ordinal: usize,
+    /// Which of its kind on its path in its thread, counted from 1.
+    ordinal_on_path: usize,
+    /// How many answers were sent before it.
+    pub(crate) answers_before: usize,
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} number {} (on {})", self.syscall, self.ordinal, self.target)
+        write!(f, "{} number {} (on {})", self.call.syscall, self.ordinal, self.call.target)
     }
 }
 
@@ -63,9 +65,10 @@ impl Call {
         !self.target.starts_with('/') && !self.target.contains(':') && self.target != ANSWER
     }
 
-    /// Whether it works on the files that must survive.
+    /// Whether it works on the files that must survive, or on their folders.
     pub(crate) fn is_in_state(&self) -> bool {
-        self.is_in_home() && ["sequence", "plugins"].iter().any(|dir| self.target.starts_with(dir))
+        let is_below = |dir: &str| self.target.starts_with(dir);
+        self.is_in_home() && (self.target == "." || is_below("sequence") || is_below("plugins"))
     }
 
     /// Whether the file is opened to be made where it does not exist.
@@ -92,32 +95,37 @@ impl Call {
 }
 
 /// The arguments of strace for one process with all its threads: what to write where, and what to do to it.
-pub(crate) fn arguments(log: &Path, point: Option<(&Point, Fault)>) -> Vec<String> {
+pub(crate) fn arguments(log: &Path, home: &Path, point: Option<(&Point, Fault)>) -> Vec<String> {
     let fixed = ["--follow-forks", "--decode-fds=path,socket", "--string-limit=0", "--signal=none"];
     let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
     arguments.push(format!("--output={}", log.display()));
     arguments.push(format!("--trace={CHANGES},{READS}"));
-    if let Some((point, fault)) = point {
-        let fault = match fault {
-            Fault::Kill => "signal=KILL".to_owned(),
-            Fault::Error(errno) => format!("error={errno}"),
-        };
-        arguments.push(format!("--inject={}:{fault}:when={}", point.syscall, point.ordinal));
+    match point {
+        None => {}
+        Some((point, Fault::Kill)) => {
+            arguments.push(format!("--inject={}:signal=KILL:when={}", point.call.syscall, point.ordinal));
+        }
+        // Each thread whose n-th call of this kind it is would meet the error: only on this path it is one thread.
+        Some((point, Fault::Error(errno))) => {
+            arguments.push(format!("--trace-path={}", absolute(&point.call.target, home).display()));
+            let (syscall, ordinal) = (&point.call.syscall, point.ordinal_on_path);
+            arguments.push(format!("--inject={syscall}:error={errno}:when={ordinal}"));
+        }
     }
     arguments
 }
 
-/// The calls in a log, in order. Process ids in names are not part of them.
-pub(crate) fn calls(log: &Path, home: &Path, pid: u32) -> Vec<Call> {
+/// The calls in a log, in order.
+pub(crate) fn calls(log: &Path, home: &Path) -> Vec<Call> {
     let text = std::fs::read_to_string(log).expect("strace wrote its log");
-    let pid = format!(".{pid}.");
-    text.lines().filter_map(|line| parse(&line.replace(&pid, ".PID."), home)).collect()
+    text.lines().filter_map(|line| parse(line, home)).collect()
 }
 
 fn parse(line: &str, home: &Path) -> Option<Call> {
     let (thread, rest) = line.split_once(' ')?;
     let rest = rest.trim_start();
-    if rest.starts_with(['+', '-', '<']) {
+    // The end of a thread, a signal, the return of a call told before, a call that strace came in the middle of.
+    if rest.starts_with(['+', '-', '<', '?']) {
         return None;
     }
     let (syscall, arguments) = rest.split_once('(')?;
@@ -130,6 +138,11 @@ fn parse(line: &str, home: &Path) -> Option<Call> {
         relative(arguments.split_once('<')?.1.split_once('>')?.0, home)
     };
     Some(Call { thread: thread.to_owned(), syscall: syscall.to_owned(), target, line: line.to_owned() })
+}
+
+/// The path of a target in the home.
+pub(crate) fn absolute(target: &str, home: &Path) -> PathBuf {
+    if target == "." { home.to_owned() } else { home.join(target) }
 }
 
 fn relative(path: &str, home: &Path) -> String {
@@ -158,18 +171,20 @@ pub(crate) fn points(calls: &[Call], wanted: impl Fn(&Call) -> bool) -> Vec<Poin
         let earlier = calls[..index].iter().filter(same);
         let shadow = earlier.filter(|other| in_thread(&other.thread, &calls[..index]) >= ordinal).next_back();
         assert!(shadow.is_none(), "no fault can reach\n{}\nbecause of\n{}", call.line, shadow.unwrap().line);
-        points.push(Point { syscall: call.syscall.clone(), ordinal, target: call.target.clone() });
+        let on_path = |other: &&Call| {
+            other.syscall == call.syscall && other.thread == call.thread && other.target == call.target
+        };
+        let ordinal_on_path = calls[..=index].iter().filter(on_path).count();
+        let answers_before = calls[..index].iter().filter(|call| call.target == ANSWER).count();
+        points.push(Point { call: call.clone(), ordinal, ordinal_on_path, answers_before });
     }
     points
 }
 
-/// The call that a point met in another run.
-pub(crate) fn met<'a>(calls: &'a [Call], point: &Point) -> Option<&'a Call> {
-    calls.iter().enumerate().find_map(|(index, call)| {
-        let same = |other: &&Call| other.syscall == call.syscall && other.thread == call.thread;
-        let ordinal = calls[..=index].iter().filter(same).count();
-        (call.syscall == point.syscall && ordinal == point.ordinal).then_some(call)
-    })
+/// Makes sure that a fault met the call it was meant for, which is the last of its kind.
+pub(crate) fn assert_met(calls: &[Call], point: &Point) {
+    let last = calls.iter().rfind(|call| call.syscall == point.call.syscall);
+    assert_eq!(last.map(|call| &call.target), Some(&point.call.target), "another call than {point} was met");
 }
 
 /// Prints past the test harness, which keeps what a passing test prints to itself.
