@@ -77,7 +77,7 @@ fn tear(torn: &Torn, is_killed: bool) {
     golden.chain.try_follow(&mut client, torn.height - 1, &mut progress).unwrap();
     process.limit_files(u64::try_from(torn.limit).unwrap());
     let after = format!("{torn:?}");
-    golden.chain.try_follow(&mut client, torn.height, &mut progress).expect_err(&after);
+    golden.chain.try_replay(&mut client, torn.height, &mut progress).expect_err(&after);
     assert_eq!(progress, Progress { answered: torn.height - 1, sent: torn.height }, "{after}");
     let ended = process.ended();
     if is_killed {

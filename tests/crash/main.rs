@@ -13,7 +13,7 @@
 //!
 //! | variable | what |
 //! |---|---|
-//! | `DSEQ_SKIP_CRASH` | a reason to skip all this where strace or ptrace is not to be had; said aloud |
+//! | `DSEQ_SKIP_CRASH` | a reason to skip what needs strace, where it or ptrace is not to be had; said aloud |
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -309,7 +309,12 @@ impl Chain {
     }
 
     /// Sends a decided block again; the answers must be those it had the first time.
-    fn try_replay(&self, client: &mut Client, height: i64, progress: &mut Progress) -> io::Result<()> {
+    pub(crate) fn try_replay(
+        &self,
+        client: &mut Client,
+        height: i64,
+        progress: &mut Progress,
+    ) -> io::Result<()> {
         let block = self.block_at(height);
         let request = RequestFinalizeBlock { txs: block.txs.clone(), height, ..Default::default() };
         let Answer::FinalizeBlock(answer) = client.try_call(Ask::FinalizeBlock(request))? else {
