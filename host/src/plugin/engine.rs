@@ -49,6 +49,11 @@ const INSTRUMENTATION: u32 = 0;
 /// threads of a node can use; it only costs address space.
 const INSTANCES_MAX: u32 = 256;
 
+const _: () = assert!(
+    limits::ABCI_CONNECTIONS_MAX < INSTANCES_MAX as usize / 2,
+    "every connection's thread may be running a plugin at the same time as the threads for blocks"
+);
+
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
