@@ -1,4 +1,5 @@
 //! The real program, called as people and supervisors call it; no CometBFT needed.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod configuration;
 mod node;
