@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use bytes::Bytes;
-use dseq::plugin::{Limits, Pipeline, Verdict};
+use dseq::plugin::{Limits, Pipeline, Verdict, in_parallel};
 use dseq::types::{PluginHash, TxHash};
 
 use super::{admit, apply, params, record, refusal, spec};
@@ -128,7 +128,7 @@ fn cost() {
                     assert!(matches!(pipeline.apply(hash, tx).unwrap().verdict, Verdict::Accepted { .. }));
                 }
             };
-            let parallel = || drop(pipeline.apply_all(&block).unwrap());
+            let parallel = || drop(in_parallel(&block, |(hash, tx)| pipeline.apply(hash, tx)).unwrap());
             let (single, parallel, memo) = (timed(&single), timed(&parallel), timed(&parallel));
             println!(
                 "{len} bytes, us per transaction (wall, cpu): one thread {:.2} {:.2}, block {:.2} {:.2}, \

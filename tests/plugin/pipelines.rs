@@ -1,6 +1,6 @@
 //! Several plugins in a row, and the same results whatever the way they are computed.
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict};
+use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict, in_parallel};
 use dseq::types::{Fuel, TxHash};
 use proptest::prelude::*;
 
@@ -87,7 +87,10 @@ fn without_plugins_everything_is_accepted_for_nothing() {
     let tx = Bytes::from_static(b"any");
     let expected = Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.clone() } };
     assert_eq!(pipeline.apply(&TxHash::of(&tx), &tx).unwrap(), expected);
-    assert_eq!(pipeline.apply_all(&vec![(TxHash::of(&tx), tx.clone()); 20]).unwrap(), vec![expected; 20]);
+    assert_eq!(
+        in_parallel(&vec![(TxHash::of(&tx), tx.clone()); 20], |(hash, tx)| pipeline.apply(hash, tx)).unwrap(),
+        vec![expected; 20]
+    );
 }
 
 #[test]
@@ -133,8 +136,8 @@ proptest! {
             .collect();
 
         let pipeline = two(b'1', second);
-        prop_assert_eq!(&pipeline.apply_all(&txs).unwrap(), &fresh, "in parallel");
-        prop_assert_eq!(&pipeline.apply_all(&txs).unwrap(), &fresh, "from memory");
+        prop_assert_eq!(&in_parallel(&txs, |(hash, tx)| pipeline.apply(hash, tx)).unwrap(), &fresh, "in parallel");
+        prop_assert_eq!(&in_parallel(&txs, |(hash, tx)| pipeline.apply(hash, tx)).unwrap(), &fresh, "from memory");
 
         let pipeline = two(b'1', second);
         let one_by_one: Vec<Outcome> = txs.iter().map(|(hash, tx)| pipeline.apply(hash, tx).unwrap()).collect();

@@ -45,10 +45,6 @@ const WASMTIME_LINE: u32 = 48;
 /// Version of the rewriting of plugins before they are compiled. 0: they are compiled as they are.
 const INSTRUMENTATION: u32 = 0;
 
-/// Instances that may live at once. Calls are short and each needs a thread, so this is far above what the
-/// threads of a node can use; it only costs address space.
-const INSTANCES_MAX: u32 = 256;
-
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
@@ -82,7 +78,8 @@ pub fn engine_id() -> EngineId {
     *ID.get_or_init(|| EngineId(Sha256::digest(engine_text()).into()))
 }
 
-/// The one engine of the process. It reserves a terabyte of address space and next to no memory.
+/// The one engine of the process. It reserves address space (4 GiB for each instance that may live at once)
+/// and next to no memory.
 pub(super) fn engine() -> Result<&'static Engine, String> {
     static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
     ENGINE
@@ -130,12 +127,20 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     Ok(config)
 }
 
+/// Instances that may live at once: one for each thread that could run a plugin. CheckTx and blocks have a thread for
+/// each processor, each connection has its own; running out would be fatal, and more only costs address space.
+fn instances_max() -> Result<u32, std::num::TryFromIntError> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors.saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX))
+}
+
 /// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.
 fn pooling() -> Result<PoolingAllocationConfig, std::num::TryFromIntError> {
+    let instances_max = instances_max()?;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(INSTANCES_MAX);
-    pool.total_memories(INSTANCES_MAX);
-    pool.total_tables(INSTANCES_MAX);
+    pool.total_core_instances(instances_max);
+    pool.total_memories(instances_max);
+    pool.total_tables(instances_max);
     pool.max_memories_per_module(1);
     pool.max_tables_per_module(1);
     pool.max_memory_size(usize::try_from(limits::MEMORY_BYTES_CEILING)?);
