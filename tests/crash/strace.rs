@@ -168,9 +168,10 @@ pub(crate) fn points(calls: &[Call], wanted: impl Fn(&Call) -> bool) -> Vec<Poin
         if !wanted(call) {
             continue;
         }
-        let earlier = calls[..index].iter().filter(same);
-        let shadow = earlier.filter(|other| in_thread(&other.thread, &calls[..index]) >= ordinal).next_back();
-        assert!(shadow.is_none(), "no fault can reach\n{}\nbecause of\n{}", call.line, shadow.unwrap().line);
+        let mut earlier = calls[..index].iter().filter(same);
+        let shadow = earlier.find(|other| in_thread(&other.thread, &calls[..index]) >= ordinal);
+        let shadow = shadow.map(|other| &other.line);
+        assert_eq!(shadow, None, "another thread keeps faults away from\n{}", call.line);
         let on_path = |other: &&Call| {
             other.syscall == call.syscall && other.thread == call.thread && other.target == call.target
         };

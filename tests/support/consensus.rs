@@ -331,15 +331,15 @@ impl Chain {
 
     /// One whole height: check each transaction, prepare, process, finalize, commit. Answers the decided block.
     pub(crate) fn block(&mut self, node: &mut Node, txs: &[&[u8]]) -> Block {
-        let checked =
+        let checked: Vec<Bytes> =
             txs.iter().filter(|tx| node.check(tx).code == 0).map(|tx| Bytes::copy_from_slice(tx)).collect();
-        let proposal = self.round(node, checked);
+        let proposal = self.round(node, &checked);
         self.decide(node, proposal)
     }
 
     /// One round that does not decide: prepare and process.
-    pub(crate) fn round(&mut self, node: &mut Node, txs: Vec<Bytes>) -> Vec<Bytes> {
-        let proposal = node.prepare(&txs, 4 << 20);
+    pub(crate) fn round(&mut self, node: &mut Node, txs: &[Bytes]) -> Vec<Bytes> {
+        let proposal = node.prepare(txs, 4 << 20);
         assert!(node.process(&proposal), "a node must vote for what it proposed itself");
         proposal
     }
