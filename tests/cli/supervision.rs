@@ -28,11 +28,46 @@ fn stand_in(dir: &Path, version: &str, start: &str) -> PathBuf {
     path
 }
 
-fn start(home: &Path, cometbft: &Path) -> Child {
-    let log = fs::File::create(home.join("said")).unwrap();
-    let args =
-        ["start", "--home", text(home), "--cometbft", text(cometbft), "--restart-backoff-seconds-max", "1"];
-    dseq(&args).stdin(Stdio::null()).stderr(log).spawn().unwrap()
+/// A `dseq start` that ends with the test, however that ends.
+struct Supervisor {
+    child: Child,
+    home: PathBuf,
+}
+
+impl Supervisor {
+    fn start(home: &Path, cometbft: &Path) -> Self {
+        let log = fs::File::create(home.join("said")).unwrap();
+        let args = [
+            "start",
+            "--home",
+            text(home),
+            "--cometbft",
+            text(cometbft),
+            "--restart-backoff-seconds-max",
+            "1",
+        ];
+        let child = dseq(&args).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        Self { child, home: home.to_owned() }
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let home = self.home.clone();
+        until(&home, "end of the supervisor", || self.child.try_wait().unwrap()).code()
+    }
+
+    fn asked_to_stop(&mut self) -> Option<i32> {
+        ProcessId::of(self.child.id()).unwrap().signal(Signal::TERM).unwrap();
+        self.exit_code()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // Gone already, unless the test failed.
+        if let Some(id) = ProcessId::of(self.child.id()) {
+            id.end(PATIENCE).unwrap();
+        }
+    }
 }
 
 fn said(home: &Path) -> String {
@@ -59,17 +94,16 @@ fn children(home: &Path, earlier: &[ProcessId]) -> [ProcessId; 2] {
     })
 }
 
-fn stop(home: &Path, mut supervisor: Child) {
-    let both = children(home, &[]);
-    ProcessId::of(supervisor.id()).unwrap().signal(Signal::TERM).unwrap();
-    assert_eq!(supervisor.wait().unwrap().code(), Some(0), "{}", said(home));
+fn stop(mut supervisor: Supervisor) {
+    let both = children(&supervisor.home, &[]);
+    assert_eq!(supervisor.asked_to_stop(), Some(0), "{}", said(&supervisor.home));
     assert!(both.iter().all(|id| !id.is_alive()), "a child outlived its supervisor");
 }
 
 #[test]
 fn when_either_dies_both_are_ended_and_started_again() {
     let home = home();
-    let supervisor = start(home.path(), &stand_in(home.path(), VERSION, "exec sleep 1000"));
+    let supervisor = Supervisor::start(home.path(), &stand_in(home.path(), VERSION, "exec sleep 1000"));
     let first = children(home.path(), &[]);
     first[0].signal(Signal::KILL).unwrap();
     let second = children(home.path(), &first);
@@ -80,19 +114,18 @@ fn when_either_dies_both_are_ended_and_started_again() {
     children(home.path(), &second);
     assert!(second.iter().all(|id| !id.is_alive()), "the old app must go with its CometBFT");
     assert!(said(home.path()).contains("CometBFT ended (signal: 9 (SIGKILL))"), "{}", said(home.path()));
-    stop(home.path(), supervisor);
+    stop(supervisor);
 }
 
 #[test]
 fn a_cometbft_that_keeps_ending_is_tried_again_and_its_last_words_are_shown() {
     let home = home();
     let script = format!("echo x >> {0}/starts; echo no genesis here; exit 3", text(home.path()));
-    let mut supervisor = start(home.path(), &stand_in(home.path(), VERSION, &script));
+    let mut supervisor = Supervisor::start(home.path(), &stand_in(home.path(), VERSION, &script));
     until(home.path(), "third start", || {
         fs::read_to_string(home.path().join("starts")).ok().filter(|starts| starts.lines().count() >= 3)
     });
-    ProcessId::of(supervisor.id()).unwrap().signal(Signal::TERM).unwrap();
-    assert_eq!(supervisor.wait().unwrap().code(), Some(0));
+    assert_eq!(supervisor.asked_to_stop(), Some(0));
     let said = said(home.path());
     assert!(
         said.contains("CometBFT ended (exit status: 3); its last words:\n  no genesis here; restarting"),
@@ -105,8 +138,8 @@ fn an_app_that_refuses_ends_the_node_with_78_and_is_not_tried_again() {
     let home = home();
     fs::create_dir(home.path().join("sequence")).unwrap();
     fs::write(home.path().join("sequence/sequence.bin"), "bytes nobody committed").unwrap();
-    let mut supervisor = start(home.path(), &stand_in(home.path(), VERSION, "exec sleep 1000"));
-    assert_eq!(supervisor.wait().unwrap().code(), Some(78));
+    let mut supervisor = Supervisor::start(home.path(), &stand_in(home.path(), VERSION, "exec sleep 1000"));
+    assert_eq!(supervisor.exit_code(), Some(78));
     assert_eq!(said(home.path()).matches("no commit file beside it").count(), 1, "{}", said(home.path()));
 }
 
@@ -117,29 +150,29 @@ fn the_app_does_not_outlive_a_supervisor_that_was_killed_and_the_next_one_takes_
     let pid = "$(sed -n '/\"app\"/,/}/s/.*\"pid\": \\([0-9]*\\).*/\\1/p' \"$2/run/processes.json\")";
     let script = format!("app={pid}; while kill -0 $app; do sleep 0.1; done");
     let cometbft = stand_in(home.path(), VERSION, &script);
-    let mut supervisor = start(home.path(), &cometbft);
+    let mut supervisor = Supervisor::start(home.path(), &cometbft);
     let first = children(home.path(), &[]);
-    supervisor.kill().unwrap();
-    supervisor.wait().unwrap();
+    supervisor.child.kill().unwrap();
+    supervisor.child.wait().unwrap();
     for id in first {
         until(home.path(), "end of the orphans", || (!id.is_alive()).then_some(()));
     }
-    let next = start(home.path(), &cometbft);
+    let next = Supervisor::start(home.path(), &cometbft);
     children(home.path(), &first);
-    stop(home.path(), next);
+    stop(next);
 }
 
 #[test]
 fn a_home_has_one_supervisor() {
     let home = home();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
-    let supervisor = start(home.path(), &cometbft);
+    let supervisor = Supervisor::start(home.path(), &cometbft);
     children(home.path(), &[]);
-    let (code, _, stderr) =
-        run(&mut dseq(&["start", "--home", text(home.path()), "--cometbft", text(&cometbft)]));
-    assert_eq!(code, 1);
-    assert!(stderr.contains(&format!("is already running, by pid {}", supervisor.id())), "{stderr}");
-    stop(home.path(), supervisor);
+    let mut second = Supervisor::start(home.path(), &cometbft);
+    assert_eq!(second.exit_code(), Some(1));
+    let said = said(home.path());
+    assert!(said.contains(&format!("is already running, by pid {}", supervisor.child.id())), "{said}");
+    stop(supervisor);
 }
 
 #[test]

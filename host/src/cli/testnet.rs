@@ -164,6 +164,7 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
         say("The network was stopped already.")?;
         return Ok(ExitCode::SUCCESS);
     }
+    let left = outcomes.iter().any(|(_, outcome)| matches!(outcome, Stopped::NotOurs(_)));
     for (node, outcome) in outcomes {
         let what = match outcome {
             Stopped::WasStopped => "was stopped already".to_owned(),
@@ -174,7 +175,8 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
         say(format!("{node}  {what}"))?;
     }
     say(format!("The data stays in {}.", args.dir.display()))?;
-    Ok(ExitCode::SUCCESS)
+    // `make clean` must not go on to remove the data of a node that still runs.
+    Ok(if left { ExitCode::from(super::EXIT_FAILED) } else { ExitCode::SUCCESS })
 }
 
 fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {

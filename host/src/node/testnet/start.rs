@@ -64,19 +64,17 @@ pub struct Started {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadyError {
     /// Its supervisor ended.
-    #[error("{node} ended ({status}); the end of {log}:\n{tail}", log = log.display())]
+    #[error("{node} ended ({status})\n{tails}")]
     Ended {
         /// The node.
         node: String,
         /// How it ended.
         status: String,
-        /// Its log.
-        log: PathBuf,
-        /// The end of its log.
-        tail: String,
+        /// The ends of its logs.
+        tails: String,
     },
     /// It takes too long.
-    #[error("{node} takes no transactions after {seconds} s: {lacks}; the end of {log}:\n{tail}", log = log.display())]
+    #[error("{node} takes no transactions after {seconds} s: {lacks}\n{tails}")]
     TooLate {
         /// The node.
         node: String,
@@ -84,10 +82,8 @@ pub enum ReadyError {
         seconds: u64,
         /// What it lacks.
         lacks: String,
-        /// Its log.
-        log: PathBuf,
-        /// The end of its log.
-        tail: String,
+        /// The ends of its logs.
+        tails: String,
     },
 }
 
@@ -196,7 +192,8 @@ fn check_ports(nodes: &[&Node]) -> Result<(), TestnetError> {
 struct Launched {
     node: Node,
     child: Child,
-    log_start: u64,
+    /// How long its two logs were before.
+    log_starts: [u64; 2],
 }
 
 fn launch(options: &StartOptions, nodes: &[&Node], started: &mut Vec<Launched>) -> Result<(), TestnetError> {
@@ -205,13 +202,13 @@ fn launch(options: &StartOptions, nodes: &[&Node], started: &mut Vec<Launched>) 
         let path = node.home.app_log();
         let what = || io_error(format!("start {} with its output in {}", node.name, path.display()));
         let log = OpenOptions::new().append(true).create(true).open(&path).map_err(what())?;
-        let log_start = log.metadata().map_err(what())?.len();
+        let log_starts = logs(node).map(|path| path.metadata().map_or(0, |found| found.len()));
         let log_too = log.try_clone().map_err(what())?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("dseq").arg("start").arg("--home").arg(node.home.root());
         command.arg("--by-testnet").arg("--cometbft").arg(options.cometbft.path());
         let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().map_err(what())?;
-        started.push(Launched { node: node.clone(), child, log_start });
+        started.push(Launched { node: node.clone(), child, log_starts });
     }
     Ok(())
 }
@@ -245,22 +242,18 @@ fn wait_until_ready(
             let status =
                 launched.child.try_wait().map_err(io_error(format!("watch {}", launched.node.name)))?;
             if let Some(status) = status {
-                let log = launched.node.home.app_log();
-                let tail = tail(&log, launched.log_start);
-                let status = status.to_string();
-                return Err(ReadyError::Ended { node: launched.node.name.clone(), status, log, tail }.into());
+                let (node, tails) = (launched.node.name.clone(), tails(&launched.node, launched.log_starts));
+                return Err(ReadyError::Ended { node, status: status.to_string(), tails }.into());
             }
         }
         waiting.retain(|node| lacks(node, peers).is_some());
         let Some(first) = waiting.first() else { return Ok(()) };
         if began.elapsed() >= patience {
             let lacks = lacks(first, peers).unwrap_or_else(|| "it was too late by a moment".to_owned());
-            let log = first.home.app_log();
-            let since =
-                started.iter().find(|launched| launched.node.name == first.name).map_or(0, |l| l.log_start);
-            let tail = tail(&log, since);
+            let launched = started.iter().find(|launched| launched.node.name == first.name);
+            let tails = tails(first, launched.map_or([0, 0], |launched| launched.log_starts));
             let seconds = patience.as_secs();
-            return Err(ReadyError::TooLate { node: first.name.clone(), seconds, lacks, log, tail }.into());
+            return Err(ReadyError::TooLate { node: first.name.clone(), seconds, lacks, tails }.into());
         }
         std::thread::sleep(READY_POLL);
     }
@@ -285,6 +278,17 @@ fn lacks(node: &Node, peers: u64) -> Option<String> {
         Err(err) => return Some(err.to_string()),
     }
     rpc.check_tx().err().map(|err| err.to_string())
+}
+
+fn logs(node: &Node) -> [PathBuf; 2] {
+    [node.home.app_log(), node.home.cometbft_log()]
+}
+
+/// The ends of what was written to a node's logs since these offsets.
+fn tails(node: &Node, since: [u64; 2]) -> String {
+    let tails = logs(node).into_iter().zip(since);
+    let tails = tails.map(|(path, since)| format!("the end of {}:\n{}", path.display(), tail(&path, since)));
+    tails.collect::<Vec<_>>().join("\n")
 }
 
 /// The end of what was written to a log since an offset.
