@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::{request::Value as Ask, response::Value as An
 
 use crate::{
     client::{ask_check_tx, ask_echo, ask_query, frame},
-    harness::{App, Running, Socket, on_both, start, start_with},
+    harness::{App, Running, Socket, on_both, start, start_with, work_on},
 };
 
 /// Bytes of a varint that says `value`.
@@ -235,7 +235,8 @@ impl Random {
 #[test]
 fn requests_cut_at_random_places_are_answered_like_whole_ones() {
     let mut random = Random::from_env();
-    let server = start_with(Socket::Unix, App::new(), |server| server.with_check_helpers(3));
+    let server =
+        start_with(Socket::Unix, App::new().on_check(work_on), |server| server.with_check_helpers(3));
     for _ in 0..20 {
         let mut client = server.client();
         let (mut stream, mut expected) = (Vec::new(), Vec::new());

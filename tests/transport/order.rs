@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::response::Value as Answer;
 
 use crate::{
     client::{Client, ask_check_tx, ask_query, frame},
-    harness::{App, Board, Socket, on_both, start, start_with},
+    harness::{App, Board, Socket, on_both, start, start_with, work_on},
 };
 
 fn checked(answers: &[Answer]) -> Vec<&Bytes> {
@@ -47,7 +47,7 @@ fn checks_in_a_row_run_in_parallel_and_are_answered_in_order() {
 #[test]
 fn thousands_of_parallel_checks_are_answered_in_order() {
     on_both(|socket| {
-        let server = start_with(socket, App::new(), |server| server.with_check_helpers(3));
+        let server = start_with(socket, App::new().on_check(work_on), |server| server.with_check_helpers(3));
         let mut client = server.client();
         let txs: Vec<Bytes> = (0..20_000u32).map(|number| Bytes::from(number.to_string())).collect();
         let answers = client.pipeline(txs.iter().cloned().map(ask_check_tx));
@@ -68,16 +68,21 @@ fn checks_need_no_helper() {
 #[test]
 fn another_method_waits_for_the_checks_before_it_and_comes_before_those_behind_it() {
     let log = Board::default();
-    let (started, at_query) = (log.clone(), log.clone());
-    let app = App::new().on_check(move |_| started.put("check")).on_query(move |_| at_query.put("query"));
+    let (ended, at_query) = (log.clone(), log.clone());
+    let app = App::new()
+        .on_check(move |tx| {
+            work_on(tx);
+            ended.put("check");
+        })
+        .on_query(move |_| at_query.put("query"));
     let server = start_with(Socket::Unix, app, |server| server.with_check_helpers(3));
     let mut client = server.client();
-    for _ in 0..50 {
-        let checks = || (0..6).map(|_| ask_check_tx("tx"));
+    for _ in 0..20 {
+        let checks = || (0..60).map(|_| ask_check_tx("tx"));
         client.pipeline(checks().chain([ask_query("", "")]).chain(checks()));
     }
-    let round = [["check"; 6].as_slice(), &["query"], &["check"; 6]].concat();
-    assert_eq!(log.names(), round.repeat(50));
+    let round = [["check"; 60].as_slice(), &["query"], &["check"; 60]].concat();
+    assert_eq!(log.names(), round.repeat(20));
     server.stop();
 }
 

@@ -1,16 +1,19 @@
 //! Runs the CheckTx of one connection in parallel and keeps their answers in order.
 //!
 //! A batch is cut into chunks. The connection's own thread works through them, and helpers that are idle are
-//! invited to take some. Nobody waits for a helper that has not come: when checks are cheap, the connection's
-//! thread has done them all before the helper wakes, and the batch costs one wake-up more than without helpers.
+//! invited to take some. Nobody waits for a helper that has not come: one that wakes late finds nothing left.
+//! A batch so cheap that waking somebody costs more than it saves is done without them; what its checks will
+//! cost is taken from the checks before. The clock decides who works, never what is answered.
 use std::{
     collections::VecDeque,
     io,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, Sender, SyncSender},
     },
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use prost::Message;
@@ -23,6 +26,10 @@ use crate::limits;
 /// Chunks for each thread that may work on a batch: several, so that a slow transaction does not leave the
 /// other threads idle, and few, because each has a price.
 const CHUNKS_PER_THREAD: usize = 8;
+
+/// Helpers are invited to batches expected to take longer than this, in nanoseconds. A wake-up costs both
+/// sides some microseconds, and a helper that wakes takes a processor from whoever had it.
+const HELPED_NANOS_MIN: u64 = 100_000;
 
 /// A handler panicked; the [`Control`] knows with what.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub(super) struct Checks {
     control: Arc<Control>,
     invitations: SyncSender<Arc<Batch>>,
     helpers: usize,
+    /// What one check cost last, by the thread that ran the batch. Checks are dear until they are known.
+    check_nanos: AtomicU64,
 }
 
 /// The helpers' threads. They end when the last [`Checks`] is dropped.
@@ -78,7 +87,8 @@ pub(super) fn start<A: Application>(
             .spawn(move || help(&app, &control, &invited))
     });
     let threads = threads.collect::<io::Result<_>>()?;
-    Ok((Checks { control: Arc::clone(control), invitations, helpers }, Helpers(threads)))
+    let check_nanos = AtomicU64::new(HELPED_NANOS_MIN);
+    Ok((Checks { control: Arc::clone(control), invitations, helpers, check_nanos }, Helpers(threads)))
 }
 
 fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc<Batch>>>) {
@@ -86,7 +96,9 @@ fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc
         // The lock is held while waiting: whoever has it waits for the invitation, the others for the lock.
         let invitation = invited.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match invitation {
-            Ok(batch) => batch.work(app, control),
+            Ok(batch) => {
+                batch.work(app, control);
+            }
             Err(_) => return,
         }
     }
@@ -100,34 +112,55 @@ impl Checks {
         requests: Vec<RequestCheckTx>,
         answers: &mut Vec<u8>,
     ) -> Result<(), Failed> {
-        if requests.len() < 2 || self.helpers == 0 {
-            return check_chunk(app, &self.control, requests, answers);
+        let started = Instant::now();
+        let count = requests.len();
+        if !self.deserves_help(count) {
+            check_chunk(app, &self.control, requests, answers)?;
+            self.learn(started, count);
+            return Ok(());
         }
-        let chunk_len = (requests.len() / (CHUNKS_PER_THREAD * (self.helpers + 1))).max(1);
+        let chunk_len = (count / (CHUNKS_PER_THREAD * (self.helpers + 1))).max(1);
         let chunks = chunked(requests, chunk_len);
-        let count = chunks.len();
+        let chunk_count = chunks.len();
         let (answer, answered) = mpsc::channel();
         let batch = Arc::new(Batch { chunks: Mutex::new(chunks), answers: answer });
-        for _ in 0..self.helpers.min(count - 1) {
+        for _ in 0..self.helpers.min(chunk_count - 1) {
             // Refused when the helpers have invitations enough, so they are busy.
             let _ = self.invitations.try_send(Arc::clone(&batch));
         }
-        batch.work(app, &self.control);
+        let checked = batch.work(app, &self.control);
+        self.learn(started, checked);
         // The answers end when the last helper at work on the batch is gone, which matters after a failure.
         drop(batch);
-        append_in_order(&answered, count, answers)
+        append_in_order(&answered, chunk_count, answers)
+    }
+
+    fn deserves_help(&self, count: usize) -> bool {
+        let nanos = self.check_nanos.load(Ordering::Relaxed).saturating_mul(count as u64);
+        self.helpers > 0 && count > 1 && nanos > HELPED_NANOS_MIN
+    }
+
+    /// Remembers what the last checks of this thread cost each.
+    fn learn(&self, started: Instant, count: usize) {
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if let Some(nanos) = nanos.checked_div(count as u64) {
+            self.check_nanos.store(nanos, Ordering::Relaxed);
+        }
     }
 }
 
 impl Batch {
-    /// Takes chunks and answers them until none is left.
-    fn work<A: Application>(&self, app: &A, control: &Control) {
+    /// Takes chunks and answers them until none is left; returns how many checks that were.
+    fn work<A: Application>(&self, app: &A, control: &Control) -> usize {
+        let mut checked = 0;
         while let Some((index, requests)) = self.next_chunk(control) {
+            checked += requests.len();
             let mut bytes = Vec::new();
             let result = check_chunk(app, control, requests, &mut bytes).map(|()| bytes);
             // Nobody listens any more when another chunk of the batch has failed.
             let _ = self.answers.send((index, result));
         }
+        checked
     }
 
     fn next_chunk(&self, control: &Control) -> Option<(usize, Vec<RequestCheckTx>)> {
