@@ -11,8 +11,8 @@ pub const TX_BYTES_CEILING: u64 = 64 << 20;
 /// Largest `record_bytes_max` a genesis may ask for, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
-/// Largest `fuel_max` a genesis may ask for, in fuel units. About ten seconds of work on a 2020s core:
-/// anything longer would stall consensus.
+/// Largest `fuel_max` a genesis may ask for, in fuel units. About ten seconds of work on a 2020s core: a
+/// transaction that takes so long costs a round or two of consensus, a longer one would stall it.
 pub const FUEL_CEILING: u64 = 10_000_000_000;
 
 /// Largest `memory_bytes_max` a genesis may ask for, in bytes.
@@ -20,6 +20,18 @@ pub const MEMORY_BYTES_CEILING: u64 = 256 << 20;
 
 /// Size of one wasm page in bytes; `memory_bytes_max` is a multiple of it.
 pub const WASM_PAGE_BYTES: u64 = 64 << 10;
+
+/// Most transactions in a block this node proposes or votes for. Each costs a result and an entry on every node:
+/// 65,536 of them make about 7 MiB of answers.
+pub const BLOCK_TXS_MAX: u64 = 65_536;
+
+/// Most bytes of records in a block this node proposes or votes for, unless one record alone is longer. All of them
+/// are in memory at once between FinalizeBlock and Commit.
+pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
+
+/// Most fuel of the accepted transactions in a block this node proposes or votes for, unless one of them alone takes
+/// more. About two seconds of work on one 2020s core, below CometBFT's timeout for a proposal (3 s).
+pub const BLOCK_FUEL_MAX: u64 = 2_000_000_000;
 
 /// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
 pub const PLUGINS_MAX: u64 = 16;
@@ -40,7 +52,8 @@ pub const MESSAGE_BYTES_MAX: u64 = 1024;
 
 /// Largest ABCI frame accepted from the socket, in bytes.
 ///
-/// CometBFT's largest block is 100 MiB; a request carries at most one block.
+/// CometBFT's largest block is 100 MiB, and a request carries at most one block: a genesis that does not bound blocks
+/// (`block.max_bytes` of -1, for which CometBFT proposes from its whole mempool) is refused.
 pub const FRAME_BYTES_MAX: u64 = 128 << 20;
 
 /// Most ABCI connections open at a time. CometBFT opens four; the rest is for tools and for a CometBFT that
@@ -54,7 +67,8 @@ pub const ABCI_CONNECTIONS_MAX: usize = 64;
 pub const ABCI_STACK_BYTES: usize = 8 << 20;
 
 /// Free space on the store's file system below which the node reports not ready and CheckTx refuses,
-/// in bytes. Room for several of the largest blocks, so that Commit does not meet ENOSPC first.
+/// in bytes. Room for several of the largest blocks
+/// ([`BLOCK_RECORD_BYTES_MAX`] and their entries), so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
 /// Native stack a plugin's call may use, in bytes. Part of the engine id, because today it decides when a
@@ -69,7 +83,7 @@ pub const WASM_STACK_BYTES: u64 = 1 << 20;
 pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
 
 /// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
-/// computed is still there when its block is decided. About 32 MiB when full.
+/// computed is still there when its block is decided. About 48 MiB when full.
 pub const MEMO_ENTRIES_MAX: u64 = 262_144;
 
 /// Records and messages the pipeline remembers, in bytes, beyond what the entries themselves take.
@@ -78,6 +92,8 @@ pub const MEMO_BYTES_MAX: u64 = 64 << 20;
 /// Longest sequence, in bytes: the largest offset a file can have.
 pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
 
+const _: () =
+    assert!(4 * BLOCK_RECORD_BYTES_MAX < DISK_FREE_BYTES_LOW, "room for several of the largest blocks");
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
 const _: () =
     assert!(MEMORY_BYTES_CEILING.is_multiple_of(WASM_PAGE_BYTES), "memory is counted in whole pages");

@@ -5,8 +5,8 @@ use data_encoding::HEXLOWER;
 use dseq::sequence::{Head, Staging};
 use dseq::types::{Height, PipelineId, TxHash};
 use tendermint_proto::v0_38::abci::{
-    RequestApplySnapshotChunk, RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestQuery, ResponseQuery,
-    response_apply_snapshot_chunk, response_offer_snapshot,
+    CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestLoadSnapshotChunk, RequestOfferSnapshot,
+    RequestQuery, ResponseQuery, response_apply_snapshot_chunk, response_offer_snapshot,
 };
 
 use crate::support::consensus::{Chain, Node};
@@ -49,6 +49,8 @@ fn gas_is_fuel() {
     let block = chain.decide(&mut node, txs.map(Bytes::copy_from_slice).to_vec());
     let decided: Vec<i64> = block.results.iter().map(|result| result.gas_used).collect();
     assert_eq!(decided, checked);
+    assert!(block.results.iter().all(|result| result.gas_wanted == result.gas_used));
+    assert!(txs.iter().all(|tx| node.check(tx).gas_wanted == node.check(tx).gas_used));
     assert!(checked[0] > 0 && checked[2] > 0, "running a plugin costs fuel: {checked:?}");
     assert_eq!((checked[1], checked[3]), (0, 100_000_000));
 }
@@ -67,6 +69,7 @@ fn golden_receipt_and_event() {
     assert_eq!(receipts, golden);
     let event = &block.results[1].events[0];
     let attributes: Vec<String> = event.attributes.iter().map(|a| format!("{}={}", a.key, a.value)).collect();
+    assert!(event.attributes.iter().all(|attribute| attribute.index), "indexers may find records by them");
     assert_eq!(
         (event.r#type.as_str(), attributes.join(" ").as_str()),
         ("dseq.record", "offset=14 length=4 index=2")
@@ -92,6 +95,32 @@ fn golden_app_hash() {
             "b5a929e9eaf0f8912da660baf2cd776b371546e783e89bafff567a0ac2038b5a",
         ]
     );
+}
+
+/// As above, from genesis to the answer of FinalizeBlock: this one changes with the engine id too.
+#[test]
+fn golden_app_hash_of_a_network() {
+    let (mut node, mut chain) = (Node::new(), Chain::new(&genesis(&serde_json::json!([]))));
+    chain.handshake(&mut node);
+    let txs: Vec<Bytes> = (0..40_u8).map(|n| Bytes::from(vec![n; usize::from(n) * 50 + 1])).collect();
+    let hashes = [chain.genesis_app_hash.clone(), chain.decide(&mut node, txs).app_hash];
+    assert_eq!(
+        hashes.map(|hash| HEXLOWER.encode(&hash)),
+        [
+            "1e58117efd66f9b74a67188e3baed4ff7b48a8ac339da8a2147cf14e4269172b",
+            "08c5e0591b2ebd3c89904e233ab44649f9adfa12e447c9ff274d6f012ad67d45"
+        ]
+    );
+}
+
+#[test]
+fn the_largest_transaction_is_as_large_as_genesis_says() {
+    let (mut node, mut chain) = started();
+    let largest = vec![b'x'; 1 << 20];
+    assert_eq!(node.check(&largest).code, 0);
+    let block = chain.decide(&mut node, vec![Bytes::from(largest.clone())]);
+    assert_eq!(block.results[0].code, 0);
+    assert_eq!(node.sequence(), largest);
 }
 
 #[test]
@@ -132,7 +161,7 @@ fn the_status_query_says_what_the_tools_on_the_file_say() {
     let (mut node, mut chain) = started();
     let block = chain.block(&mut node, &[b"abc", b"~"]);
     let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
-    assert_eq!(status["height"], 1);
+    assert_eq!((status["height"].as_u64(), status["disk_low"].as_bool()), (Some(1), Some(false)));
     assert_eq!((status["length"].as_u64(), status["records"].as_u64()), (Some(7), Some(2)));
     assert_eq!(status["sequence_root"], blake3::hash(b"abcwave").to_string());
     assert_eq!(status["app_hash"], HEXLOWER.encode(&block.app_hash));
@@ -188,10 +217,15 @@ fn a_nearly_full_disk_refuses_checks_and_nothing_else() {
     node.start();
     let mut chain = Chain::new(&genesis(&serde_json::json!([])));
     chain.handshake(&mut node);
+    let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
+    assert_eq!(status["disk_low"], true, "known from the start");
     let answer = node.check(b"one more");
     assert_eq!((answer.code, answer.codespace.as_str()), (4, "dseq"));
     assert!(answer.log.starts_with("this node's disk is nearly full: "), "{}", answer.log);
     assert!(answer.log.ends_with("try another node"), "{}", answer.log);
+    // What was taken before stays in the mempool.
+    let recheck = RequestCheckTx { tx: Bytes::from_static(b"taken"), r#type: CheckTxType::Recheck.into() };
+    assert_eq!(node.client().check_tx_with(recheck).code, 0);
     // What the others decided must be taken all the same.
     chain.decide(&mut node, vec![Bytes::from_static(b"decided elsewhere")]);
     assert_eq!(node.sequence(), b"decided elsewhere");

@@ -15,6 +15,7 @@
 use bytes::Bytes;
 use dseq::abci::Halt;
 use dseq::app::SequencingError;
+use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, request::Value as Ask};
 
 use crate::support::consensus::{Chain, Node};
 use crate::support::plugins::moody_genesis;
@@ -126,6 +127,41 @@ fn a_block_lost_between_finalize_and_commit_is_replayed() {
 }
 
 #[test]
+fn nothing_on_disk_changes_before_commit() {
+    let (mut node, mut chain, backups) = three_blocks();
+    chain.round(&mut node, &[Bytes::from_static(b"proposed")]);
+    chain.finalize(&mut node, vec![Bytes::from_static(b"decided")]);
+    let now = node.backup();
+    for name in ["sequence.bin", "records", "commit", "chain"] {
+        let [before, after] = [&backups[3], &now].map(|copy| std::fs::read(copy.path().join(name)).unwrap());
+        assert_eq!(before, after, "{name}");
+    }
+}
+
+#[test]
+fn a_block_that_skips_a_height_stops_the_node() {
+    let (mut node, _, _) = three_blocks();
+    let request = RequestFinalizeBlock { height: 5, ..Default::default() };
+    assert!(node.client().try_call(Ask::FinalizeBlock(request)).is_err());
+    let halt = node.halted();
+    assert!(
+        matches!(&halt, Halt::Sequencing(SequencingError::WrongHeight { found: 5, expected: 4 })),
+        "{halt}"
+    );
+}
+
+#[test]
+fn a_genesis_without_an_initial_height_starts_at_1() {
+    let (mut node, chain) = (Node::new(), network());
+    let mut request = chain.init_request();
+    request.initial_height = 0;
+    node.client().init_chain(request);
+    node.finalize(1, &[Bytes::from_static(b"first")]);
+    node.client().commit();
+    assert_eq!(node.sequence(), b"first");
+}
+
+#[test]
 fn a_committed_block_is_not_taken_twice() {
     let (mut node, mut chain, _) = three_blocks();
     // CometBFT died after Commit and before it saved its own state: it asks Info and does not send the block again.
@@ -134,9 +170,8 @@ fn a_committed_block_is_not_taken_twice() {
     assert_eq!(chain.handshake(&mut node), 0);
     assert_eq!(node.sequence(), b"onewavethree four");
     // Should it come all the same, the application would rather stop than append it again.
-    let refused = node.client().try_call(tendermint_proto::v0_38::abci::request::Value::FinalizeBlock(
-        tendermint_proto::v0_38::abci::RequestFinalizeBlock { height: 4, ..Default::default() },
-    ));
+    let request = RequestFinalizeBlock { height: 4, ..Default::default() };
+    let refused = node.client().try_call(Ask::FinalizeBlock(request));
     assert!(refused.is_err(), "{refused:?}");
     let halt = node.halted();
     assert!(

@@ -5,6 +5,7 @@
 mod support;
 
 mod answers;
+mod bounds;
 mod handshake;
 mod model;
 mod refusals;

@@ -161,3 +161,15 @@ fn two_nodes_on_one_log_are_refused() {
     assert_eq!(halt.exit_code(), 1);
     assert!(halt.to_string().contains("a log has one writer"), "{halt}");
 }
+
+#[test]
+fn a_log_under_other_rules_than_it_was_made_under_is_refused() {
+    let (mut node, _) = one_block();
+    let mut other = Node::new();
+    Chain::new(&crate::support::plugins::genesis(&json!([]))).handshake(&mut other);
+    other.stop();
+    std::fs::copy(other.sequence_dir().join("chain"), node.sequence_dir().join("chain")).unwrap();
+    let halt = node.try_start().unwrap_err();
+    assert!(matches!(halt, Halt::AppHash { .. }), "{halt}");
+    assert_eq!(halt.exit_code(), 78);
+}

@@ -1,7 +1,7 @@
 //! The formal requirements of CometBFT's ABCI 2.0 specification, one test each, by their numbers there.
 //!
-//! Requirement 1 is about time (PrepareProposal must answer within the proposal timeout); what bounds it is the
-//! fuel limit, which has tests of its own. Requirements 6 to 8 and 10 are about vote extensions, which this
+//! Requirement 1 is about time (PrepareProposal must answer within the proposal timeout); what bounds it are the
+//! bounds of a block, tested in `bounds`. Requirements 6 to 8 and 10 are about vote extensions, which this
 //! application does not use; it must still answer for them.
 
 use bytes::Bytes;

@@ -263,8 +263,45 @@ fn a_shorter_file_is_refused_with_both_lengths_and_left_alone() {
 }
 
 #[test]
+fn a_log_that_is_refused_is_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    two_blocks(dir.path());
+    append_garbage(&dir.path().join("sequence.bin"), b"torn append");
+    let records = fs::OpenOptions::new().write(true).open(dir.path().join("records")).unwrap();
+    records.set_len(2 * ENTRY_BYTES).unwrap();
+    let contents = |name| fs::read(dir.path().join(name)).unwrap();
+    let before = ["sequence.bin", "records", "commit", "chain"].map(contents);
+    assert!(matches!(Log::open(dir.path()), Err(OpenError::DataLost { .. })));
+    assert_eq!(["sequence.bin", "records", "commit", "chain"].map(contents), before);
+    fs::remove_file(dir.path().join("sequence.bin")).unwrap();
+    assert!(matches!(Log::open(dir.path()), Err(OpenError::DataLost { .. })));
+    assert!(!dir.path().join("sequence.bin").exists(), "a missing file is not made anew");
+}
+
+#[test]
+fn a_record_damaged_on_disk_is_not_handed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    two_blocks(dir.path());
+    let log = Log::open(dir.path()).unwrap();
+    assert_eq!(log.reader().record(0).unwrap().1, b"first block");
+    let mut records = fs::read(dir.path().join("records")).unwrap();
+    for (at, byte) in [(15, 0x80), (8, 5), (56, 0)] {
+        let good = std::mem::replace(&mut records[at], byte);
+        fs::write(dir.path().join("records"), &records).unwrap();
+        let refused = log.reader().record(0);
+        assert!(matches!(refused, Err(ReadError::Damaged { index: 0 })), "byte {at}: {refused:?}");
+        records[at] = good;
+    }
+    fs::write(dir.path().join("records"), &records).unwrap();
+    assert_eq!(log.reader().record(2).unwrap().1, b" block");
+}
+
+#[test]
 fn damage_in_the_last_block_is_refused() {
-    for (name, at) in [("sequence.bin", 11), ("sequence.bin", 22), ("records", 88), ("records", 263)] {
+    // Of the entries: an offset, a transaction hash, a record hash.
+    for (name, at) in
+        [("sequence.bin", 11), ("sequence.bin", 22), ("records", 88), ("records", 88 + 30), ("records", 263)]
+    {
         let dir = tempfile::tempdir().unwrap();
         two_blocks(dir.path());
         let path = dir.path().join(name);

@@ -5,8 +5,9 @@ use dseq::plugin::{Limits, engine_id};
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
 
-/// Looks at the first byte: `!` is rejected with code 7 and the words "no shouting", `~` becomes "wave", `@` traps,
-/// and anything else is accepted unchanged. Params must be `{}`.
+/// Looks at the first byte: `!` is rejected with code 7 and the words "no shouting", `~` becomes "wave", `#` becomes
+/// 1 MiB, `%` burns a good half of the default fuel, `@` traps, and anything else is accepted unchanged. Params must be
+/// `{}`.
 pub(crate) const MOODY_WAT: &str = r#"(module
   (memory (export "memory") 32)
   (data (i32.const 0) "wave")
@@ -23,7 +24,7 @@ pub(crate) const MOODY_WAT: &str = r#"(module
         (return (i64.const 0x0003_0001_0000001b))))
     (i64.const 0x0001_0000_00000000))
   (func (export "dseq_apply") (param $len i32) (result i64)
-    (local $first i32)
+    (local $first i32) (local $turns i32)
     (local.set $first (i32.load8_u (i32.const 1024)))
     (if (i32.eq (local.get $first) (i32.const 33))
       (then
@@ -31,6 +32,16 @@ pub(crate) const MOODY_WAT: &str = r#"(module
         (return (i64.const 0x0003_0007_0000000b))))
     (if (i32.eq (local.get $first) (i32.const 126))
       (then (return (i64.const 0x0002_0000_00000004))))
+    (if (i32.eq (local.get $first) (i32.const 35))
+      (then
+        (global.set $out (i32.const 0))
+        (return (i64.const 0x0002_0000_00100000))))
+    (if (i32.eq (local.get $first) (i32.const 37))
+      (then
+        (loop $again
+          (br_if $again (i32.lt_u
+            (local.tee $turns (i32.add (local.get $turns) (i32.const 1)))
+            (i32.const 9000000))))))
     (if (i32.eq (local.get $first) (i32.const 64))
       (then unreachable))
     (i64.const 0x0001_0000_00000000)))"#;

@@ -28,6 +28,13 @@ fn gas(fuel: Fuel) -> i64 {
     to_i64(fuel.0)
 }
 
+/// What a transaction takes of a proposal, in bytes: as an element of a protobuf `repeated bytes` field it has a tag
+/// and a length before it. CometBFT panics on a proposal that is larger than it asked for.
+pub(super) fn proposal_bytes(tx: &Bytes) -> u64 {
+    let prefix = 1 + prost::length_delimiter_len(tx.len());
+    prefix as u64 + tx.len() as u64
+}
+
 pub(super) fn check_response(examined: Examined) -> ResponseCheckTx {
     let gas = gas(examined.fuel);
     let answer = ResponseCheckTx { gas_wanted: gas, gas_used: gas, ..Default::default() };
@@ -65,5 +72,22 @@ fn record_event(receipt: &Receipt) -> Event {
             attribute("length", receipt.length),
             attribute("index", receipt.index),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use tendermint_proto::v0_38::types::Data;
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_takes_of_a_proposal_what_it_takes_of_the_message() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 1 << 21] {
+            let tx = vec![7; length];
+            let message = Data { txs: vec![tx.clone()] };
+            assert_eq!(proposal_bytes(&Bytes::from(tx)), message.encoded_len() as u64, "{length} bytes");
+        }
     }
 }

@@ -19,6 +19,15 @@ pub enum Halt {
     /// Genesis is not one of this program.
     #[error("genesis refused: {0}")]
     Genesis(#[from] GenesisError),
+    /// Genesis sets no bound on blocks.
+    #[error(
+        "genesis refused: consensus_params.block.max_bytes is {max_bytes}, no bound at all; set it to what a block may \
+         have, at most 104857600 (100 MiB)"
+    )]
+    UnboundedBlocks {
+        /// The value in genesis.
+        max_bytes: i64,
+    },
     /// A plugin's file is missing, is another one, or cannot be read or written.
     #[error("plugin {name}: {source}")]
     PluginFile {
@@ -64,9 +73,12 @@ impl Halt {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::PluginFile { source, .. } if source.may_pass() => EXIT_FAILED,
-            Self::Genesis(_) | Self::PluginFile { .. } | Self::Admit(_) | Self::AppHash { .. } => {
-                EXIT_REFUSED
-            }
+            Self::Admit(AdmitError::Host { .. }) => EXIT_FAILED,
+            Self::Genesis(_)
+            | Self::UnboundedBlocks { .. }
+            | Self::PluginFile { .. }
+            | Self::Admit(_)
+            | Self::AppHash { .. } => EXIT_REFUSED,
             Self::Open(OpenError::Io(_) | OpenError::Locked { .. }) => EXIT_FAILED,
             Self::Open(_) => EXIT_REFUSED,
             Self::Sequencing(SequencingError::AlreadyStarted { .. }) => EXIT_REFUSED,

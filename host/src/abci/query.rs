@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/status` | `value`: JSON with height, length, records, both roots, app hash, pipeline id |
+//! | `/status` | `value`: JSON with height, length, records, both roots, app hash, pipeline id, and whether the disk is nearly full |
 //! | `/record/<index>` | `value`: the record's bytes; `info`: JSON with where it lies; `index`: its index |
 //! | `/offset/<offset>` | the same, for the record that holds the byte at this offset |
 
@@ -12,7 +12,7 @@ use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use super::convert::{height_from_wire, height_to_wire, to_i64};
 use crate::app::{CODESPACE, Code};
-use crate::sequence::{Committed, Entry, ReadError, Reader};
+use crate::sequence::{Committed, ReadError, Reader};
 
 const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
 
@@ -22,11 +22,11 @@ struct Refused {
     message: String,
 }
 
-pub(super) fn answer(reader: &Reader, request: &RequestQuery) -> ResponseQuery {
+pub(super) fn answer(reader: &Reader, disk_low: bool, request: &RequestQuery) -> ResponseQuery {
     let committed = reader.committed();
     let height = height_to_wire(committed.head.height());
-    let answered =
-        refuse_unsupported(&committed, request).and_then(|()| route(reader, &committed, &request.path));
+    let answered = refuse_unsupported(&committed, request)
+        .and_then(|()| route(reader, &committed, disk_low, &request.path));
     match answered {
         Ok(response) => ResponseQuery { height, ..response },
         Err(Refused { code, message }) => ResponseQuery {
@@ -54,17 +54,22 @@ fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(
     Ok(())
 }
 
-fn route(reader: &Reader, committed: &Committed, path: &str) -> Result<ResponseQuery, Refused> {
+fn route(
+    reader: &Reader,
+    committed: &Committed,
+    disk_low: bool,
+    path: &str,
+) -> Result<ResponseQuery, Refused> {
     if path == "/status" {
-        return Ok(status(committed));
+        return Ok(status(committed, disk_low));
     }
     if let Some(index) = path.strip_prefix("/record/") {
         let index = number(path, index)?;
-        return record(reader, index, reader.entry(index)?);
+        return record(reader, index);
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
-        let (index, entry) = reader.entry_at(number(path, offset)?)?;
-        return record(reader, index, entry);
+        let (index, _) = reader.entry_at(number(path, offset)?)?;
+        return record(reader, index);
     }
     let message = format!("unknown path {path:?}; the paths are {PATHS}");
     Err(Refused { code: Code::UnknownPath, message })
@@ -77,7 +82,7 @@ fn number(path: &str, text: &str) -> Result<u64, Refused> {
     })
 }
 
-fn status(committed: &Committed) -> ResponseQuery {
+fn status(committed: &Committed, disk_low: bool) -> ResponseQuery {
     let status = json!({
         "height": committed.head.height().0,
         "length": committed.head.length(),
@@ -86,13 +91,13 @@ fn status(committed: &Committed) -> ResponseQuery {
         "records_root": committed.head.records_root().to_string(),
         "app_hash": committed.app_hash.to_string(),
         "pipeline": committed.pipeline.to_string(),
+        "disk_low": disk_low,
     });
     ResponseQuery { value: Bytes::from(status.to_string()), ..Default::default() }
 }
 
-fn record(reader: &Reader, index: u64, entry: Entry) -> Result<ResponseQuery, Refused> {
-    let mut bytes = vec![0; usize::try_from(entry.length).unwrap_or(0)];
-    reader.read(entry.offset.0, &mut bytes)?;
+fn record(reader: &Reader, index: u64) -> Result<ResponseQuery, Refused> {
+    let (entry, bytes) = reader.record(index)?;
     let place = json!({
         "index": index,
         "offset": entry.offset.0,
@@ -112,7 +117,7 @@ fn record(reader: &Reader, index: u64, entry: Entry) -> Result<ResponseQuery, Re
 impl From<ReadError> for Refused {
     fn from(error: ReadError) -> Self {
         let code = match error {
-            ReadError::Io(_) => Code::ReadFailed,
+            ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
             ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
         };
         Self { code, message: error.to_string() }

@@ -13,15 +13,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-    RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal,
-    RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock,
-    ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
-    ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, response_apply_snapshot_chunk,
-    response_offer_snapshot, response_process_proposal::ProposalStatus,
+    CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
+    RequestInitChain, RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal,
+    RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
+    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk,
+    ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+    response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
 };
 
-use super::convert::{check_refused, check_response, height_from_wire, height_to_wire, tx_result};
+use super::convert::{
+    check_refused, check_response, height_from_wire, height_to_wire, proposal_bytes, tx_result,
+};
 use super::halt::Halt;
 use super::query;
 use crate::app::{
@@ -92,7 +94,14 @@ impl Service {
         let pipeline = rules.as_ref().map(|rules| Arc::clone(&rules.pipeline));
         let app = App::new(log.head().clone(), rules);
         let head = log.head();
-        tracing::info!(height = head.height().0, length = head.length(), records = head.count(), "log open");
+        let chain_id = log.chain().map(|chain| chain.chain_id.as_str());
+        tracing::info!(
+            chain_id,
+            height = head.height().0,
+            length = head.length(),
+            records = head.count(),
+            "log open"
+        );
         let state = State {
             reader: log.reader(),
             core: Mutex::new(Core { app, log }),
@@ -126,6 +135,7 @@ impl Service {
     fn try_init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
         let mut core = self.core();
         core.app.may_init()?;
+        refuse_unbounded_blocks(request)?;
         let genesis = parse_genesis(&request.app_state_bytes)?;
         let pipeline = Arc::new(self.admit(genesis)?);
         // CometBFT counts from 1 where genesis names no initial height.
@@ -175,21 +185,25 @@ impl Service {
         Ok(ResponseCommit { retain_height: 0 })
     }
 
-    fn try_check(&self, tx: &Bytes) -> Result<ResponseCheckTx, Halt> {
+    fn try_check(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
         let Some(pipeline) = self.pipeline() else {
             let message = "the node has no genesis yet; try again once it has started".to_owned();
             return Ok(check_refused(host_refusal(Code::NoGenesis, message)));
         };
-        if let Some(refusal) = self.shared.disk.refusal(&self.shared.reader) {
+        // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
+        if request.r#type == i32::from(CheckTxType::New)
+            && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader)
+        {
             return Ok(check_refused(refusal));
         }
-        Ok(check_response(app::examine(&pipeline, tx).map_err(SequencingError::from)?))
+        Ok(check_response(app::examine(&pipeline, &request.tx).map_err(SequencingError::from)?))
     }
 
-    fn try_prepare(&self, request: RequestPrepareProposal) -> Result<ResponsePrepareProposal, Halt> {
+    fn try_prepare(&self, request: &RequestPrepareProposal) -> Result<ResponsePrepareProposal, Halt> {
         let pipeline = self.pipeline_for("PrepareProposal")?;
         let bytes_max = u64::try_from(request.max_tx_bytes).unwrap_or(0);
-        let txs = app::prepare(&pipeline, request.txs, bytes_max).map_err(SequencingError::from)?;
+        let txs = app::prepare(&pipeline, &request.txs, bytes_max, proposal_bytes);
+        let txs = txs.map_err(SequencingError::from)?;
         Ok(ResponsePrepareProposal { txs })
     }
 
@@ -198,7 +212,11 @@ impl Service {
         let accept = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
         if !accept {
             let (height, txs) = (request.height, request.txs.len());
-            tracing::warn!(height, txs, "voting no: the proposal holds a transaction the pipeline rejects");
+            tracing::warn!(
+                height,
+                txs,
+                "voting no: the proposal holds what the pipeline rejects, or is too large"
+            );
         }
         let status = if accept { ProposalStatus::Accept } else { ProposalStatus::Reject };
         Ok(ResponseProcessProposal { status: status.into() })
@@ -208,6 +226,10 @@ impl Service {
 impl Disk {
     fn new(free_bytes_low: u64) -> Self {
         Self { free_bytes_low, is_low: AtomicBool::new(false), checks: AtomicU64::new(0) }
+    }
+
+    fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
     }
 
     /// Asks the file system. Where it cannot answer, Commit will find out; a check is no place to fail.
@@ -228,7 +250,7 @@ impl Disk {
     /// The refusal of a check while the disk is nearly full. Looks again at each one then, so it ends by itself.
     fn refusal(&self, reader: &Reader) -> Option<Refusal> {
         let due = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKS_PER_DISK_CHECK);
-        if !due && !self.is_low.load(Ordering::Relaxed) {
+        if !due && !self.is_low() {
             return None;
         }
         let free_bytes = self.refresh(reader)?;
@@ -239,6 +261,15 @@ impl Disk {
             );
             host_refusal(Code::DiskLow, message)
         })
+    }
+}
+
+/// Without a bound CometBFT would offer its whole mempool for each proposal, in one request.
+fn refuse_unbounded_blocks(request: &RequestInitChain) -> Result<(), Halt> {
+    let block = request.consensus_params.as_ref().and_then(|params| params.block.as_ref());
+    match block.map(|block| block.max_bytes) {
+        Some(max_bytes) if max_bytes < 0 => Err(Halt::UnboundedBlocks { max_bytes }),
+        _ => Ok(()),
     }
 }
 
@@ -288,15 +319,15 @@ impl Application for Service {
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
-        query::answer(&self.shared.reader, &request)
+        query::answer(&self.shared.reader, self.shared.disk.is_low(), &request)
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        self.try_check(&request.tx).unwrap_or_else(|halt| halt.unwind())
+        self.try_check(&request).unwrap_or_else(|halt| halt.unwind())
     }
 
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        self.try_prepare(request).unwrap_or_else(|halt| halt.unwind())
+        self.try_prepare(&request).unwrap_or_else(|halt| halt.unwind())
     }
 
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {

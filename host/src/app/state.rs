@@ -110,6 +110,7 @@ impl App {
     pub fn init(&mut self, rules: Rules) -> Result<AppHash, SequencingError> {
         self.may_init()?;
         let hash = app_hash(&self.head, rules.pipeline.id());
+        // A block finalized under the earlier rules, and never committed, is void.
         self.decided = None;
         self.rules = Some(rules);
         Ok(hash)
@@ -130,6 +131,7 @@ impl App {
         if height != expected {
             return Err(SequencingError::WrongHeight { found: height.0, expected: expected.0 });
         }
+        self.decided = None;
         let mut staging = Staging::begin(&self.head, height);
         let results = run_block(&rules.pipeline, &mut staging, txs)?;
         let staged = staging.finish();

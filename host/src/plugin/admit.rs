@@ -13,7 +13,7 @@ use super::{engine, engine_id};
 use crate::limits;
 use crate::types::{EngineId, PluginHash};
 
-/// Why a node refuses to run a pipeline. None of these goes away by trying again.
+/// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
     /// The network agreed on another engine.

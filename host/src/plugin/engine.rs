@@ -19,6 +19,7 @@ use wasmtime::{
     ProfilingStrategy, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
+use super::parallel::processors;
 use crate::limits;
 use crate::types::EngineId;
 
@@ -130,8 +131,7 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 /// Instances that may live at once: one for each thread that could run a plugin. CheckTx and blocks have a thread for
 /// each processor, each connection has its own; running out would be fatal, and more only costs address space.
 fn instances_max() -> Result<u32, std::num::TryFromIntError> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(processors.saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX))
+    u32::try_from(processors().saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX))
 }
 
 /// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.

@@ -1,6 +1,5 @@
 //! How a call can end without a verdict: the plugin's fault, or a host that cannot be trusted to go on.
 
-use serde::{Deserialize, Serialize};
 use wasmtime::Trap;
 
 macro_rules! faults {
@@ -9,7 +8,7 @@ macro_rules! faults {
         ///
         /// A faulted call is charged the whole `fuel_max`, wherever it stopped: what a compiler had counted
         /// by then never enters consensus.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
         pub enum Fault {
             $($(#[$doc])* #[error($text)] $name,)*
         }

@@ -13,6 +13,12 @@ const PARALLEL_MIN: usize = 8;
 /// Stack of these threads: what a plugin may use, and as much for the host.
 const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
 
+/// How many of the host's processors this process may use: as many threads run a block. Not what the environment
+/// says: a variable must not be able to ask for more threads than there are slots for instances.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Does `work` for each item, and answers in the items' order. Which thread does it changes nothing: the pipeline is
 /// a pure function.
 ///
@@ -35,6 +41,7 @@ fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
     let build = || {
         let stack = usize::try_from(THREAD_STACK_BYTES).map_err(|error| error.to_string())?;
         rayon::ThreadPoolBuilder::new()
+            .num_threads(processors())
             .stack_size(stack)
             .thread_name(|n| format!("plugin-{n}"))
             .build()

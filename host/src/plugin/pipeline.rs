@@ -64,7 +64,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The first thing that is not as genesis says or as a plugin must be. Trying again cannot help.
+    /// The first thing that is not as genesis says or as a plugin must be, or a host that cannot run the engine.
     pub fn admit(spec: PipelineSpec, modules: &[Vec<u8>]) -> Result<Self, AdmitError> {
         admit::check_engine(spec.engine)?;
         spec.limits.validate()?;

@@ -157,6 +157,16 @@ pub enum CanonicalJsonError {
     /// A value RFC 8785 cannot write.
     #[error("params have no canonical form (RFC 8785): {0}")]
     NotCanonical(#[from] serde_json::Error),
+    /// RFC 8785 writes numbers as doubles, which would silently change this one.
+    #[error(
+        "params hold the integer {value}, which canonical JSON (RFC 8785) cannot keep; integers go from -{max} to {max}: \
+         write it as a string",
+        max = JSON_INTEGER_MAX
+    )]
+    Integer {
+        /// The number as it was given.
+        value: String,
+    },
     /// Too long once written.
     #[error("params are {bytes} bytes as canonical JSON; at most {max} are allowed", max = limits::PARAMS_BYTES_MAX)]
     TooLong {
@@ -165,13 +175,33 @@ pub enum CanonicalJsonError {
     },
 }
 
+/// The largest integer up to which a double keeps every one: 2^53 - 1.
+const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// The first integer in `value` that a double does not keep.
+fn inexact_integer(value: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => {
+            let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            magnitude.filter(|magnitude| *magnitude > JSON_INTEGER_MAX).map(|_| number.to_string())
+        }
+        Value::Array(items) => items.iter().find_map(inexact_integer),
+        Value::Object(fields) => fields.iter().find_map(|(_, field)| inexact_integer(field)),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
+}
+
 impl CanonicalJson {
     /// Writes a JSON value in its canonical form.
     ///
     /// # Errors
     ///
-    /// When the value has no canonical form or is longer than [`limits::PARAMS_BYTES_MAX`].
+    /// When the value has no canonical form, holds an integer beyond 2^53 - 1 or is longer than [`limits::PARAMS_BYTES_MAX`].
     pub fn new(value: &serde_json::Value) -> Result<Self, CanonicalJsonError> {
+        if let Some(value) = inexact_integer(value) {
+            return Err(CanonicalJsonError::Integer { value });
+        }
         let text = serde_json_canonicalizer::to_string(value)?;
         let bytes = text.len() as u64;
         if bytes > limits::PARAMS_BYTES_MAX {
@@ -256,6 +286,34 @@ mod tests {
         let one = CanonicalJson::new(&one).unwrap();
         assert_eq!(one, CanonicalJson::new(&two).unwrap());
         assert_eq!(one.as_str(), r#"{"a":[true,null],"b":1}"#);
+    }
+
+    #[test]
+    fn an_integer_that_would_change_is_refused_wherever_it_stands() {
+        for text in ["9007199254740992", r#"{"a":[1,{"b":-9007199254740993}]}"#, "18446744073709551615"] {
+            let message = CanonicalJson::new(&serde_json::from_str(text).unwrap()).unwrap_err().to_string();
+            assert!(message.contains("from -9007199254740991 to 9007199254740991"), "{text}: {message}");
+        }
+        let largest = serde_json::json!([9_007_199_254_740_991_u64, -9_007_199_254_740_991_i64]);
+        assert_eq!(CanonicalJson::new(&largest).unwrap().as_str(), "[9007199254740991,-9007199254740991]");
+    }
+
+    /// The pipeline id is part of every app hash: a change here is consensus-breaking. (Computed a second time from
+    /// the table above with Python's hashlib.)
+    #[test]
+    fn golden_pipeline_id() {
+        let plugin = |name: &str, byte, params| PluginSpec {
+            name: PluginName::try_from(name.to_owned()).unwrap(),
+            sha256: PluginHash([byte; 32]),
+            params: CanonicalJson::new(&params).unwrap(),
+        };
+        let limits = Limits { tx_bytes_max: 1, record_bytes_max: 2, fuel_max: 3, memory_bytes_max: 65_536 };
+        let plugins = vec![
+            plugin("one", 0x22, serde_json::json!({})),
+            plugin("two", 0x33, serde_json::json!({"a": [1, "x"]})),
+        ];
+        let spec = PipelineSpec { engine: EngineId([0x11; 32]), limits, plugins };
+        assert_eq!(spec.id().to_string(), "bbec544c2dac949f3c17affe5280bda5230c7dca0d37375ec06d71fc3f8bc75f");
     }
 
     #[test]

@@ -43,8 +43,6 @@ pub(super) struct CommitRecord {
     pub(super) app_hash: AppHash,
     /// The rules the block was made under.
     pub(super) pipeline: PipelineId,
-    /// Length of the sequence before the last block that added records.
-    pub(super) tail_offset: u64,
     /// Records before the last block that added records: recovery verifies everything from here on.
     pub(super) tail_records: RecordsFrontier,
 }
@@ -130,7 +128,6 @@ mod tests {
             head: Head { height: Height(height), ..Head::default() },
             app_hash: AppHash([7; 32]),
             pipeline: PipelineId([9; 32]),
-            tail_offset: 0,
             tail_records: RecordsFrontier::default(),
         }
     }

@@ -150,3 +150,22 @@ impl Staged {
         self.entries.len() as u64 / ENTRY_BYTES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_ends_where_a_file_does_and_a_record_that_does_not_fit_changes_nothing() {
+        let length = limits::SEQUENCE_BYTES_MAX - 10;
+        let stored = postcard::to_stdvec(&(length, Vec::<[u8; 32]>::new())).unwrap();
+        let base = Head { bytes: postcard::from_bytes(&stored).unwrap(), ..Head::default() };
+        let mut staging = Staging::begin(&base, Height(1));
+        let full = staging.push(TxHash::default(), &[0; 11]).unwrap_err();
+        assert_eq!(full, SequenceFull { length, record: 11 });
+        assert!(full.to_string().ends_with("would pass its limit of 9223372036854775807"), "{full}");
+        let receipt = staging.push(TxHash::default(), &[0; 10]).unwrap();
+        assert_eq!((receipt.offset.0, receipt.index), (length, 0));
+        assert!(staging.push(TxHash::default(), &[0]).is_err());
+    }
+}

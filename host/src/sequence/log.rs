@@ -89,12 +89,6 @@ impl Log {
         self.record.app_hash
     }
 
-    /// The pipeline the last block was made under; all zero before the first block.
-    #[must_use]
-    pub fn pipeline(&self) -> PipelineId {
-        self.record.pipeline
-    }
-
     /// The rules this log was made under; `None` before InitChain.
     #[must_use]
     pub fn chain(&self) -> Option<&Chain> {
@@ -144,13 +138,12 @@ impl Log {
                 count: head.count(),
             });
         }
-        let (tail_offset, tail_records) = if staged.entries.is_empty() {
-            (self.record.tail_offset, self.record.tail_records.clone())
+        let tail_records = if staged.entries.is_empty() {
+            self.record.tail_records.clone()
         } else {
-            (staged.base.length(), staged.base.records.clone())
+            staged.base.records.clone()
         };
-        let record =
-            CommitRecord { head: staged.head.clone(), app_hash, pipeline, tail_offset, tail_records };
+        let record = CommitRecord { head: staged.head.clone(), app_hash, pipeline, tail_records };
         self.guarded(|log| log.persist(staged, &record))?;
         self.slot = self.slot.other();
         self.shared.publish(Committed::of(&record));

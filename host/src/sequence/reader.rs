@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
 use super::recovery::{COMMIT_FILE, OpenError};
-use crate::types::{AppHash, PipelineId};
+use crate::types::{AppHash, PipelineId, RecordHash};
 
 /// What the last durable block left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,14 @@ pub enum ReadError {
         index: u64,
         /// Number of records committed.
         count: u64,
+    },
+    /// The disk does not hold any more what was committed.
+    #[error(
+        "record {index} is damaged on this node's disk: it does not have the hash in its entry; ask another node"
+    )]
+    Damaged {
+        /// The record.
+        index: u64,
     },
     /// A byte beyond the last one.
     #[error("there is no byte at offset {offset}; the sequence is {length} bytes long, counted from 0")]
@@ -119,6 +127,25 @@ impl Reader {
             if self.entry_unchecked(middle)?.offset.0 <= offset { low = middle } else { high = middle }
         }
         Ok((low, self.entry_unchecked(low)?))
+    }
+
+    /// The record with this index: its entry and its bytes, which have the hash in the entry.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchRecord`] beyond the last record; [`ReadError::Damaged`] when the disk does not hold any more
+    /// what was committed; [`ReadError::Io`] when it cannot be read.
+    pub fn record(&self, index: u64) -> Result<(Entry, Vec<u8>), ReadError> {
+        let entry = self.entry(index)?;
+        // The entry is only bytes on a disk: nothing is made as long as it says before it is seen to fit.
+        let fits = entry.end().is_some_and(|end| end <= self.committed().head.length());
+        let length = usize::try_from(entry.length).ok().filter(|_| fits);
+        let mut bytes = vec![0; length.ok_or(ReadError::Damaged { index })?];
+        self.shared.sequence.read_at(&mut bytes, entry.offset.0)?;
+        if RecordHash::of(&bytes) != entry.record_hash {
+            return Err(ReadError::Damaged { index });
+        }
+        Ok((entry, bytes))
     }
 
     /// The bytes from `offset` on, as many as fit in `bytes`; less at the end of the sequence. Returns how many.

@@ -109,28 +109,28 @@ pub enum OpenError {
     },
 }
 
-/// See [`Log::open`].
+/// See [`Log::open`]. First everything is looked at; only a log that can be recovered is changed.
 pub(super) fn open(dir: &Path) -> Result<Log, OpenError> {
     std::fs::create_dir_all(dir).map_err(IoError::of("create the folder", dir))?;
     let lock = lock(dir)?;
-    if !dir.join(COMMIT_FILE).exists() {
+    let commit_path = dir.join(COMMIT_FILE);
+    if !commit_path.try_exists().map_err(IoError::of("look for", &commit_path))? {
         create(dir)?;
     }
-    let commit_file = LogFile::open(dir.join(COMMIT_FILE), false)?;
-    let sequence = LogFile::open(dir.join(SEQUENCE_FILE), true)?;
-    let records = LogFile::open(dir.join(RECORDS_FILE), true)?;
-
-    // Files and folder may have been made just now, or by a process that was killed before it synced their names.
-    files::sync_dir(dir)?;
-    files::sync_name(dir)?;
-
+    let commit_file = LogFile::open(commit_path, false)?;
     let (mut record, slot) = newest_record(&commit_file)?;
-    trim(&sequence, record.head.length())?;
-    trim(&records, Entry::place(record.head.count()))?;
+    let (length, entries_length) = (record.head.length(), Entry::place(record.head.count()));
+    let sequence = open_data(dir.join(SEQUENCE_FILE), length)?;
+    let records = open_data(dir.join(RECORDS_FILE), entries_length)?;
     restore_last_chunk(dir, &sequence, &mut record.head)?;
     verify_tail(dir, &sequence, &records, &record)?;
     let chain = read_chain(dir, &record.head)?;
 
+    trim(&sequence, length)?;
+    trim(&records, entries_length)?;
+    // Files and folder may have been made just now, or by a process that was killed before it synced their names.
+    files::sync_dir(dir)?;
+    files::sync_name(dir)?;
     // After a failed sync the page cache may show a slot the disk does not have. Writing it again makes what this
     // process is about to promise true; torn by a crash, it leaves the older slot, which is merely behind.
     commit_file.write_at(&record.encode(), slot.offset())?;
@@ -175,7 +175,6 @@ fn create(dir: &Path) -> Result<(), OpenError> {
         head: Head::default(),
         app_hash: AppHash::default(),
         pipeline: PipelineId::default(),
-        tail_offset: 0,
         tail_records: RecordsFrontier::default(),
     };
     let mut slots = empty.encode();
@@ -191,13 +190,23 @@ fn newest_record(commit_file: &LogFile) -> Result<(CommitRecord, Slot), OpenErro
     CommitRecord::newest(&slots).ok_or_else(|| OpenError::NoWholeSlot { path: commit_file.path().to_owned() })
 }
 
-/// Cuts off what a crash left behind the committed length.
-fn trim(file: &LogFile, committed: u64) -> Result<(), OpenError> {
+/// Opens a data file that must hold at least what was committed.
+fn open_data(path: PathBuf, committed: u64) -> Result<LogFile, OpenError> {
+    let is_missing = !path.try_exists().map_err(IoError::of("look for", &path))?;
+    if is_missing && committed > 0 {
+        return Err(OpenError::DataLost { path, committed, found: 0 });
+    }
+    let file = LogFile::open(path, is_missing)?;
     let found = file.len()?;
     if found < committed {
         return Err(OpenError::DataLost { path: file.path().to_owned(), committed, found });
     }
-    if found > committed {
+    Ok(file)
+}
+
+/// Cuts off what a crash left behind the committed length.
+fn trim(file: &LogFile, committed: u64) -> Result<(), OpenError> {
+    if file.len()? > committed {
         file.truncate(committed)?;
         file.sync()?;
     }
@@ -215,7 +224,7 @@ fn restore_last_chunk(dir: &Path, sequence: &LogFile, head: &mut Head) -> Result
     })
 }
 
-/// Reads the last block's records back and checks each against its entry, and the entries against their root.
+/// Reads the last block's entries back and checks them against their root, then its bytes against the entries.
 fn verify_tail(
     dir: &Path,
     sequence: &LogFile,
@@ -223,27 +232,26 @@ fn verify_tail(
     record: &CommitRecord,
 ) -> Result<(), OpenError> {
     let damaged = |index, what| OpenError::Damaged { dir: dir.to_owned(), index, what };
+    let first = record.tail_records.count();
     let mut frontier = record.tail_records.clone();
-    let mut offset = record.tail_offset;
-    for index in frontier.count()..record.head.count() {
+    let mut entries = Vec::new();
+    for index in first..record.head.count() {
         let mut encoded = Entry::buffer();
         records.read_at(&mut encoded, Entry::place(index))?;
-        let entry = Entry::decode(&encoded);
-        let end = entry.end().filter(|end| *end <= record.head.length());
-        let end = end.ok_or_else(|| damaged(index, "it ends beyond the sequence"))?;
-        if entry.offset.0 != offset || entry.length == 0 {
-            return Err(damaged(index, "it does not start where the record before it ends"));
-        }
-        let mut bytes = vec![0; usize::try_from(entry.length).unwrap_or(0)];
-        sequence.read_at(&mut bytes, offset)?;
+        frontier.append(&encoded);
+        entries.push((index, Entry::decode(&encoded)));
+    }
+    if frontier != record.head.records {
+        return Err(damaged(first, "the last block's entries do not have the committed root"));
+    }
+    // From here on the entries are what was committed: their lengths are those of real records.
+    for (index, entry) in entries {
+        let mut bytes =
+            vec![0; usize::try_from(entry.length).expect("a record was in memory when it was committed")];
+        sequence.read_at(&mut bytes, entry.offset.0)?;
         if RecordHash::of(&bytes) != entry.record_hash {
             return Err(damaged(index, "its bytes do not have the hash in its entry"));
         }
-        frontier.append(&encoded);
-        offset = end;
-    }
-    if frontier != record.head.records || offset != record.head.length() {
-        return Err(damaged(record.tail_records.count(), "the entries do not have the committed root"));
     }
     Ok(())
 }
