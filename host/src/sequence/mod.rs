@@ -17,7 +17,8 @@
 //! Only [`Log::commit`] persists blocks: append bytes and entries, fdatasync both, write the other slot of the
 //! commit record, fdatasync, publish. When it returns, the block survives a power cut; until then, readers do not
 //! see it. A failed write or sync is never retried: what the page cache holds after one is unknown. The log is
-//! poisoned instead, and the process must end; opening again starts from the disk.
+//! poisoned instead, and the process must end; opening again starts from the disk. Opening syncs the folder and the
+//! one it is in, so that the files' names are as durable as what is in them.
 //!
 //! # Recovery
 //!
