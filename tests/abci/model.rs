@@ -72,7 +72,7 @@ proptest! {
                     prop_assert_eq!(block.txs, accepted, "a block holds what the rules accept, in order");
                 }
                 Step::Decided(txs) => drop(chain.decide(&mut node, all(txs))),
-                Step::FailedRound(txs) => drop(chain.round(&mut node, all(txs))),
+                Step::FailedRound(txs) => drop(chain.round(&mut node, &all(txs))),
                 Step::LostBeforeCommit(txs) => {
                     chain.finalize(&mut node, all(txs));
                     node.restart();

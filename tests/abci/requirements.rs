@@ -94,7 +94,7 @@ fn requirement_9_proposals_and_votes_leave_no_trace() {
     chain.block(&mut node, &[b"first"]);
     let (info, sequence) = (node.info(), node.sequence());
     for _ in 0..3 {
-        chain.round(&mut node, all_kinds());
+        chain.round(&mut node, &all_kinds());
         node.process(&all_kinds());
     }
     assert_eq!((node.info(), node.sequence()), (info, sequence));
@@ -113,7 +113,7 @@ fn requirements_11_and_12_state_and_results_depend_on_the_blocks_alone() {
     for txs in blocks {
         // One node has checked, proposed, voted and restarted in between; the other only sees decided blocks.
         txs.iter().for_each(|tx| drop(busy.check(tx)));
-        busy_chain.round(&mut busy, txs.clone());
+        busy_chain.round(&mut busy, &txs);
         let one = busy_chain.decide(&mut busy, txs.clone());
         busy.restart();
         busy_chain.handshake(&mut busy);

@@ -5,6 +5,7 @@
 //! CometBFT would.
 #![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -14,9 +15,9 @@ use dseq::abci::{Halt, RunOptions, ServiceOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use tendermint_proto::v0_38::abci::{
-    ExecTxResult, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
-    RequestProcessProposal, ResponseCheckTx, ResponseFinalizeBlock, ResponseInfo,
-    response_process_proposal::ProposalStatus,
+    ExecTxResult, RequestCommit, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
+    RequestProcessProposal, ResponseCheckTx, ResponseFinalizeBlock, ResponseInfo, request::Value as Ask,
+    response::Value as Answer, response_process_proposal::ProposalStatus,
 };
 
 use super::client::Client;
@@ -199,6 +200,24 @@ pub(crate) struct Block {
     pub(crate) app_hash: Bytes,
 }
 
+/// How far an application followed a chain: heights, 0 before the first block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Progress {
+    /// The last block whose Commit was answered: it must never be lost.
+    pub(crate) answered: i64,
+    /// The last block whose Commit was sent: nothing can be further.
+    pub(crate) sent: i64,
+}
+
+/// What a whole handshake did.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    /// InitChain's answer, if it was sent.
+    pub(crate) genesis_app_hash: Option<Bytes>,
+    /// Number of blocks replayed.
+    pub(crate) replayed: usize,
+}
+
 /// What consensus remembers.
 pub(crate) struct Chain {
     genesis: Vec<u8>,
@@ -244,41 +263,83 @@ impl Chain {
     /// What CometBFT does when it connects: asks how far the application is, and replays what it lacks. Answers how
     /// many blocks were replayed.
     pub(crate) fn handshake(&mut self, node: &mut Node) -> usize {
-        let info = node.info();
+        let followed = self.try_follow(node.client(), self.next_height() - 1, &mut Progress::default());
+        let followed = followed.expect("the node answers");
+        if let Some(app_hash) = followed.genesis_app_hash {
+            self.genesis_app_hash = app_hash;
+        }
+        followed.replayed
+    }
+
+    /// The handshake up to `height`, with an application that may end at any moment: `progress` says then how far
+    /// it was.
+    pub(crate) fn try_follow(
+        &self,
+        client: &mut Client,
+        height: i64,
+        progress: &mut Progress,
+    ) -> io::Result<Followed> {
+        let Answer::Info(info) = client.try_call(Ask::Info(RequestInfo::default()))? else {
+            panic!("Info was answered with something else");
+        };
+        let mut followed = Followed { genesis_app_hash: None, replayed: 0 };
         if info.last_block_height == 0 {
-            let answer = node.client().init_chain(self.init_request());
+            let Answer::InitChain(answer) = client.try_call(Ask::InitChain(self.init_request()))? else {
+                panic!("InitChain was answered with something else");
+            };
             assert!(answer.validators.is_empty() && answer.consensus_params.is_none(), "genesis keeps both");
-            self.genesis_app_hash = answer.app_hash;
+            followed.genesis_app_hash = Some(answer.app_hash);
+        } else {
+            assert_eq!(
+                info.last_block_app_hash,
+                self.block_at(info.last_block_height).app_hash,
+                "the app has another past"
+            );
         }
-        let known =
-            if info.last_block_height == 0 { 0 } else { info.last_block_height - self.initial_height + 1 };
-        let known = usize::try_from(known).expect("the app is not before the initial height");
-        assert!(known <= self.blocks.len(), "an app ahead of the chain cannot be recovered");
-        if known > 0 {
-            assert_eq!(info.last_block_app_hash, self.blocks[known - 1].app_hash, "the app has another past");
+        for height in info.last_block_height.max(self.initial_height - 1) + 1..=height {
+            self.try_replay(client, height, progress)?;
+            followed.replayed += 1;
         }
-        for (height, block) in
-            (info.last_block_height.max(self.initial_height - 1) + 1..).zip(&self.blocks[known..])
-        {
-            let answer = node.finalize(height, &block.txs);
-            assert_eq!(answer.app_hash, block.app_hash, "replay of block {height} gives another app hash");
-            assert_eq!(answer.tx_results, block.results, "replay of block {height} gives other results");
-            node.client().commit();
-        }
-        self.blocks.len() - known
+        Ok(followed)
+    }
+
+    fn block_at(&self, height: i64) -> &Block {
+        let index = usize::try_from(height - self.initial_height).expect("the app is not before the chain");
+        self.blocks.get(index).expect("an app ahead of the chain cannot be recovered")
+    }
+
+    /// Sends a decided block again; the answers must be those it had the first time.
+    pub(crate) fn try_replay(
+        &self,
+        client: &mut Client,
+        height: i64,
+        progress: &mut Progress,
+    ) -> io::Result<()> {
+        let block = self.block_at(height);
+        let request = RequestFinalizeBlock { txs: block.txs.clone(), height, ..Default::default() };
+        let Answer::FinalizeBlock(answer) = client.try_call(Ask::FinalizeBlock(request))? else {
+            panic!("FinalizeBlock was answered with something else");
+        };
+        assert_eq!(answer.app_hash, block.app_hash, "replay of block {height} gives another app hash");
+        assert_eq!(answer.tx_results, block.results, "replay of block {height} gives other results");
+        progress.sent = height;
+        let answer = client.try_call(Ask::Commit(RequestCommit {}))?;
+        assert!(matches!(answer, Answer::Commit(_)), "Commit was answered with {answer:?}");
+        progress.answered = height;
+        Ok(())
     }
 
     /// One whole height: check each transaction, prepare, process, finalize, commit. Answers the decided block.
     pub(crate) fn block(&mut self, node: &mut Node, txs: &[&[u8]]) -> Block {
-        let checked =
+        let checked: Vec<Bytes> =
             txs.iter().filter(|tx| node.check(tx).code == 0).map(|tx| Bytes::copy_from_slice(tx)).collect();
-        let proposal = self.round(node, checked);
+        let proposal = self.round(node, &checked);
         self.decide(node, proposal)
     }
 
     /// One round that does not decide: prepare and process.
-    pub(crate) fn round(&mut self, node: &mut Node, txs: Vec<Bytes>) -> Vec<Bytes> {
-        let proposal = node.prepare(&txs, 4 << 20);
+    pub(crate) fn round(&mut self, node: &mut Node, txs: &[Bytes]) -> Vec<Bytes> {
+        let proposal = node.prepare(txs, 4 << 20);
         assert!(node.process(&proposal), "a node must vote for what it proposed itself");
         proposal
     }

@@ -19,8 +19,8 @@ pub enum Halt {
     /// Genesis is not one of this program.
     #[error("genesis refused: {0}")]
     Genesis(#[from] GenesisError),
-    /// A plugin's file is missing or is another one.
-    #[error("genesis refused: plugin {name}: {source}")]
+    /// A plugin's file is missing, is another one, or cannot be read or written.
+    #[error("plugin {name}: {source}")]
     PluginFile {
         /// The plugin's name in genesis.
         name: String,
@@ -63,6 +63,7 @@ impl Halt {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::PluginFile { source, .. } if source.may_pass() => EXIT_FAILED,
             Self::Genesis(_) | Self::PluginFile { .. } | Self::Admit(_) | Self::AppHash { .. } => {
                 EXIT_REFUSED
             }

@@ -6,8 +6,8 @@
 //!
 //! # Durability
 //!
-//! [`PluginDir::store`] writes a temporary file, syncs it, renames it and syncs the folder: a file that ends
-//! in `.wasm` is whole.
+//! [`PluginDir::store`] writes a temporary file, syncs it, renames it and syncs the folder and the one it is in: a
+//! file that ends in `.wasm` is whole.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -41,6 +41,23 @@ pub enum PluginDirError {
         /// Every `.wasm` file there.
         found: Vec<FoundFile>,
     },
+    /// No readable file has the hash, and the one that has it may be among the unreadable.
+    #[error(
+        "no readable file in {dir} has sha256 {wanted}, which genesis pins, and {path} cannot be read: {source}; \
+         check the disk and the permissions of that path, then start again",
+        dir = dir.display(),
+        path = path.display()
+    )]
+    Unreadable {
+        /// The hash that genesis pins.
+        wanted: PluginHash,
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// The first file that the system would not read.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
     /// More bytes than a plugin may have.
     #[error("the plugin is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
     TooLarge {
@@ -48,7 +65,7 @@ pub enum PluginDirError {
         bytes: u64,
     },
     /// The folder or a file in it could not be used.
-    #[error("cannot {action} {path}: {source}", path = path.display())]
+    #[error("cannot {action} {path}: {source}; {remedy}", path = path.display(), remedy = remedy(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -87,6 +104,22 @@ impl fmt::Display for Listing<'_> {
     }
 }
 
+impl PluginDirError {
+    /// Whether a later start may not meet it: the file system failed, and nothing is known to be wrong with the plugin.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unreadable { .. })
+    }
+}
+
+/// What to do about a file system that refused.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, then start again",
+        _ => "check the disk and the permissions of that path, then start again",
+    }
+}
+
 impl PluginDir {
     /// The folder at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -106,6 +139,7 @@ impl PluginDir {
     /// When there is none, with everything that is there instead; or when the folder cannot be read.
     pub fn find(&self, wanted: &PluginHash) -> Result<Vec<u8>, PluginDirError> {
         let mut found = Vec::new();
+        let mut unreadable = None;
         for path in self.wasm_files()? {
             let sha256 = match read_bounded(&path) {
                 Ok(wasm) => {
@@ -115,12 +149,24 @@ impl PluginDir {
                     }
                     Ok(hash)
                 }
-                Err(error) => Err(error.to_string()),
+                Err(error) => {
+                    let reason = error.to_string();
+                    // A failing disk may pass; a dangling link, or what we refuse (a folder, a giant), will not.
+                    let may_pass = error.raw_os_error().is_some() && error.kind() != io::ErrorKind::NotFound;
+                    if may_pass && unreadable.is_none() {
+                        unreadable = Some((path.clone(), error));
+                    }
+                    Err(reason)
+                }
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             found.push(FoundFile { name, sha256 });
         }
-        Err(PluginDirError::NotFound { wanted: *wanted, dir: self.path.clone(), found })
+        let (wanted, dir) = (*wanted, self.path.clone());
+        Err(match unreadable {
+            Some((path, source)) => PluginDirError::Unreadable { wanted, dir, path, source },
+            None => PluginDirError::NotFound { wanted, dir, found },
+        })
     }
 
     /// Writes a plugin's bytes to `<name>-<first 12 digits of the hash>.wasm`, durably, and answers with its
@@ -136,7 +182,8 @@ impl PluginDir {
         }
         let hash = PluginHash::of(wasm).to_string();
         let path = self.path.join(format!("{name}-{}.wasm", &hash[..12]));
-        let partial = self.path.join(format!(".{name}-{}.{}.partial", &hash[..12], std::process::id()));
+        // One name for all attempts: what a crash left of the last one is overwritten.
+        let partial = self.path.join(format!(".{name}-{}.partial", &hash[..12]));
 
         let io = |action, path: &Path| {
             let path = path.to_owned();
@@ -146,7 +193,14 @@ impl PluginDir {
         let mut file = File::create(&partial).map_err(io("create", &partial))?;
         file.write_all(wasm).and_then(|()| file.sync_all()).map_err(io("write", &partial))?;
         fs::rename(&partial, &path).map_err(io("rename to", &path))?;
-        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io("sync", &self.path))?;
+        // The folder's own name may be as new as the file's.
+        let parent = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        for dir in [&self.path, parent] {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))?;
+        }
         Ok(path)
     }
 

@@ -22,10 +22,15 @@ impl IoError {
         move |source| Self { action, path: path.to_owned(), source }
     }
 
-    /// Whether the file system is full (or the user's quota of it).
-    #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    /// What its reader can do about it.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space, then start again: the node recovers by itself"
+            }
+            io::ErrorKind::FileTooLarge => "raise the limit on the length of files, then start again",
+            _ => "check the disk and the permissions of that path, then start again",
+        }
     }
 }
 
@@ -75,6 +80,15 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), IoError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(IoError::of("sync the folder", dir))
 }
 
+/// Makes the name of a file or folder survive a power cut.
+pub(super) fn sync_name(path: &Path) -> Result<(), IoError> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => sync_dir(Path::new(".")),
+        Some(dir) => sync_dir(dir),
+        None => Ok(()),
+    }
+}
+
 /// Puts a whole file in place at once: readers see the old one or the new one, also after a power cut.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     let temporary = path.with_extension("tmp");
@@ -83,7 +97,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     file.write_at(bytes, 0)?;
     file.sync()?;
     std::fs::rename(file.path(), path).map_err(IoError::of("rename the new file to", path))?;
-    path.parent().map_or(Ok(()), sync_dir)
+    sync_name(path)
 }
 
 /// Reads a whole file; `None` if there is none.

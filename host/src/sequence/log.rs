@@ -38,8 +38,8 @@ pub struct Log {
 pub enum CommitError {
     /// The file system refused.
     #[error(
-        "{source}; the block is not committed and nothing committed before is lost; {hint}",
-        hint = if source.is_disk_full() { "free some space: the node recovers by itself" } else { "check the disk, then restart the node" }
+        "{source}; what was being written does not count, and nothing committed before is lost; {remedy}",
+        remedy = source.remedy()
     )]
     Io {
         /// What was refused.

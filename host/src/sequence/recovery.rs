@@ -24,7 +24,7 @@ const LOCK_FILE: &str = "LOCK";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system refused.
-    #[error(transparent)]
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
     Io(#[from] IoError),
     /// Another process writes here.
     #[error(
@@ -120,6 +120,10 @@ pub(super) fn open(dir: &Path) -> Result<Log, OpenError> {
     let sequence = LogFile::open(dir.join(SEQUENCE_FILE), true)?;
     let records = LogFile::open(dir.join(RECORDS_FILE), true)?;
 
+    // Files and folder may have been made just now, or by a process that was killed before it synced their names.
+    files::sync_dir(dir)?;
+    files::sync_name(dir)?;
+
     let (mut record, slot) = newest_record(&commit_file)?;
     trim(&sequence, record.head.length())?;
     trim(&records, Entry::place(record.head.count()))?;
@@ -176,9 +180,7 @@ fn create(dir: &Path) -> Result<(), OpenError> {
     };
     let mut slots = empty.encode();
     slots.extend_from_slice(&[0; SLOT_LEN]);
-    files::replace(&dir.join(COMMIT_FILE), &slots)?;
-    dir.parent().map_or(Ok(()), files::sync_dir)?;
-    Ok(())
+    Ok(files::replace(&dir.join(COMMIT_FILE), &slots)?)
 }
 
 fn newest_record(commit_file: &LogFile) -> Result<(CommitRecord, Slot), OpenError> {

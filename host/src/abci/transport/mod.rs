@@ -18,13 +18,14 @@
 //! - A panicking handler ends the server: its request gets no answer, no request is executed after it, and
 //!   [`Server::run`] returns what it panicked with.
 //! - After [`ShutdownHandle::shutdown`] every request that had arrived whole is answered before its connection
-//!   closes, unless its client stops reading.
+//!   closes, as far as the limits below allow.
 //!
 //! # Limits
 //!
 //! Frames by [`FRAME_BYTES_MAX`](limits::FRAME_BYTES_MAX), connections by
-//! [`ABCI_CONNECTIONS_MAX`](limits::ABCI_CONNECTIONS_MAX). While draining, a client that does not read its
-//! answers is given five seconds. A handler at work is waited for, however long it takes.
+//! [`ABCI_CONNECTIONS_MAX`](limits::ABCI_CONNECTIONS_MAX). While draining, a client is given five seconds to
+//! read an answer, and no more is read from a client after the first five seconds. A handler at work is waited
+//! for, however long it takes.
 use std::{
     any::Any,
     io::{self, PipeReader},
