@@ -5,5 +5,6 @@ mod support;
 
 mod answers;
 mod handshake;
+mod model;
 mod refusals;
 mod requirements;

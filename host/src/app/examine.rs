@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::codes::{CODESPACE, Code};
-use crate::plugin::{Fatal, Outcome, Pipeline, Verdict};
+use crate::plugin::{Fatal, Outcome, Pipeline, PluginName, Verdict, in_parallel};
 use crate::types::{Fuel, TxHash};
 
 /// What the rules say of one transaction, whatever block it is in.
@@ -54,8 +54,7 @@ pub fn examine(pipeline: &Pipeline, tx: &Bytes) -> Result<Examined, Fatal> {
 ///
 /// [`Fatal`] when this host could not run the pipeline on one of them.
 pub fn examine_all(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Vec<Examined>, Fatal> {
-    use rayon::prelude::*;
-    txs.par_iter().with_min_len(16).map(|tx| examine(pipeline, tx)).collect()
+    in_parallel(txs, |tx| examine(pipeline, tx))
 }
 
 fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Examined> {
@@ -74,7 +73,7 @@ fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Examined> {
 }
 
 fn judged(tx_hash: TxHash, outcome: Outcome) -> Examined {
-    let by = |plugin: &crate::plugin::PluginName, code, message| {
+    let by = |plugin: &PluginName, code, message| {
         Err(Refusal { code, codespace: format!("plugin/{plugin}"), message })
     };
     let verdict = match outcome.verdict {

@@ -35,8 +35,9 @@ pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
 
 /// Size of one transaction in a protobuf `repeated bytes` field: tag, length, bytes.
 fn protobuf_bytes(tx: &Bytes) -> u64 {
-    let length = tx.len();
-    (1 + prost::length_delimiter_len(length) + length) as u64
+    let length = tx.len() as u64;
+    let prefix = 1_u64.saturating_add(prost::length_delimiter_len(tx.len()) as u64);
+    length.saturating_add(prefix)
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl App {
     fn next_height(&self, rules: &Rules) -> Height {
         match self.head.height() {
             Height(0) => rules.initial_height,
-            Height(last) => Height(last + 1),
+            Height(last) => Height(last.saturating_add(1)),
         }
     }
 }

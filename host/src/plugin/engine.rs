@@ -45,12 +45,8 @@ const WASMTIME_LINE: u32 = 48;
 /// Version of the rewriting of plugins before they are compiled. 0: they are compiled as they are.
 const INSTRUMENTATION: u32 = 0;
 
-/// Instances that may live at once. Calls are short and each needs a thread, so this is far above what the
-/// threads of a node can use; it only costs address space.
-const INSTANCES_MAX: u32 = 256;
-
-/// Memory of an ended instance that is put back by copying rather than by unmapping, in bytes. A system
-/// call and a page fault cost more than copying the few pages a small plugin touches.
+/// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
+/// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// The engine's description, one `name value` line for each thing that can change a result.
@@ -82,7 +78,8 @@ pub fn engine_id() -> EngineId {
     *ID.get_or_init(|| EngineId(Sha256::digest(engine_text()).into()))
 }
 
-/// The one engine of the process. It reserves a terabyte of address space and next to no memory.
+/// The one engine of the process. It reserves address space (4 GiB for each instance that may live at once)
+/// and next to no memory.
 pub(super) fn engine() -> Result<&'static Engine, String> {
     static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
     ENGINE
@@ -130,12 +127,20 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     Ok(config)
 }
 
+/// Instances that may live at once: one for each thread that could run a plugin. CheckTx and blocks have a thread for
+/// each processor, each connection has its own; running out would be fatal, and more only costs address space.
+fn instances_max() -> Result<u32, std::num::TryFromIntError> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors.saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX))
+}
+
 /// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.
 fn pooling() -> Result<PoolingAllocationConfig, std::num::TryFromIntError> {
+    let instances_max = instances_max()?;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(INSTANCES_MAX);
-    pool.total_memories(INSTANCES_MAX);
-    pool.total_tables(INSTANCES_MAX);
+    pool.total_core_instances(instances_max);
+    pool.total_memories(instances_max);
+    pool.total_tables(instances_max);
     pool.max_memories_per_module(1);
     pool.max_tables_per_module(1);
     pool.max_memory_size(usize::try_from(limits::MEMORY_BYTES_CEILING)?);
@@ -168,7 +173,10 @@ mod tests {
              abi 1\n\
              instrumentation 0\n"
         );
-        assert_eq!(engine_id().to_string(), "");
+        assert_eq!(
+            engine_id().to_string(),
+            "5b255b9d49d06d4e23e914575224617e17dbfa739fcf78e776f14b054b0310e6"
+        );
     }
 
     /// An engine of another line has other fuel costs.
@@ -182,9 +190,9 @@ mod tests {
     #[test]
     fn features_outside_the_list_are_off() {
         let listed = FEATURES.iter().fold(WasmFeatures::empty(), |all, (_, feature)| all | *feature);
-        let config = config().unwrap();
-        assert_eq!(config.get_wasm_features(), listed);
-        assert_eq!(config.get_cranelift_nan_canonicalization(), Some(true));
-        assert!(config.get_consume_fuel() && !config.get_epoch_interruption());
+        let engine = engine().unwrap();
+        assert_eq!(engine.get_wasm_features(), listed);
+        assert_eq!(engine.get_cranelift_nan_canonicalization(), Some(true));
+        assert!(engine.get_consume_fuel() && !engine.get_epoch_interruption());
     }
 }

@@ -22,6 +22,9 @@ use crate::types::TxHash;
 /// Locks are held for the time of one map operation; this many keep two threads from waiting on each other.
 const SHARDS: usize = 16;
 
+/// Generations that share the bounds: two in each shard.
+const GENERATIONS: u64 = 2 * SHARDS as u64;
+
 /// What the pipeline made of a transaction: the fuel of all plugins that ran, and what the last one ruled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Judged {
@@ -63,11 +66,10 @@ impl Memo {
     }
 
     fn bounded(entries_max: u64, bytes_max: u64) -> Self {
-        let generations = 2 * SHARDS as u64;
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            entries_max: entries_max / generations,
-            bytes_max: bytes_max / generations,
+            entries_max: entries_max / GENERATIONS,
+            bytes_max: bytes_max / GENERATIONS,
         }
     }
 

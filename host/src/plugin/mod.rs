@@ -16,7 +16,7 @@
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
 //! one engine of the process; `abi` is the contract with the guest; `admit` checks and compiles a module;
 //! `call` runs it once; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
-//! `memo` remembers.
+//! `memo` remembers; `parallel` runs a block's transactions on all processors.
 //!
 //! # Invariants
 //!
@@ -24,6 +24,7 @@
 //! - A call ends as exactly one of a verdict, a [`Fault`] (deterministic: the plugin's doing) or a [`Fatal`]
 //!   (this host is broken; the node must stop rather than guess).
 //! - Nothing of one call is left for the next.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod abi;
 mod admit;
 mod call;
@@ -31,6 +32,7 @@ mod dir;
 mod engine;
 mod fault;
 mod memo;
+mod parallel;
 mod pipeline;
 mod spec;
 
@@ -38,6 +40,7 @@ pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
+pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Verdict};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,

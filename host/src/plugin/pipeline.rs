@@ -1,10 +1,8 @@
 //! The network's plugins in order, and what they make of a transaction.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use super::admit::{self, AdmitError, Admitted};
 use super::call::{Called, Ruling};
@@ -13,12 +11,6 @@ use super::memo::{Judged, Memo};
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;
 use crate::types::{Fuel, PipelineId, TxHash};
-
-/// Below this many transactions, handing them to other threads costs more than it saves.
-const PARALLEL_MIN: usize = 8;
-
-/// Stack of the threads that run a block's transactions: what a plugin may use, and as much for the host.
-const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
 
 /// What the pipeline made of one transaction, and what that cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,19 +117,6 @@ impl Pipeline {
         Ok(self.outcome(judged, tx))
     }
 
-    /// Judges a block's transactions in parallel; the outcomes are those of [`Self::apply`], in the same order.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::apply`].
-    pub fn apply_all(&self, txs: &[(TxHash, Bytes)]) -> Result<Vec<Outcome>, Fatal> {
-        let apply = |(hash, tx): &(TxHash, Bytes)| self.apply(hash, tx);
-        if self.plugins.is_empty() || txs.len() < PARALLEL_MIN {
-            return txs.iter().map(apply).collect();
-        }
-        threads()?.install(|| txs.par_iter().with_min_len(PARALLEL_MIN).map(apply).collect())
-    }
-
     /// Runs the plugins in order until one rejects or faults.
     fn judge(&self, tx: &Bytes) -> Result<Judged, Fatal> {
         let mut fuel = 0_u64;
@@ -189,22 +168,4 @@ fn check_plugins(spec: &PipelineSpec, modules: &[Vec<u8>]) -> Result<(), AdmitEr
         }
     }
     Ok(())
-}
-
-/// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
-fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
-    static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
-    let build = || {
-        let stack = usize::try_from(THREAD_STACK_BYTES).map_err(|error| error.to_string())?;
-        rayon::ThreadPoolBuilder::new()
-            .stack_size(stack)
-            .thread_name(|n| format!("plugin-{n}"))
-            .build()
-            .map_err(|error| error.to_string())
-    };
-    THREADS.get_or_init(build).as_ref().map_err(|reason| Fatal {
-        plugin: String::new(),
-        step: "starting threads",
-        reason: reason.clone(),
-    })
 }

@@ -43,15 +43,17 @@ impl BytesFrontier {
 
     /// How many bytes the last chunk has: 0 only for the empty sequence, else 1 to 1,024.
     pub(super) fn last_chunk_len(&self) -> u64 {
-        match self.length {
-            0 => 0,
-            length => (length - 1) % CHUNK_BYTES + 1,
-        }
+        self.length.checked_sub(1).map_or(0, |last_byte| (last_byte % CHUNK_BYTES).saturating_add(1))
+    }
+
+    /// Where the last chunk starts: a multiple of 1,024.
+    pub(super) fn last_chunk_start(&self) -> u64 {
+        self.length.saturating_sub(self.last_chunk_len())
     }
 
     /// Gives a stored frontier its last chunk back.
     pub(super) fn restore_last_chunk(&mut self, bytes: Vec<u8>) -> Result<(), WrongLastChunk> {
-        let chunks_before = self.length.saturating_sub(1) / CHUNK_BYTES;
+        let chunks_before = self.last_chunk_start() / CHUNK_BYTES;
         let subtrees_fit = self.subtrees.len() as u64 == u64::from(chunks_before.count_ones());
         if bytes.len() as u64 != self.last_chunk_len() || !subtrees_fit {
             return Err(WrongLastChunk);
@@ -74,18 +76,24 @@ impl BytesFrontier {
 
     /// Copies bytes into the last chunk; seals it first if it is full. Returns how many bytes it took.
     fn fill_last_chunk(&mut self, data: &[u8]) -> usize {
-        if self.last_chunk.len() == CHUNK_LEN {
+        let room = CHUNK_LEN.saturating_sub(self.last_chunk.len());
+        if room == 0 {
+            let start = self.last_chunk_start();
             let mut hasher = blake3::Hasher::new();
-            hasher.set_input_offset(self.length - CHUNK_BYTES).update(&self.last_chunk);
-            let sealed_before = self.length / CHUNK_BYTES - 1;
-            self.push_subtree(hasher.finalize_non_root(), sealed_before, 0);
+            hasher.set_input_offset(start).update(&self.last_chunk);
+            self.push_subtree(hasher.finalize_non_root(), start / CHUNK_BYTES, 0);
             self.last_chunk.clear();
             return 0;
         }
-        let taken = data.len().min(CHUNK_LEN - self.last_chunk.len());
+        let taken = data.len().min(room);
         self.last_chunk.extend_from_slice(&data[..taken]);
-        self.length += taken as u64;
+        self.advance(taken);
         taken
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.length =
+            self.length.checked_add(bytes as u64).expect("a sequence is at most 2^63 - 1 bytes long");
     }
 
     /// Hashes the largest complete subtree that can start here and leaves at least one byte for the last chunk.
@@ -99,7 +107,7 @@ impl BytesFrontier {
         let mut hasher = blake3::Hasher::new();
         hasher.set_input_offset(self.length).update(&data[..taken]);
         self.push_subtree(hasher.finalize_non_root(), sealed_before, level);
-        self.length += taken as u64;
+        self.advance(taken);
         Some(taken)
     }
 
@@ -118,7 +126,7 @@ impl BytesFrontier {
             return SequenceRoot(*blake3::hash(&self.last_chunk).as_bytes());
         };
         let mut hasher = blake3::Hasher::new();
-        hasher.set_input_offset(self.length - self.last_chunk_len()).update(&self.last_chunk);
+        hasher.set_input_offset(self.last_chunk_start()).update(&self.last_chunk);
         let mut right = hasher.finalize_non_root();
         for left in rest.iter().rev() {
             right = merge_subtrees_non_root(left, &right, Mode::Hash);

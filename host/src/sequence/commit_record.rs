@@ -81,7 +81,8 @@ impl CommitRecord {
         slot.extend_from_slice(&[0; 4]);
         let mut slot =
             postcard::to_extend(self, slot).expect("a Vec takes any bytes and the record has no maps");
-        let payload_len = u32::try_from(slot.len() - PAYLOAD_AT).expect("the assertion above bounds it");
+        let payload_len = slot[PAYLOAD_AT..].len();
+        let payload_len = u32::try_from(payload_len).expect("the assertion above bounds it");
         slot[8..PAYLOAD_AT].copy_from_slice(&payload_len.to_le_bytes());
         let hash = blake3::hash(&slot);
         slot.extend_from_slice(hash.as_bytes());

@@ -13,6 +13,8 @@
 //! | 24..56 | SHA-256 of the transaction its producer submitted |
 //! | 56..88 | BLAKE3 of the record's bytes |
 
+use std::ops::Range;
+
 use crate::types::{Height, Offset, RecordHash, TxHash};
 
 /// Length of an encoded entry in bytes, as an array length.
@@ -52,23 +54,24 @@ impl Entry {
     /// Decodes an entry; every 88 bytes are one.
     #[must_use]
     pub fn decode(bytes: &[u8; ENTRY_LEN]) -> Self {
-        let u64_at = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(word)
-        };
-        let hash_at = |at: usize| {
-            let mut hash = [0; 32];
-            hash.copy_from_slice(&bytes[at..at + 32]);
-            hash
-        };
-        Self {
-            offset: Offset(u64_at(0)),
-            length: u64_at(8),
-            height: Height(u64_at(16)),
-            tx_hash: TxHash(hash_at(24)),
-            record_hash: RecordHash(hash_at(56)),
+        fn part<const N: usize>(bytes: &[u8; ENTRY_LEN], range: Range<usize>) -> [u8; N] {
+            let mut part = [0; N];
+            part.copy_from_slice(&bytes[range]);
+            part
         }
+        Self {
+            offset: Offset(u64::from_le_bytes(part(bytes, 0..8))),
+            length: u64::from_le_bytes(part(bytes, 8..16)),
+            height: Height(u64::from_le_bytes(part(bytes, 16..24))),
+            tx_hash: TxHash(part(bytes, 24..56)),
+            record_hash: RecordHash(part(bytes, 56..88)),
+        }
+    }
+
+    /// Where the entry with this index stands in the `records` file. One that no file can hold comes out as an
+    /// offset that no file has, so that using it fails and never finds another entry.
+    pub(super) fn place(index: u64) -> u64 {
+        index.saturating_mul(ENTRY_BYTES)
     }
 
     /// An empty place for an encoded entry.

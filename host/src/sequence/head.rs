@@ -113,12 +113,10 @@ impl Staging {
     ///
     /// [`SequenceFull`] when the record does not fit; nothing is added then.
     pub fn push(&mut self, tx_hash: TxHash, record: &[u8]) -> Result<Receipt, SequenceFull> {
-        let offset = self.base.length() + self.bytes.len() as u64;
+        let offset = self.base.length().saturating_add(self.bytes.len() as u64);
         let length = record.len() as u64;
-        let full = SequenceFull { length: offset, record: length };
-        let end = offset.checked_add(length).ok_or(full)?;
-        if end > limits::SEQUENCE_BYTES_MAX {
-            return Err(full);
+        if offset.saturating_add(length) > limits::SEQUENCE_BYTES_MAX {
+            return Err(SequenceFull { length: offset, record: length });
         }
         let index = self.records.count();
         let (height, offset) = (self.height, Offset(offset));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::commit_record::{CommitRecord, Slot};
-use super::entry::ENTRY_BYTES;
+use super::entry::Entry;
 use super::files::{self, IoError};
 use super::head::{Head, Staged};
 use super::reader::{Committed, Reader, Shared};
@@ -163,7 +163,7 @@ impl Log {
         if !staged.entries.is_empty() {
             let (sequence, records) = (&self.shared.sequence, &self.shared.records);
             sequence.write_at(&staged.bytes, staged.base.length())?;
-            records.write_at(&staged.entries, staged.base.count() * ENTRY_BYTES)?;
+            records.write_at(&staged.entries, Entry::place(staged.base.count()))?;
             sequence.sync()?;
             records.sync()?;
         }

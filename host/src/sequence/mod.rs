@@ -28,6 +28,7 @@
 //! # Limits
 //!
 //! Neither a commit nor an open costs more when the sequence is longer.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod bytes_root;
 mod chain;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::commit_record::CommitRecord;
-use super::entry::{ENTRY_BYTES, Entry};
+use super::entry::Entry;
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
 use super::recovery::{COMMIT_FILE, OpenError};
@@ -112,9 +112,10 @@ impl Reader {
             return Err(ReadError::NoSuchOffset { offset, length });
         }
         // Records are not empty, so offsets strictly grow: the last entry that starts at or before the offset holds it.
-        let (mut low, mut high) = (0, committed.head.count());
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
+        let (mut low, mut high) = (0_u64, committed.head.count());
+        while let middle = low.midpoint(high)
+            && middle > low
+        {
             if self.entry_unchecked(middle)?.offset.0 <= offset { low = middle } else { high = middle }
         }
         Ok((low, self.entry_unchecked(low)?))
@@ -148,7 +149,7 @@ impl Reader {
 
     fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {
         let mut bytes = Entry::buffer();
-        self.shared.records.read_at(&mut bytes, index * ENTRY_BYTES)?;
+        self.shared.records.read_at(&mut bytes, Entry::place(index))?;
         Ok(Entry::decode(&bytes))
     }
 }

@@ -36,7 +36,8 @@ impl RecordsFrontier {
             node = inner_hash(&left, &node);
         }
         self.subtrees.push(node);
-        self.count += 1;
+        self.count =
+            self.count.checked_add(1).expect("each leaf is at least a byte of a sequence of 2^63 - 1");
     }
 
     /// The Merkle tree hash over all leaves; of none, SHA-256 of nothing.

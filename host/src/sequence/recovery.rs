@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::SEQUENCE_FILE;
 use super::chain::Chain;
 use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
-use super::entry::{ENTRY_BYTES, Entry};
+use super::entry::Entry;
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
 use super::log::{CHAIN_FILE, Log};
@@ -122,7 +122,7 @@ pub(super) fn open(dir: &Path) -> Result<Log, OpenError> {
 
     let (mut record, slot) = newest_record(&commit_file)?;
     trim(&sequence, record.head.length())?;
-    trim(&records, record.head.count() * ENTRY_BYTES)?;
+    trim(&records, Entry::place(record.head.count()))?;
     restore_last_chunk(dir, &sequence, &mut record.head)?;
     verify_tail(dir, &sequence, &records, &record)?;
     let chain = read_chain(dir, &record.head)?;
@@ -205,7 +205,7 @@ fn trim(file: &LogFile, committed: u64) -> Result<(), OpenError> {
 fn restore_last_chunk(dir: &Path, sequence: &LogFile, head: &mut Head) -> Result<(), OpenError> {
     let length = head.bytes.last_chunk_len();
     let mut chunk = vec![0; usize::try_from(length).unwrap_or(0)];
-    sequence.read_at(&mut chunk, head.length() - length)?;
+    sequence.read_at(&mut chunk, head.bytes.last_chunk_start())?;
     head.bytes.restore_last_chunk(chunk).map_err(|_| OpenError::Damaged {
         dir: dir.to_owned(),
         index: head.count(),
@@ -225,7 +225,7 @@ fn verify_tail(
     let mut offset = record.tail_offset;
     for index in frontier.count()..record.head.count() {
         let mut encoded = Entry::buffer();
-        records.read_at(&mut encoded, index * ENTRY_BYTES)?;
+        records.read_at(&mut encoded, Entry::place(index))?;
         let entry = Entry::decode(&encoded);
         let end = entry.end().filter(|end| *end <= record.head.length());
         let end = end.ok_or_else(|| damaged(index, "it ends beyond the sequence"))?;

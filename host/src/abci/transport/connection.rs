@@ -6,27 +6,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use prost::Message;
+use prost::Message as _;
 use rustix::{
     io::Errno,
     net::{SendFlags, Shutdown, sockopt},
 };
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{
-    Request, RequestCheckTx, Response, ResponseException, request, response,
-};
+use tendermint_proto::v0_38::abci::{Request, RequestCheckTx, ResponseException, request, response};
 
 use super::{
-    checks::CheckPool,
+    checks::{self, Checks},
     control::{Control, DRAIN_MAX},
-    dispatch::{self, HandlerPanic},
+    dispatch,
     frames::{FrameError, Frames},
 };
 
 /// Answers waiting for the socket are written once they are this many bytes, even if more requests are buffered.
 const ANSWERS_BYTES_HELD: usize = 256 << 10;
 
-/// Most CheckTx handed to the pool at once, so that the first answer does not wait for all of a long queue.
+/// Most CheckTx worked on at once, so that the first answer does not wait for all of a long queue.
 const CHECKS_MAX: usize = 1024;
 
 /// How often a blocked write looks whether the server is shutting down.
@@ -70,15 +68,15 @@ pub(super) struct Connection<'a, A> {
     pub(super) app: &'a A,
     pub(super) socket: &'a OwnedFd,
     pub(super) control: &'a Control,
-    pub(super) pool: &'a CheckPool,
+    pub(super) checks: &'a Checks,
     pub(super) frames: Frames,
     /// CheckTx received and not yet executed. Nothing else is executed while there are any.
-    pub(super) checks: Vec<RequestCheckTx>,
+    pub(super) unchecked: Vec<RequestCheckTx>,
     /// Answers not yet written.
     pub(super) answers: Vec<u8>,
 }
 
-impl<A: Application + Sync> Connection<'_, A> {
+impl<A: Application> Connection<'_, A> {
     /// Serves the connection to its end and logs how it came.
     pub(super) fn serve(mut self) {
         match self.serve_until_end() {
@@ -129,8 +127,8 @@ impl<A: Application + Sync> Connection<'_, A> {
                 }
             };
             if let request::Value::CheckTx(check) = value {
-                self.checks.push(check);
-                if self.checks.len() < CHECKS_MAX {
+                self.unchecked.push(check);
+                if self.unchecked.len() < CHECKS_MAX {
                     continue;
                 }
                 self.run_checks()?;
@@ -168,23 +166,26 @@ impl<A: Application + Sync> Connection<'_, A> {
     }
 
     fn run_checks(&mut self) -> Result<(), End> {
-        if self.checks.is_empty() {
+        if self.unchecked.is_empty() {
             return Ok(());
         }
         self.refuse_after_failure()?;
-        let checks = std::mem::take(&mut self.checks);
-        let answers = self.pool.check_txs(self.app, checks).map_err(|panic| self.fail(panic))?;
-        for answer in answers {
-            self.answer(response::Value::CheckTx(answer));
-        }
-        Ok(())
+        let requests = std::mem::take(&mut self.unchecked);
+        self.checks.run(self.app, requests, &mut self.answers).map_err(|_| End::Failed)
     }
 
     fn execute(&mut self, value: request::Value) -> Result<(), End> {
         self.refuse_after_failure()?;
-        let answer = dispatch::answer(self.app, value).map_err(|panic| self.fail(panic))?;
-        self.answer(answer);
-        Ok(())
+        match dispatch::answer(self.app, value) {
+            Ok(answer) => {
+                checks::encode(answer, &mut self.answers);
+                Ok(())
+            }
+            Err(panic) => {
+                self.control.fail(panic);
+                Err(End::Failed)
+            }
+        }
     }
 
     /// After a panic the application's state is unknown: nothing may be asked of it any more.
@@ -192,19 +193,9 @@ impl<A: Application + Sync> Connection<'_, A> {
         if self.control.has_failed() { Err(End::Failed) } else { Ok(()) }
     }
 
-    fn fail(&self, panic: HandlerPanic) -> End {
-        self.control.fail(panic);
-        End::Failed
-    }
-
-    fn answer(&mut self, value: response::Value) {
-        Response { value: Some(value) }
-            .encode_length_delimited(&mut self.answers)
-            .expect("a Vec grows, so that no message is too long for it");
-    }
-
     fn explain(&mut self, error: &RequestError) -> io::Result<()> {
-        self.answer(response::Value::Exception(ResponseException { error: error.to_string() }));
+        let exception = ResponseException { error: error.to_string() };
+        checks::encode(response::Value::Exception(exception), &mut self.answers);
         self.write_answers()
     }
 

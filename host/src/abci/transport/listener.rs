@@ -192,3 +192,26 @@ impl Drop for SocketFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_tcp_connection_delays_nothing() {
+        let listener = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
+        let ListenAddr::Tcp { host, port } = listener.addr() else { panic!("not TCP") };
+        let _client = std::net::TcpStream::connect((host.as_str(), *port)).unwrap();
+        let socket = listener.accept().unwrap().expect("a connection is waiting");
+        assert!(sockopt::tcp_nodelay(&socket).unwrap());
+    }
+
+    #[test]
+    fn accepting_does_not_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        for addr in ["tcp://127.0.0.1:0".to_owned(), format!("unix://{}/abci.sock", dir.path().display())] {
+            let listener = Listener::bind(&addr.parse().unwrap()).unwrap();
+            assert!(listener.accept().unwrap().is_none());
+        }
+    }
+}

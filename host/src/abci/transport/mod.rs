@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! listener ── accept ──> one thread for each connection (CometBFT opens four)
-//!                          frames ──> requests ──┬─ CheckTx in a row ──> checks (a pool, in parallel) ─┐
+//!                          frames ──> requests ──┬─ CheckTx in a row ──> checks (in parallel) ──────────┐
 //!                                                └─ anything else, one after the other ────────────────┤
 //!                          socket <── one write for all answers of what was buffered <── in order ─────┘
 //! ```
 //!
-//! The application is called from every connection at once, and for CheckTx from the pool as well; it owns its
-//! locking. Its transactions are slices of the read buffer: an application that keeps one for long copies it.
+//! The application is called from every connection at once, and for CheckTx from helping threads as well; it
+//! owns its locking. Its transactions are slices of the read buffer: an application that keeps one for long copies it.
 //!
 //! # Invariants
 //!
@@ -28,7 +28,6 @@
 use std::{
     any::Any,
     io::{self, PipeReader},
-    num::NonZero,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -54,7 +53,7 @@ mod listener;
 pub use addr::{ListenAddr, ParseAddrError};
 pub use listener::BindError;
 
-use checks::CheckPool;
+use checks::Checks;
 use connection::Connection;
 use control::{Control, Outcome, Refused, Registration};
 use dispatch::HandlerPanic;
@@ -68,7 +67,7 @@ pub struct Server {
     /// Becomes readable when the server is to stop serving.
     wake: PipeReader,
     frame_bytes_max: u64,
-    check_workers: usize,
+    check_helpers: usize,
 }
 
 /// Why [`Server::run`] ended other than by a shutdown.
@@ -91,9 +90,9 @@ pub enum ServeError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The threads that check transactions cannot be started.
+    /// The threads that help checking transactions cannot be started.
     #[error("cannot start the threads that check transactions")]
-    Workers(#[from] rayon::ThreadPoolBuildError),
+    Threads(#[source] io::Error),
 }
 
 /// The text of a panic raised with a message, as `panic!` and `expect` do.
@@ -130,9 +129,9 @@ impl Server {
             addr: addr.clone(),
             source,
         })?;
-        let check_workers = thread::available_parallelism().map_or(1, NonZero::get);
+        let check_helpers = thread::available_parallelism().map_or(0, |processors| processors.get() - 1);
         let frame_bytes_max = limits::FRAME_BYTES_MAX;
-        Ok(Self { listener, control: Arc::new(control), wake, frame_bytes_max, check_workers })
+        Ok(Self { listener, control: Arc::new(control), wake, frame_bytes_max, check_helpers })
     }
 
     /// Takes frames up to this many bytes instead of [`FRAME_BYTES_MAX`](limits::FRAME_BYTES_MAX).
@@ -141,10 +140,11 @@ impl Server {
         Self { frame_bytes_max, ..self }
     }
 
-    /// Checks transactions on this many threads instead of one for each processor.
+    /// Checks transactions on this many threads besides the connection's own, instead of one for each
+    /// further processor.
     #[must_use]
-    pub fn with_check_workers(self, check_workers: NonZero<usize>) -> Self {
-        Self { check_workers: check_workers.get(), ..self }
+    pub fn with_check_helpers(self, check_helpers: usize) -> Self {
+        Self { check_helpers, ..self }
     }
 
     /// The address listened on. A TCP port of 0 has become the port that the system chose.
@@ -167,28 +167,26 @@ impl Server {
     /// # Errors
     ///
     /// A handler panicked, or the system refuses further connections or threads.
-    pub fn run<A: Application + Sync>(self, app: A) -> Result<(), ServeError> {
-        let Self { listener, control, wake, frame_bytes_max, check_workers } = self;
+    pub fn run<A: Application>(self, app: A) -> Result<(), ServeError> {
+        let Self { listener, control, wake, frame_bytes_max, check_helpers } = self;
         let addr = listener.addr().clone();
-        let pool = Arc::new(CheckPool::new(check_workers)?);
-        tracing::info!(%addr, check_workers, "ABCI server listening");
+        let (checks, helpers) = checks::start(check_helpers, &app, &control).map_err(ServeError::Threads)?;
+        let checks = Arc::new(checks);
+        tracing::info!(%addr, check_helpers, "ABCI server listening");
         let accepted = accept_until_stopped(&listener, &control, &wake, |registration| {
-            start_connection(registration, app.clone(), Arc::clone(&pool), frame_bytes_max);
+            start_connection(registration, app.clone(), Arc::clone(&checks), frame_bytes_max);
         });
         // The file of a unix socket goes first: a client that comes now is better off finding nothing.
         drop(listener);
         drop(app);
         control.drain();
-        match (control.wait(), accepted) {
-            (Outcome::Failed(HandlerPanic { method, payload }), _) => {
-                Err(ServeError::HandlerPanicked { method, payload })
-            }
-            (Outcome::Drained, Err(source)) => Err(ServeError::Accept { addr, source }),
-            (Outcome::Drained, Ok(())) => {
-                tracing::info!(%addr, "ABCI server stopped");
-                Ok(())
-            }
+        if let Outcome::Failed(HandlerPanic { method, payload }) = control.wait() {
+            return Err(ServeError::HandlerPanicked { method, payload });
         }
+        drop(checks);
+        helpers.join();
+        tracing::info!(%addr, "ABCI server stopped");
+        accepted.map_err(|source| ServeError::Accept { addr, source })
     }
 }
 
@@ -237,26 +235,26 @@ fn admit(control: &Arc<Control>, socket: OwnedFd, start: &impl Fn(Registration))
     }
 }
 
-fn start_connection<A: Application + Sync>(
+fn start_connection<A: Application>(
     registration: Registration,
     app: A,
-    pool: Arc<CheckPool>,
+    checks: Arc<Checks>,
     frame_bytes_max: u64,
 ) {
     let id = registration.id;
     let serve = move || {
-        // Dropped last, when `app` and `pool` are gone: `run` returns only then.
+        // Dropped last, when `app` and `checks` are gone: `run` waits for that.
         let registration = registration;
-        let (app, pool) = (app, pool);
+        let (app, checks) = (app, checks);
         let _span = tracing::info_span!("abci", connection = id).entered();
         tracing::debug!("connection open");
         let connection = Connection {
             app: &app,
             socket: &registration.socket,
             control: &registration.control,
-            pool: &pool,
+            checks: &checks,
             frames: Frames::new(frame_bytes_max),
-            checks: Vec::new(),
+            unchecked: Vec::new(),
             answers: Vec::new(),
         };
         // Handlers are guarded one by one. What is caught here is a defect of the transport, and as fatal.

@@ -1,0 +1,125 @@
+# Everything that people and CI do here. `make` alone says what there is.
+#
+# Needs rustup, go, make and a C compiler; the rest it fetches. Every cargo call is `--locked --release`: tests, lints
+# and the shipped binary share one profile, so that wasmtime is compiled once.
+
+.DEFAULT_GOAL := help
+# Targets use the same build folders; cargo runs in parallel by itself.
+.NOTPARALLEL:
+
+BUILD        := build
+DSEQ         := $(BUILD)/dseq
+COMETBFT     := $(BUILD)/cometbft
+COMETBFT_PIN := $(shell cat networks/cometbft.version)
+TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+DENY_PIN     := 0.20.2
+DENY         := $(BUILD)/tools/bin/cargo-deny
+CARGO_FLAGS  := --locked --release
+
+##@ Network
+
+.PHONY: start stop status logs checksum
+start: build ## Build all, run four nodes, wait until they take transactions
+	@$(DSEQ) testnet start
+
+stop: ## Stop the nodes; the data stays
+	@if [ -x $(DSEQ) ]; then $(DSEQ) testnet stop; else echo "Nothing to stop: $(DSEQ) is not built."; fi
+
+status: ## How each node is
+	@$(call need-dseq); $(DSEQ) testnet status
+
+logs: ## The end of each node's logs
+	@$(call need-dseq); $(DSEQ) testnet logs
+
+checksum: ## Do all nodes hold the same sequence?
+	@$(call need-dseq); $(DSEQ) checksum
+
+need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not built; run \`make build\` or \`make start\` first" >&2; exit 1; }
+
+##@ Build
+
+.PHONY: build dseq cometbft plugins toolchain clean
+build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
+
+# Replaced in one step and only when it changed: nodes may be running from it.
+dseq: toolchain
+	@cargo build $(CARGO_FLAGS) -p dseq --bin dseq
+	@mkdir -p $(BUILD)
+	@cmp -s target/release/dseq $(DSEQ) || { cp target/release/dseq $(DSEQ).new && mv $(DSEQ).new $(DSEQ); }
+
+# The pinned version: what is there already, else the one on PATH, else built from source.
+cometbft:
+	@mkdir -p $(BUILD); \
+	version() { "$$1" version 2>/dev/null | sed 's/^v//; s/+.*//'; }; \
+	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN) ]; then exit 0; fi; \
+	found=$$(command -v cometbft || true); \
+	if [ -n "$$found" ] && [ "$$(version "$$found")" = $(COMETBFT_PIN) ]; then \
+		echo "Using CometBFT $(COMETBFT_PIN) from $$found"; ln -sf "$$found" $(COMETBFT); exit 0; \
+	fi; \
+	if [ -n "$$found" ]; then echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)"; fi; \
+	command -v go >/dev/null || { echo "CometBFT $(COMETBFT_PIN) must be built, and there is no go on PATH" >&2; exit 1; }; \
+	echo "Building CometBFT $(COMETBFT_PIN) (a minute or two)"; \
+	rm -f $(COMETBFT); \
+	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_PIN)
+
+plugins: toolchain ## The plugins, for wasm32
+	@plugins/build.sh
+
+# Automatic installs by rust-toolchain.toml may be off, so this says it.
+toolchain:
+	@command -v rustup >/dev/null || { echo "rustup is not installed; see https://rustup.rs" >&2; exit 1; }
+	@rustup toolchain list | grep -q '^$(TOOLCHAIN)-' || rustup toolchain install $(TOOLCHAIN) --profile minimal
+	@rustup component list --toolchain $(TOOLCHAIN) --installed | grep -q '^clippy' \
+		|| rustup component add --toolchain $(TOOLCHAIN) rustfmt clippy
+	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx wasm32-unknown-unknown \
+		|| rustup target add --toolchain $(TOOLCHAIN) wasm32-unknown-unknown
+
+# Data is removed only when it is certain that nobody uses it.
+clean: ## Stop the nodes; remove their data and what was built (`cargo clean` removes target/)
+	@if [ -d $(BUILD)/localnet ]; then \
+		[ -x $(DSEQ) ] || { echo "$(BUILD)/localnet is there, but $(DSEQ), which could tell whether it runs, is not: run \`make build\` first" >&2; exit 1; }; \
+		$(DSEQ) testnet stop; \
+	fi
+	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins
+
+##@ Work
+
+.PHONY: test e2e check bench fmt fmt-check lint vet doc deny
+test: plugins ## Tests that need no network
+	@cargo test $(CARGO_FLAGS) --workspace
+
+e2e: build ## Four real nodes, killed and brought back
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored
+
+check: fmt-check lint doc deny e2e test ## All that CI runs
+
+bench: build ## Our app beside CometBFT's own
+	@tests/bench/run
+
+fmt: toolchain ## Format the code
+	@cargo fmt --all
+
+fmt-check: toolchain
+	@cargo fmt --all --check
+
+lint: toolchain ## Clippy; every warning is an error
+	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+vet: toolchain ## Does it compile? Faster than lint
+	@cargo check $(CARGO_FLAGS) --workspace --all-targets
+
+doc: toolchain ## The documentation; every warning is an error
+	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items
+
+deny: $(DENY) ## Licences, duplicates and sources of the dependencies
+	@echo "Skipped: advisories. Their database is a git repository that not every machine can reach; run \`cargo deny check advisories\` where it can be."
+	@$(DENY) --locked check bans licenses sources
+
+$(DENY):
+	@cargo install --locked --root $(BUILD)/tools cargo-deny@$(DENY_PIN)
+
+.PHONY: help
+help: ## This
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,48 @@
+//! A block's transactions on all processors, on threads that plugins fit on.
+
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::fault::Fatal;
+use crate::limits;
+
+/// Below this many transactions, handing them to other threads costs more than it saves.
+const PARALLEL_MIN: usize = 8;
+
+/// Stack of these threads: what a plugin may use, and as much for the host.
+const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
+
+/// Does `work` for each item, and answers in the items' order. Which thread does it changes nothing: the pipeline is
+/// a pure function.
+///
+/// # Errors
+///
+/// [`Fatal`] from one of the items, or when the threads cannot be started.
+pub fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, Fatal> + Send + Sync,
+) -> Result<Vec<R>, Fatal> {
+    if items.len() < PARALLEL_MIN {
+        return items.iter().map(work).collect();
+    }
+    threads()?.install(|| items.par_iter().with_min_len(PARALLEL_MIN).map(work).collect())
+}
+
+/// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
+fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
+    static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
+    let build = || {
+        let stack = usize::try_from(THREAD_STACK_BYTES).map_err(|error| error.to_string())?;
+        rayon::ThreadPoolBuilder::new()
+            .stack_size(stack)
+            .thread_name(|n| format!("plugin-{n}"))
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    THREADS.get_or_init(build).as_ref().map_err(|reason| Fatal {
+        plugin: String::new(),
+        step: "starting threads",
+        reason: reason.clone(),
+    })
+}

@@ -1,0 +1,235 @@
+//! What one call gives a plugin and what it keeps from it: fuel, memory, messages, and a fresh start.
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use dseq::plugin::{Fault, Limits, Verdict};
+use dseq::types::{Fuel, TxHash};
+
+use super::{ACCEPT, Guest, admit, apply, applying, record, rejection};
+
+/// Rejects with the i32 on the stack as its code.
+const REJECT_WITH: &str = "i64.extend_i32_u i64.const 32 i64.shl i64.const 0x0003000000000000 i64.or";
+
+#[test]
+fn nothing_in_globals_or_memory_survives_a_call() {
+    let extra = "(global $calls (mut i32) (i32.const 1))";
+    let apply_body = format!(
+        "(i32.add (global.get $calls) (i32.load (i32.const 40000)))
+         (global.set $calls (i32.const 300))
+         (i32.store (i32.const 40000) (i32.const 500))
+         (drop (memory.grow (i32.const 1)))
+         (memory.fill (i32.const 70000) (i32.const 9) (i32.const 1000))
+         {REJECT_WITH}"
+    );
+    let pipeline = Guest { extra, apply: &apply_body, ..Guest::default() }.pipeline();
+    for tx in [b"a".as_slice(), b"b", b"c", b"d"] {
+        assert_eq!(rejection(apply(&pipeline, tx)).0, 1);
+    }
+}
+
+#[test]
+fn memory_is_zero_at_birth_whoever_had_the_slot_before() {
+    let dirty = applying(&format!(
+        "(drop (memory.grow (i32.const 200)))
+         (memory.fill (i32.const 2048) (i32.const 255) (i32.const 13000000)) {ACCEPT}"
+    ));
+    // Answers 1 if any 64-bit word above the transaction is not zero, else 2.
+    let searching = applying(&format!(
+        "(local $at i32)
+         (drop (memory.grow (i32.const 200)))
+         (local.set $at (i32.const 2048))
+         (block $found (result i32)
+           (loop $next
+             (drop (br_if $found (i32.const 1) (i64.ne (i64.load (local.get $at)) (i64.const 0))))
+             (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8)))
+                                    (i32.const 13000000))))
+           (i32.const 2))
+         {REJECT_WITH}"
+    ));
+    for (one, two) in [(b"a".as_slice(), b"b".as_slice()), (b"c", b"d"), (b"e", b"f")] {
+        record(apply(&dirty, one));
+        assert_eq!(rejection(apply(&searching, two)).0, 2);
+    }
+}
+
+#[test]
+fn init_runs_in_every_instance_before_the_transaction() {
+    let pipeline = Guest {
+        extra: "(global $told (mut i32) (i32.const 0))",
+        init: &format!("(global.set $told (i32.load16_u (i32.const 1024))) {ACCEPT}"),
+        apply: &format!("(i32.sub (global.get $told) (i32.const 0x7d00)) {REJECT_WITH}"),
+        ..Guest::default()
+    }
+    .pipeline();
+    // "{}" as a little-endian number is 0x7d7b.
+    assert_eq!(rejection(apply(&pipeline, b"one")).0, 0x7b);
+    assert_eq!(rejection(apply(&pipeline, b"two")).0, 0x7b);
+}
+
+/// Counts down from `turns`; the same fuel each time.
+fn counting(turns: u64) -> String {
+    format!(
+        "(local $n i64) (local.set $n (i64.const {turns}))
+         (loop $more (br_if $more (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))
+         {ACCEPT}"
+    )
+}
+
+#[test]
+fn init_has_its_own_fuel_and_the_transaction_does_not_pay_for_it() {
+    let limits = Limits { fuel_max: 10_000, ..Limits::default() };
+    let most = counting(1_200);
+    let fuel = |init: &str| {
+        let wasm = Guest { init, apply: &most, ..Guest::default() }.wasm();
+        let outcome = apply(&admit(limits, &[wasm]).unwrap(), b"x");
+        assert!(matches!(outcome.verdict, Verdict::Accepted { .. }), "{outcome:?}");
+        outcome.fuel
+    };
+    let charged = fuel(ACCEPT);
+    assert!((5_001..10_000).contains(&charged.0), "{charged} must be more than half to show anything");
+    assert_eq!(fuel(&most), charged);
+}
+
+/// Fuel is part of every transaction's result. A change here forks running networks.
+#[test]
+fn fuel_is_fixed() {
+    let mut table = String::new();
+    let guests: [(&str, String); 5] = [
+        ("accept", ACCEPT.to_owned()),
+        ("count 1", counting(1)),
+        ("count 1000", counting(1_000)),
+        ("fill 1 byte", format!("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1)) {ACCEPT}")),
+        ("fill 65536 bytes", format!("(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) {ACCEPT}")),
+    ];
+    for (name, body) in guests {
+        let _ = writeln!(table, "{name}: {}", apply(&applying(&body), b"x").fuel);
+    }
+    assert_eq!(table, "accept: 4\ncount 1: 13\ncount 1000: 7006\nfill 1 byte: 9\nfill 65536 bytes: 65544\n");
+}
+
+#[test]
+fn a_transaction_that_uses_up_its_fuel_costs_the_next_one_nothing() {
+    // Loops for ever over a transaction that begins with 'L'.
+    let pipeline = applying(&format!(
+        "(if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 76)) (then (loop $again (br $again)))) {ACCEPT}"
+    ));
+    let before = apply(&pipeline, b"fine");
+    let faulted = apply(&pipeline, b"Loop");
+    assert!(matches!(faulted.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{faulted:?}");
+    assert_eq!(faulted.fuel, Fuel(Limits::default().fuel_max));
+    let after = apply(&pipeline, b"good");
+    assert!(matches!(after.verdict, Verdict::Accepted { .. }), "{after:?}");
+    assert_eq!(after.fuel, before.fuel);
+}
+
+#[test]
+fn memory_grows_to_the_limit_of_genesis_and_then_answers_minus_one() {
+    // Grows page by page until it is told -1, and rejects with the number of pages it then has.
+    let growing = format!(
+        "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+         (memory.size) {REJECT_WITH}"
+    );
+    let pages = |memory: &str, limit_pages: u64| {
+        let limits = Limits { memory_bytes_max: limit_pages * 65536, ..Limits::default() };
+        let wasm = Guest { memory, apply: &growing, ..Guest::default() }.wasm();
+        rejection(apply(&admit(limits, &[wasm]).unwrap(), b"x")).0
+    };
+    assert_eq!(pages(r#"(memory (export "memory") 1)"#, 16), 16);
+    assert_eq!(pages(r#"(memory (export "memory") 16)"#, 16), 16);
+    assert_eq!(pages(r#"(memory (export "memory") 1 5)"#, 16), 5, "its own maximum is lower");
+    assert_eq!(pages(r#"(memory (export "memory") 1 900)"#, 16), 16, "its own maximum is higher");
+}
+
+#[test]
+fn asking_for_all_memory_at_once_is_refused_like_any_other_growth() {
+    for delta in ["65535", "65536", "0xffffffff", "0x80000000"] {
+        let pipeline =
+            applying(&format!("(i32.sub (i32.const 0) (memory.grow (i32.const {delta}))) {REJECT_WITH}"));
+        assert_eq!(rejection(apply(&pipeline, b"x")).0, 1, "memory.grow {delta} must answer -1");
+    }
+}
+
+#[test]
+fn accepting_unchanged_copies_nothing_and_holds_on_to_nothing() {
+    let pipeline = applying(ACCEPT);
+    let network_buffer = Bytes::from(vec![7; 100_000]);
+    let tx = network_buffer.slice(500..600);
+    let outcome = pipeline.apply(&TxHash::of(&tx), &tx).unwrap();
+    assert_eq!(record(outcome).as_ptr(), tx.as_ptr());
+    drop(tx);
+    assert!(network_buffer.is_unique(), "the memo holds on to a slice of the network's buffer");
+}
+
+#[test]
+fn a_replaced_record_is_a_copy_of_the_output() {
+    // Puts "ok" in place of the transaction.
+    let pipeline =
+        applying("(i32.store16 (i32.const 1024) (i32.const 0x6b6f)) (i64.const 0x0002000000000002)");
+    let tx = Bytes::from(vec![7; 100]);
+    let outcome = pipeline.apply(&TxHash::of(&tx), &tx).unwrap();
+    assert_eq!(record(outcome), "ok");
+    assert!(tx.is_unique());
+}
+
+#[test]
+fn a_transaction_as_long_as_the_limit_reaches_the_plugin_whole() {
+    // A buffer of 1 MiB, and the last byte of the transaction as the code.
+    let pipeline = Guest {
+        memory: r#"(memory (export "memory") 17)"#,
+        apply: &format!("(i32.load8_u offset=1023 (local.get 0)) {REJECT_WITH}"),
+        ..Guest::default()
+    }
+    .pipeline();
+    let mut tx = vec![1; 1 << 20];
+    *tx.last_mut().unwrap() = 77;
+    let tx = Bytes::from(tx);
+    assert_eq!(rejection(pipeline.apply(&TxHash::of(&tx), &tx).unwrap()).0, 77);
+}
+
+/// What becomes of a message whose bytes are the transaction's.
+fn message(tx: &[u8]) -> String {
+    let pipeline = Guest {
+        memory: r#"(memory (export "memory") 17)"#,
+        apply: "(i64.or (i64.const 0x0003000900000000) (i64.extend_i32_u (local.get 0)))",
+        ..Guest::default()
+    }
+    .pipeline();
+    let (code, message) = rejection(pipeline.apply(&TxHash::of(tx), &Bytes::copy_from_slice(tx)).unwrap());
+    assert_eq!(code, 9);
+    message
+}
+
+#[test]
+fn a_message_is_cut_at_a_character_and_made_valid_text() {
+    assert_eq!(message(b"not a line"), "not a line");
+    assert_eq!(message("zw\u{f6}lf".as_bytes()), "zw\u{f6}lf");
+    assert_eq!(message(b"bad \xff byte"), "bad \u{fffd} byte");
+
+    assert_eq!(message(&[b'a'; 1024]).len(), 1024);
+    assert_eq!(message(&[b'a'; 1025]).len(), 1024);
+    assert_eq!(message(&vec![b'a'; 1 << 20]).len(), 1024);
+
+    // A two-byte character across the cut is left out, and no replacement character takes its place.
+    let across = format!("{}\u{f6}tail", "a".repeat(1023));
+    assert_eq!(message(across.as_bytes()), "a".repeat(1023));
+    // Invalid bytes grow to three bytes each; the bound is on what is kept.
+    assert_eq!(message(&[0xff; 2000]).len(), 1023);
+}
+
+#[test]
+fn a_rejection_needs_no_message() {
+    let pipeline =
+        Guest { output: "unreachable", apply: "(i64.const 0x0003000100000000)", ..Guest::default() };
+    assert_eq!(rejection(apply(&pipeline.pipeline(), b"x")), (1, String::new()));
+}
+
+#[test]
+fn nan_bits_are_the_same_on_every_processor() {
+    // 0/0 has its sign bit set on x86-64 and clear elsewhere; canonical is clear.
+    let pipeline = applying(&format!(
+        "(i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 (f64.div (f64.const 0) (f64.const 0))) (i64.const 51)))
+         (i32.sub (i32.const 0xf00)) {REJECT_WITH}"
+    ));
+    // 0x7ff8... >> 51 is 0xfff.
+    assert_eq!(rejection(apply(&pipeline, b"x")).0, 0xff);
+}
