@@ -1,4 +1,5 @@
 //! The log against a model: a `Vec` of bytes, a list of records, and definitions that are slow and obviously right.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,7 @@ use tendermint_proto::v0_38::abci::*;
 use crate::client::Client;
 
 /// How long a test waits for something that must happen. It only turns a hang into a failure.
-const WATCHDOG: Duration = Duration::from_secs(30);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
 
 type Hook = Arc<dyn Fn(&[u8]) + Send + Sync>;
 

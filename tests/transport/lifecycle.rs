@@ -1,5 +1,8 @@
 //! How connections and servers end: clients that go away, shutdown, panics.
-use std::{panic::resume_unwind, sync::mpsc};
+use std::{
+    panic::resume_unwind,
+    sync::{Mutex, mpsc},
+};
 
 use bytes::Bytes;
 use dseq::abci::transport::panic_message;
@@ -7,7 +10,7 @@ use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, request::Value as Ask,
 
 use crate::{
     client::{Client, ask_check_tx, ask_echo, ask_query, frame},
-    harness::{App, Board, Running, Socket, on_both, start, start_with, wait_until},
+    harness::{App, Board, Running, Socket, WATCHDOG, on_both, start, start_with, wait_until},
 };
 
 /// An application whose Query says on the board that it started and ends when it finds `release` there.
@@ -147,7 +150,7 @@ fn a_shutdown_may_be_asked_for_twice_and_before_the_server_runs() {
 #[test]
 fn a_server_that_was_shut_down_holds_no_clone_of_the_application() {
     let (held, dropped) = mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let held = Mutex::new(held);
     let app = App::new().on_check(move |_| drop(held.lock()));
     let server = start_with(Socket::Unix, app, |server| server.with_check_helpers(3));
     let mut client = server.client();
@@ -241,6 +244,34 @@ fn nothing_is_executed_after_a_panic() {
     client.receive_to_end();
     server.panicked();
     assert_eq!(log.names(), ["query", "query"]);
+}
+
+#[test]
+fn a_panic_ends_the_other_connections_after_the_request_they_are_at() {
+    let (app, board) = held_app();
+    let on_check = board.clone();
+    let (held, dropped) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let app = app.on_check(move |tx| {
+        assert_ne!(tx, b"panic", "asked to");
+        drop(held.lock());
+        on_check.put("check");
+        on_check.wait_for("release");
+    });
+    let server = start_with(Socket::Unix, app, |server| server.with_check_helpers(1));
+    let (mut querying, mut checking, mut client) = (server.client(), server.client(), server.client());
+    querying.send_raw(&[frame(ask_query("", "query")), frame(ask_query("", "late"))].concat());
+    board.wait_for("query");
+    // The connection's thread and the helper are each at work on a check when the panic comes.
+    checking.send_raw(&(0..8).flat_map(|_| frame(ask_check_tx("tx"))).collect::<Vec<u8>>());
+    board.wait_for_count(3);
+    client.send(ask_check_tx("panic"));
+    server.panicked();
+    board.put("release");
+    // The sender lives in the application, of which every thread has a clone.
+    let ended = dropped.recv_timeout(WATCHDOG);
+    assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected), "a thread of the server is left");
+    assert_eq!(board.names(), ["query", "check", "check", "release"]);
 }
 
 #[test]

@@ -43,8 +43,7 @@ impl ProcessId {
     /// Whether it still runs. One that has ended but that nobody waited for (a zombie) does not.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
-            && stat_fields(self.pid).is_some_and(|fields| fields.first().is_some_and(|state| state != "Z"))
+        Self::of(self.pid) == Some(self) && !is_zombie(self.pid)
     }
 
     /// Sends a signal, if the process still is the one that was meant.
@@ -112,6 +111,16 @@ pub fn command_of(pid: u32) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// Whether only the entry for the parent is left of a process.
+///
+/// Of a killed process the first thread may be gone while others still hold its sockets and locks.
+fn is_zombie(pid: u32) -> bool {
+    let ended = stat_fields(pid).is_none_or(|fields| fields.first().is_none_or(|state| state == "Z"));
+    let threads =
+        fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")).map_or(0, Iterator::count);
+    ended && threads <= 1
+}
+
 /// The fields of `/proc/<pid>/stat` after the command, which may itself contain spaces and brackets.
 fn stat_fields(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
@@ -157,7 +166,8 @@ mod tests {
     fn a_command_with_spaces_and_brackets_in_its_name_is_read_right() {
         let dir = tempfile::tempdir().unwrap();
         let odd = dir.path().join("a) b (c");
-        fs::copy("/bin/sleep", &odd).unwrap();
+        // By another process: one that we had open for writing could not be run while a test beside this forks.
+        assert!(Command::new("cp").arg("/bin/sleep").arg(&odd).status().unwrap().success());
         let mut child = Command::new(&odd).arg("60").spawn().unwrap();
         let id = ProcessId::of(child.id()).unwrap();
         assert!(id.is_alive());

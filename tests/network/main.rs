@@ -1,0 +1,8 @@
+//! Real nodes with the real CometBFT: the whole way of a byte, and what is left after a kill.
+//!
+//! Run by `make e2e`, which builds CometBFT and the plugin first. Each test has its own folder and ports.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
+
+mod four_nodes;
+mod one_node;
+mod support;

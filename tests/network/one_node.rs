@@ -1,0 +1,86 @@
+//! One node by hand: `dseq init`, `dseq start`, and nothing left of it however it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use dseq::node::home::NodeHome;
+use dseq::node::process::ProcessId;
+use rustix::process::Signal;
+
+use crate::support::{ask, dseq, free_base_port, plugin, processes, run, until};
+
+/// Makes a home whose CometBFT listens on ports of this test.
+fn init(root: &Path) -> (NodeHome, u16) {
+    let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
+    assert_eq!(code, 0, "{said}");
+    let home = NodeHome::new(root);
+    let base = free_base_port();
+    let config = fs::read_to_string(home.cometbft_config()).unwrap();
+    let moved = config
+        .replace("tcp://127.0.0.1:26657", &format!("tcp://127.0.0.1:{}", base + 1))
+        .replace("tcp://0.0.0.0:26656", &format!("tcp://127.0.0.1:{base}"));
+    fs::write(home.cometbft_config(), moved).unwrap();
+    (home, base + 1)
+}
+
+fn start(home: &NodeHome, rpc: u16) -> Child {
+    let log = fs::File::create(home.app_log()).unwrap();
+    let mut command = dseq(&["start", "--home", home.root().to_str().unwrap()]);
+    let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+    until("first block", || {
+        let status = ask(rpc, "status")?;
+        (status["result"]["sync_info"]["latest_block_height"].as_str()? != "0").then_some(())
+    });
+    child
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn a_home_is_made_once_runs_and_ends_with_0_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a/node");
+    let (home, rpc) = init(&root);
+    let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
+    assert_eq!(code, 1);
+    assert!(said.contains("is there already; nothing was changed"), "{said}");
+
+    let mut child = start(&home, rpc);
+    let answer = ask(rpc, "broadcast_tx_commit?tx=\"hello\"").unwrap();
+    assert_eq!(answer["result"]["tx_result"]["code"], 0, "{answer}");
+    let ids = processes(&home);
+    ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.app_log()).unwrap());
+    assert_eq!(ids.iter().filter(|id| id.is_alive()).count(), 0);
+    assert_eq!(fs::read(home.sequence_dir().join("sequence.bin")).unwrap(), b"hello");
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn cometbft_does_not_outlive_a_supervisor_that_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, rpc) = init(&dir.path().join("node"));
+    let mut child = start(&home, rpc);
+    let ids = processes(&home);
+    assert_eq!(ids.len(), 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("end of the orphans", || ids.iter().all(|id| !id.is_alive()).then_some(()));
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn a_changed_plugin_refuses_the_node_with_78_and_says_what_it_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, _) = init(&dir.path().join("node"));
+    let file = home.plugins_dir().join("passthrough.wasm");
+    let mut wasm = fs::read(&file).unwrap();
+    *wasm.last_mut().unwrap() ^= 1;
+    fs::write(&file, &wasm).unwrap();
+    let (code, said) = run(&mut dseq(&["start", "--home", home.root().to_str().unwrap()]));
+    assert_eq!(code, 78, "{said}");
+    let genesis: serde_json::Value = serde_json::from_slice(&fs::read(home.genesis_file()).unwrap()).unwrap();
+    let pinned = genesis["app_state"]["dseq"]["pipeline"][0]["sha256"].as_str().unwrap();
+    assert!(said.contains(pinned), "{said}");
+    assert!(said.contains(home.plugins_dir().to_str().unwrap()), "{said}");
+}

@@ -1,0 +1,151 @@
+//! A local network of its own for each test, and the few questions the tests ask it.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use dseq::node::home::NodeHome;
+use dseq::node::process::ProcessId;
+use dseq::node::running::Running;
+use dseq::node::testnet::{Network, Node};
+use serde_json::Value;
+
+/// Generous: it only decides how long a broken build takes to fail.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What one test's network may take, counted from its base port.
+const PORTS_PER_TEST: u16 = 20;
+
+pub(crate) fn workspace_file(path: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    file.canonicalize().unwrap_or_else(|err| panic!("{path}: {err}; run `make e2e`, which builds it"))
+}
+
+/// `dseq` with the CometBFT of this repository, and nothing else from the environment.
+pub(crate) fn dseq(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DSEQ_")) {
+        command.env_remove(name);
+    }
+    command.env("DSEQ_COMETBFT", workspace_file("build/cometbft")).args(args);
+    command
+}
+
+pub(crate) fn run(command: &mut Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    (status.code().unwrap(), said)
+}
+
+pub(crate) fn plugin() -> String {
+    format!("passthrough={}", workspace_file("build/plugins/passthrough.wasm").display())
+}
+
+/// A base port with free ports above it, out of the range from which the kernel takes ports for connections.
+pub(crate) fn free_base_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 500).unwrap();
+    for _ in 0..500 {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let base = 12_000 + (process + step) % 500 * PORTS_PER_TEST;
+        if (base..base + PORTS_PER_TEST).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return base;
+        }
+    }
+    panic!("no {PORTS_PER_TEST} free ports in a row");
+}
+
+pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "no {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a node's RPC answers, if it does; asked as curl asks, with every character of the path as it stands.
+pub(crate) fn ask(port: u16, path: &str) -> Option<Value> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    assert!(!head.contains(" 400 "), "{path}: {answer}");
+    serde_json::from_str(body).ok()
+}
+
+/// Every process that runs this home.
+pub(crate) fn processes(home: &NodeHome) -> Vec<ProcessId> {
+    let running = Running::read(home).unwrap();
+    [Some(running.supervisor), running.app, running.cometbft].into_iter().flatten().collect()
+}
+
+/// A network of four nodes that ends with the test.
+pub(crate) struct Testnet {
+    dir: tempfile::TempDir,
+    pub(crate) base_port: u16,
+}
+
+impl Testnet {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), base_port: free_base_port() }
+    }
+
+    pub(crate) fn dir(&self) -> &str {
+        self.dir.path().to_str().unwrap()
+    }
+
+    pub(crate) fn start(&self) -> (i32, String) {
+        let base_port = self.base_port.to_string();
+        let mut command = dseq(&["testnet", "start", "--dir", self.dir(), "--base-port", &base_port]);
+        run(command.args(["--plugin", &plugin()]))
+    }
+
+    pub(crate) fn stop(&self) -> (i32, String) {
+        run(&mut dseq(&["testnet", "stop", "--dir", self.dir()]))
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        Network::open(self.dir.path()).unwrap().nodes().unwrap()
+    }
+
+    /// What `dseq checksum --json` says.
+    pub(crate) fn checksum(&self) -> Value {
+        let output = dseq(&["checksum", "--json", "--dir", self.dir()]).output().unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Waits until all nodes have committed equally much, and returns the bytes, which must be the same.
+    pub(crate) fn settled(&self) -> Vec<u8> {
+        let found = until("common length of all nodes", || {
+            let found = self.checksum();
+            let lengths: Vec<_> =
+                found["nodes"].as_array().unwrap().iter().map(|node| &node["length"]).collect();
+            lengths.windows(2).all(|pair| pair[0] == pair[1]).then_some(found)
+        });
+        assert_eq!(found["identical"], true, "{found}");
+        let mut bytes = std::fs::read(self.nodes()[0].home.sequence_dir().join("sequence.bin")).unwrap();
+        bytes.truncate(usize::try_from(found["common_length"].as_u64().unwrap()).unwrap());
+        bytes
+    }
+}
+
+impl Drop for Testnet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", run(&mut dseq(&["testnet", "logs", "-n", "30", "--dir", self.dir()])).1);
+        }
+        let (code, said) = self.stop();
+        if !std::thread::panicking() {
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+}
