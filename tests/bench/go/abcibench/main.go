@@ -144,6 +144,7 @@ func table(kvstore, passthrough, noop *subject) figures.File {
 	mean := func(s *subject) []float64 { return s.checkMean }
 	block := func(s *subject) []float64 { return s.blockMs }
 	cpu := func(s *subject) []float64 { return s.checkCPU }
+	clientCPU := func(s *subject) []float64 { return s.clientCPU }
 	atMost := figures.Target{Kind: figures.AtMost, Factor: 1.5}
 	budget := figures.Target{Kind: figures.AtMost, Factor: 3, Allowance: blockTxs * 0.025}
 	durable := func(s *subject) figures.Row {
@@ -163,6 +164,8 @@ func table(kvstore, passthrough, noop *subject) figures.File {
 			row("CheckTx pipelined, 256 B", "tx/s", noop, kvstore, rate, atLeast(1.3)),
 			row("CheckTx pipelined, the server's CPU", "us/tx", passthrough, kvstore, cpu, figures.Target{}),
 			row("CheckTx pipelined, the server's CPU", "us/tx", noop, kvstore, cpu, figures.Target{}),
+			row("CheckTx pipelined, the client's CPU", "us/tx", passthrough, kvstore, clientCPU, figures.Target{}),
+			row("CheckTx pipelined, the client's CPU", "us/tx", noop, kvstore, clientCPU, figures.Target{}),
 			row("CheckTx round trip, p50", "us", passthrough, kvstore, p50, atMost),
 			row("CheckTx round trip, p50", "us", noop, kvstore, p50, atMost),
 			row("CheckTx round trip, mean", "us", passthrough, kvstore, mean, figures.Target{}),

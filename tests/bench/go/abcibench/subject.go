@@ -17,6 +17,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"dseq/bench/internal/apps"
+	"dseq/bench/internal/child"
 	"dseq/bench/internal/figures"
 )
 
@@ -37,8 +38,9 @@ type subject struct {
 	accepted  atomic.Int64
 
 	checkRate, checkP50, checkMean, blockMs, plainMs []float64
-	// checkCPU is what the application alone spends on a pipelined CheckTx, in microseconds of all its threads.
-	checkCPU []float64
+	// What a pipelined CheckTx costs the application and CometBFT's client, in microseconds of all their threads.
+	// It says more than the rate on a machine that is busy with other things.
+	checkCPU, clientCPU []float64
 }
 
 func newSubject(ctx context.Context, name string, app apps.App, state []byte) (*subject, error) {
@@ -85,7 +87,8 @@ func (s *subject) close() error {
 
 // forget drops what was measured so far.
 func (s *subject) forget() {
-	s.checkRate, s.checkP50, s.checkMean, s.blockMs, s.plainMs, s.checkCPU = nil, nil, nil, nil, nil, nil
+	s.checkRate, s.checkP50, s.checkMean, s.blockMs, s.plainMs = nil, nil, nil, nil, nil
+	s.checkCPU, s.clientCPU = nil, nil
 }
 
 // fresh makes transactions that no application has seen, and leaves none of the client's garbage to be collected
@@ -100,7 +103,7 @@ func (s *subject) fresh(count, size int) [][]byte {
 // pipelined sends CheckTx without waiting for answers, as CometBFT's mempool does under load.
 func (s *subject) pipelined(ctx context.Context, count int) error {
 	txs := s.fresh(count, checkBytes)
-	cpu := s.app.CPUSeconds()
+	cpu, clientCPU := s.app.CPUSeconds(), child.OwnCPUSeconds()
 	begin := time.Now()
 	for _, tx := range txs {
 		if _, err := s.mempool.CheckTxAsync(ctx, &abci.RequestCheckTx{Tx: tx}); err != nil {
@@ -112,6 +115,7 @@ func (s *subject) pipelined(ctx context.Context, count int) error {
 	}
 	s.checkRate = append(s.checkRate, float64(count)/time.Since(begin).Seconds())
 	s.checkCPU = append(s.checkCPU, (s.app.CPUSeconds()-cpu)/float64(count)*1e6)
+	s.clientCPU = append(s.clientCPU, (child.OwnCPUSeconds()-clientCPU)/float64(count)*1e6)
 	return s.allAccepted(count)
 }
 

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -137,8 +136,9 @@ func (s *subject) round(o options) (err error) {
 	s.rates = append(s.rates, result.TxsPerSecond)
 	cpu := network.CPU().Minus(before)
 	s.raw = append(s.raw, result, cpu)
-	text, _ := json.Marshal(cpu)
-	fmt.Fprintf(os.Stderr, "%s: %.0f tx/s, %d refused, %d blocks, CPU %s\n", s.name, result.TxsPerSecond, result.Refused, result.Blocks, text)
+	perTx := func(seconds float64) float64 { return seconds / float64(result.Decided) * 1e6 }
+	fmt.Fprintf(os.Stderr, "%s: %.0f tx/s, %d refused, %d blocks; on all nodes together %.0f us of CPU for each transaction in CometBFT, %.0f in the application\n",
+		s.name, result.TxsPerSecond, result.Refused, result.Blocks, perTx(cpu.CometBFT), perTx(cpu.App))
 	return nil
 }
 

@@ -5,10 +5,21 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // The kernel's unit in /proc/PID/stat; 100 on every Linux architecture that Go runs on.
 const ticksPerSecond = 100
+
+// OwnCPUSeconds is the processor time this process has spent so far.
+func OwnCPUSeconds() float64 {
+	var usage syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+}
 
 // CPUSeconds is the processor time the process has spent so far. Where there is no /proc it is 0.
 func (c *Child) CPUSeconds() float64 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -73,7 +74,7 @@ func (c *chain) quiet() time.Duration { return time.Since(time.Unix(0, c.moved.L
 func (c *chain) seen() []block {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	return c.blocks
+	return slices.Clone(c.blocks)
 }
 
 func newestHeight(url string) (int64, error) {
