@@ -62,7 +62,7 @@ pub enum Halt {
 }
 
 /// Exit code for a refusal: configuration, genesis or plugins must change first (EX_CONFIG of sysexits).
-const EXIT_REFUSED: u8 = 78;
+pub const EXIT_REFUSED: u8 = 78;
 
 /// Exit code for a failure that a later start may not meet.
 const EXIT_FAILED: u8 = 1;
@@ -89,7 +89,7 @@ impl Halt {
     /// Leaves an ABCI handler without an answer.
     ///
     /// The `Application` trait cannot fail, and any answer would be a guess that consensus then builds on. So a
-    /// handler unwinds with the reason as its payload; the transport ends and hands the payload to [`run`](super::run).
+    /// handler unwinds with the reason as its payload; the transport ends and hands the payload to [`run`](super::run()).
     pub(super) fn unwind(self) -> ! {
         std::panic::resume_unwind(Box::new(self))
     }

@@ -18,6 +18,6 @@ mod run;
 mod service;
 pub mod transport;
 
-pub use halt::Halt;
+pub use halt::{EXIT_REFUSED, Halt};
 pub use run::{RunOptions, run};
 pub use service::{Service, ServiceOptions};

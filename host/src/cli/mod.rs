@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::abci::EXIT_REFUSED;
 use crate::node::cometbft;
 use crate::node::config::{ConfigError, Origin};
 use crate::node::home::HomeError;
-use crate::node::supervisor::EXIT_REFUSED;
 use crate::node::testnet::TestnetError;
 
 const EXIT_FAILED: u8 = 1;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::HomeArg;
+use crate::abci::EXIT_REFUSED;
 use crate::node::cometbft::CometBft;
 use crate::node::config::{self, Origin, Settings};
 use crate::node::home::NodeHome;
-use crate::node::supervisor::{self, EXIT_REFUSED, End, Plan};
+use crate::node::supervisor::{self, End, Plan};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]

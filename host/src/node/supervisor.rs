@@ -22,11 +22,8 @@ use super::cometbft::CometBft;
 use super::home::{HomeError, NodeHome};
 use super::process::ProcessId;
 use super::running::{RunLock, Running};
+use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
-
-/// Exit code of a process that refuses to run: its configuration, genesis or plugins are wrong, and starting it
-/// again can't help (`EX_CONFIG` of sysexits.h).
-pub const EXIT_REFUSED: u8 = 78;
 
 /// How long a process may take to end after SIGTERM.
 pub const END_PATIENCE: Duration = Duration::from_secs(15);

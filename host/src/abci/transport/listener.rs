@@ -118,13 +118,14 @@ impl Listener {
     pub(super) fn accept(&self) -> io::Result<Option<OwnedFd>> {
         match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC) {
             Ok(socket) => {
-                if self.file.is_none() {
-                    // An answer must not wait for the acknowledgement of the one before it.
-                    sockopt::set_tcp_nodelay(&socket, true)?;
+                // An answer must not wait for the acknowledgement of the one before it. Where that can't be set,
+                // the client is gone already.
+                if self.file.is_none() && sockopt::set_tcp_nodelay(&socket, true).is_err() {
+                    return Ok(None);
                 }
                 Ok(Some(socket))
             }
-            Err(Errno::WOULDBLOCK | Errno::INTR | Errno::CONNABORTED) => Ok(None),
+            Err(error) if is_about_one_connection(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -134,6 +135,26 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Whether `accept` reports nothing waiting, or an error of the connection it would have answered with: Linux hands
+/// out a new connection's pending network errors this way (accept(2)).
+fn is_about_one_connection(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::WOULDBLOCK
+            | Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::NETDOWN
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+            | Errno::PERM
+    )
 }
 
 fn tcp_addr(addr: SocketAddr) -> ListenAddr {
