@@ -13,6 +13,7 @@
 //! Everything here is a function of its arguments and the committed head: no clock, environment, randomness,
 //! I/O or async. `check`, `prepare` and `process` look at no state at all but the rules, so they agree with
 //! `finalize` on every node.
+#![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod app_hash;

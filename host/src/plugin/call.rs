@@ -241,3 +241,24 @@ impl Live<'_> {
         func.call(&mut self.store, params).map_err(|error| Stop::from_engine(name, &error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_by_genesis_and_by_what_the_plugin_declares() {
+        let mut bounds = Bounds { memory_bytes_max: 131_072 };
+        assert!(bounds.memory_growing(65_536, 131_072, None).unwrap());
+        assert!(!bounds.memory_growing(65_536, 196_608, None).unwrap());
+        assert!(!bounds.memory_growing(65_536, 131_072, Some(65_536)).unwrap());
+    }
+
+    /// To the plugin it would be a failed `memory.grow`, which other nodes do not see.
+    #[test]
+    fn memory_the_host_cannot_give_is_fatal() {
+        let mut bounds = Bounds { memory_bytes_max: 131_072 };
+        let error = bounds.memory_grow_failed(wasmtime::Error::msg("out of memory")).unwrap_err();
+        assert!(matches!(Stop::from_engine("dseq_apply", &error), Stop::Fatal { .. }), "{error:#}");
+    }
+}

@@ -175,3 +175,35 @@ impl Log {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::Staging;
+    use super::*;
+    use crate::types::{Height, TxHash};
+
+    #[test]
+    fn a_commit_that_fails_is_seen_by_no_reader_and_poisons_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path()).unwrap();
+        let reader = log.reader();
+        let mut staging = Staging::begin(log.head(), Height(1));
+        staging.push(TxHash::of(b"abc"), b"abc").unwrap();
+        let staged = staging.finish();
+        let on_disk = std::mem::replace(&mut log.commit_file, full_disk());
+
+        let refused = log.commit(&staged, AppHash::default(), PipelineId::default()).unwrap_err();
+        assert!(refused.to_string().contains("free some space"), "{refused}");
+        assert_eq!((log.head().length(), reader.committed().head.length()), (0, 0));
+
+        log.commit_file = on_disk;
+        let refused = log.commit(&staged, AppHash::default(), PipelineId::default()).unwrap_err();
+        assert!(matches!(refused, CommitError::Poisoned), "{refused}");
+        assert_eq!(reader.committed().head.length(), 0);
+    }
+
+    /// A file every write to which fails with ENOSPC.
+    fn full_disk() -> files::LogFile {
+        files::LogFile::open(PathBuf::from("/dev/full"), false).unwrap()
+    }
+}

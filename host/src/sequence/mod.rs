@@ -29,6 +29,7 @@
 //! # Limits
 //!
 //! Neither a commit nor an open costs more when the sequence is longer.
+#![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod bytes_root;
