@@ -97,7 +97,7 @@ fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc
         let invitation = invited.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match invitation {
             Ok(batch) => {
-                batch.work(app, control);
+                batch.work(app, control, || ());
             }
             Err(_) => return,
         }
@@ -105,12 +105,14 @@ fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc
 }
 
 impl Checks {
-    /// Checks every transaction and appends the encoded answers in the order of the requests.
+    /// Checks every transaction and appends the encoded answers in the order of the requests. In a batch that takes
+    /// its time, `between` is called now and then.
     pub(super) fn run<A: Application>(
         &self,
         app: &A,
         requests: Vec<RequestCheckTx>,
         answers: &mut Vec<u8>,
+        between: impl FnMut(),
     ) -> Result<(), Failed> {
         let started = Instant::now();
         let count = requests.len();
@@ -128,7 +130,7 @@ impl Checks {
             // Refused when the helpers have invitations enough, so they are busy.
             let _ = self.invitations.try_send(Arc::clone(&batch));
         }
-        let checked = batch.work(app, &self.control);
+        let checked = batch.work(app, &self.control, between);
         self.learn(started, checked);
         // The answers end when the last helper at work on the batch is gone, which matters after a failure.
         drop(batch);
@@ -150,8 +152,9 @@ impl Checks {
 }
 
 impl Batch {
-    /// Takes chunks and answers them until none is left; returns how many checks that were.
-    fn work<A: Application>(&self, app: &A, control: &Control) -> usize {
+    /// Takes chunks and answers them until none is left, with a call of `between` after each; returns how many checks
+    /// that were.
+    fn work<A: Application>(&self, app: &A, control: &Control, mut between: impl FnMut()) -> usize {
         let mut checked = 0;
         while let Some((index, requests)) = self.next_chunk(control) {
             checked += requests.len();
@@ -159,6 +162,7 @@ impl Batch {
             let result = check_chunk(app, control, requests, &mut bytes).map(|()| bytes);
             // Nobody listens any more when another chunk of the batch has failed.
             let _ = self.answers.send((index, result));
+            between();
         }
         checked
     }

@@ -171,7 +171,10 @@ impl<A: Application> Connection<'_, A> {
         }
         self.refuse_after_failure()?;
         let requests = std::mem::take(&mut self.unchecked);
-        self.checks.run(self.app, requests, &mut self.answers).map_err(|_| End::Failed)
+        let (frames, socket) = (&mut self.frames, self.socket);
+        self.checks
+            .run(self.app, requests, &mut self.answers, || frames.fill_ahead(socket))
+            .map_err(|_| End::Failed)
     }
 
     fn execute(&mut self, value: request::Value) -> Result<(), End> {
