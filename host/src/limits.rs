@@ -82,6 +82,13 @@ pub const WASM_STACK_BYTES: u64 = 1 << 20;
 /// sensibly take the address of.
 pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
 
+/// Largest memory of an instance that is put back for the next call by copying, in bytes. For more, a fresh instance is
+/// as fast: it takes some 4 us, the copy of each 64 KiB more than one.
+pub const RESTORED_MEMORY_BYTES_MAX: u64 = 128 << 10;
+
+/// Most mutable globals of an instance that is put back for the next call. rustc makes one: the stack pointer.
+pub const RESTORED_GLOBALS_MAX: u64 = 16;
+
 /// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
 /// computed is still there when its block is decided. About 48 MiB when full.
 pub const MEMO_ENTRIES_MAX: u64 = 262_144;

@@ -27,6 +27,84 @@ fn nothing_in_globals_or_memory_survives_a_call() {
     }
 }
 
+/// Rejects with a code from 1 to 512 that any change of memory or globals changes, after it has changed them all: the
+/// sum of all words of the memory (in which the transaction lies) and of the globals, in nine bits.
+fn summing_and_spoiling() -> Guest<'static> {
+    Guest {
+        extra: r#"(global $a (mut i32) (i32.const 3)) (global $b (mut i64) (i64.const 5))
+                  (global $c (mut f32) (f32.const 7)) (global $d (export "d") (mut f64) (f64.const 9))
+                  (data (i32.const 50000) "some data")"#,
+        init: "(i32.store (i32.const 60000) (i32.load (i32.const 1024))) (i64.const 0x0001000000000000)",
+        apply: r#"(local $at i32) (local $sum i64)
+            (local.set $sum (i64.add (i64.add (i64.extend_i32_u (global.get $a)) (global.get $b))
+                (i64.trunc_sat_f64_u (f64.add (f64.promote_f32 (global.get $c)) (global.get $d)))))
+            (loop $next
+              (local.set $sum (i64.add (i64.rotl (local.get $sum) (i64.const 7)) (i64.load (local.get $at))))
+              (i64.store (local.get $at) (i64.add (local.get $sum) (i64.const 0x0123456789abcdef)))
+              (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 65536))))
+            (global.set $a (i32.wrap_i64 (local.get $sum))) (global.set $b (local.get $sum))
+            (global.set $c (f32.const nan)) (global.set $d (f64.const -0))
+            (i64.mul (local.get $sum) (i64.const 0x9e3779b97f4a7c15))
+            (i64.shr_u (i64.const 55))
+            (i64.add (i64.const 1))
+            i32.wrap_i64 i64.extend_i32_u i64.const 32 i64.shl i64.const 0x0003000000000000 i64.or"#,
+        ..Guest::default()
+    }
+}
+
+/// Each transaction's outcome must be what a pipeline that has seen no other makes of it.
+fn assert_alone_and_in_a_row_alike(guest: &Guest<'_>, txs: &[&'static [u8]]) {
+    let in_a_row = guest.pipeline();
+    for tx in txs {
+        assert_eq!(apply(&in_a_row, tx), apply(&guest.pipeline(), tx), "{tx:?}");
+    }
+}
+
+#[test]
+fn a_call_leaves_nothing_for_the_next_whatever_it_changed() {
+    let long: &'static [u8] = &[0xa5; 30_000];
+    let txs = [&b"one"[..], b"a longer one", long, b"x", b"three", b"", b"zz"];
+    assert_alone_and_in_a_row_alike(&summing_and_spoiling(), &txs);
+    let codes: std::collections::BTreeSet<u16> =
+        txs.iter().map(|tx| rejection(apply(&summing_and_spoiling().pipeline(), tx)).0).collect();
+    assert!(codes.len() > 4, "the sum must tell transactions apart: {codes:?}");
+}
+
+#[test]
+fn a_call_that_grew_memory_leaves_the_next_one_none_of_it() {
+    let apply = format!("(drop (memory.grow (i32.load8_u (i32.const 1024)))) (memory.size) {REJECT_WITH}");
+    let guest = Guest { apply: &apply, ..Guest::default() };
+    assert_alone_and_in_a_row_alike(&guest, &[b"\x05", b"\x00", b"\x01", b"\x00a"]);
+}
+
+#[test]
+fn a_call_that_trapped_leaves_nothing_for_the_next() {
+    let apply = format!(
+        "(local $was i32) (local.set $was (i32.add (i32.load (i32.const 40000)) (global.get $g)))
+         (i32.store (i32.const 40000) (i32.const 70)) (global.set $g (i32.const 80))
+         (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 116)) (then unreachable))
+         (local.get $was) {REJECT_WITH}"
+    );
+    let guest = Guest { extra: "(global $g (mut i32) (i32.const 1))", apply: &apply, ..Guest::default() };
+    assert_alone_and_in_a_row_alike(&guest, &[b"a", b"trap", b"b", b"t", b"tt", b"c"]);
+}
+
+#[test]
+fn a_segment_or_table_that_a_call_used_up_is_there_for_the_next() {
+    let extra = r#"(table 2 funcref) (type $code (func (result i32)))
+        (func $one (type $code) (i32.const 1)) (func $two (type $code) (i32.const 2))
+        (elem (i32.const 0) func $one $two) (data $d "\05")"#;
+    let apply = format!(
+        "(memory.init $d (i32.const 40000) (i32.const 0) (i32.const 1)) (data.drop $d)
+         (call_indirect (type $code) (i32.const 0))
+         (table.copy (i32.const 0) (i32.const 1) (i32.const 1))
+         (i32.add (i32.load8_u (i32.const 40000))) {REJECT_WITH}"
+    );
+    let guest = Guest { extra, apply: &apply, ..Guest::default() };
+    assert_eq!(rejection(super::apply(&guest.pipeline(), b"a")).0, 6);
+    assert_alone_and_in_a_row_alike(&guest, &[b"a", b"b", b"c"]);
+}
+
 #[test]
 fn memory_is_zero_at_birth_whoever_had_the_slot_before() {
     let dirty = applying(&format!(

@@ -13,9 +13,11 @@
 //! | `dseq_apply` | `(tx_len: i32) -> i64` | takes the transaction in the buffer; answers with its verdict |
 //! | `dseq_output` | `() -> i32` | where the output lies that the answer spoke of |
 //!
-//! Other exports are allowed and ignored. In each fresh instance the host calls `dseq_buffer`, writes the
+//! Other exports are allowed and ignored. In a fresh instance the host calls `dseq_buffer`, writes the
 //! params, calls `dseq_init`; then `dseq_buffer`, writes the transaction, calls `dseq_apply`; and
-//! `dseq_output` only after an answer whose length is not 0. All numbers are unsigned, whatever wasm calls them.
+//! `dseq_output` only after an answer whose length is not 0. For the next transaction the instance is a fresh one
+//! again, or is put back to where it was after `dseq_init`, which no plugin can tell apart. All numbers are unsigned,
+//! whatever wasm calls them.
 //!
 //! An answer is 64 bits:
 //!

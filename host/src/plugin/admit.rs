@@ -6,9 +6,11 @@
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, ValType};
 
 use super::abi;
-use super::call::{Bounds, Init};
+use super::call::{Bounds, Init, Live};
 use super::fault::{Fatal, Fault, Stop};
+use super::rewrite::{Rewritten, rewrite};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
+use super::warm::Warm;
 use super::{engine, engine_id};
 use crate::limits;
 use crate::types::{EngineId, PluginHash};
@@ -181,15 +183,19 @@ pub(super) struct Admitted {
     pub(super) limits: Limits,
     pub(super) pre: InstancePre<Bounds>,
     pub(super) exports: Exports,
+    /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
+    pub(super) warm: Option<Warm>,
 }
 
-/// The ABI's exports, looked up once so that no call looks up a name.
+/// The exports the host uses, looked up once so that no call looks up a name.
 pub(super) struct Exports {
     pub(super) memory: ModuleExport,
     pub(super) buffer: ModuleExport,
     pub(super) init: ModuleExport,
     pub(super) apply: ModuleExport,
     pub(super) output: ModuleExport,
+    /// All globals that can change, if instances are to be put back.
+    pub(super) mutable_globals: Vec<ModuleExport>,
 }
 
 /// Refuses another engine than this build's.
@@ -203,17 +209,19 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
     let plugin = &spec.name;
     check_bytes(spec, wasm)?;
     let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
-    let module = Module::from_binary(engine, wasm)
-        .map_err(|error| AdmitError::Module { plugin: plugin.clone(), reason: format!("{error:#}") })?;
+    let refused = |reason| AdmitError::Module { plugin: plugin.clone(), reason };
+    let Rewritten { wasm, mutable_globals } = rewrite(wasm).map_err(|error| refused(error.to_string()))?;
+    let module = Module::from_binary(engine, &wasm).map_err(|error| refused(format!("{error:#}")))?;
     check_imports(plugin, &module)?;
     check_memory(plugin, limits, &module)?;
-    let exports = check_exports(plugin, &module)?;
-    let pre = Linker::new(engine)
-        .instantiate_pre(&module)
-        .map_err(|error| AdmitError::Module { plugin: plugin.clone(), reason: format!("{error:#}") })?;
+    let exports = check_exports(plugin, &module, mutable_globals.as_deref().unwrap_or_default())?;
+    let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
-    let admitted = Admitted { name: plugin.clone(), params, limits: *limits, pre, exports };
-    check_params(&admitted)?;
+    let mut admitted = Admitted { name: plugin.clone(), params, limits: *limits, pre, exports, warm: None };
+    let mut live = check_params(&admitted)?;
+    if mutable_globals.is_some() {
+        admitted.warm = Warm::of(&mut live);
+    }
     Ok(admitted)
 }
 
@@ -258,7 +266,11 @@ fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result
     Ok(())
 }
 
-fn check_exports(plugin: &PluginName, module: &Module) -> Result<Exports, AdmitError> {
+fn check_exports(
+    plugin: &PluginName,
+    module: &Module,
+    mutable_globals: &[String],
+) -> Result<Exports, AdmitError> {
     use ValType::{I32, I64};
 
     check_function(plugin, module, abi::MARKER, "a function () -> ()", &[], &[])?;
@@ -266,7 +278,7 @@ fn check_exports(plugin: &PluginName, module: &Module) -> Result<Exports, AdmitE
     check_function(plugin, module, abi::INIT, "a function (i32) -> i64", &[I32], &[I64])?;
     check_function(plugin, module, abi::APPLY, "a function (i32) -> i64", &[I32], &[I64])?;
     check_function(plugin, module, abi::OUTPUT, "a function () -> i32", &[], &[I32])?;
-    let index = |export| {
+    let index = |export: &str| {
         module.get_export_index(export).ok_or_else(|| AdmitError::Module {
             plugin: plugin.clone(),
             reason: format!("export {export:?} has no index"),
@@ -278,6 +290,7 @@ fn check_exports(plugin: &PluginName, module: &Module) -> Result<Exports, AdmitE
         init: index(abi::INIT)?,
         apply: index(abi::APPLY)?,
         output: index(abi::OUTPUT)?,
+        mutable_globals: mutable_globals.iter().map(|export| index(export)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -330,11 +343,11 @@ fn describe_function(ty: &FuncType) -> String {
     }
 }
 
-fn check_params(admitted: &Admitted) -> Result<(), AdmitError> {
+fn check_params(admitted: &Admitted) -> Result<Live, AdmitError> {
     let plugin = admitted.name.clone();
     let params = admitted.params.clone();
     match admitted.start() {
-        Ok((_, Init::Accepted)) => Ok(()),
+        Ok((live, Init::Accepted)) => Ok(live),
         Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),
         Err(Stop::Fault { fault, detail }) => {
             tracing::debug!(%plugin, %fault, detail, "plugin faulted at admission");

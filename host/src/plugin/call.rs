@@ -1,9 +1,9 @@
-//! One call of one plugin: a fresh instance, its params, one transaction, its answer.
+//! One call of one plugin: an instance as it is after init, one transaction, its answer.
 //!
 //! # Invariants
 //!
-//! - An instance serves one transaction and is gone; what a plugin keeps in memory or globals cannot
-//!   survive.
+//! - What a plugin keeps in memory or globals cannot survive a call: its instance is put back to where it was after
+//!   init (`warm`), or dropped.
 //! - `dseq_init` has `fuel_max` of its own and is not charged to the transaction; the transaction then starts
 //!   with `fuel_max`, whatever init spent.
 //! - The host trusts no pointer and no length of a plugin: each range is checked before memory is touched.
@@ -15,11 +15,16 @@
 //! How deep that lets calls nest is up to the compiler, until the depth is bounded in the bytecode.
 
 use bytes::Bytes;
-use wasmtime::{Func, Instance, Memory, ModuleExport, ResourceLimiter, Store, WasmParams, WasmResults};
+use wasmtime::{
+    Extern, Global, Instance, Memory, ModuleExport, ResourceLimiter, Store, TypedFunc, WasmParams,
+    WasmResults,
+};
 
 use super::abi::{self, Answer};
 use super::admit::Admitted;
 use super::fault::{Fatal, Fault, Stop};
+use super::spec::Limits;
+use super::warm::Warm;
 use crate::limits;
 use crate::types::Fuel;
 
@@ -81,12 +86,17 @@ impl ResourceLimiter for Bounds {
     }
 }
 
-/// An instance between its birth and its one answer.
-pub(super) struct Live<'a> {
-    plugin: &'a Admitted,
-    store: Store<Bounds>,
+/// An instance that accepted its params, ready for one transaction.
+pub(super) struct Live {
+    pub(super) store: Store<Bounds>,
+    pub(super) memory: Memory,
+    /// Every global that can change; empty when `warm` does not ask.
+    pub(super) mutable_globals: Vec<Global>,
     instance: Instance,
-    memory: Memory,
+    buffer: TypedFunc<i32, i32>,
+    apply: TypedFunc<i32, i64>,
+    output: ModuleExport,
+    limits: Limits,
 }
 
 impl Admitted {
@@ -105,33 +115,49 @@ impl Admitted {
     }
 
     fn try_call(&self, input: &[u8]) -> Result<Called, Stop> {
-        let mut live = self.start_again()?;
+        let kept = self.warm.as_ref().and_then(Warm::take);
+        let mut live = match kept {
+            Some(live) => live,
+            None => self.start_again()?,
+        };
         live.refuel()?;
         let ruling = live.apply(input)?;
         let fuel = Fuel(self.limits.fuel_max.saturating_sub(live.fuel_left()?));
+        if let Some(warm) = &self.warm {
+            warm.put_back(live);
+        }
         Ok(Called { fuel, ruling })
     }
 
     /// Makes a fresh instance and tells it its params.
-    pub(super) fn start(&self) -> Result<(Live<'_>, Init), Stop> {
+    pub(super) fn start(&self) -> Result<(Live, Init), Stop> {
         const STEP: &str = "making a fresh instance";
         let bounds = Bounds { memory_bytes_max: self.limits.memory_bytes_max };
         let mut store = Store::new(self.pre.module().engine(), bounds);
         store.limiter(|bounds| bounds);
         store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine(STEP, &error))?;
         let instance = self.pre.instantiate(&mut store).map_err(|error| Stop::from_engine(STEP, &error))?;
+        let exports = &self.exports;
         let memory = instance
-            .get_module_export(&mut store, &self.exports.memory)
-            .and_then(wasmtime::Extern::into_memory)
-            .ok_or_else(|| Stop::Fatal { step: STEP, reason: "its memory is gone".to_owned() })?;
-        let mut live = Live { plugin: self, store, instance, memory };
-        let init = live.init()?;
+            .get_module_export(&mut store, &exports.memory)
+            .and_then(Extern::into_memory)
+            .ok_or_else(|| gone(abi::MEMORY))?;
+        let mutable_globals = exports.mutable_globals.iter().map(|export| {
+            let global = instance.get_module_export(&mut store, export).and_then(Extern::into_global);
+            global.ok_or_else(|| gone("a global"))
+        });
+        let mutable_globals = mutable_globals.collect::<Result<_, _>>()?;
+        let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
+        let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
+        let (output, limits) = (exports.output, self.limits);
+        let mut live = Live { store, memory, mutable_globals, instance, buffer, apply, output, limits };
+        let init = live.init(&exports.init, self.params.as_bytes())?;
         Ok((live, init))
     }
 
     /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does
     /// not compute the same thing twice.
-    fn start_again(&self) -> Result<Live<'_>, Stop> {
+    fn start_again(&self) -> Result<Live, Stop> {
         let reason = match self.start() {
             Ok((live, Init::Accepted)) => return Ok(live),
             Ok((_, Init::Refused { code, .. })) => format!("rejected with code {code}"),
@@ -142,20 +168,19 @@ impl Admitted {
     }
 }
 
-impl Live<'_> {
+impl Live {
     fn refuel(&mut self) -> Result<(), Stop> {
-        let fuel = self.plugin.limits.fuel_max;
-        self.store.set_fuel(fuel).map_err(|error| Stop::from_engine("refuelling", &error))
+        self.store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine("refuelling", &error))
     }
 
     fn fuel_left(&self) -> Result<u64, Stop> {
         self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))
     }
 
-    fn init(&mut self) -> Result<Init, Stop> {
-        let plugin = self.plugin;
-        let params_len = self.write_input(plugin.params.as_bytes())?;
-        let packed = self.invoke::<i32, i64>(abi::INIT, &plugin.exports.init, params_len)?;
+    fn init(&mut self, init: &ModuleExport, params: &[u8]) -> Result<Init, Stop> {
+        let params_len = self.write_input(params)?;
+        let init: TypedFunc<i32, i64> = typed(self.instance, &mut self.store, abi::INIT, init)?;
+        let packed = self.invoke(abi::INIT, &init, params_len)?;
         match Answer::unpack(packed)? {
             Answer::Accept => Ok(Init::Accepted),
             Answer::Reject { code, len } => Ok(Init::Refused { code, message: self.message(len)? }),
@@ -165,7 +190,8 @@ impl Live<'_> {
 
     fn apply(&mut self, input: &[u8]) -> Result<Ruling, Stop> {
         let tx_len = self.write_input(input)?;
-        let packed = self.invoke::<i32, i64>(abi::APPLY, &self.plugin.exports.apply, tx_len)?;
+        let apply = self.apply.clone();
+        let packed = self.invoke(abi::APPLY, &apply, tx_len)?;
         match Answer::unpack(packed)? {
             Answer::Accept => {
                 self.check_record_len(input.len() as u64)?;
@@ -183,7 +209,7 @@ impl Live<'_> {
         if len == 0 {
             return Err(Fault::OutputEmpty.into());
         }
-        if len > self.plugin.limits.record_bytes_max {
+        if len > self.limits.record_bytes_max {
             return Err(Fault::OutputTooLarge.into());
         }
         Ok(())
@@ -196,7 +222,8 @@ impl Live<'_> {
             reason: format!("its {} bytes are beyond any wasm memory", input.len()),
         })?;
         let wasm_len = len.cast_signed();
-        let start = self.invoke::<i32, i32>(abi::BUFFER, &self.plugin.exports.buffer, wasm_len)?;
+        let buffer = self.buffer.clone();
+        let start = self.invoke(abi::BUFFER, &buffer, wasm_len)?;
         let memory = self.memory.data_mut(&mut self.store);
         let room = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
         memory[room].copy_from_slice(input);
@@ -205,7 +232,8 @@ impl Live<'_> {
 
     /// The `len` bytes the plugin left in its output.
     fn output(&mut self, len: u32) -> Result<&[u8], Stop> {
-        let start = self.invoke::<(), i32>(abi::OUTPUT, &self.plugin.exports.output, ())?;
+        let output: TypedFunc<(), i32> = typed(self.instance, &mut self.store, abi::OUTPUT, &self.output)?;
+        let start = self.invoke(abi::OUTPUT, &output, ())?;
         let memory = self.memory.data(&self.store);
         let range = abi::range(memory.len(), start, len).ok_or(Fault::BadOutput)?;
         Ok(&memory[range])
@@ -228,18 +256,27 @@ impl Live<'_> {
     fn invoke<P: WasmParams, R: WasmResults>(
         &mut self,
         name: &'static str,
-        export: &ModuleExport,
+        func: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, Stop> {
-        let gone = || Stop::Fatal { step: name, reason: "the export is gone".to_owned() };
-        let func: Func = self
-            .instance
-            .get_module_export(&mut self.store, export)
-            .and_then(wasmtime::Extern::into_func)
-            .ok_or_else(gone)?;
-        let func = func.typed::<P, R>(&self.store).map_err(|error| Stop::from_engine(name, &error))?;
         func.call(&mut self.store, params).map_err(|error| Stop::from_engine(name, &error))
     }
+}
+
+/// An export admission has seen, of a type it has checked.
+fn typed<P: WasmParams, R: WasmResults>(
+    instance: Instance,
+    store: &mut Store<Bounds>,
+    name: &'static str,
+    export: &ModuleExport,
+) -> Result<TypedFunc<P, R>, Stop> {
+    let func = instance.get_module_export(&mut *store, export).and_then(Extern::into_func);
+    let func = func.ok_or_else(|| gone(name))?;
+    func.typed(&*store).map_err(|error| Stop::from_engine(name, &error))
+}
+
+fn gone(name: &'static str) -> Stop {
+    Stop::Fatal { step: name, reason: "the export is gone".to_owned() }
 }
 
 #[cfg(test)]

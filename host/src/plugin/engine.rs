@@ -20,6 +20,7 @@ use wasmtime::{
 };
 
 use super::parallel::processors;
+use super::warm;
 use crate::limits;
 use crate::types::EngineId;
 
@@ -38,6 +39,11 @@ const FEATURES: &[(&str, WasmFeatures)] = &[
     ("saturating-float-to-int", WasmFeatures::SATURATING_FLOAT_TO_INT),
     ("sign-extension", WasmFeatures::SIGN_EXTENSION),
 ];
+
+/// [`FEATURES`] as one set.
+pub(super) fn features() -> WasmFeatures {
+    FEATURES.iter().fold(WasmFeatures::empty(), |all, (_, feature)| all | *feature)
+}
 
 /// wasmtime's long-term line. Its patch releases are taken without a new engine id; the goldens for
 /// verdicts and fuel watch over them.
@@ -102,9 +108,7 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 
     // What a plugin may be made of: nothing, then the list.
     config.wasm_features(WasmFeatures::all(), false);
-    for (_, feature) in FEATURES {
-        config.wasm_features(*feature, true);
-    }
+    config.wasm_features(features(), true);
 
     // What can change a result.
     config.strategy(Strategy::Cranelift);
@@ -132,10 +136,12 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     Ok(config)
 }
 
-/// Instances that may live at once: one for each thread that could run a plugin. CheckTx and blocks have a thread for
-/// each processor, each connection has its own; running out would be fatal, and more only costs address space.
+/// Instances that may live at once: one for each thread that could run a plugin, and those kept for the next call.
+/// CheckTx and blocks have a thread for each processor, each connection has its own; running out would be fatal, and
+/// more only costs address space.
 fn instances_max() -> Result<u32, std::num::TryFromIntError> {
-    u32::try_from(processors().saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX))
+    let running = processors().saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX);
+    u32::try_from(running.saturating_add(warm::kept_max()))
 }
 
 /// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.
@@ -193,9 +199,8 @@ mod tests {
 
     #[test]
     fn features_outside_the_list_are_off() {
-        let listed = FEATURES.iter().fold(WasmFeatures::empty(), |all, (_, feature)| all | *feature);
         let engine = engine().unwrap();
-        assert_eq!(engine.get_wasm_features(), listed);
+        assert_eq!(engine.get_wasm_features(), features());
         assert_eq!(engine.get_cranelift_nan_canonicalization(), Some(true));
         assert!(engine.get_consume_fuel() && !engine.get_epoch_interruption());
     }

@@ -5,7 +5,7 @@
 //! plugins/ ── PluginDir ───┴─> Pipeline::admit   hash, engine id, limits, exports, params
 //!                                   │
 //! transaction ──> Pipeline::apply ──┴─> plugin 1 ──> plugin 2 ──> ... ──> Outcome
-//!                      │                    each: fresh instance, init, apply, gone
+//!                      │                    each: an instance as it is after init, apply, gone
 //!                      └─ memo: a transaction already judged is not judged again
 //! ```
 //!
@@ -14,8 +14,8 @@
 //! may run in parallel.
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
-//! one engine of the process; `abi` is the contract with the guest; `admit` checks and compiles a module;
-//! `call` runs it once; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
+//! one engine of the process; `abi` is the contract with the guest; `admit` checks a module, `rewrite` prepares it
+//! for being compiled; `call` runs it once, `warm` puts its instance back for the next call; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
 //! `memo` remembers; `parallel` runs a block's transactions on all processors.
 //!
 //! # Invariants
@@ -35,7 +35,9 @@ mod fault;
 mod memo;
 mod parallel;
 mod pipeline;
+mod rewrite;
 mod spec;
+mod warm;
 
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};

@@ -16,7 +16,9 @@ const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
 /// How many of the host's processors this process may use: as many threads run a block. Not what the environment
 /// says: a variable must not be able to ask for more threads than there are slots for instances.
 pub(super) fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    // Asking opens a dozen files, and threads and slots must go by the same number.
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// Does `work` for each item, and answers in the items' order. Which thread does it changes nothing: the pipeline is
