@@ -3,11 +3,12 @@
 //! The checks here are of the finished module: its hash, imports, exports, memory, and that it accepts its
 //! params. Static admission of the bytecode comes before compilation, in [`admit`].
 
-use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, ValType};
+use wasmtime::{ExternType, FuncType, Linker, Module, ValType};
 
 use super::abi;
-use super::call::{Bounds, Init, Live};
+use super::call::Admitted;
 use super::fault::{Fatal, Fault, Stop};
+use super::instance::{Exports, Init, Live};
 use super::rewrite::{Rewritten, rewrite};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
@@ -171,31 +172,6 @@ impl From<Fatal> for AdmitError {
     fn from(fatal: Fatal) -> Self {
         Self::Host { reason: fatal.to_string() }
     }
-}
-
-/// A module that passed admission, ready to be called.
-///
-/// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
-pub(super) struct Admitted {
-    pub(super) name: PluginName,
-    /// Canonical JSON; told to each fresh instance.
-    pub(super) params: String,
-    pub(super) limits: Limits,
-    pub(super) pre: InstancePre<Bounds>,
-    pub(super) exports: Exports,
-    /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
-    pub(super) warm: Option<Warm>,
-}
-
-/// The exports the host uses, looked up once so that no call looks up a name.
-pub(super) struct Exports {
-    pub(super) memory: ModuleExport,
-    pub(super) buffer: ModuleExport,
-    pub(super) init: ModuleExport,
-    pub(super) apply: ModuleExport,
-    pub(super) output: ModuleExport,
-    /// All globals that can change, if instances are to be put back.
-    pub(super) mutable_globals: Vec<ModuleExport>,
 }
 
 /// Refuses another engine than this build's.

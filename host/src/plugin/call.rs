@@ -6,97 +6,34 @@
 //!   init (`warm`), or dropped.
 //! - `dseq_init` has `fuel_max` of its own and is not charged to the transaction; the transaction then starts
 //!   with `fuel_max`, whatever init spent.
-//! - The host trusts no pointer and no length of a plugin: each range is checked before memory is touched.
-//!
-//! # Determinism
-//!
-//! Memory grows up to the limit in genesis and never beyond, whatever the host could spare; memory the host
-//! cannot give below that limit is fatal, not an answer. The native stack is bounded by the engine alone.
-//! How deep that lets calls nest is up to the compiler, until the depth is bounded in the bytecode.
 
-use bytes::Bytes;
-use wasmtime::{
-    Extern, Global, Instance, Memory, ModuleExport, ResourceLimiter, Store, TypedFunc, WasmParams,
-    WasmResults,
-};
+use wasmtime::InstancePre;
 
-use super::abi::{self, Answer};
-use super::admit::Admitted;
-use super::fault::{Fatal, Fault, Stop};
-use super::spec::Limits;
+use super::fault::{Fatal, Stop};
+use super::instance::{Bounds, Exports, Init, Live, Ruling};
+use super::spec::{Limits, PluginName};
 use super::warm::Warm;
-use crate::limits;
 use crate::types::Fuel;
+
+/// A module that passed admission, ready to be called.
+///
+/// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
+pub(super) struct Admitted {
+    pub(super) name: PluginName,
+    /// Canonical JSON; told to each fresh instance.
+    pub(super) params: String,
+    pub(super) limits: Limits,
+    pub(super) pre: InstancePre<Bounds>,
+    pub(super) exports: Exports,
+    /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
+    pub(super) warm: Option<Warm>,
+}
 
 /// How one call ended, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Called {
     pub(super) fuel: Fuel,
     pub(super) ruling: Ruling,
-}
-
-/// What one plugin made of one transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ruling {
-    Unchanged,
-    /// The host's own copy of the output.
-    Replaced(Bytes),
-    Rejected {
-        code: u16,
-        message: String,
-    },
-    Faulted(Fault),
-}
-
-/// What a plugin said to its params.
-pub(super) enum Init {
-    Accepted,
-    Refused { code: u16, message: String },
-}
-
-/// The genesis limits the engine asks about while a plugin runs.
-pub(super) struct Bounds {
-    memory_bytes_max: u64,
-}
-
-impl ResourceLimiter for Bounds {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired as u64 <= self.memory_bytes_max && maximum.is_none_or(|maximum| desired <= maximum))
-    }
-
-    /// Growth that `memory_growing` refuses never comes here, so this is the host running out of memory. The
-    /// plugin must not see it as a failed `memory.grow`: other nodes would have had the memory.
-    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(error.context("the host could not give memory that genesis allows"))
-    }
-
-    /// Only asked for initial tables, which admission has seen fit: no instruction grows a table.
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired as u64 <= limits::TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
-    }
-}
-
-/// An instance that accepted its params, ready for one transaction.
-pub(super) struct Live {
-    pub(super) store: Store<Bounds>,
-    pub(super) memory: Memory,
-    /// Every global that can change; empty when `warm` does not ask.
-    pub(super) mutable_globals: Vec<Global>,
-    instance: Instance,
-    buffer: TypedFunc<i32, i32>,
-    apply: TypedFunc<i32, i64>,
-    output: ModuleExport,
-    limits: Limits,
 }
 
 impl Admitted {
@@ -131,28 +68,7 @@ impl Admitted {
 
     /// Makes a fresh instance and tells it its params.
     pub(super) fn start(&self) -> Result<(Live, Init), Stop> {
-        const STEP: &str = "making a fresh instance";
-        let bounds = Bounds { memory_bytes_max: self.limits.memory_bytes_max };
-        let mut store = Store::new(self.pre.module().engine(), bounds);
-        store.limiter(|bounds| bounds);
-        store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine(STEP, &error))?;
-        let instance = self.pre.instantiate(&mut store).map_err(|error| Stop::from_engine(STEP, &error))?;
-        let exports = &self.exports;
-        let memory = instance
-            .get_module_export(&mut store, &exports.memory)
-            .and_then(Extern::into_memory)
-            .ok_or_else(|| gone(abi::MEMORY))?;
-        let mutable_globals = exports.mutable_globals.iter().map(|export| {
-            let global = instance.get_module_export(&mut store, export).and_then(Extern::into_global);
-            global.ok_or_else(|| gone("a global"))
-        });
-        let mutable_globals = mutable_globals.collect::<Result<_, _>>()?;
-        let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
-        let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
-        let (output, limits) = (exports.output, self.limits);
-        let mut live = Live { store, memory, mutable_globals, instance, buffer, apply, output, limits };
-        let init = live.init(&exports.init, self.params.as_bytes())?;
-        Ok((live, init))
+        Live::start(&self.pre, &self.exports, self.limits, &self.params)
     }
 
     /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does
@@ -165,137 +81,5 @@ impl Admitted {
             Err(fatal @ Stop::Fatal { .. }) => return Err(fatal),
         };
         Err(Stop::Fatal { step: "dseq_init, which accepted the same params at admission,", reason })
-    }
-}
-
-impl Live {
-    fn refuel(&mut self) -> Result<(), Stop> {
-        self.store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine("refuelling", &error))
-    }
-
-    fn fuel_left(&self) -> Result<u64, Stop> {
-        self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))
-    }
-
-    fn init(&mut self, init: &ModuleExport, params: &[u8]) -> Result<Init, Stop> {
-        let params_len = self.write_input(params)?;
-        let init: TypedFunc<i32, i64> = typed(self.instance, &mut self.store, abi::INIT, init)?;
-        let packed = self.invoke(abi::INIT, &init, params_len)?;
-        match Answer::unpack(packed)? {
-            Answer::Accept => Ok(Init::Accepted),
-            Answer::Reject { code, len } => Ok(Init::Refused { code, message: self.message(len)? }),
-            Answer::Replace { .. } => Err(Fault::BadVerdict.into()),
-        }
-    }
-
-    fn apply(&mut self, input: &[u8]) -> Result<Ruling, Stop> {
-        let tx_len = self.write_input(input)?;
-        let apply = self.apply.clone();
-        let packed = self.invoke(abi::APPLY, &apply, tx_len)?;
-        match Answer::unpack(packed)? {
-            Answer::Accept => {
-                self.check_record_len(input.len() as u64)?;
-                Ok(Ruling::Unchanged)
-            }
-            Answer::Replace { len } => {
-                self.check_record_len(u64::from(len))?;
-                Ok(Ruling::Replaced(Bytes::copy_from_slice(self.output(len)?)))
-            }
-            Answer::Reject { code, len } => Ok(Ruling::Rejected { code, message: self.message(len)? }),
-        }
-    }
-
-    fn check_record_len(&self, len: u64) -> Result<(), Stop> {
-        if len == 0 {
-            return Err(Fault::OutputEmpty.into());
-        }
-        if len > self.limits.record_bytes_max {
-            return Err(Fault::OutputTooLarge.into());
-        }
-        Ok(())
-    }
-
-    /// Asks for room, fills it, and answers with the length as wasm knows it.
-    fn write_input(&mut self, input: &[u8]) -> Result<i32, Stop> {
-        let len = u32::try_from(input.len()).map_err(|_| Stop::Fatal {
-            step: "handing over the input",
-            reason: format!("its {} bytes are beyond any wasm memory", input.len()),
-        })?;
-        let wasm_len = len.cast_signed();
-        let buffer = self.buffer.clone();
-        let start = self.invoke(abi::BUFFER, &buffer, wasm_len)?;
-        let memory = self.memory.data_mut(&mut self.store);
-        let room = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
-        memory[room].copy_from_slice(input);
-        Ok(wasm_len)
-    }
-
-    /// The `len` bytes the plugin left in its output.
-    fn output(&mut self, len: u32) -> Result<&[u8], Stop> {
-        let output: TypedFunc<(), i32> = typed(self.instance, &mut self.store, abi::OUTPUT, &self.output)?;
-        let start = self.invoke(abi::OUTPUT, &output, ())?;
-        let memory = self.memory.data(&self.store);
-        let range = abi::range(memory.len(), start, len).ok_or(Fault::BadOutput)?;
-        Ok(&memory[range])
-    }
-
-    /// A rejection's message, made fit to print: valid UTF-8 and of bounded length.
-    fn message(&mut self, len: u32) -> Result<String, Stop> {
-        if len == 0 {
-            return Ok(String::new());
-        }
-        let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
-        let output = self.output(len)?;
-        // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
-        let output = &output[..output.len().min(max.saturating_add(4))];
-        let mut message = String::from_utf8_lossy(output).into_owned();
-        message.truncate(message.floor_char_boundary(max));
-        Ok(message)
-    }
-
-    fn invoke<P: WasmParams, R: WasmResults>(
-        &mut self,
-        name: &'static str,
-        func: &TypedFunc<P, R>,
-        params: P,
-    ) -> Result<R, Stop> {
-        func.call(&mut self.store, params).map_err(|error| Stop::from_engine(name, &error))
-    }
-}
-
-/// An export admission has seen, of a type it has checked.
-fn typed<P: WasmParams, R: WasmResults>(
-    instance: Instance,
-    store: &mut Store<Bounds>,
-    name: &'static str,
-    export: &ModuleExport,
-) -> Result<TypedFunc<P, R>, Stop> {
-    let func = instance.get_module_export(&mut *store, export).and_then(Extern::into_func);
-    let func = func.ok_or_else(|| gone(name))?;
-    func.typed(&*store).map_err(|error| Stop::from_engine(name, &error))
-}
-
-fn gone(name: &'static str) -> Stop {
-    Stop::Fatal { step: name, reason: "the export is gone".to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_bounded_by_genesis_and_by_what_the_plugin_declares() {
-        let mut bounds = Bounds { memory_bytes_max: 131_072 };
-        assert!(bounds.memory_growing(65_536, 131_072, None).unwrap());
-        assert!(!bounds.memory_growing(65_536, 196_608, None).unwrap());
-        assert!(!bounds.memory_growing(65_536, 131_072, Some(65_536)).unwrap());
-    }
-
-    /// To the plugin it would be a failed `memory.grow`, which other nodes do not see.
-    #[test]
-    fn memory_the_host_cannot_give_is_fatal() {
-        let mut bounds = Bounds { memory_bytes_max: 131_072 };
-        let error = bounds.memory_grow_failed(wasmtime::Error::msg("out of memory")).unwrap_err();
-        assert!(matches!(Stop::from_engine("dseq_apply", &error), Stop::Fatal { .. }), "{error:#}");
     }
 }

@@ -19,8 +19,7 @@ use wasmtime::{
     ProfilingStrategy, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
-use super::parallel::processors;
-use super::warm;
+use super::parallel::{instances_kept_max, processors};
 use crate::limits;
 use crate::types::EngineId;
 
@@ -141,7 +140,7 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 /// more only costs address space.
 fn instances_max() -> Result<u32, std::num::TryFromIntError> {
     let running = processors().saturating_mul(2).saturating_add(limits::ABCI_CONNECTIONS_MAX);
-    u32::try_from(running.saturating_add(warm::kept_max()))
+    u32::try_from(running.saturating_add(instances_kept_max()))
 }
 
 /// Slots for instances. No bound here may be reached before the one in genesis or in the engine text.

@@ -15,7 +15,8 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use super::call::{Called, Ruling};
+use super::call::Called;
+use super::instance::Ruling;
 use crate::limits;
 use crate::types::TxHash;
 

@@ -15,7 +15,8 @@
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
 //! one engine of the process; `abi` is the contract with the guest; `admit` checks a module, `rewrite` prepares it
-//! for being compiled; `call` runs it once, `warm` puts its instance back for the next call; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
+//! for being compiled; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts the instance
+//! back for the next; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
 //! `memo` remembers; `parallel` runs a block's transactions on all processors.
 //!
 //! # Invariants
@@ -32,6 +33,7 @@ mod call;
 mod dir;
 mod engine;
 mod fault;
+mod instance;
 mod memo;
 mod parallel;
 mod pipeline;

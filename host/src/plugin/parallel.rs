@@ -21,6 +21,13 @@ pub(super) fn processors() -> usize {
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
+/// Instances all pipelines of the process may keep for their next call together: one for each plugin of the longest
+/// pipeline on each processor.
+pub(super) fn instances_kept_max() -> usize {
+    let plugins = usize::try_from(limits::PLUGINS_MAX).unwrap_or(usize::MAX);
+    processors().saturating_mul(plugins)
+}
+
 /// Does `work` for each item, and answers in the items' order. Which thread does it changes nothing: the pipeline is
 /// a pure function.
 ///

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::admit::{self, AdmitError, Admitted};
-use super::call::{Called, Ruling};
+use super::admit::{self, AdmitError};
+use super::call::{Admitted, Called};
 use super::fault::{Fatal, Fault};
+use super::instance::Ruling;
 use super::memo::{Judged, Memo};
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;

@@ -15,17 +15,11 @@ use std::sync::{Mutex, PoisonError};
 
 use wasmtime::Val;
 
-use super::call::Live;
-use super::parallel::processors;
+use super::instance::Live;
+use super::parallel::instances_kept_max;
 use crate::limits;
 
-/// Instances all pipelines of the process may keep together: one for each plugin of the longest pipeline on each
-/// processor.
-pub(super) fn kept_max() -> usize {
-    let plugins = usize::try_from(limits::PLUGINS_MAX).unwrap_or(usize::MAX);
-    processors().saturating_mul(plugins)
-}
-
+/// Instances all pipelines of the process keep together.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// What an instance was right after init.
@@ -65,7 +59,7 @@ impl Warm {
             return;
         }
         let kept = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
-            (kept < kept_max()).then(|| kept.saturating_add(1))
+            (kept < instances_kept_max()).then(|| kept.saturating_add(1))
         });
         if kept.is_ok() {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(live);
@@ -94,7 +88,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::admit::{Admitted, admit};
+    use super::super::admit::admit;
+    use super::super::call::Admitted;
     use super::super::spec::{CanonicalJson, Limits, PluginName, PluginSpec};
     use crate::types::PluginHash;
 

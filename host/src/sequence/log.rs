@@ -1,19 +1,15 @@
 //! The open log: the one place that appends.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::chain::Chain;
+use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, Slot};
 use super::entry::Entry;
 use super::files::{self, IoError};
 use super::head::{Head, Staged};
 use super::reader::{Committed, Reader, Shared};
-use super::recovery::{self, OpenError};
 use crate::types::{AppHash, PipelineId};
-
-/// Name of the file with the node's own copy of the rules.
-pub(super) const CHAIN_FILE: &str = "chain";
 
 /// The sequence's files, open for writing by this process alone.
 #[derive(Debug)]
@@ -68,15 +64,6 @@ pub enum CommitError {
 }
 
 impl Log {
-    /// Opens the log in `dir`, making a new one if the folder is empty or absent.
-    ///
-    /// # Errors
-    ///
-    /// See [`OpenError`]; nothing is changed on disk unless the log could be recovered.
-    pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        recovery::open(dir)
-    }
-
     /// The log after the last durable block.
     #[must_use]
     pub fn head(&self) -> &Head {

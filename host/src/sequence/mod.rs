@@ -48,8 +48,8 @@ pub use entry::{ENTRY_BYTES, Entry};
 pub use files::IoError;
 pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
-pub use reader::{Committed, ReadError, Reader, committed_length};
-pub use recovery::OpenError;
+pub use reader::{Committed, ReadError, Reader};
+pub use recovery::{OpenError, committed_length};
 
 /// Name of the file that is the sequence.
 pub const SEQUENCE_FILE: &str = "sequence.bin";

@@ -1,13 +1,11 @@
 //! The committed prefix, for readers in this process and in others.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::commit_record::CommitRecord;
 use super::entry::Entry;
-use super::files::{self, IoError, LogFile};
+use super::files::{IoError, LogFile};
 use super::head::Head;
-use super::recovery::{COMMIT_FILE, OpenError};
 use crate::types::{AppHash, PipelineId, RecordHash};
 
 /// What the last durable block left.
@@ -179,16 +177,4 @@ impl Reader {
         self.shared.records.read_at(&mut bytes, Entry::place(index))?;
         Ok(Entry::decode(&bytes))
     }
-}
-
-/// Length of the committed sequence in `dir`, also while another process has the log open.
-///
-/// # Errors
-///
-/// When there is no readable commit record in `dir`.
-pub fn committed_length(dir: &Path) -> Result<u64, OpenError> {
-    let path = dir.join(COMMIT_FILE);
-    let file = files::read_if_present(&path)?.ok_or_else(|| OpenError::NoLog { dir: dir.to_owned() })?;
-    let (record, _) = CommitRecord::newest(&file).ok_or(OpenError::NoWholeSlot { path })?;
-    Ok(record.head.length())
 }

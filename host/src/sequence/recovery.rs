@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::SEQUENCE_FILE;
-use super::chain::Chain;
+use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
 use super::entry::Entry;
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
-use super::log::{CHAIN_FILE, Log};
+use super::log::Log;
 use super::reader::{Committed, Shared};
 use super::records_root::RecordsFrontier;
 use crate::types::{AppHash, PipelineId, RecordHash};
 
-pub(super) const COMMIT_FILE: &str = "commit";
+const COMMIT_FILE: &str = "commit";
 const RECORDS_FILE: &str = "records";
 const LOCK_FILE: &str = "LOCK";
 
@@ -109,36 +109,55 @@ pub enum OpenError {
     },
 }
 
-/// See [`Log::open`]. First everything is looked at; only a log that can be recovered is changed.
-pub(super) fn open(dir: &Path) -> Result<Log, OpenError> {
-    std::fs::create_dir_all(dir).map_err(IoError::of("create the folder", dir))?;
-    let lock = lock(dir)?;
-    let commit_path = dir.join(COMMIT_FILE);
-    if !commit_path.try_exists().map_err(IoError::of("look for", &commit_path))? {
-        create(dir)?;
+impl Log {
+    /// Opens the log in `dir`, making a new one if the folder is empty or absent. First everything is looked at;
+    /// only a log that can be recovered is changed.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]; nothing is changed on disk unless the log could be recovered.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(dir).map_err(IoError::of("create the folder", dir))?;
+        let lock = lock(dir)?;
+        let commit_path = dir.join(COMMIT_FILE);
+        if !commit_path.try_exists().map_err(IoError::of("look for", &commit_path))? {
+            create(dir)?;
+        }
+        let commit_file = LogFile::open(commit_path, false)?;
+        let (mut record, slot) = newest_record(&commit_file)?;
+        let (length, entries_length) = (record.head.length(), Entry::place(record.head.count()));
+        let sequence = open_data(dir.join(SEQUENCE_FILE), length)?;
+        let records = open_data(dir.join(RECORDS_FILE), entries_length)?;
+        restore_last_chunk(dir, &sequence, &mut record.head)?;
+        verify_tail(dir, &sequence, &records, &record)?;
+        let chain = read_chain(dir, &record.head)?;
+
+        trim(&sequence, length)?;
+        trim(&records, entries_length)?;
+        // Files and folder may have been made just now, or by a process that was killed before it synced their names.
+        files::sync_dir(dir)?;
+        files::sync_name(dir)?;
+        // After a failed sync the page cache may show a slot the disk does not have. Writing it again makes what this
+        // process is about to promise true; torn by a crash, it leaves the older slot, which is merely behind.
+        commit_file.write_at(&record.encode(), slot.offset())?;
+        commit_file.sync()?;
+
+        let shared = Arc::new(Shared::new(sequence, records, Committed::of(&record)));
+        let dir = dir.to_owned();
+        Ok(Self { dir, commit_file, record, slot, chain, shared, poisoned: false, _lock: lock })
     }
-    let commit_file = LogFile::open(commit_path, false)?;
-    let (mut record, slot) = newest_record(&commit_file)?;
-    let (length, entries_length) = (record.head.length(), Entry::place(record.head.count()));
-    let sequence = open_data(dir.join(SEQUENCE_FILE), length)?;
-    let records = open_data(dir.join(RECORDS_FILE), entries_length)?;
-    restore_last_chunk(dir, &sequence, &mut record.head)?;
-    verify_tail(dir, &sequence, &records, &record)?;
-    let chain = read_chain(dir, &record.head)?;
+}
 
-    trim(&sequence, length)?;
-    trim(&records, entries_length)?;
-    // Files and folder may have been made just now, or by a process that was killed before it synced their names.
-    files::sync_dir(dir)?;
-    files::sync_name(dir)?;
-    // After a failed sync the page cache may show a slot the disk does not have. Writing it again makes what this
-    // process is about to promise true; torn by a crash, it leaves the older slot, which is merely behind.
-    commit_file.write_at(&record.encode(), slot.offset())?;
-    commit_file.sync()?;
-
-    let shared = Arc::new(Shared::new(sequence, records, Committed::of(&record)));
-    let dir = dir.to_owned();
-    Ok(Log { dir, commit_file, record, slot, chain, shared, poisoned: false, _lock: lock })
+/// Length of the committed sequence in `dir`, also while another process has the log open.
+///
+/// # Errors
+///
+/// When there is no readable commit record in `dir`.
+pub fn committed_length(dir: &Path) -> Result<u64, OpenError> {
+    let path = dir.join(COMMIT_FILE);
+    let file = files::read_if_present(&path)?.ok_or_else(|| OpenError::NoLog { dir: dir.to_owned() })?;
+    let (record, _) = CommitRecord::newest(&file).ok_or(OpenError::NoWholeSlot { path })?;
+    Ok(record.head.length())
 }
 
 /// Takes the lock; the system frees it when the process ends, however it ends.

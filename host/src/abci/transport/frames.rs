@@ -143,6 +143,8 @@ fn length(bytes: &[u8]) -> Result<Option<(usize, u64)>, FrameError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -166,6 +168,29 @@ mod tests {
         let mut overflowing = [0x80; 10];
         overflowing[9] = 2;
         assert_eq!(length(&overflowing), Err(FrameError::BadLength));
+    }
+
+    #[test]
+    fn what_was_taken_ahead_comes_before_what_is_still_in_the_socket() {
+        let (mut client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut frames = Frames::new(100);
+        frames.fill_ahead(&server);
+        client.write_all(b"\x03one\x03t").unwrap();
+        frames.fill_ahead(&server);
+        client.write_all(b"wo\x05three").unwrap();
+        drop(client);
+        let mut received = Vec::new();
+        loop {
+            while let Some(frame) = frames.next().unwrap() {
+                received.push(frame);
+            }
+            if frames.fill(&server).unwrap() == 0 {
+                break;
+            }
+            frames.fill_ahead(&server);
+        }
+        assert_eq!(received, ["one", "two", "three"]);
+        assert_eq!(frames.partial_bytes(), 0);
     }
 
     #[test]
