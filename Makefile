@@ -78,7 +78,7 @@ toolchain:
 clean: ## Stop the nodes; remove their data and what was built (`cargo clean` removes target/)
 	@if [ -d $(BUILD)/localnet ]; then \
 		[ -x $(DSEQ) ] || { echo "$(BUILD)/localnet is there, but $(DSEQ), which could tell whether it runs, is not: run \`make build\` first" >&2; exit 1; }; \
-		$(DSEQ) testnet stop; \
+		$(DSEQ) testnet stop >/dev/null; \
 	fi
 	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins
 
