@@ -11,7 +11,7 @@ pub const TX_BYTES_CEILING: u64 = 64 << 20;
 /// Largest `record_bytes_max` a genesis may ask for, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
-/// Largest `fuel_max` a genesis may ask for, in fuel units. About ten seconds of work on a 2020s core: a
+/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. About ten seconds of work on a 2020s core: a
 /// transaction that takes so long costs a round or two of consensus, a longer one would stall it.
 pub const FUEL_CEILING: u64 = 10_000_000_000;
 
@@ -30,7 +30,8 @@ pub const BLOCK_TXS_MAX: u64 = 65_536;
 pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// Most fuel of the accepted transactions in a block this node proposes or votes for, unless one of them alone takes
-/// more. About two seconds of work on one 2020s core, below CometBFT's timeout for a proposal (3 s).
+/// more; what the plugins' init takes counts for each. About two seconds of work on one 2020s core, below CometBFT's
+/// timeout for a proposal (3 s).
 pub const BLOCK_FUEL_MAX: u64 = 2_000_000_000;
 
 /// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
@@ -108,3 +109,18 @@ const _: () = assert!(
     RECORD_BYTES_CEILING < MEMORY_BYTES_CEILING && TX_BYTES_CEILING < MEMORY_BYTES_CEILING,
     "a plugin must be able to hold its input and its output"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes that bound blocks otherwise vote otherwise: with nodes of both kinds in a network, blocks that some of
+    /// them propose are voted down by the others. A change here belongs under "Consensus-breaking" in the CHANGELOG.
+    #[test]
+    fn the_bounds_of_a_block_are_fixed() {
+        assert_eq!(
+            (BLOCK_TXS_MAX, BLOCK_RECORD_BYTES_MAX, BLOCK_FUEL_MAX),
+            (65_536, 67_108_864, 2_000_000_000)
+        );
+    }
+}

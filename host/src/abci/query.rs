@@ -65,18 +65,25 @@ fn route(
     }
     if let Some(index) = path.strip_prefix("/record/") {
         let index = number(path, index)?;
-        return record(reader, index);
+        return record(reader, committed, index);
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
-        let (index, _) = reader.entry_at(number(path, offset)?)?;
-        return record(reader, index);
+        let (offset, length) = (number(path, offset)?, committed.head.length());
+        // The reader may have seen a later block by now; the answer is of the height it names.
+        if offset >= length {
+            return Err(ReadError::NoSuchOffset { offset, length }.into());
+        }
+        let (index, _) = reader.entry_at(offset)?;
+        return record(reader, committed, index);
     }
     let message = format!("unknown path {path:?}; the paths are {PATHS}");
     Err(Refused { code: Code::UnknownPath, message })
 }
 
 fn number(path: &str, text: &str) -> Result<u64, Refused> {
-    text.parse().map_err(|_| Refused {
+    // Digits alone: Rust would take a plus sign as well.
+    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| Refused {
         code: Code::BadArgument,
         message: format!("{text:?} in path {path:?} is not a number from 0 to {}", u64::MAX),
     })
@@ -96,7 +103,11 @@ fn status(committed: &Committed, disk_low: bool) -> ResponseQuery {
     ResponseQuery { value: Bytes::from(status.to_string()), ..Default::default() }
 }
 
-fn record(reader: &Reader, index: u64) -> Result<ResponseQuery, Refused> {
+fn record(reader: &Reader, committed: &Committed, index: u64) -> Result<ResponseQuery, Refused> {
+    let count = committed.head.count();
+    if index >= count {
+        return Err(ReadError::NoSuchRecord { index, count }.into());
+    }
     let (entry, bytes) = reader.record(index)?;
     let place = json!({
         "index": index,

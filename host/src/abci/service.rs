@@ -26,9 +26,7 @@ use super::convert::{
 };
 use super::halt::Halt;
 use super::query;
-use crate::app::{
-    self, App, CODESPACE, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis,
-};
+use crate::app::{self, App, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis};
 use crate::plugin::{Pipeline, PipelineSpec, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
 use crate::types::{AppHash, Height};
@@ -151,10 +149,10 @@ impl Service {
     /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
     fn admit(&self, genesis: GenesisRules) -> Result<Pipeline, Halt> {
         let plugins = &self.shared.plugins;
-        for plugin in &genesis.plugins {
-            if let Some(wasm) = &plugin.wasm {
-                let stored = plugins.store(&plugin.spec.name, wasm);
-                stored.map_err(|source| Halt::PluginFile { name: plugin.spec.name.to_string(), source })?;
+        for (plugin, wasm) in genesis.pipeline.plugins.iter().zip(&genesis.inline_wasm) {
+            if let Some(wasm) = wasm {
+                let stored = plugins.store(&plugin.name, wasm);
+                stored.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })?;
             }
         }
         admit_from(plugins, genesis.pipeline)
@@ -188,7 +186,7 @@ impl Service {
     fn try_check(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
         let Some(pipeline) = self.pipeline() else {
             let message = "the node has no genesis yet; try again once it has started".to_owned();
-            return Ok(check_refused(host_refusal(Code::NoGenesis, message)));
+            return Ok(check_refused(Refusal::by_host(Code::NoGenesis, message)));
         };
         // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
         if request.r#type == i32::from(CheckTxType::New)
@@ -259,7 +257,7 @@ impl Disk {
             let message = format!(
                 "this node's disk is nearly full: {free_bytes} bytes are free, it keeps {low}; try another node"
             );
-            host_refusal(Code::DiskLow, message)
+            Refusal::by_host(Code::DiskLow, message)
         })
     }
 }
@@ -271,10 +269,6 @@ fn refuse_unbounded_blocks(request: &RequestInitChain) -> Result<(), Halt> {
         Some(max_bytes) if max_bytes < 0 => Err(Halt::UnboundedBlocks { max_bytes }),
         _ => Ok(()),
     }
-}
-
-fn host_refusal(code: Code, message: String) -> Refusal {
-    Refusal { code: code.value(), codespace: CODESPACE.to_owned(), message }
 }
 
 fn wire_hash(hash: AppHash) -> Bytes {

@@ -30,7 +30,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal by the host itself.
-    pub(super) fn by_host(code: Code, message: String) -> Self {
+    #[must_use]
+    pub fn by_host(code: Code, message: String) -> Self {
         Self { code: code.value(), codespace: CODESPACE.to_owned(), message }
     }
 }

@@ -1,11 +1,9 @@
-//! Genesis: the `dseq` object in CometBFT's `app_state`, parsed and bounded.
+//! Genesis: the `dseq` object in CometBFT's `app_state`, parsed.
 
 use serde::Deserialize;
 
-use crate::limits;
 use crate::plugin::{
-    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
-    PluginSpec,
+    CanonicalJson, CanonicalJsonError, Limits, PipelineSpec, PluginName, PluginNameError, PluginSpec,
 };
 use crate::types::{EngineId, ParseHashError, PluginHash};
 
@@ -15,15 +13,6 @@ pub enum GenesisError {
     /// Not the JSON object DESIGN describes: serde says where.
     #[error("app_state is not a dseq genesis: {0}")]
     Json(#[from] serde_json::Error),
-    /// A limit out of bounds.
-    #[error("app_state.dseq.{0}")]
-    Limits(#[from] LimitsError),
-    /// Too many plugins.
-    #[error("app_state.dseq.pipeline has {count} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
-    TooManyPlugins {
-        /// Their number.
-        count: u64,
-    },
     /// The engine id is not a hash.
     #[error("app_state.dseq.engine: {0}")]
     Engine(ParseHashError),
@@ -34,16 +23,6 @@ pub enum GenesisError {
         index: u64,
         /// What is wrong.
         source: PluginNameError,
-    },
-    /// Two plugins of one name: their rejections could not be told apart.
-    #[error(
-        "app_state.dseq.pipeline[{index}]: the name {name:?} is taken by an earlier plugin; names are unique"
-    )]
-    NameTaken {
-        /// The second plugin's place, from 0.
-        index: u64,
-        /// The name.
-        name: String,
     },
     /// A plugin's hash is not a hash.
     #[error("app_state.dseq.pipeline[{index}].sha256: {source}")]
@@ -81,22 +60,14 @@ pub enum GenesisError {
     },
 }
 
-/// What genesis says: the rules, and possibly some plugins' bytes.
+/// What genesis says. Whether its limits and plugins are such as this host runs is for
+/// [`Pipeline::admit`](crate::plugin::Pipeline::admit) to decide, at every start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenesisRules {
     /// Engine, limits and plugins.
     pub pipeline: PipelineSpec,
-    /// The plugins again, in the same order, each with the bytes genesis carries for it.
-    pub plugins: Vec<GenesisPlugin>,
-}
-
-/// A plugin as it stands in genesis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GenesisPlugin {
-    /// Name, hash and params.
-    pub spec: PluginSpec,
-    /// The bytes of its `.wasm` file, where genesis carries them.
-    pub wasm: Option<Vec<u8>>,
+    /// For each plugin the bytes of its `.wasm` file, where genesis carries them.
+    pub inline_wasm: Vec<Option<Vec<u8>>>,
 }
 
 #[derive(Deserialize)]
@@ -131,28 +102,16 @@ fn no_params() -> serde_json::Value {
 ///
 /// # Errors
 ///
-/// The first thing in it that is malformed or out of bounds, with where it stands.
+/// The first thing in it that is malformed, with where it stands.
 pub fn parse_genesis(app_state: &[u8]) -> Result<GenesisRules, GenesisError> {
     let AppState { dseq } = serde_json::from_slice(app_state)?;
-    dseq.limits.validate()?;
-    let count = dseq.pipeline.len() as u64;
-    if count > limits::PLUGINS_MAX {
-        return Err(GenesisError::TooManyPlugins { count });
-    }
     let engine: EngineId = dseq.engine.parse().map_err(GenesisError::Engine)?;
-    let mut plugins: Vec<GenesisPlugin> = Vec::with_capacity(dseq.pipeline.len());
-    for (index, raw) in (0..).zip(dseq.pipeline) {
-        let plugin = parse_plugin(index, raw)?;
-        if plugins.iter().any(|earlier| earlier.spec.name == plugin.spec.name) {
-            return Err(GenesisError::NameTaken { index, name: plugin.spec.name.into() });
-        }
-        plugins.push(plugin);
-    }
-    let specs = plugins.iter().map(|plugin| plugin.spec.clone()).collect();
-    Ok(GenesisRules { pipeline: PipelineSpec { engine, limits: dseq.limits, plugins: specs }, plugins })
+    let plugins = (0..).zip(dseq.pipeline).map(|(index, raw)| parse_plugin(index, raw));
+    let (plugins, inline_wasm) = plugins.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    Ok(GenesisRules { pipeline: PipelineSpec { engine, limits: dseq.limits, plugins }, inline_wasm })
 }
 
-fn parse_plugin(index: u64, raw: RawPlugin) -> Result<GenesisPlugin, GenesisError> {
+fn parse_plugin(index: u64, raw: RawPlugin) -> Result<(PluginSpec, Option<Vec<u8>>), GenesisError> {
     let name = PluginName::try_from(raw.name).map_err(|source| GenesisError::Name { index, source })?;
     let sha256: PluginHash = raw.sha256.parse().map_err(|source| GenesisError::Hash { index, source })?;
     let params = CanonicalJson::new(&raw.params).map_err(|source| GenesisError::Params { index, source })?;
@@ -161,7 +120,7 @@ fn parse_plugin(index: u64, raw: RawPlugin) -> Result<GenesisPlugin, GenesisErro
     if let Some(found) = wasm.as_deref().map(PluginHash::of).filter(|found| *found != sha256) {
         return Err(GenesisError::WasmHash { index, pinned: sha256, found });
     }
-    Ok(GenesisPlugin { spec: PluginSpec { name, sha256, params }, wasm })
+    Ok((PluginSpec { name, sha256, params }, wasm))
 }
 
 #[cfg(test)]
@@ -188,9 +147,8 @@ mod tests {
     fn a_whole_genesis_is_understood() {
         let rules = parse_genesis(genesis().to_string().as_bytes()).unwrap();
         assert_eq!(rules.pipeline.limits, Limits::default());
-        assert_eq!(rules.plugins[0].spec.params.as_str(), r#"{"a":2,"b":1}"#);
-        assert_eq!(rules.plugins[0].wasm.as_deref(), Some(&b"\0asm"[..]));
-        assert_eq!(rules.pipeline.plugins, vec![rules.plugins[0].spec.clone()]);
+        assert_eq!(rules.pipeline.plugins[0].params.as_str(), r#"{"a":2,"b":1}"#);
+        assert_eq!(rules.inline_wasm, [Some(b"\0asm".to_vec())]);
     }
 
     #[test]
@@ -198,10 +156,6 @@ mod tests {
         assert!(parse_genesis(b"").unwrap_err().to_string().starts_with("app_state is not a dseq genesis"));
         assert!(refusal(|g| g["engin"] = json!("")).contains("unknown field `engin`"));
         assert!(refusal(|g| g["engine"] = json!("zz")).contains("engine: expected 64 hexadecimal digits"));
-        assert!(
-            refusal(|g| g["limits"]["fuel_max"] = json!(0))
-                .contains("limits.fuel_max is 0; it must be from 1")
-        );
         assert!(refusal(|g| g["limits"]["fuel_max"] = json!(-1)).contains("invalid value"));
         assert!(
             refusal(|g| g["pipeline"][0]["name"] = json!("A")).contains("pipeline[0]: plugin name \"A\"")
@@ -216,10 +170,6 @@ mod tests {
             refusal(|g| g["pipeline"][0]["sha256"] = json!("22".repeat(32)))
                 .contains("but the wasm beside it has")
         );
-        let twice = |g: &mut serde_json::Value| g["pipeline"] = json!([g["pipeline"][0], g["pipeline"][0]]);
-        assert!(refusal(twice).contains("pipeline[1]: the name \"passthrough\" is taken"));
-        let many = |g: &mut serde_json::Value| g["pipeline"] = json!(vec![g["pipeline"][0].clone(); 17]);
-        assert!(refusal(many).contains("has 17 plugins; at most 16"));
         let long = |g: &mut serde_json::Value| g["pipeline"][0]["params"] = json!("x".repeat(65536));
         assert!(refusal(long).contains("65538 bytes as canonical JSON; at most 65536"));
     }

@@ -28,6 +28,6 @@ pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
 pub use examine::{Examined, Refusal, examine, examine_all};
 pub use finalize::{TxResult, encode_receipt};
-pub use genesis::{GenesisError, GenesisPlugin, GenesisRules, parse_genesis};
+pub use genesis::{GenesisError, GenesisRules, parse_genesis};
 pub use proposal::{prepare, process};
 pub use state::{App, Decided, Rules, SequencingError};

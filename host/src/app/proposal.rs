@@ -6,12 +6,29 @@
 //! few bytes into megabytes or burn much fuel on them, and every node has to hold the records and spend the fuel.
 //! The first transaction always fits, so that none is left out for ever; each further one must keep all three sums
 //! within their bounds. Preparing and voting use the same sums, so a correct node votes for what a correct one made.
+//!
+//! Here records are measured and dropped: what a proposal costs in memory is a record for each processor.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::examine::{Examined, examine_all};
+use super::examine::examine;
 use crate::limits;
-use crate::plugin::{Fatal, Pipeline};
+use crate::plugin::{Fatal, Pipeline, in_parallel};
+
+/// Transactions of a mempool that are measured together before the block is looked at. What is measured in vain is
+/// bounded by it, and was checked before: its results are remembered.
+const SLICE_LEN: usize = 256;
+
+/// What an accepted transaction takes of a block.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    record_bytes: u64,
+    /// Its own, and what init would take if its plugins had to be told their params for it.
+    fuel: u64,
+}
 
 /// What the transactions of a block have used up so far.
 #[derive(Debug, Default)]
@@ -22,12 +39,12 @@ struct Used {
 }
 
 impl Used {
-    /// Adds an accepted transaction's record and fuel; `false` if the block is full without it.
-    fn take(&mut self, record: &Bytes, fuel: u64) -> bool {
+    /// Adds an accepted transaction; `false` if the block is full without it.
+    fn take(&mut self, tx: Measured) -> bool {
         let more = Self {
             txs: self.txs.saturating_add(1),
-            record_bytes: self.record_bytes.saturating_add(record.len() as u64),
-            fuel: self.fuel.saturating_add(fuel),
+            record_bytes: self.record_bytes.saturating_add(tx.record_bytes),
+            fuel: self.fuel.saturating_add(tx.fuel),
         };
         let fits = more.txs <= limits::BLOCK_TXS_MAX
             && more.record_bytes <= limits::BLOCK_RECORD_BYTES_MAX
@@ -55,11 +72,12 @@ pub fn prepare(
     size_of: impl Fn(&Bytes) -> u64,
 ) -> Result<Vec<Bytes>, Fatal> {
     let (mut used, mut bytes, mut picked) = (Used::default(), 0_u64, Vec::new());
-    for slice in txs.chunks(slice_len(pipeline)) {
-        for (tx, examined) in slice.iter().zip(examine_all(pipeline, slice)?) {
-            let Examined { fuel, verdict: Ok(record), .. } = examined else { continue };
+    for slice in txs.chunks(SLICE_LEN) {
+        let measured = in_parallel(slice, |tx| measure(pipeline, tx))?;
+        for (tx, measured) in slice.iter().zip(measured) {
+            let Some(measured) = measured else { continue };
             bytes = bytes.saturating_add(size_of(tx));
-            if bytes > bytes_max || !used.take(&record, fuel.0) {
+            if bytes > bytes_max || !used.take(measured) {
                 return Ok(picked);
             }
             picked.push(tx.clone());
@@ -71,28 +89,30 @@ pub fn prepare(
 /// Whether to vote for a proposal: only if the pipeline accepts every transaction in it and the block is within its
 /// bounds.
 ///
+/// The sums do not depend on the order in which transactions are done, so nothing is run any more once the vote is no:
+/// a proposal costs no more fuel than a block may, and one transaction for each processor.
+///
 /// # Errors
 ///
 /// [`Fatal`] when this host could not run the pipeline.
 pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
-    let mut used = Used::default();
-    for slice in txs.chunks(slice_len(pipeline)) {
-        for examined in examine_all(pipeline, slice)? {
-            let taken = examined.verdict.is_ok_and(|record| used.take(&record, examined.fuel.0));
-            if !taken {
-                return Ok(false);
-            }
+    let (used, refused) = (Mutex::new(Used::default()), AtomicBool::new(false));
+    in_parallel(txs, |tx| {
+        if refused.load(Ordering::Relaxed) {
+            return Ok(());
         }
-    }
-    Ok(true)
+        let take = |measured| used.lock().unwrap_or_else(PoisonError::into_inner).take(measured);
+        if !measure(pipeline, tx)?.is_some_and(take) {
+            refused.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    Ok(!refused.into_inner())
 }
 
-/// How many transactions are examined before their sums are looked at: so few that even the worst of them together
-/// burn no more fuel than a block may, and enough to keep all processors busy.
-fn slice_len(pipeline: &Pipeline) -> usize {
-    const SLICE_MIN: u64 = 16;
-    const SLICE_MAX: u64 = 1024;
-    let fuel_of_one = pipeline.limits().fuel_max.saturating_mul(pipeline.spec().plugins.len() as u64);
-    let slice = limits::BLOCK_FUEL_MAX.checked_div(fuel_of_one).unwrap_or(SLICE_MAX);
-    usize::try_from(slice.clamp(SLICE_MIN, SLICE_MAX)).unwrap_or(1)
+/// What a transaction takes of a block; `None` if the pipeline rejects it.
+fn measure(pipeline: &Pipeline, tx: &Bytes) -> Result<Option<Measured>, Fatal> {
+    let examined = examine(pipeline, tx)?;
+    let fuel = examined.fuel.0.saturating_add(pipeline.init_fuel().0);
+    Ok(examined.verdict.ok().map(|record| Measured { record_bytes: record.len() as u64, fuel }))
 }

@@ -14,7 +14,7 @@ use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
 use super::{engine, engine_id};
 use crate::limits;
-use crate::types::{EngineId, PluginHash};
+use crate::types::{EngineId, Fuel, PluginHash};
 
 /// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,17 @@ pub enum AdmitError {
         tx_bytes_max: u64,
         /// The limit on records in genesis.
         record_bytes_max: u64,
+    },
+    /// More fuel for one transaction than a host accepts.
+    #[error(
+        "limits.fuel_max is {fuel_max} for each of {plugins} plugins; together they may have at most {max}",
+        max = limits::FUEL_CEILING
+    )]
+    TooMuchFuel {
+        /// The limit in genesis.
+        fuel_max: u64,
+        /// The pipeline's length in genesis.
+        plugins: u64,
     },
     /// A pipeline longer than a host accepts.
     #[error("the pipeline has {found} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
@@ -193,8 +204,17 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
     let exports = check_exports(plugin, &module, mutable_globals.as_deref().unwrap_or_default())?;
     let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
-    let mut admitted = Admitted { name: plugin.clone(), params, limits: *limits, pre, exports, warm: None };
-    let mut live = check_params(&admitted)?;
+    let mut admitted = Admitted {
+        name: plugin.clone(),
+        params,
+        limits: *limits,
+        pre,
+        exports,
+        init_fuel: Fuel(0),
+        warm: None,
+    };
+    let (mut live, init_fuel) = check_params(&admitted)?;
+    admitted.init_fuel = init_fuel;
     if mutable_globals.is_some() {
         admitted.warm = Warm::of(&mut live);
     }
@@ -319,18 +339,17 @@ fn describe_function(ty: &FuncType) -> String {
     }
 }
 
-fn check_params(admitted: &Admitted) -> Result<Live, AdmitError> {
+/// Has the plugin accept its params; answers with the instance that did, and what that took.
+fn check_params(admitted: &Admitted) -> Result<(Live, Fuel), AdmitError> {
     let plugin = admitted.name.clone();
     let params = admitted.params.clone();
     match admitted.start() {
-        Ok((live, Init::Accepted)) => Ok(live),
+        Ok((live, Init::Accepted { fuel })) => Ok((live, fuel)),
         Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),
         Err(Stop::Fault { fault, detail }) => {
             tracing::debug!(%plugin, %fault, detail, "plugin faulted at admission");
             Err(AdmitError::Init { plugin, params, fault })
         }
-        Err(Stop::Fatal { step, reason }) => {
-            Err(Fatal { plugin: plugin.as_str().to_owned(), step, reason }.into())
-        }
+        Err(Stop::Fatal { step, reason }) => Err(Fatal { plugin: Some(plugin), step, reason }.into()),
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Admitted {
     pub(super) limits: Limits,
     pub(super) pre: InstancePre<Bounds>,
     pub(super) exports: Exports,
+    /// What init takes: the same each time.
+    pub(super) init_fuel: Fuel,
     /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
     pub(super) warm: Option<Warm>,
 }
@@ -45,9 +47,7 @@ impl Admitted {
                 tracing::debug!(plugin = %self.name, %fault, detail, "plugin faulted");
                 Ok(Called { fuel: Fuel(self.limits.fuel_max), ruling: Ruling::Faulted(fault) })
             }
-            Err(Stop::Fatal { step, reason }) => {
-                Err(Fatal { plugin: self.name.as_str().to_owned(), step, reason })
-            }
+            Err(Stop::Fatal { step, reason }) => Err(Fatal { plugin: Some(self.name.clone()), step, reason }),
         }
     }
 
@@ -59,7 +59,7 @@ impl Admitted {
         };
         live.refuel()?;
         let ruling = live.apply(input)?;
-        let fuel = Fuel(self.limits.fuel_max.saturating_sub(live.fuel_left()?));
+        let fuel = live.fuel_spent()?;
         if let Some(warm) = &self.warm {
             warm.put_back(live);
         }
@@ -75,7 +75,7 @@ impl Admitted {
     /// not compute the same thing twice.
     fn start_again(&self) -> Result<Live, Stop> {
         let reason = match self.start() {
-            Ok((live, Init::Accepted)) => return Ok(live),
+            Ok((live, Init::Accepted { .. })) => return Ok(live),
             Ok((_, Init::Refused { code, .. })) => format!("rejected with code {code}"),
             Err(Stop::Fault { fault, detail }) => format!("{fault} ({detail})"),
             Err(fatal @ Stop::Fatal { .. }) => return Err(fatal),

@@ -48,7 +48,7 @@ pub(super) fn features() -> WasmFeatures {
 /// verdicts and fuel watch over them.
 const WASMTIME_LINE: u32 = 48;
 
-/// Version of the rewriting of plugins before they are compiled. 0: they are compiled as they are.
+/// Version of what rewriting before compilation adds to a plugin's results. 0: nothing, the added exports change none.
 const INSTRUMENTATION: u32 = 0;
 
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.

@@ -2,6 +2,8 @@
 
 use wasmtime::Trap;
 
+use super::spec::PluginName;
+
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
         /// A plugin broke its contract. The transaction is rejected with the fault's code, on every node alike.
@@ -85,14 +87,18 @@ impl Fault {
 /// This host failed in a way that no other node need share. There is no right answer to give: the node
 /// must stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin {plugin:?}: {step} failed on this host: {reason}")]
+#[error("{}{step} failed on this host: {reason}", of(.plugin.as_ref()))]
 pub struct Fatal {
-    /// The plugin being run.
-    pub plugin: String,
+    /// The plugin being run, if it was one.
+    pub plugin: Option<PluginName>,
     /// What the host was doing.
     pub step: &'static str,
     /// What came back.
     pub reason: String,
+}
+
+fn of(plugin: Option<&PluginName>) -> String {
+    plugin.map(|plugin| format!("plugin {plugin}: ")).unwrap_or_default()
 }
 
 /// Why a call stopped before it had an answer.

@@ -20,6 +20,7 @@ use super::abi::{self, Answer};
 use super::fault::{Fault, Stop};
 use super::spec::Limits;
 use crate::limits;
+use crate::types::Fuel;
 
 /// The exports the host uses, looked up once so that no call looks up a name.
 pub(super) struct Exports {
@@ -79,8 +80,14 @@ pub(super) enum Ruling {
 
 /// What a plugin said to its params.
 pub(super) enum Init {
-    Accepted,
-    Refused { code: u16, message: String },
+    /// It took this fuel.
+    Accepted {
+        fuel: Fuel,
+    },
+    Refused {
+        code: u16,
+        message: String,
+    },
 }
 
 /// An instance that accepted its params, ready for one transaction.
@@ -132,9 +139,10 @@ impl Live {
         self.store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine("refuelling", &error))
     }
 
-    /// What is left of that.
-    pub(super) fn fuel_left(&self) -> Result<u64, Stop> {
-        self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))
+    /// What it took of the fuel it was given.
+    pub(super) fn fuel_spent(&self) -> Result<Fuel, Stop> {
+        let left = self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))?;
+        Ok(Fuel(self.limits.fuel_max.saturating_sub(left)))
     }
 
     fn init(&mut self, init: &ModuleExport, params: &[u8]) -> Result<Init, Stop> {
@@ -142,7 +150,7 @@ impl Live {
         let init: TypedFunc<i32, i64> = typed(self.instance, &mut self.store, abi::INIT, init)?;
         let packed = self.invoke(abi::INIT, &init, params_len)?;
         match Answer::unpack(packed)? {
-            Answer::Accept => Ok(Init::Accepted),
+            Answer::Accept => Ok(Init::Accepted { fuel: self.fuel_spent()? }),
             Answer::Reject { code, len } => Ok(Init::Refused { code, message: self.message(len)? }),
             Answer::Replace { .. } => Err(Fault::BadVerdict.into()),
         }

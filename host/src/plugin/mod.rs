@@ -5,7 +5,7 @@
 //! plugins/ ── PluginDir ───┴─> Pipeline::admit   hash, engine id, limits, exports, params
 //!                                   │
 //! transaction ──> Pipeline::apply ──┴─> plugin 1 ──> plugin 2 ──> ... ──> Outcome
-//!                      │                    each: an instance as it is after init, apply, gone
+//!                      │                    each: an instance as after init, apply, put back or dropped
 //!                      └─ memo: a transaction already judged is not judged again
 //! ```
 //!

@@ -57,7 +57,7 @@ fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
             .map_err(|error| error.to_string())
     };
     THREADS.get_or_init(build).as_ref().map_err(|reason| Fatal {
-        plugin: String::new(),
+        plugin: None,
         step: "starting threads",
         reason: reason.clone(),
     })

@@ -98,6 +98,14 @@ impl Pipeline {
         &self.spec.limits
     }
 
+    /// What telling all plugins their params takes. It is charged to no transaction, but a node may have to spend it
+    /// for each.
+    #[must_use]
+    pub fn init_fuel(&self) -> Fuel {
+        let fuel = self.plugins.iter().map(|plugin| plugin.init_fuel.0);
+        Fuel(fuel.fold(0, u64::saturating_add))
+    }
+
     /// Judges one transaction on the calling thread, which needs 2 MiB of stack.
     ///
     /// `hash` is [`TxHash::of`] the transaction: results are remembered by it. The caller has seen to it that
@@ -158,7 +166,10 @@ fn check_plugins(spec: &PipelineSpec, modules: &[Vec<u8>]) -> Result<(), AdmitEr
     if plugins != modules.len() as u64 {
         return Err(AdmitError::ModuleCount { plugins, modules: modules.len() as u64 });
     }
-    let Limits { tx_bytes_max, record_bytes_max, .. } = spec.limits;
+    let Limits { tx_bytes_max, record_bytes_max, fuel_max, .. } = spec.limits;
+    if fuel_max.saturating_mul(plugins) > limits::FUEL_CEILING {
+        return Err(AdmitError::TooMuchFuel { fuel_max, plugins });
+    }
     if plugins == 0 && tx_bytes_max > record_bytes_max {
         return Err(AdmitError::RecordsTooShort { tx_bytes_max, record_bytes_max });
     }
