@@ -180,6 +180,7 @@ fn a_query_that_cannot_be_answered_says_why() {
         ),
         ("/record/", 33, "\"\" in path \"/record/\" is not a number from 0 to 18446744073709551615"),
         ("/record/-1", 33, "\"-1\" in path \"/record/-1\" is not a number from 0 to 18446744073709551615"),
+        ("/offset/+1", 33, "\"+1\" in path \"/offset/+1\" is not a number from 0 to 18446744073709551615"),
         ("/record/1", 34, "there is no record 1; the log has 1 records, counted from 0"),
         ("/offset/3", 34, "there is no byte at offset 3; the sequence is 3 bytes long, counted from 0"),
     ];

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use dseq::limits::{BLOCK_FUEL_MAX, BLOCK_RECORD_BYTES_MAX, BLOCK_TXS_MAX};
+use dseq::types::PluginHash;
 use serde_json::json;
 
 use crate::support::consensus::{Chain, Node};
@@ -22,11 +23,16 @@ fn many(first: u8, count: u64) -> Vec<Bytes> {
 
 /// What is prepared is the longest beginning that is voted for.
 fn assert_cut_at(node: &mut Node, txs: &[Bytes], expected: u64) {
+    assert_eq!(cut(node, txs), expected);
+}
+
+/// The length of the longest beginning of `txs` that is prepared and voted for.
+fn cut(node: &mut Node, txs: &[Bytes]) -> u64 {
     let prepared = node.prepare(txs, ROOM);
-    assert_eq!(prepared.len() as u64, expected);
     assert_eq!(prepared, txs[..prepared.len()]);
     assert!(node.process(&prepared), "what a node prepares it votes for");
     assert!(!node.process(&txs[..=prepared.len()]), "one more is too much");
+    prepared.len() as u64
 }
 
 #[test]
@@ -47,6 +53,33 @@ fn fuel_of_a_block_is_bounded() {
     let fuel = u64::try_from(node.check(b"%").gas_used).unwrap();
     assert!((50_000_000..100_000_000).contains(&fuel), "a good half of the default: {fuel}");
     assert_cut_at(&mut node, &many(b'%', 50), BLOCK_FUEL_MAX / fuel);
+}
+
+#[test]
+fn what_init_takes_counts_for_each_transaction() {
+    // Accepts everything at once, after an init of some 60 million fuel.
+    let wasm = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+            (func (export "dseq_abi_v1"))
+            (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+            (func (export "dseq_output") (result i32) (i32.const 1024))
+            (func (export "dseq_init") (param i32) (result i64) (local $turns i32)
+              (loop $again
+                (br_if $again (i32.lt_u
+                  (local.tee $turns (i32.add (local.get $turns) (i32.const 1)))
+                  (i32.const 9000000))))
+              (i64.const 0x0001_0000_00000000))
+            (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001_0000_00000000)))"#,
+    );
+    let wasm = wasm.unwrap();
+    let mut node = started(&genesis(&json!([{
+        "name": "slow",
+        "sha256": PluginHash::of(&wasm).to_string(),
+        "wasm": data_encoding::BASE64.encode(&wasm),
+    }])));
+    assert!(node.check(b"a").gas_used < 100, "no transaction is charged for it");
+    let count = cut(&mut node, &many(b'a', 50));
+    assert!((BLOCK_FUEL_MAX / 100_000_000..=BLOCK_FUEL_MAX / 50_000_000).contains(&count), "{count}");
 }
 
 #[test]

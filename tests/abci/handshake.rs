@@ -10,7 +10,7 @@
 //! | n-1 | n | n-1 | replay n: the crash came between FinalizeBlock and Commit, or before either |
 //! | n | n | n-1 | nothing on this application: CometBFT uses the stored answers |
 //! | h < n-1 | n | n-1 | replay h+1 to n |
-//! | h > n | n | any | refuses to start; must never happen, so only Commit persists |
+//! | h > n | n | any | refuses to start; must never happen, and cannot: `nothing_on_disk_changes_before_commit` |
 
 use bytes::Bytes;
 use dseq::abci::Halt;
@@ -190,6 +190,19 @@ fn engine_restarting_alone_may_finalize_the_same_block_again() {
     chain.decide(&mut node, vec![Bytes::from_static(b" four")]);
     assert_eq!(node.sequence(), b"onewavethree four");
     assert_follows(&mut node, &mut chain);
+}
+
+#[test]
+fn a_chain_that_starts_at_another_height_is_replayed_from_there() {
+    let (mut node, mut chain) = (Node::new(), Chain::starting_at(&moody_genesis(), 100));
+    chain.handshake(&mut node);
+    chain.block(&mut node, &[b"at 100"]);
+    chain.block(&mut node, &[b" at 101"]);
+    node.stop();
+    std::fs::remove_dir_all(node.sequence_dir()).unwrap();
+    node.start();
+    assert_eq!(chain.handshake(&mut node), 2);
+    assert_eq!((node.info().last_block_height, node.sequence()), (101, b"at 100 at 101".to_vec()));
 }
 
 #[test]

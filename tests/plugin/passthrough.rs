@@ -1,11 +1,10 @@
-//! The default plugin as it is shipped: its bytes, its verdicts, its fuel, its speed.
+//! The default plugin as it is shipped: its bytes, its verdicts, its fuel.
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use bytes::Bytes;
-use dseq::plugin::{Limits, Pipeline, Verdict, in_parallel};
+use dseq::plugin::{Limits, Pipeline};
 use dseq::types::{PluginHash, TxHash};
 
 use super::{admit, apply, params, record, refusal, spec};
@@ -97,52 +96,4 @@ fn params_are_refused() {
         refusal(Pipeline::admit(spec, &[wasm])).to_string(),
         "plugin p0: refuses its params {\"max\":3}: passthrough takes no params; write {} (code 1)"
     );
-}
-
-/// Prints what a transaction costs in the host. Run it alone:
-/// `cargo test --release --test plugin -- --ignored --nocapture cost`
-#[test]
-#[ignore = "a measurement, not a check"]
-fn cost() {
-    const ROUNDS: u64 = 5;
-    let pipeline = passthrough();
-    for (len, count) in [(256, 100_000_u64), (64 << 10, 2_000)] {
-        for round in 0..ROUNDS {
-            let txs = |part: u64| -> Vec<(TxHash, Bytes)> {
-                let tx = |n: u64| {
-                    let mut tx = vec![0; len];
-                    tx[..8].copy_from_slice(&((round * 2 + part) * count + n).to_le_bytes());
-                    (TxHash::of(&tx), Bytes::from(tx))
-                };
-                (0..count).map(tx).collect()
-            };
-            let (one_by_one, block) = (txs(0), txs(1));
-            let each = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
-            let timed = |run: &dyn Fn()| {
-                let (cpu, wall) = (cpu_time(), Instant::now());
-                run();
-                (each(wall.elapsed()), each(cpu_time() - cpu))
-            };
-            let single = || {
-                for (hash, tx) in &one_by_one {
-                    assert!(matches!(pipeline.apply(hash, tx).unwrap().verdict, Verdict::Accepted { .. }));
-                }
-            };
-            let parallel = || drop(in_parallel(&block, |(hash, tx)| pipeline.apply(hash, tx)).unwrap());
-            let (single, parallel, memo) = (timed(&single), timed(&parallel), timed(&parallel));
-            println!(
-                "{len} bytes, us per transaction (wall, cpu): one thread {:.2} {:.2}, block {:.2} {:.2}, \
-                 remembered block {:.2} {:.2}",
-                single.0, single.1, parallel.0, parallel.1, memo.0, memo.1
-            );
-        }
-    }
-}
-
-/// Processor time of this process so far, in steps of 10 ms.
-fn cpu_time() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
 }

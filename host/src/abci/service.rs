@@ -357,3 +357,66 @@ impl Application for Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn service(dir: &std::path::Path) -> Service {
+        let options = ServiceOptions {
+            sequence_dir: dir.join("sequence"),
+            plugins_dir: dir.join("plugins"),
+            disk_free_bytes_low: 0,
+        };
+        let service = Service::open(&options).unwrap();
+        let limits = crate::plugin::Limits::default();
+        let engine = crate::plugin::engine_id().to_string();
+        let genesis = serde_json::json!({ "dseq": { "engine": engine, "limits": limits, "pipeline": [] } });
+        let app_state_bytes = Bytes::from(genesis.to_string());
+        service.init_chain(RequestInitChain { app_state_bytes, ..Default::default() });
+        service
+    }
+
+    #[test]
+    fn nothing_but_a_block_waits_for_a_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = service(dir.path());
+        let (done, is_done) = mpsc::channel();
+        let held = service.core();
+        let asking = service.clone();
+        std::thread::spawn(move || {
+            let txs = vec![Bytes::from_static(b"tx")];
+            asking.check_tx(RequestCheckTx { tx: txs[0].clone(), ..Default::default() });
+            let request =
+                RequestPrepareProposal { txs: txs.clone(), max_tx_bytes: 100, ..Default::default() };
+            asking.prepare_proposal(request);
+            asking.process_proposal(RequestProcessProposal { txs, ..Default::default() });
+            asking.query(RequestQuery { path: "/status".to_owned(), ..Default::default() });
+            asking.info(RequestInfo::default());
+            asking.list_snapshots();
+            done.send(()).unwrap();
+        });
+        assert!(
+            is_done.recv_timeout(Duration::from_secs(60)).is_ok(),
+            "something waits for the lock of blocks"
+        );
+        drop(held);
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_is_noticed_and_room_on_it_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = service(dir.path()).reader();
+        let mut disk = Disk::new(0);
+        let refused = |disk: &Disk| disk.refusal(&reader).is_some();
+        assert!((0..CHECKS_PER_DISK_CHECK).all(|_| !refused(&disk)));
+        disk.free_bytes_low = u64::MAX;
+        assert!((0..CHECKS_PER_DISK_CHECK).any(|_| refused(&disk)), "it asks once in so many checks");
+        assert!(refused(&disk) && disk.is_low());
+        disk.free_bytes_low = 0;
+        assert!(!refused(&disk) && !disk.is_low());
+    }
+}

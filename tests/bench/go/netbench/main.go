@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.networks, "networks", "networks", "folder with the networks' settings")
 	flag.StringVar(&o.work, "work", "", "folder for homes and logs")
 	flag.StringVar(&o.out, "out", "", "where the figures go")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
+	flag.IntVar(&o.rounds, "rounds", 4, "rounds; even, so that both come first as often")
 	flag.BoolVar(&o.skipDefaults, "skip-defaults", false, "leave out the minute with CometBFT's default settings")
 	flag.IntVar(&o.load.Connections, "connections", 4, "connections to each node")
 	flag.Int64Var(&o.load.Window, "window", 20_000, "transactions submitted and not yet decided")
