@@ -47,6 +47,9 @@
 //!
 //! # Limits
 //!
+//! Memory a plugin allocates is handed out in a row and given back when the transaction is judged, not before; keep
+//! that in mind if you allocate in a loop.
+//!
 //! The network's genesis bounds a plugin's fuel, memory and output. A plugin that traps (a panic is a
 //! trap), runs out of fuel or puts out too much has *faulted*: its transaction is rejected with a fixed
 //! code, on every node alike.
@@ -55,6 +58,8 @@
 extern crate alloc;
 
 pub mod abi;
+#[cfg(target_arch = "wasm32")]
+mod arena;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 

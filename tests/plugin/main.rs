@@ -1,10 +1,12 @@
-//! The plugin wall from outside: small modules in WAT, each good or bad in one way, and the default plugin.
+//! The plugin wall from outside: small modules in WAT, each good or bad in one way, and the plugins of this repository.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod admission;
 mod calls;
 mod dir;
 mod faults;
+mod gallery;
+mod hex;
 mod passthrough;
 mod pipelines;
 

@@ -1,0 +1,100 @@
+//! Text like `0xDEADBEEF` becomes the bytes it names, so that producers with nothing but text at hand submit any bytes.
+//!
+//! | code | rejected |
+//! |---|---|
+//! | 1 | the text does not start with `0x` |
+//! | 2 | there is no digit after it |
+//! | 3 | an odd number of digits |
+//! | 4 | something that is no hexadecimal digit |
+
+use dseq_sdk::{Output, Plugin, Refusal, Verdict};
+
+/// Takes no params: `{}`. Digits may be upper or lower case, and so may the `x`.
+pub struct Hex;
+
+impl Plugin for Hex {
+    fn init(params: &str) -> Result<Self, Refusal> {
+        if params == "{}" { Ok(Self) } else { Err(Refusal::new("hex takes no params; write {}")) }
+    }
+
+    fn apply(&self, tx: &[u8], out: &mut Output) -> Verdict {
+        let Some((b"0x" | b"0X", digits)) = tx.split_at_checked(2) else {
+            return out.reject(1, "the transaction is not hexadecimal: it must start with 0x");
+        };
+        if digits.is_empty() {
+            return out.reject(2, "there is no digit after 0x");
+        }
+        let (pairs, odd) = digits.as_chunks();
+        if !odd.is_empty() {
+            let count = digits.len();
+            return out
+                .reject(3, format_args!("{count} digits make no whole bytes; give an even number of them"));
+        }
+        for (index, pair) in (0..).zip(pairs) {
+            match byte(*pair) {
+                Ok(byte) => out.write(&[byte]),
+                Err(place) => {
+                    // Counted from the start of the transaction, as an editor would.
+                    let (place, found) = (2 * index + place + 2, pair[place].escape_ascii());
+                    return out.reject(4, format_args!("'{found}' at byte {place} is no hexadecimal digit"));
+                }
+            }
+        }
+        Verdict::Replace
+    }
+}
+
+/// The byte that two digits name, or which of them is none.
+fn byte(pair: [u8; 2]) -> Result<u8, usize> {
+    let digit = |place: usize| match pair[place] {
+        digit @ b'0'..=b'9' => Ok(digit - b'0'),
+        digit @ b'a'..=b'f' => Ok(digit - b'a' + 10),
+        digit @ b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(place),
+    };
+    Ok(digit(0)? << 4 | digit(1)?)
+}
+
+dseq_sdk::export!(Hex);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(tx: &[u8]) -> (Verdict, Vec<u8>) {
+        let mut out = Output::default();
+        let verdict = Hex.apply(tx, &mut out);
+        (verdict, out.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn digits_become_bytes_in_either_case() {
+        assert_eq!(apply(b"0xDEADbeef"), (Verdict::Replace, vec![0xde, 0xad, 0xbe, 0xef]));
+        assert_eq!(apply(b"0X00ff"), (Verdict::Replace, vec![0x00, 0xff]));
+        let all: Vec<u8> = (0..=255).collect();
+        let text: String = all.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(apply(format!("0x{text}").as_bytes()), (Verdict::Replace, all));
+    }
+
+    #[test]
+    fn each_refusal_says_what_is_wrong_and_where() {
+        for (tx, code, message) in [
+            (&b"DEADBEEF"[..], 1, "the transaction is not hexadecimal: it must start with 0x"),
+            (b"0", 1, "the transaction is not hexadecimal: it must start with 0x"),
+            (b"0x", 2, "there is no digit after 0x"),
+            (b"0xabc", 3, "3 digits make no whole bytes; give an even number of them"),
+            (b"0xab-0", 4, "'-' at byte 4 is no hexadecimal digit"),
+            (b"0x0\xff", 4, "'\\xff' at byte 3 is no hexadecimal digit"),
+        ] {
+            assert_eq!(apply(tx), (Verdict::Reject(code), message.as_bytes().to_vec()));
+        }
+    }
+
+    #[test]
+    fn params_are_refused_because_they_would_do_nothing() {
+        assert_eq!(
+            Hex::init(r#"{"case":"upper"}"#).err().unwrap().message(),
+            "hex takes no params; write {}"
+        );
+    }
+}
