@@ -13,8 +13,10 @@ COMETBFT     := $(BUILD)/cometbft
 COMETBFT_PIN := $(shell cat networks/cometbft.version)
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
-DENY         := $(BUILD)/tools/bin/cargo-deny
+DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
 CARGO_FLAGS  := --locked --release
+# Where the recipes below look for what was built, whatever the caller's environment says.
+export CARGO_TARGET_DIR := $(abspath target)
 
 ##@ Network
 
@@ -23,7 +25,7 @@ start: build ## Build all, run four nodes, wait until they take transactions
 	@$(DSEQ) testnet start
 
 stop: ## Stop the nodes; the data stays
-	@if [ -x $(DSEQ) ]; then $(DSEQ) testnet stop; else echo "Nothing to stop: $(DSEQ) is not built."; fi
+	@if [ -d $(BUILD)/localnet ]; then $(call need-dseq); $(DSEQ) testnet stop; else echo "Nothing to stop: there is no network in $(BUILD)/localnet."; fi
 
 status: ## How each node is
 	@$(call need-dseq); $(DSEQ) testnet status
@@ -34,11 +36,11 @@ logs: ## The end of each node's logs
 checksum: ## Do all nodes hold the same sequence?
 	@$(call need-dseq); $(DSEQ) checksum
 
-need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not built; run \`make build\` or \`make start\` first" >&2; exit 1; }
+need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` first" >&2; exit 1; }
 
 ##@ Build
 
-.PHONY: build dseq cometbft plugins toolchain clean
+.PHONY: build dseq cometbft plugins toolchain clippy rustfmt clean
 build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
 
 # Replaced in one step and only when it changed: nodes may be running from it.
@@ -47,7 +49,8 @@ dseq: toolchain
 	@mkdir -p $(BUILD)
 	@cmp -s target/release/dseq $(DSEQ) || { cp target/release/dseq $(DSEQ).new && mv $(DSEQ).new $(DSEQ); }
 
-# The pinned version: what is there already, else the one on PATH, else built from source.
+# The pinned version: what is there already, else the one on PATH, else built from source. Built aside and moved, so
+# that nodes which run meanwhile can always be restarted.
 cometbft:
 	@mkdir -p $(BUILD); \
 	version() { "$$1" version 2>/dev/null | sed 's/^v//; s/+.*//'; }; \
@@ -59,8 +62,8 @@ cometbft:
 	if [ -n "$$found" ]; then echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)"; fi; \
 	command -v go >/dev/null || { echo "CometBFT $(COMETBFT_PIN) must be built, and there is no go on PATH" >&2; exit 1; }; \
 	echo "Building CometBFT $(COMETBFT_PIN) (a minute or two)"; \
-	rm -f $(COMETBFT); \
-	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_PIN)
+	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)/partial) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_PIN) \
+		&& mv $(BUILD)/partial/cometbft $(COMETBFT)
 
 plugins: toolchain ## The plugins, for wasm32
 	@plugins/build.sh
@@ -69,17 +72,16 @@ plugins: toolchain ## The plugins, for wasm32
 toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is not installed; see https://rustup.rs" >&2; exit 1; }
 	@rustup toolchain list | grep -q '^$(TOOLCHAIN)-' || rustup toolchain install $(TOOLCHAIN) --profile minimal
-	@rustup component list --toolchain $(TOOLCHAIN) --installed | grep -q '^clippy' \
-		|| rustup component add --toolchain $(TOOLCHAIN) rustfmt clippy
 	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx wasm32-unknown-unknown \
 		|| rustup target add --toolchain $(TOOLCHAIN) wasm32-unknown-unknown
 
-# Data is removed only when it is certain that nobody uses it.
+clippy rustfmt: toolchain
+	@rustup component list --toolchain $(TOOLCHAIN) --installed | grep -q '^$@' \
+		|| rustup component add --toolchain $(TOOLCHAIN) $@
+
+# Data is removed only when it is certain that nobody uses it: `testnet stop` fails when a node goes on.
 clean: ## Stop the nodes; remove their data and what was built (`cargo clean` removes target/)
-	@if [ -d $(BUILD)/localnet ]; then \
-		[ -x $(DSEQ) ] || { echo "$(BUILD)/localnet is there, but $(DSEQ), which could tell whether it runs, is not: run \`make build\` first" >&2; exit 1; }; \
-		$(DSEQ) testnet stop >/dev/null; \
-	fi
+	@if [ -d $(BUILD)/localnet ]; then $(call need-dseq); $(DSEQ) testnet stop >/dev/null; fi
 	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins
 
 ##@ Work
@@ -97,13 +99,13 @@ check: fmt-check lint doc deny e2e test ## All that CI runs
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
 
-fmt: toolchain ## Format the code
+fmt: rustfmt ## Format the code
 	@cargo fmt --all
 
-fmt-check: toolchain
+fmt-check: rustfmt
 	@cargo fmt --all --check
 
-lint: toolchain ## Clippy; every warning is an error
+lint: clippy ## Clippy; every warning is an error
 	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 
 vet: toolchain ## Does it compile? Faster than lint
@@ -117,7 +119,7 @@ deny: $(DENY) ## Licences, duplicates and sources of the dependencies
 	@$(DENY) --locked check bans licenses sources
 
 $(DENY):
-	@cargo install --locked --root $(BUILD)/tools cargo-deny@$(DENY_PIN)
+	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-deny-$(DENY_PIN) cargo-deny@$(DENY_PIN)
 
 .PHONY: help
 help: ## This

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use dseq::node::cometbft::VERSION;
 use dseq::sequence::{Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::supervisor::stand_in;
 use super::{dseq, home, run, text};
 
 /// Generous: it only decides how long a broken build takes to fail.
@@ -25,7 +27,13 @@ fn wait_for_socket(path: &Path) {
 
 fn serve(home: &Path, flags: &[&str]) -> Child {
     let mut command = dseq(&["serve", "--home", text(home)]);
-    let child = command.args(flags).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .args(flags)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     wait_for_socket(&home.join("run/abci.sock"));
     child
 }
@@ -42,14 +50,16 @@ fn the_app_ends_with_0_when_asked_by_a_signal() {
         let home = home();
         let mut child = serve(home.path(), &[]);
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{}", words(&mut child));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let words = words(&mut child);
+        assert!(words.contains(": draining") && words.contains("drained"), "{words}");
     }
 }
 
 #[test]
 fn the_app_ends_with_its_supervisor_only_when_told_to() {
     let home = home();
-    let mut child = serve(home.path(), &["--exit-with-parent"]);
+    let mut child = serve(home.path(), &["--supervised"]);
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(0), "{}", words(&mut child));
 
@@ -140,10 +150,26 @@ fn a_home_without_a_sequence_cannot_be_compared() {
 }
 
 #[test]
-fn a_network_that_is_not_there_is_nothing_to_stop_but_has_no_status() {
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let home = home();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = dseq(&["serve", "--home", text(home.path()), "--log-level", "debug"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(full).spawn().unwrap();
+    wait_for_socket(&home.path().join("run/abci.sock"));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_chain_id_that_cometbft_would_not_take_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, stdout, _) = run(&mut dseq(&["testnet", "stop", "--dir", text(dir.path())]));
-    assert_eq!((code, stdout.starts_with("Nothing to stop: ")), (0, true), "{stdout}");
-    let (code, _, stderr) = run(&mut dseq(&["testnet", "status", "--dir", text(dir.path())]));
-    assert_eq!((code, stderr.starts_with("error: no local network in ")), (1, true), "{stderr}");
+    let cometbft = stand_in(dir.path(), VERSION, "exit 1");
+    for (chain_id, bytes) in [("", 0), (&"x".repeat(51), 51)] {
+        let root = dir.path().join("new");
+        let mut command = dseq(&["init", "--home", text(&root), "--chain-id", chain_id]);
+        let (code, _, stderr) = run(command.arg("--cometbft").arg(&cometbft));
+        let expected = format!("error: the chain id is {bytes} bytes long; it must have 1 to 50\n");
+        assert_eq!((code, stderr), (2, expected));
+        assert!(!root.exists());
+    }
 }

@@ -1,104 +1,15 @@
 //! `dseq start` with the real app and a stand-in for CometBFT that does nothing but run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::TcpListener;
+use std::process::Command;
 
 use dseq::node::cometbft::VERSION;
-use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
-use dseq::node::running::Running;
 use rustix::process::Signal;
 
+use super::supervisor::{Supervisor, children, said, stand_in, stop, until};
 use super::{dseq, home, run, text};
-
-/// Generous: it only decides how long a broken build takes to fail.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A program that says it is CometBFT of the given version, and then does `start` for its start.
-fn stand_in(dir: &Path, version: &str, start: &str) -> PathBuf {
-    let path = dir.join("cometbft");
-    let script = format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo {version}; exit; fi\n{start}\n");
-    // Written by another process: while we had it open, a test beside this one might fork, and the kernel does
-    // not run a file that anybody has open for writing.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", &script, text(&path)]);
-    assert!(shell.status().unwrap().success());
-    path
-}
-
-/// A `dseq start` that ends with the test, however that ends.
-struct Supervisor {
-    child: Child,
-    home: PathBuf,
-}
-
-impl Supervisor {
-    fn start(home: &Path, cometbft: &Path) -> Self {
-        let log = fs::File::create(home.join("said")).unwrap();
-        let args = [
-            "start",
-            "--home",
-            text(home),
-            "--cometbft",
-            text(cometbft),
-            "--restart-backoff-seconds-max",
-            "1",
-        ];
-        let child = dseq(&args).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        Self { child, home: home.to_owned() }
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        let home = self.home.clone();
-        until(&home, "end of the supervisor", || self.child.try_wait().unwrap()).code()
-    }
-
-    fn asked_to_stop(&mut self) -> Option<i32> {
-        ProcessId::of(self.child.id()).unwrap().signal(Signal::TERM).unwrap();
-        self.exit_code()
-    }
-}
-
-impl Drop for Supervisor {
-    fn drop(&mut self) {
-        // Gone already, unless the test failed.
-        if let Some(id) = ProcessId::of(self.child.id()) {
-            id.end(PATIENCE).unwrap();
-        }
-    }
-}
-
-fn said(home: &Path) -> String {
-    fs::read_to_string(home.join("said")).unwrap()
-}
-
-fn until<T>(home: &Path, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "no {what}; it said:\n{}", said(home));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// The two children, once both run and neither is one of `earlier`.
-fn children(home: &Path, earlier: &[ProcessId]) -> [ProcessId; 2] {
-    until(home, "two new children", || {
-        let running = Running::read(&NodeHome::new(home))?;
-        let both = [running.app?, running.cometbft?];
-        both.iter().all(|id| id.is_alive() && !earlier.contains(id)).then_some(both)
-    })
-}
-
-fn stop(mut supervisor: Supervisor) {
-    let both = children(&supervisor.home, &[]);
-    assert_eq!(supervisor.asked_to_stop(), Some(0), "{}", said(&supervisor.home));
-    assert!(both.iter().all(|id| !id.is_alive()), "a child outlived its supervisor");
-}
 
 #[test]
 fn when_either_dies_both_are_ended_and_started_again() {
@@ -186,4 +97,126 @@ fn another_version_of_cometbft_is_refused_by_name() {
         stderr.contains(&format!("{}: is version 0.38.0-rc3, not {VERSION}", text(&cometbft))),
         "{stderr}"
     );
+}
+
+#[test]
+fn what_cannot_be_recorded_or_started_now_is_tried_again() {
+    let home = home();
+    let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
+    let supervisor = Supervisor::start(home.path(), &cometbft);
+    let first = children(home.path(), &[]);
+    // The record is written under this name first: as on a full disk, that fails.
+    let in_the_way = home.path().join("run/processes.new");
+    fs::create_dir(&in_the_way).unwrap();
+    first[0].signal(Signal::KILL).unwrap();
+    until(home.path(), "second failure", || {
+        (said(home.path()).matches("cannot record who runs the home: ").count() >= 2).then_some(())
+    });
+    fs::remove_dir(&in_the_way).unwrap();
+    let second = children(home.path(), &first);
+
+    fs::remove_file(&cometbft).unwrap();
+    second[1].signal(Signal::KILL).unwrap();
+    let failed = format!("cannot start {} with its output in ", text(&cometbft));
+    until(home.path(), "second failure", || (said(home.path()).matches(&failed).count() >= 2).then_some(()));
+    stand_in(home.path(), VERSION, "exec sleep 1000");
+    children(home.path(), &[first, second].concat());
+    stop(supervisor);
+}
+
+#[test]
+fn cometbft_is_not_started_beside_an_app_of_somebody_else() {
+    let (foreign, home) = (home(), home());
+    let address = format!("unix://{}", text(&foreign.path().join("run/abci.sock")));
+    let cometbft = stand_in(foreign.path(), VERSION, "exec sleep 1000");
+    let theirs = Supervisor::start(foreign.path(), &cometbft);
+    children(foreign.path(), &[]);
+
+    let script = format!("echo started >> {}/starts; exec sleep 1000", text(home.path()));
+    let cometbft = stand_in(home.path(), VERSION, &script);
+    let mut command = dseq(&["start", "--abci", &address]);
+    let mut ours = Supervisor::with(home.path(), command.arg("--cometbft").arg(&cometbft));
+    until(home.path(), "third attempt", || {
+        (said(home.path()).matches("restarting both").count() >= 3).then_some(())
+    });
+    assert_eq!(ours.asked_to_stop(), Some(0));
+    assert!(!home.path().join("starts").exists(), "{}", said(home.path()));
+    stop(theirs);
+}
+
+#[test]
+fn a_signal_during_the_pause_before_a_restart_ends_it() {
+    let home = home();
+    let mut supervisor = Supervisor::start(home.path(), &stand_in(home.path(), VERSION, "exit 3"));
+    until(home.path(), "long pause", || said(home.path()).contains("restarting both in 1.0 s").then_some(()));
+    assert_eq!(supervisor.asked_to_stop(), Some(0));
+    assert!(said(home.path()).trim_end().ends_with("SIGTERM: stopping"), "{}", said(home.path()));
+}
+
+#[test]
+fn a_node_started_to_outlive_its_terminal_does() {
+    let home = home();
+    let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
+    let mut command = Command::new("sh");
+    let dseq = env!("CARGO_BIN_EXE_dseq");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", dseq, "start"]).arg("--cometbft").arg(&cometbft);
+    let supervisor = Supervisor::with(home.path(), &mut command);
+    let first = children(home.path(), &[]);
+    ProcessId::of(supervisor.child.id()).unwrap().signal(Signal::HUP).unwrap();
+    first[0].signal(Signal::KILL).unwrap();
+    children(home.path(), &first);
+    stop(supervisor);
+
+    let supervisor = Supervisor::start(home.path(), &cometbft);
+    children(home.path(), &first);
+    ProcessId::of(supervisor.child.id()).unwrap().signal(Signal::HUP).unwrap();
+    until(home.path(), "end by the hangup", || said(home.path()).contains("SIGHUP: stopping").then_some(()));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let home = home();
+    let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = dseq(&["start", "--home", text(home.path()), "--cometbft", text(&cometbft)]);
+    let mut child = command.stderr(full).spawn().unwrap();
+    fs::write(home.path().join("said"), "").unwrap();
+    let first = children(home.path(), &[]);
+    first[0].signal(Signal::KILL).unwrap();
+    children(home.path(), &first);
+    ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_wrong_version_on_path_is_noticed_and_the_right_one_behind_it_used() {
+    let home = home();
+    let (wrong, right) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wrong_cometbft = stand_in(wrong.path(), "1.0.1", "exec sleep 1000");
+    let right_cometbft = stand_in(right.path(), VERSION, "exec sleep 1000");
+    let path = format!("{}:{}:{}", text(wrong.path()), text(right.path()), std::env::var("PATH").unwrap());
+    let supervisor = Supervisor::with(home.path(), dseq(&["start"]).env("PATH", path));
+    children(home.path(), &[]);
+    let said = said(home.path());
+    assert!(
+        said.contains(&format!("not used: {}: is version 1.0.1, not {VERSION}", text(&wrong_cometbft))),
+        "{said}"
+    );
+    assert!(said.contains(&format!("CometBFT is {}", text(&right_cometbft))), "{said}");
+    stop(supervisor);
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_holder_and_where_to_change_it() {
+    let home = home();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let config = home.path().canonicalize().unwrap().join("config/config.toml");
+    fs::write(&config, format!("[rpc]\nladdr = \"tcp://127.0.0.1:{port}\"\n")).unwrap();
+    let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
+    let mut supervisor = Supervisor::start(home.path(), &cometbft);
+    assert_eq!(supervisor.exit_code(), Some(1));
+    let said = said(home.path());
+    assert!(said.contains(&format!("error: port {port} is held by pid {}: ", std::process::id())), "{said}");
+    assert!(said.ends_with(&format!("\nfree them, or choose others in {}\n", text(&config))), "{said}");
 }

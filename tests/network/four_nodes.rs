@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use dseq::node::process::ProcessId;
+use dseq::node::running::Running;
+use dseq::node::testnet::{Network, Node};
 use rustix::process::Signal;
 
 use crate::support::{Testnet, ask, processes, until};
@@ -203,6 +207,31 @@ fn a_port_in_use_is_named_with_its_holder_before_anything_is_started() {
     assert!(said.starts_with(&expected), "{said}");
     assert!(net.nodes().iter().all(|node| !node.home.run_dir().exists()), "something was started");
     drop(holder);
+    let (code, said) = net.start();
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn an_interrupted_start_ends_what_it_started_and_can_be_repeated() {
+    let net = Testnet::new();
+    let mut command = net.start_command();
+    // Nodes of one network never share an app, whatever the environment says.
+    command.env("DSEQ_ABCI", "tcp://127.0.0.1:1").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let both = |node: &Node| Running::read(&node.home).filter(|running| running.cometbft.is_some());
+    until("all nodes on their way", || {
+        let nodes = Network::open(net.dir().as_ref()).ok()?.nodes().ok()?;
+        nodes.iter().all(|node| both(node).is_some()).then_some(())
+    });
+    let ids: Vec<_> = net.nodes().iter().flat_map(|node| processes(&node.home)).collect();
+    ProcessId::of(child.id()).unwrap().signal(Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: SIGINT came before all nodes were up: "), "{said}");
+    assert_eq!(ids.iter().filter(|id| id.is_alive()).count(), 0);
+
     let (code, said) = net.start();
     assert_eq!(code, 0, "{said}");
 }

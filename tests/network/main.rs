@@ -5,4 +5,6 @@
 
 mod four_nodes;
 mod one_node;
+#[path = "../support/program.rs"]
+mod program;
 mod support;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use dseq::node::process::ProcessId;
 use dseq::node::running::Running;
 use dseq::node::testnet::{Network, Node};
 use serde_json::Value;
+
+use crate::program;
 
 /// Generous: it only decides how long a broken build takes to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,18 +28,15 @@ pub(crate) fn workspace_file(path: &str) -> PathBuf {
 
 /// `dseq` with the CometBFT of this repository, and nothing else from the environment.
 pub(crate) fn dseq(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DSEQ_")) {
-        command.env_remove(name);
-    }
-    command.env("DSEQ_COMETBFT", workspace_file("build/cometbft")).args(args);
+    let mut command = program::dseq(args);
+    command.env("DSEQ_COMETBFT", workspace_file("build/cometbft"));
     command
 }
 
+/// Its exit code and all that it said.
 pub(crate) fn run(command: &mut Command) -> (i32, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
-    (status.code().unwrap(), said)
+    let (code, stdout, stderr) = program::run(command);
+    (code, stdout + &stderr)
 }
 
 pub(crate) fn plugin() -> String {
@@ -103,9 +102,14 @@ impl Testnet {
     }
 
     pub(crate) fn start(&self) -> (i32, String) {
+        run(&mut self.start_command())
+    }
+
+    pub(crate) fn start_command(&self) -> Command {
         let base_port = self.base_port.to_string();
         let mut command = dseq(&["testnet", "start", "--dir", self.dir(), "--base-port", &base_port]);
-        run(command.args(["--plugin", &plugin()]))
+        command.args(["--plugin", &plugin()]);
+        command
     }
 
     pub(crate) fn stop(&self) -> (i32, String) {

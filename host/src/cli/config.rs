@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::{say, table};
+use crate::node::config as node_config;
 use crate::node::home::NodeHome;
 
 #[derive(Debug, clap::Subcommand)]
@@ -18,13 +19,13 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
     /// The node's home; without one, only flags, environment and defaults count
-    #[arg(long, value_name = "DIR", env = "DSEQ_HOME")]
+    #[arg(long, value_name = "DIR", env = node_config::HOME_ENV)]
     home: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: super::settings::SettingArgs,
+    settings: super::settings::NodeArgs,
 }
 
 pub(super) fn run(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {

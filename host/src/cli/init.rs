@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use super::{HomeArg, say};
 use crate::node::cometbft::CometBft;
+use crate::node::config;
 use crate::node::genesis::{self, Member, NetworkSpec, PluginFile};
 use crate::node::home::NodeHome;
 use crate::node::overrides;
@@ -23,16 +24,14 @@ pub(super) struct Args {
     #[arg(long)]
     chain_id: Option<String>,
     /// The CometBFT program
-    #[arg(long, value_name = "FILE", env = "DSEQ_COMETBFT")]
+    #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
 }
 
-/// Reads `--plugin` options; none given is the default pipeline.
-pub(super) fn plugins(texts: &[String]) -> Result<Vec<PluginFile>, genesis::GenesisError> {
-    if texts.is_empty() {
-        return Ok(vec![PluginFile::passthrough()?]);
-    }
-    texts.iter().map(|text| PluginFile::parse(text)).collect()
+/// Reads `--plugin` options; none: none is given.
+pub(super) fn plugins(texts: &[String]) -> Result<Option<Vec<PluginFile>>, genesis::GenesisError> {
+    let plugins = texts.iter().map(|text| PluginFile::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    Ok((!plugins.is_empty()).then_some(plugins))
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -47,7 +46,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let spec = NetworkSpec {
         chain_id: args.chain_id,
-        plugins: plugins(&args.plugins)?,
+        plugins: match plugins(&args.plugins)? {
+            Some(plugins) => plugins,
+            None => vec![PluginFile::passthrough()?],
+        },
         config_overrides: &[overrides::COMMON_CONFIG],
     };
     make(&cometbft, &spec, &root)?;

@@ -19,7 +19,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::abci::EXIT_REFUSED;
 use crate::node::cometbft;
-use crate::node::config::{ConfigError, Origin};
+use crate::node::config::{self as node_config, ConfigError, Origin};
+use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::testnet::TestnetError;
 
@@ -56,7 +57,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct HomeArg {
     /// The node's home
-    #[arg(long, value_name = "DIR", env = "DSEQ_HOME")]
+    #[arg(long, value_name = "DIR", env = node_config::HOME_ENV)]
     home: PathBuf,
 }
 
@@ -126,10 +127,24 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         if let Some(halt) = cause.downcast_ref::<serve::Halted>() {
             return halt.code;
         }
-        if matches!(
+        let usage = matches!(
             cause.downcast_ref(),
-            Some(TestnetError::BadShape { .. } | TestnetError::OtherShape { .. })
-        ) {
+            Some(
+                TestnetError::BadShape { .. }
+                    | TestnetError::OtherShape { .. }
+                    | TestnetError::OtherPipeline { .. }
+            )
+        ) || matches!(
+            cause.downcast_ref(),
+            Some(
+                GenesisError::PluginSyntax { .. }
+                    | GenesisError::PluginName(_)
+                    | GenesisError::PluginTwice { .. }
+                    | GenesisError::TooManyPlugins { .. }
+                    | GenesisError::ChainId { .. }
+            )
+        );
+        if usage {
             return EXIT_USAGE;
         }
     }
@@ -165,6 +180,7 @@ fn table(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::supervisor::SupervisorError;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -190,5 +206,16 @@ mod tests {
         assert_eq!(exit_code(&bad(Origin::Env("DSEQ_X")).into()), EXIT_REFUSED);
         assert_eq!(exit_code(&HomeError::Missing { path: PathBuf::new() }.into()), EXIT_REFUSED);
         assert_eq!(exit_code(&anyhow::anyhow!("anything else")), EXIT_FAILED);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_exit_code_and_its_one_line_inside_others() {
+        let home = || HomeError::NotPrivate { path: PathBuf::from("/x") };
+        let err = anyhow::Error::from(SupervisorError::Home(home()));
+        assert_eq!((exit_code(&err), describe(&err)), (EXIT_REFUSED, format!("error: {}", home())));
+        let genesis = || GenesisError::PluginSyntax { text: "x".to_owned() };
+        let err = anyhow::Error::from(TestnetError::Genesis(genesis()));
+        assert_eq!((exit_code(&err), describe(&err)), (EXIT_USAGE, format!("error: {}", genesis())));
+        assert_eq!(exit_code(&anyhow::Error::from(genesis()).context("cannot make it")), EXIT_USAGE);
     }
 }

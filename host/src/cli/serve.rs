@@ -12,18 +12,20 @@ use clap::ArgMatches;
 use super::HomeArg;
 use crate::abci::{self, Halt, RunOptions, ServiceOptions};
 use crate::node::home::NodeHome;
-use crate::node::supervisor::StopSignals;
+use crate::node::signals;
+use crate::node::supervisor;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     home: HomeArg,
-    /// Also stop when standard input ends: how `dseq start` makes sure that no app outlives it
+    /// Say on standard output when the app listens, and stop when standard input ends: how `dseq start` knows when
+    /// it may go on, and makes sure that no app outlives it
     #[arg(long, hide = true)]
-    exit_with_parent: bool,
+    supervised: bool,
     #[command(flatten)]
-    settings: super::settings::SettingArgs,
+    settings: super::settings::AppArgs,
 }
 
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -32,9 +34,11 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     telemetry::init(&settings);
     home.make_private_dirs()?;
     let (stop, shutdown) = mpsc::channel();
-    stop_on_signals(stop.clone())?;
-    if args.exit_with_parent {
+    signals::forward(stop.clone()).context("cannot listen for signals")?;
+    if args.supervised {
         stop_at_end_of_input(stop);
+    } else {
+        super::settings::warn_of_unknown_variables();
     }
     let options = RunOptions {
         listen: settings.abci.value.unwrap_or_else(|| home.abci_address()),
@@ -45,6 +49,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         },
     };
     abci::run(&options, |server| {
+        if args.supervised {
+            // A supervisor that is gone does not hear it, and then the end of our input stops us.
+            let _ = super::say(supervisor::READY_LINE);
+        }
         thread::spawn(move || {
             let reason = shutdown.recv().unwrap_or("nobody is left to ask");
             tracing::info!("{reason}: draining");
@@ -76,21 +84,6 @@ fn with_causes(halt: &Halt) -> String {
         cause = err.source();
     }
     text
-}
-
-fn stop_on_signals(stop: Sender<&'static str>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot listen for signals")?;
-    // Registered before the thread starts: a signal that comes right now must not end us the hard way.
-    let mut signals = runtime.block_on(async { StopSignals::new() }).context("cannot listen for signals")?;
-    thread::spawn(move || {
-        let name = runtime.block_on(signals.recv());
-        // The app is gone already when nobody receives.
-        let _ = stop.send(name);
-        // Signals would end the process again if their receiver were dropped, and cut the draining short.
-        runtime.block_on(std::future::pending::<()>());
-    });
-    Ok(())
 }
 
 fn stop_at_end_of_input(stop: Sender<&'static str>) {

@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, hide = true)]
     by_testnet: bool,
     #[command(flatten)]
-    settings: super::settings::SettingArgs,
+    settings: super::settings::NodeArgs,
 }
 
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -33,9 +33,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     let home = NodeHome::open(&args.home.home)?;
     let settings = super::settings::load(Some(&home), matches)?;
     telemetry::init(&settings);
+    super::settings::warn_of_unknown_variables();
     let cometbft = CometBft::find(settings.cometbft.value.as_deref())?;
-    for reason in cometbft.passed_over() {
-        tracing::warn!("not used: {}", reason.trim());
+    for one in cometbft.passed_over() {
+        tracing::warn!("not used: {one}");
     }
     tracing::info!(
         "CometBFT is {}; what it says is in {}",
@@ -56,9 +57,17 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     }
 }
 
-/// What was given to us as flags goes on to the app; environment and file it reads itself.
+/// What was given to us as flags goes on to the app; environment and file it reads itself, and the address is in
+/// the plan.
 fn flags_for_app(settings: &Settings) -> Vec<OsString> {
-    let by_flag = |row: &(&'static config::Key, String, Origin)| matches!(row.2, Origin::Flag(_));
-    let rows = settings.rows().into_iter().filter(by_flag).filter(|(key, ..)| key.name != config::ABCI.name);
-    rows.flat_map(|(key, value, _)| [OsString::from(key.flag), OsString::from(value)]).collect()
+    let ours = [config::ABCI.name, config::COMETBFT.name, config::RESTART_BACKOFF_SECONDS_MAX.name];
+    let for_app = |row: &(&'static config::Key, String, Origin)| {
+        matches!(row.2, Origin::Flag(_)) && !ours.contains(&row.0.name)
+    };
+    settings
+        .rows()
+        .into_iter()
+        .filter(for_app)
+        .flat_map(|(key, value, _)| [OsString::from(key.flag), OsString::from(value)])
+        .collect()
 }

@@ -1,7 +1,6 @@
 //! `dseq testnet`: a network of several nodes on this machine.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use anyhow::bail;
 
 use super::{say, table};
 use crate::node::cometbft::CometBft;
+use crate::node::config;
+use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, Network, NodeStart, NodeState, StartOptions, Started, Stopped, TestnetError,
 };
@@ -48,11 +49,11 @@ pub(super) struct StartArgs {
     /// The port from which a new network's ports are counted [default: 26656]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
-    /// A plugin of a new network's pipeline, in order [default: passthrough]
+    /// A plugin of the pipeline, in order; a network keeps the one it was made with [default: passthrough]
     #[arg(long = "plugin", value_name = "NAME=FILE")]
     plugins: Vec<String>,
     /// The CometBFT program
-    #[arg(long, value_name = "FILE", env = "DSEQ_COMETBFT")]
+    #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
     /// How long the nodes may take to come up, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
@@ -93,8 +94,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
     let cometbft = CometBft::find(args.cometbft.as_deref())?;
-    for reason in cometbft.passed_over() {
-        say(format!("not used: {}", reason.trim()))?;
+    for one in cometbft.passed_over() {
+        say(format!("not used: {one}"))?;
     }
     let started = testnet::start(&StartOptions {
         dir: args.dir.dir.clone(),
@@ -151,32 +152,36 @@ fn welcome(started: &Started, dir: &str) -> String {
 }
 
 fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
-    let network = match Network::open(&args.dir) {
-        Ok(network) => network,
+    let outcomes = match testnet::stop(&args.dir) {
         Err(TestnetError::NoNetwork { dir }) => {
             say(format!("Nothing to stop: there is no network in {}.", dir.display()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        Err(other) => return Err(other.into()),
+        outcomes => outcomes?,
     };
-    let outcomes = testnet::stop(&network)?;
     if outcomes.iter().all(|(_, outcome)| *outcome == Stopped::WasStopped) {
         say("The network was stopped already.")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let left = outcomes.iter().any(|(_, outcome)| matches!(outcome, Stopped::NotOurs(_)));
+    let mut left = Vec::new();
     for (node, outcome) in outcomes {
         let what = match outcome {
-            Stopped::WasStopped => "was stopped already".to_owned(),
-            Stopped::Ended => "stopped".to_owned(),
-            Stopped::Killed => "did not stop in time and was killed; it recovers when it starts".to_owned(),
-            Stopped::NotOurs(pid) => format!("left alone: it was not started by `dseq testnet` (pid {pid})"),
+            Stopped::WasStopped => "was stopped already",
+            Stopped::Ended => "stopped",
+            Stopped::Killed => "did not stop in time and was killed; it recovers when it starts",
+            Stopped::NotOurs(pid) => {
+                left.push(format!("{node} (pid {pid})"));
+                continue;
+            }
         };
         say(format!("{node}  {what}"))?;
     }
     say(format!("The data stays in {}.", args.dir.display()))?;
-    // `make clean` must not go on to remove the data of a node that still runs.
-    Ok(if left { ExitCode::from(super::EXIT_FAILED) } else { ExitCode::SUCCESS })
+    // A failure: `make clean` must not go on to remove the data of a node that still runs.
+    if !left.is_empty() {
+        bail!("left alone, because `dseq testnet` did not start it: {}", left.join(", "));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -208,36 +213,6 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One log that is being printed.
-struct Tail {
-    label: String,
-    path: PathBuf,
-    offset: u64,
-    partial: Vec<u8>,
-}
-
-impl Tail {
-    /// The whole lines that were added since the last call.
-    fn new_lines(&mut self) -> io::Result<Vec<String>> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(err) => return Err(err),
-        };
-        if file.metadata()?.len() < self.offset {
-            // Somebody emptied the log: begin again.
-            self.offset = 0;
-            self.partial.clear();
-        }
-        file.seek(SeekFrom::Start(self.offset))?;
-        let added = file.read_to_end(&mut self.partial)?;
-        self.offset = self.offset.saturating_add(added as u64);
-        let whole = self.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
-        let lines = self.partial.drain(..whole).collect::<Vec<u8>>();
-        Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
-    }
-}
-
 fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
     let nodes = Network::open(&args.dir.dir)?.nodes()?;
     let wanted = args
@@ -247,12 +222,7 @@ fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
     let mut tails = Vec::new();
     for node in nodes.iter().filter(|node| wanted.as_ref().is_none_or(|wanted| *wanted == node.name)) {
         for (what, path) in [("dseq", node.home.app_log()), ("cometbft", node.home.cometbft_log())] {
-            tails.push(Tail {
-                label: format!("{} {what:<8} | ", node.name),
-                path,
-                offset: 0,
-                partial: Vec::new(),
-            });
+            tails.push((format!("{} {what:<8} | ", node.name), Tail::from(&path, 0)));
         }
     }
     if tails.is_empty() {
@@ -262,18 +232,16 @@ fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
             nodes.len().saturating_sub(1)
         );
     }
-    for tail in &mut tails {
-        let lines = tail.new_lines()?;
-        print_lines(&tail.label, &lines[lines.len().saturating_sub(args.lines)..])?;
+    for (label, tail) in &mut tails {
+        print_lines(label, &tail.last_lines(args.lines)?)?;
     }
     if !args.follow {
         return Ok(ExitCode::SUCCESS);
     }
     loop {
         std::thread::sleep(FOLLOW_POLL);
-        for tail in &mut tails {
-            let lines = tail.new_lines()?;
-            print_lines(&tail.label, &lines)?;
+        for (label, tail) in &mut tails {
+            print_lines(label, &tail.new_lines()?)?;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Finding the one version of CometBFT that dseq is made for.
 
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,46 +12,79 @@ pub const VERSION: &str = include_str!("../../../networks/cometbft.version").tri
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CometBft {
     path: PathBuf,
-    passed_over: Vec<String>,
+    named: bool,
+    passed_over: Vec<PassedOver>,
+}
+
+/// A program that is not the CometBFT that is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Where.
+    pub path: PathBuf,
+    /// Why not.
+    pub why: WhyNot,
+}
+
+/// Why a program is not the CometBFT that is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// There is no such file.
+    Absent,
+    /// It says that it is another version.
+    Version(String),
+    /// It could not be asked.
+    Failed(String),
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.why {
+            WhyNot::Absent => f.write_str("not there"),
+            WhyNot::Version(found) => write!(f, "is version {found}, not {VERSION}"),
+            WhyNot::Failed(words) => f.write_str(words),
+        }
+    }
 }
 
 /// No CometBFT of the pinned version.
 #[derive(Debug, thiserror::Error)]
-#[error("no CometBFT {VERSION} found; looked at:\n{looked}\nrun `make build`, or name one with --cometbft or DSEQ_COMETBFT", looked = tried.join("\n"))]
+#[error("no CometBFT {VERSION} found; looked at:\n{looked}\nrun `make build`, or name one with --cometbft or DSEQ_COMETBFT", looked = looked(tried))]
 pub struct NotFound {
-    tried: Vec<String>,
+    tried: Vec<PassedOver>,
+}
+
+fn looked(tried: &[PassedOver]) -> String {
+    if tried.is_empty() {
+        return "  (PATH has no cometbft)".to_owned();
+    }
+    tried.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")
 }
 
 impl CometBft {
-    /// Takes the program that was named; else the one beside this executable; else the first on PATH.
+    /// Takes the program that was named; else the one beside this executable; else the first on PATH that has
+    /// the pinned version.
     ///
     /// # Errors
     ///
     /// When none of these has the pinned version; the error names each and what was wrong with it.
     pub fn find(named: Option<&Path>) -> Result<Self, NotFound> {
         // An empty name, as in an empty environment variable, names nothing.
-        let candidates = match named.filter(|path| !path.as_os_str().is_empty()) {
-            Some(path) => vec![path.to_owned()],
-            None => beside_executable().into_iter().chain(on_path()).collect(),
-        };
-        Self::first_of(candidates)
+        match named.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => Ok(Self { named: true, ..Self::first_of(vec![path.to_owned()])? }),
+            None => Self::first_of(beside_executable().into_iter().chain(on_path()).collect()),
+        }
     }
 
     fn first_of(candidates: Vec<PathBuf>) -> Result<Self, NotFound> {
         let mut tried = Vec::new();
         for path in candidates {
-            match version_of(&path) {
-                Ok(found) if found == VERSION => {
-                    let passed_over =
-                        tried.into_iter().filter(|text: &String| !text.ends_with(ABSENT)).collect();
-                    return Ok(Self { path, passed_over });
-                }
-                Ok(found) => tried.push(format!("  {}: is version {found}, not {VERSION}", path.display())),
-                Err(why) => tried.push(format!("  {}: {why}", path.display())),
-            }
-        }
-        if tried.is_empty() {
-            tried.push("  (PATH has no cometbft)".to_owned());
+            let why = match version_of(&path) {
+                Ok(found) if found == VERSION => return Ok(Self { path, named: false, passed_over: tried }),
+                Ok(found) => WhyNot::Version(found),
+                Err(why) => why,
+            };
+            tried.push(PassedOver { path, why });
         }
         Err(NotFound { tried })
     }
@@ -60,10 +95,15 @@ impl CometBft {
         &self.path
     }
 
-    /// Programs that came first but were not used, each with the reason.
+    /// Whether it was named, not found.
     #[must_use]
-    pub fn passed_over(&self) -> &[String] {
-        &self.passed_over
+    pub fn named(&self) -> bool {
+        self.named
+    }
+
+    /// Programs that are there and came first, but were not used.
+    pub fn passed_over(&self) -> impl Iterator<Item = &PassedOver> {
+        self.passed_over.iter().filter(|one| one.why != WhyNot::Absent)
     }
 
     /// A command that runs it for a node's home.
@@ -74,8 +114,6 @@ impl CometBft {
         command
     }
 }
-
-const ABSENT: &str = "not there";
 
 fn beside_executable() -> Option<PathBuf> {
     Some(std::env::current_exe().ok()?.parent()?.join("cometbft"))
@@ -88,14 +126,14 @@ fn on_path() -> Vec<PathBuf> {
 }
 
 /// Asks a program for its version. Builds from a checkout say `v0.38.26+<commit>`.
-fn version_of(path: &Path) -> Result<String, String> {
+fn version_of(path: &Path) -> Result<String, WhyNot> {
     let output = Command::new(path).arg("version").stdin(Stdio::null()).output();
     let output = output.map_err(|err| match err.kind() {
-        std::io::ErrorKind::NotFound => ABSENT.to_owned(),
-        _ => format!("cannot be run: {err}"),
+        io::ErrorKind::NotFound => WhyNot::Absent,
+        _ => WhyNot::Failed(format!("cannot be run: {err}")),
     })?;
     if !output.status.success() {
-        return Err(format!("`version` failed: {}", output.status));
+        return Err(WhyNot::Failed(format!("`version` failed: {}", output.status)));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let word = text.trim();
@@ -124,7 +162,8 @@ mod tests {
         let absent = dir.path().join("absent");
         let found = CometBft::first_of(vec![absent, wrong.clone(), right.clone()]).unwrap();
         assert_eq!(found.path(), right);
-        assert_eq!(found.passed_over(), [format!("  {}: is version 1.0.0, not {VERSION}", wrong.display())]);
+        let passed_over: Vec<String> = found.passed_over().map(ToString::to_string).collect();
+        assert_eq!(passed_over, [format!("{}: is version 1.0.0, not {VERSION}", wrong.display())]);
     }
 
     #[test]

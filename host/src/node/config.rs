@@ -15,6 +15,9 @@ use super::home::NodeHome;
 use crate::abci::transport::ListenAddr;
 use crate::limits;
 
+/// The variable that names a node's home.
+pub const HOME_ENV: &str = "DSEQ_HOME";
+
 /// A setting's name, its forms, and what it is for.
 #[derive(Debug)]
 pub struct Key {
@@ -24,13 +27,25 @@ pub struct Key {
     pub env: &'static str,
     /// Its flag.
     pub flag: &'static str,
+    /// What it is in the file.
+    pub kind: Kind,
     /// What it does, in a sentence; part of the file that `dseq init` writes.
     pub help: &'static str,
 }
 
+/// What a setting's value is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// An integer.
+    Number,
+}
+
 macro_rules! keys {
-    ($($(#[$doc:meta])* $ident:ident: $name:literal, $env:literal, $flag:literal, $help:literal;)*) => {
-        $($(#[$doc])* pub const $ident: Key = Key { name: $name, env: $env, flag: $flag, help: $help };)*
+    ($($(#[$doc:meta])* $ident:ident: $name:literal, $env:literal, $flag:literal, $kind:ident, $help:literal;)*) => {
+        $($(#[$doc])* pub const $ident: Key =
+            Key { name: $name, env: $env, flag: $flag, kind: Kind::$kind, help: $help };)*
         /// Every setting, in the order in which they are shown.
         pub const KEYS: &[&Key] = &[$(&$ident),*];
     };
@@ -38,22 +53,22 @@ macro_rules! keys {
 
 keys! {
     /// Where the app waits for CometBFT.
-    ABCI: "abci", "DSEQ_ABCI", "--abci",
+    ABCI: "abci", "DSEQ_ABCI", "--abci", Text,
         "Where the app waits for CometBFT: unix:///path or tcp://host:port; empty: a socket in the home. No authentication: keep it private.";
     /// Which CometBFT.
-    COMETBFT: "cometbft", "DSEQ_COMETBFT", "--cometbft",
+    COMETBFT: "cometbft", "DSEQ_COMETBFT", "--cometbft", Text,
         "The CometBFT program; empty: the one beside dseq, else the one on PATH.";
     /// Disk low-water mark.
-    DISK_FREE_BYTES_LOW: "disk_free_bytes_low", "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low",
+    DISK_FREE_BYTES_LOW: "disk_free_bytes_low", "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low", Number,
         "Free space, in bytes, below which the node takes no more transactions.";
     /// Verbosity.
-    LOG_LEVEL: "log_level", "DSEQ_LOG_LEVEL", "--log-level",
+    LOG_LEVEL: "log_level", "DSEQ_LOG_LEVEL", "--log-level", Text,
         "How much dseq says: error, warn, info, debug or trace.";
     /// Log format.
-    LOG_FORMAT: "log_format", "DSEQ_LOG_FORMAT", "--log-format",
+    LOG_FORMAT: "log_format", "DSEQ_LOG_FORMAT", "--log-format", Text,
         "How it says it: text, or json (one object for each line).";
     /// Longest pause between restarts.
-    RESTART_BACKOFF_SECONDS_MAX: "restart_backoff_seconds_max", "DSEQ_RESTART_BACKOFF_SECONDS_MAX", "--restart-backoff-seconds-max",
+    RESTART_BACKOFF_SECONDS_MAX: "restart_backoff_seconds_max", "DSEQ_RESTART_BACKOFF_SECONDS_MAX", "--restart-backoff-seconds-max", Number,
         "Longest pause, in seconds, before `dseq start` restarts a process that keeps ending.";
 }
 
@@ -133,6 +148,20 @@ pub enum ConfigError {
         /// What may have been meant.
         hint: String,
     },
+    /// A value of another kind than the setting's.
+    #[error("{path}:{line}: {key} = {found}: it must be {expected}", path = path.display())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The setting.
+        key: &'static str,
+        /// The value, as TOML.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// A value that the setting cannot have.
     #[error("{origin}: {key} is {found:?}; it must be {expected}")]
     BadValue {
@@ -167,54 +196,60 @@ pub struct Settings {
     pub restart_backoff_seconds_max: Setting<u64>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            abci: by_default(None),
+            cometbft: by_default(None),
+            disk_free_bytes_low: by_default(limits::DISK_FREE_BYTES_LOW),
+            log_level: by_default(tracing::Level::INFO),
+            log_format: by_default(LogFormat::Text),
+            restart_backoff_seconds_max: by_default(30),
+        }
+    }
+}
+
+fn by_default<T>(value: T) -> Setting<T> {
+    Setting { value, origin: Origin::Default }
+}
+
 impl Settings {
     /// Puts flags and environment (`given`) over the file of `home`, over the defaults.
     ///
     /// # Errors
     ///
-    /// The first unknown key or bad value, by file and line, flag or variable.
-    pub fn load(home: Option<&NodeHome>, given: Given) -> Result<Self, ConfigError> {
-        let mut layer = match home {
-            Some(home) => read_file(&home.config_file())?,
-            None => Given::new(),
-        };
-        layer.extend(given);
-        Ok(Self {
-            abci: pick(&layer, &ABCI, None, "unix:///path or tcp://host:port", |text| {
-                if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
-            })?,
-            cometbft: pick(&layer, &COMETBFT, None, "the path of a program", |text| {
-                Some((!text.is_empty()).then(|| PathBuf::from(text)))
-            })?,
-            disk_free_bytes_low: pick(
-                &layer,
-                &DISK_FREE_BYTES_LOW,
-                limits::DISK_FREE_BYTES_LOW,
-                "a number of bytes, e.g. 536870912",
-                whole_number,
-            )?,
-            log_level: pick(
-                &layer,
-                &LOG_LEVEL,
-                tracing::Level::INFO,
-                "error, warn, info, debug or trace",
-                |text| {
-                    // Level's own parser takes digits too, which nobody would understand in a file.
-                    text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten()
-                },
-            )?,
-            log_format: pick(&layer, &LOG_FORMAT, LogFormat::Text, "text or json", |text| match text {
-                "text" => Some(LogFormat::Text),
-                "json" => Some(LogFormat::Json),
-                _ => None,
-            })?,
-            restart_backoff_seconds_max: pick(
-                &layer,
-                &RESTART_BACKOFF_SECONDS_MAX,
-                30,
-                "a number of seconds from 1 to 3600",
-                |text| whole_number(text).filter(|seconds| (1..=3600).contains(seconds)),
-            )?,
+    /// The first unknown key or bad value, by file and line, flag or variable; one in the file also when a flag or
+    /// variable overrides it.
+    pub fn load(home: Option<&NodeHome>, given: &Given) -> Result<Self, ConfigError> {
+        let mut settings = Self::default();
+        if let Some(home) = home {
+            settings.apply(&read_file(&home.config_file())?)?;
+        }
+        settings.apply(given)?;
+        Ok(settings)
+    }
+
+    fn apply(&mut self, layer: &Given) -> Result<(), ConfigError> {
+        put(layer, &ABCI, &mut self.abci, "unix:///path or tcp://host:port", |text| {
+            if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+        })?;
+        put(layer, &COMETBFT, &mut self.cometbft, "the path of a program", |text| {
+            Some((!text.is_empty()).then(|| PathBuf::from(text)))
+        })?;
+        let expected = "a number of bytes, e.g. 536870912";
+        put(layer, &DISK_FREE_BYTES_LOW, &mut self.disk_free_bytes_low, expected, whole_number)?;
+        put(layer, &LOG_LEVEL, &mut self.log_level, "error, warn, info, debug or trace", |text| {
+            // Level's own parser takes digits too, which nobody would understand in a file.
+            text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten()
+        })?;
+        put(layer, &LOG_FORMAT, &mut self.log_format, "text or json", |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        })?;
+        let expected = "a number of seconds from 1 to 3600";
+        put(layer, &RESTART_BACKOFF_SECONDS_MAX, &mut self.restart_backoff_seconds_max, expected, |text| {
+            whole_number(text).filter(|seconds| (1..=3600).contains(seconds))
         })
     }
 
@@ -252,25 +287,21 @@ fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-fn pick<T>(
+/// Puts a setting's value from a layer in its place, if the layer has one.
+fn put<T>(
     layer: &Given,
     key: &Key,
-    default: T,
+    place: &mut Setting<T>,
     expected: &'static str,
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<Setting<T>, ConfigError> {
-    let Some((text, origin)) = layer.get(key.name) else {
-        return Ok(Setting { value: default, origin: Origin::Default });
+) -> Result<(), ConfigError> {
+    let Some((text, origin)) = layer.get(key.name) else { return Ok(()) };
+    let origin = origin.clone();
+    let Some(value) = parse(text) else {
+        return Err(ConfigError::BadValue { origin, key: key.name, found: text.clone(), expected });
     };
-    match parse(text) {
-        Some(value) => Ok(Setting { value, origin: origin.clone() }),
-        None => Err(ConfigError::BadValue {
-            origin: origin.clone(),
-            key: key.name,
-            found: text.clone(),
-            expected,
-        }),
-    }
+    *place = Setting { value, origin };
+    Ok(())
 }
 
 /// Reads `dseq.toml`; one that is not there sets nothing.
@@ -294,9 +325,17 @@ fn read_file(path: &Path) -> Result<Given, ConfigError> {
             let hint = did_you_mean(&name);
             return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key: name, hint });
         };
-        let text = match value.into_inner() {
-            toml::Value::String(text) => text,
-            other => other.to_string(),
+        let text = match (key.kind, value.into_inner()) {
+            (Kind::Text, toml::Value::String(text)) => text,
+            (Kind::Number, toml::Value::Integer(number)) => number.to_string(),
+            (kind, other) => {
+                let (path, found) = (path.to_owned(), other.to_string());
+                let expected = match kind {
+                    Kind::Text => "a text in quotes",
+                    Kind::Number => "a whole number, without quotes",
+                };
+                return Err(ConfigError::WrongKind { path, line, key: key.name, found, expected });
+            }
         };
         given.insert(key.name, (text, Origin::File(path.to_owned(), line)));
     }
@@ -304,31 +343,46 @@ fn read_file(path: &Path) -> Result<Given, ConfigError> {
 }
 
 fn did_you_mean(name: &str) -> String {
-    let closest = KEYS
-        .iter()
-        .map(|key| (strsim::jaro_winkler(name, key.name), key.name))
+    closest(name, KEYS.iter().map(|key| key.name))
+}
+
+/// Variables of this environment that look like settings but are none, each with what may have been meant.
+///
+/// They are said, not refused: others may have their own reasons for names that begin like ours.
+#[must_use]
+pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = || KEYS.iter().map(|key| key.env).chain([HOME_ENV]);
+    names
+        .filter(|name| name.starts_with("DSEQ_") && !known().any(|known| known == name))
+        .map(|name| format!("{name} is no setting{}", closest(&name, known())))
+        .collect()
+}
+
+fn closest(name: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+    let likely = known
+        .clone()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    match closest {
-        Some((likeness, name)) if likeness > 0.8 => format!("; did you mean {name:?}?"),
-        _ => format!("; known are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
+    match likely {
+        Some((likeness, name)) if likeness > 0.9 => format!("; did you mean {name:?}?"),
+        _ => format!("; known are {}", known.collect::<Vec<_>>().join(", ")),
     }
 }
 
 /// The file that `dseq init` writes: every setting with its default, commented out.
-///
-/// # Errors
-///
-/// None: nothing is given, so nothing can be wrong.
-pub fn template() -> Result<String, ConfigError> {
-    let defaults = Settings::load(None, Given::new())?;
+#[must_use]
+pub fn template() -> String {
     let mut text = "# This node's configuration. What is commented out has the value shown.\n\
                     # A flag wins over the environment, the environment over this file; `dseq config show` says which did.\n"
         .to_owned();
-    for (key, value, _) in defaults.rows() {
-        let value = if value.parse::<u64>().is_ok() { value } else { format!("{value:?}") };
+    for (key, value, _) in Settings::default().rows() {
+        let value = match key.kind {
+            Kind::Text => format!("{value:?}"),
+            Kind::Number => value,
+        };
         text.push_str(&format!("\n# {} ({}, {})\n# {} = {value}\n", key.help, key.flag, key.env, key.name));
     }
-    Ok(text)
+    text
 }
 
 #[cfg(test)]
@@ -344,7 +398,7 @@ mod tests {
 
     fn load(text: &str) -> Result<Settings, ConfigError> {
         let (_dir, home) = home_with(text);
-        Settings::load(Some(&home), Given::new())
+        Settings::load(Some(&home), &Given::new())
     }
 
     fn error(text: &str) -> String {
@@ -356,7 +410,7 @@ mod tests {
     fn flag_and_environment_win_over_the_file_and_the_file_over_the_default() {
         let (_dir, home) = home_with("\nlog_level = \"warn\"\nlog_format = \"json\"\n");
         let given = Given::from([(LOG_LEVEL.name, ("debug".to_owned(), Origin::Env(LOG_LEVEL.env)))]);
-        let settings = Settings::load(Some(&home), given).unwrap();
+        let settings = Settings::load(Some(&home), &given).unwrap();
         assert_eq!(
             settings.log_level,
             Setting { value: tracing::Level::DEBUG, origin: Origin::Env("DSEQ_LOG_LEVEL") }
@@ -386,13 +440,37 @@ mod tests {
         assert!(error("disk_free_bytes_low = -1").contains("must be a number of bytes"));
         assert!(error("restart_backoff_seconds_max = 0").contains("from 1 to 3600"));
         assert!(error("abci = \"http://x\"").contains("unix:///path"));
-        assert!(error("log_level = 3").contains(":1: log_level is \"3\""));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_with_its_line_and_what_it_must_be() {
+        assert_eq!(error("cometbft = true"), ":1: cometbft = true: it must be a text in quotes");
+        assert_eq!(
+            error("disk_free_bytes_low = \"7\""),
+            ":1: disk_free_bytes_low = \"7\": it must be a whole number, without quotes"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_in_the_file_is_named_even_when_the_environment_overrides_it() {
+        let (_dir, home) = home_with("log_level = \"loud\"");
+        let given = Given::from([(LOG_LEVEL.name, ("debug".to_owned(), Origin::Env(LOG_LEVEL.env)))]);
+        assert!(matches!(Settings::load(Some(&home), &given), Err(ConfigError::BadValue { .. })));
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_said_with_what_may_have_been_meant() {
+        let names = ["DSEQ_LOG_LEVLE", "DSEQ_LOG_LEVEL", "DSEQ_HOME", "PATH", "DSEQ_PORT"].map(str::to_owned);
+        let said = unknown_variables(names.into_iter());
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(said[0], "DSEQ_LOG_LEVLE is no setting; did you mean \"DSEQ_LOG_LEVEL\"?");
+        assert!(said[1].starts_with("DSEQ_PORT is no setting; known are DSEQ_ABCI, "), "{}", said[1]);
     }
 
     #[test]
     fn a_bad_value_in_the_environment_names_the_variable() {
         let given = Given::from([(LOG_FORMAT.name, ("xml".to_owned(), Origin::Env(LOG_FORMAT.env)))]);
-        let message = Settings::load(None, given).unwrap_err().to_string();
+        let message = Settings::load(None, &given).unwrap_err().to_string();
         assert_eq!(message, "environment DSEQ_LOG_FORMAT: log_format is \"xml\"; it must be text or json");
     }
 
@@ -403,7 +481,7 @@ mod tests {
 
     #[test]
     fn the_file_that_init_writes_sets_nothing_and_each_of_its_values_is_valid() {
-        let text = template().unwrap();
+        let text = template();
         let settings = load(&text).unwrap();
         assert!(settings.rows().iter().all(|(_, _, origin)| *origin == Origin::Default));
         let active: String = text

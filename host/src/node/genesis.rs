@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use toml_edit::DocumentMut;
 
 use super::cometbft::CometBft;
-use super::config::{self, ConfigError};
+use super::config;
 use super::home::NodeHome;
 use super::overrides::{self, OverrideError};
 use crate::limits;
 use crate::plugin::{Limits, PluginName, PluginNameError};
 use crate::types::PluginHash;
+
+/// Longest chain id that CometBFT takes, in bytes.
+const CHAIN_ID_BYTES_MAX: usize = 50;
 
 /// A plugin as the command line names it: `name=path.wasm`.
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ pub enum GenesisError {
         text: String,
     },
     /// A name that cannot be a plugin's.
-    #[error(transparent)]
+    #[error("{0}")]
     PluginName(#[from] PluginNameError),
     /// Two plugins of one name could not be told apart in a rejection's codespace.
     #[error("plugin name {name} is given twice")]
@@ -97,6 +100,12 @@ pub enum GenesisError {
         /// Its size.
         bytes: u64,
     },
+    /// A chain id that CometBFT does not take.
+    #[error("the chain id is {bytes} bytes long; it must have 1 to {CHAIN_ID_BYTES_MAX}")]
+    ChainId {
+        /// Its length.
+        bytes: usize,
+    },
     /// CometBFT could not do its part.
     #[error("`{command}` failed: {said}")]
     CometBft {
@@ -113,17 +122,14 @@ pub enum GenesisError {
         /// Why.
         source: OverrideError,
     },
-    /// A file that CometBFT generated is not as expected.
-    #[error("{path}, as CometBFT wrote it, has no {what}", path = path.display())]
+    /// A generated file is not as expected.
+    #[error("{path} has no {what}", path = path.display())]
     Unexpected {
         /// The file.
         path: PathBuf,
         /// What was looked for in it.
         what: &'static str,
     },
-    /// This node's configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// The file system refused.
     #[error("cannot use {path}", path = path.display())]
     Io {
@@ -174,6 +180,11 @@ struct Plugin {
 ///
 /// When a plugin cannot be used, or CometBFT's files can't be made or don't take our values.
 pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Result<(), GenesisError> {
+    if let Some(bytes) = spec.chain_id.as_ref().map(String::len)
+        && !(1..=CHAIN_ID_BYTES_MAX).contains(&bytes)
+    {
+        return Err(GenesisError::ChainId { bytes });
+    }
     let plugins = read_plugins(&spec.plugins)?;
     for member in members {
         run(cometbft, &member.home, "init")?;
@@ -185,7 +196,7 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
             peers.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, peer)| peer.as_str()).collect();
         write_config(spec, member, &others.join(","))?;
         write(&member.home.genesis_file(), &genesis)?;
-        write(&member.home.config_file(), config::template()?.as_bytes())?;
+        write(&member.home.config_file(), config::template().as_bytes())?;
         make_dir(&member.home.plugins_dir())?;
         for plugin in &plugins {
             write(&member.home.plugins_dir().join(format!("{}.wasm", plugin.name)), &plugin.wasm)?;
@@ -243,6 +254,30 @@ fn genesis(spec: &NetworkSpec, plugins: &[Plugin], members: &[Member]) -> Result
         .map_err(|err| GenesisError::Io { path: path.clone(), source: err.into() })?;
     text.push(b'\n');
     Ok(text)
+}
+
+/// The names and hashes of the pipeline that a home's genesis pins.
+///
+/// # Errors
+///
+/// When the file cannot be read or pins none.
+pub fn pinned(home: &NodeHome) -> Result<Vec<(String, String)>, GenesisError> {
+    let path = home.genesis_file();
+    let genesis = read_json(&path)?;
+    let pipeline = genesis["app_state"]["dseq"]["pipeline"].as_array();
+    let pipeline = pipeline.ok_or(GenesisError::Unexpected { path, what: "pipeline" })?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(pipeline.iter().map(|plugin| (text(&plugin["name"]), text(&plugin["sha256"]))).collect())
+}
+
+/// The names and hashes that a genesis with these plugins would pin.
+///
+/// # Errors
+///
+/// When a plugin cannot be used.
+pub fn would_pin(files: &[PluginFile]) -> Result<Vec<(String, String)>, GenesisError> {
+    let plugins = read_plugins(files)?;
+    Ok(plugins.iter().map(|plugin| (plugin.name.as_str().to_owned(), plugin.hash.to_string())).collect())
 }
 
 /// The `dseq` object of genesis.

@@ -89,6 +89,12 @@ impl NodeHome {
         self.root.join("config/genesis.json")
     }
 
+    /// CometBFT's databases.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
     /// This node's configuration.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {

@@ -11,12 +11,16 @@
 pub mod checksum;
 pub mod cometbft;
 pub mod config;
+pub mod databases;
 pub mod genesis;
 pub mod home;
+pub mod listen;
 pub mod overrides;
 pub mod ports;
 pub mod process;
 pub mod rpc;
 pub mod running;
+pub mod signals;
 pub mod supervisor;
+pub mod tail;
 pub mod testnet;

@@ -1,37 +1,56 @@
-//! Who holds a TCP port of this machine, as far as `/proc` tells this user.
+//! Whether TCP addresses of this machine can be listened on, and else who does, as far as `/proc` tells this user.
 
+use std::fmt;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::io;
+use std::net::TcpListener;
 use std::path::Path;
 
 use super::process;
 
-/// A port that somebody listens on.
+/// An address that cannot be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Busy {
-    /// The port.
+pub struct Unusable {
+    /// Its host, as it was asked for.
+    pub host: String,
+    /// Its port.
     pub port: u16,
-    /// Who holds it, if this user may know: pid and command line.
-    pub holder: Option<(u32, String)>,
+    /// Why not.
+    pub why: Why,
 }
 
-impl std::fmt::Display for Busy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.holder {
-            Some((pid, command)) => write!(f, "port {} is held by pid {pid}: {command}", self.port),
-            None => write!(f, "port {} is held by a process of another user, or one just ending", self.port),
+/// Why an address cannot be listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody else does. Who, if this user may know: pid and command line.
+    Held(Option<(u32, String)>),
+    /// The kernel says this.
+    Refused(String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, why } = self;
+        match why {
+            Why::Held(Some((pid, command))) => write!(f, "port {port} is held by pid {pid}: {command}"),
+            Why::Held(None) => {
+                write!(f, "port {port} is held by a process of another user, or one just ending")
+            }
+            Why::Refused(words) => write!(f, "cannot listen on {host}:{port}: {words}"),
         }
     }
 }
 
-/// Those of these ports of 127.0.0.1 that cannot be bound, in order.
+/// Those of these addresses that cannot be listened on, in order.
 #[must_use]
-pub fn busy(ports: &[u16]) -> Vec<Busy> {
-    ports
-        .iter()
-        .filter(|port| TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, **port)).is_err())
-        .map(|port| Busy { port: *port, holder: holder(*port) })
-        .collect()
+pub fn unusable<'a>(addresses: impl IntoIterator<Item = (&'a str, u16)>) -> Vec<Unusable> {
+    let look = |(host, port): (&str, u16)| {
+        let err = TcpListener::bind((host, port)).err()?;
+        let held = err.kind() == io::ErrorKind::AddrInUse;
+        let why = if held { Why::Held(holder(port)) } else { Why::Refused(err.to_string()) };
+        Some(Unusable { host: host.to_owned(), port, why })
+    };
+    addresses.into_iter().filter_map(look).collect()
 }
 
 /// The process that listens on a port.
@@ -76,16 +95,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_port_is_named_with_the_pid_and_command_that_hold_it() {
+    fn a_held_port_is_named_with_the_pid_and_command_that_hold_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = busy(&[port]);
+        let found = unusable([("127.0.0.1", port)]);
         assert_eq!(found.len(), 1);
-        let (pid, command) = found[0].holder.clone().unwrap();
-        assert_eq!(pid, std::process::id());
-        assert!(!command.is_empty());
+        let Why::Held(Some((pid, command))) = &found[0].why else { panic!("{found:?}") };
+        assert_eq!(*pid, std::process::id());
+        assert!(found[0].to_string().ends_with(&format!("is held by pid {pid}: {command}")), "{found:?}");
         drop(listener);
-        assert_eq!(busy(&[port]), []);
+        assert_eq!(unusable([("127.0.0.1", port)]), []);
+    }
+
+    #[test]
+    fn an_address_that_nobody_holds_but_that_is_not_ours_has_its_own_words() {
+        // A documentation address, which no machine has.
+        let found = unusable([("192.0.2.1", 4000)]);
+        assert!(found[0].to_string().starts_with("cannot listen on 192.0.2.1:4000: "), "{found:?}");
     }
 
     #[test]

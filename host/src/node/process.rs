@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(20);
 
-/// One process for all time: the kernel hands out pids again, but not with the same start time.
+/// One process for as long as this machine is up: the kernel hands out pids again, but not with the same start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The pid.
@@ -88,7 +88,8 @@ impl ProcessId {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses to deliver a signal.
+    /// When the kernel refuses to deliver a signal, or the process outlives even SIGKILL, as one does that hangs
+    /// in a system call.
     pub fn end(self, patience: Duration) -> io::Result<Ending> {
         if !self.signal(Signal::TERM)? {
             return Ok(Ending::WasGone);
@@ -97,8 +98,11 @@ impl ProcessId {
             return Ok(Ending::Ended);
         }
         self.signal(Signal::KILL)?;
-        let _ = self.wait_gone(patience);
-        Ok(Ending::Killed)
+        if self.wait_gone(patience) {
+            return Ok(Ending::Killed);
+        }
+        let text = format!("pid {} is still there {} s after SIGKILL", self.pid, patience.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
     }
 }
 

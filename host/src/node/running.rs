@@ -1,4 +1,8 @@
 //! Who runs a home: written by the supervisor, read by everyone who wants to stop or describe the node.
+//!
+//! # Invariants
+//!
+//! - A record of before this machine's last boot counts as none: its pids and start times mean nothing any more.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,6 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::home::NodeHome;
 use super::process::{Ending, ProcessId};
+
+/// How long one process may take to end after SIGTERM, before SIGKILL.
+pub const END_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a supervisor may: it ends its two children one after the other, each with its own patience.
+const SUPERVISOR_PATIENCE: Duration = END_PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(5));
+/// What names this boot of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The processes of one home, as `run/processes.json` names them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +32,18 @@ pub struct Running {
     pub app: Option<ProcessId>,
     /// CometBFT.
     pub cometbft: Option<ProcessId>,
+}
+
+/// The record as it lies on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    boot_id: String,
+    #[serde(flatten)]
+    running: Running,
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
 }
 
 /// The right to run a home; held by one supervisor at a time, and given up by the kernel when that ends.
@@ -50,10 +73,11 @@ impl RunLock {
 }
 
 impl Running {
-    /// Reads who was last said to run a home; none: nobody ever, or an unreadable record.
+    /// Reads who was last said to run a home; none: nobody since this machine was booted, or an unreadable record.
     #[must_use]
     pub fn read(home: &NodeHome) -> Option<Self> {
-        serde_json::from_slice(&fs::read(record(home)).ok()?).ok()
+        let found: Record = serde_json::from_slice(&fs::read(record(home)).ok()?).ok()?;
+        (found.boot_id == boot_id().ok()?).then_some(found.running)
     }
 
     /// Says who runs a home, at once or not at all.
@@ -64,33 +88,63 @@ impl Running {
     pub fn write(&self, home: &NodeHome) -> io::Result<()> {
         let path = record(home);
         let new = path.with_extension("new");
-        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        let record = Record { boot_id: boot_id()?, running: self.clone() };
+        fs::write(&new, serde_json::to_vec_pretty(&record)?)?;
         fs::rename(&new, &path)
     }
 
-    /// Those that are alive, with what they are, in the order in which they are to be ended.
+    /// Whether any of its processes is alive.
     #[must_use]
-    pub fn alive(&self) -> Vec<(&'static str, ProcessId)> {
-        [("supervisor", Some(self.supervisor)), ("CometBFT", self.cometbft), ("app", self.app)]
-            .into_iter()
-            .filter_map(|(what, id)| Some((what, id?)))
-            .filter(|(_, id)| id.is_alive())
-            .collect()
+    pub fn is_alive(&self) -> bool {
+        [Some(self.supervisor), self.cometbft, self.app].into_iter().flatten().any(ProcessId::is_alive)
     }
 
     /// Ends the supervisor, which ends its children; then what may have stayed behind.
     ///
     /// # Errors
     ///
-    /// When a process cannot be signalled.
-    pub fn end(&self, patience: Duration) -> io::Result<Ending> {
-        let mut result = self.supervisor.end(patience)?;
-        for child in [self.cometbft, self.app].into_iter().flatten() {
-            // A child whose supervisor is gone is already on its way out.
-            if !child.wait_gone(patience) && child.end(patience)? == Ending::Killed {
-                result = Ending::Killed;
+    /// When a process cannot be ended.
+    pub fn end(&self) -> io::Result<Ending> {
+        let ending = self.supervisor.end(SUPERVISOR_PATIENCE)?;
+        let forced = self.end_orphans()?;
+        Ok(if forced.is_empty() { ending } else { Ending::Killed })
+    }
+
+    /// Waits for the children of a supervisor that is gone, which are on their way out, and ends those that stay.
+    ///
+    /// Returns those that had to be ended, with what they were.
+    ///
+    /// # Errors
+    ///
+    /// When a process cannot be ended.
+    pub fn end_orphans(&self) -> io::Result<Vec<(&'static str, ProcessId)>> {
+        let mut forced = Vec::new();
+        for (what, child) in [("CometBFT", self.cometbft), ("app", self.app)] {
+            let Some(child) = child else { continue };
+            if !child.wait_gone(END_PATIENCE) && child.end(END_PATIENCE)? != Ending::WasGone {
+                forced.push((what, child));
             }
         }
-        Ok(result)
+        Ok(forced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_before_the_last_boot_counts_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = NodeHome::new(dir.path());
+        fs::create_dir(home.run_dir()).unwrap();
+        let supervisor = ProcessId::of(std::process::id()).unwrap();
+        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None };
+        running.write(&home).unwrap();
+        assert_eq!(Running::read(&home), Some(running));
+        let path = record(&home);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace(&boot_id().unwrap(), "00000000-0000-0000-0000-000000000000")).unwrap();
+        assert_eq!(Running::read(&home), None);
     }
 }

@@ -2,40 +2,44 @@
 //!
 //! # Invariants
 //!
-//! - CometBFT starts only when the app's socket takes connections, and is stopped before the app is.
+//! - CometBFT starts only when our own app has said that it listens, and is stopped before the app is. That
+//!   somebody takes connections at the app's address is not enough: it might be another network's app.
 //! - The app holds the other end of a pipe from here: when this process ends, however it ends, the app reads
 //!   the end of its input and stops, and CometBFT stops itself when its app is gone.
+//! - Only a request or a refusal ends the supervision. Whatever else fails, a full disk for one, is tried again.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::cometbft::CometBft;
+use super::databases;
 use super::home::{HomeError, NodeHome};
+use super::listen;
+use super::ports::{self, Unusable};
 use super::process::ProcessId;
-use super::running::{RunLock, Running};
+use super::running::{END_PATIENCE, RunLock, Running};
+use super::signals::StopSignals;
+use super::tail;
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
 
-/// How long a process may take to end after SIGTERM.
-pub const END_PATIENCE: Duration = Duration::from_secs(15);
+/// The line with which a supervised app says that it listens.
+pub const READY_LINE: &str = "ready";
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// A node that ran this long was healthy: its next trouble is a new one.
 const HEALTHY: Duration = Duration::from_secs(60);
-const APP_POLL: Duration = Duration::from_millis(20);
-/// After this long without a socket the log says what is being waited for.
+/// After this long without the app listening the log says what is being waited for.
 const APP_SLOW: Duration = Duration::from_secs(10);
-/// How much of CometBFT's last words is shown when it ends, in bytes.
-const LAST_WORDS_BYTES: u64 = 2048;
+/// How many of CometBFT's last lines are shown when it ends.
+const LAST_LINES: usize = 5;
 
 /// What to run.
 #[derive(Debug)]
@@ -75,8 +79,16 @@ pub enum SupervisorError {
         who: String,
     },
     /// The home cannot be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Home(#[from] HomeError),
+    /// CometBFT could not listen.
+    #[error("{list}\nfree them, or choose others in {config}", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Ports {
+        /// Each address and who has it.
+        ports: Vec<Unusable>,
+        /// Where they are set.
+        config: String,
+    },
     /// A process cannot be started or awaited.
     #[error("cannot {what}")]
     Io {
@@ -105,21 +117,19 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
             Running::read(&plan.home).map_or_else(String::new, |r| format!(", by pid {}", r.supervisor.pid));
         return Err(SupervisorError::AlreadyRunning { home: plan.home.root().display().to_string(), who });
     };
-    end_leftovers(&plan.home)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
-}
-
-/// A supervisor that was killed leaves children that are about to end; their files must be free before we start.
-fn end_leftovers(home: &NodeHome) -> Result<(), SupervisorError> {
-    let Some(last) = Running::read(home) else { return Ok(()) };
-    for (what, id) in last.alive() {
-        if !id.wait_gone(END_PATIENCE) {
-            tracing::warn!(pid = id.pid, "ending the {what} that an earlier supervisor left behind");
-            id.end(END_PATIENCE).map_err(io_error(format!("end pid {}", id.pid)))?;
+    if let Some(last) = Running::read(&plan.home) {
+        for (what, id) in last.end_orphans().map_err(io_error("end what ran here before"))? {
+            tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
     }
-    Ok(())
+    let addresses = listen::addresses(&plan.home);
+    let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));
+    if !taken.is_empty() {
+        let config = plan.home.cometbft_config().display().to_string();
+        return Err(SupervisorError::Ports { ports: taken, config });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
 }
 
 async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
@@ -127,7 +137,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
     let mut backoff = Backoff::new(plan.backoff_max);
     loop {
         let started = Instant::now();
-        let why = match round(plan, &mut stop).await? {
+        let why = match round(plan, &mut stop).await {
             Round::Stopped => return Ok(End::Asked),
             Round::Refused => {
                 tracing::error!("the app refuses to run, for the reason given above; not restarting");
@@ -147,179 +157,163 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
     }
 }
 
+/// How one run of the two processes ended.
 enum Round {
     Stopped,
     Refused,
     Died(String),
 }
 
-/// Starts both, waits until one of them ends or a signal comes, and ends what is left.
-async fn round(plan: &Plan, stop: &mut StopSignals) -> Result<Round, SupervisorError> {
-    let mut app = start_app(plan)?;
-    // Waiting for a child closes its input, which tells the app to end; so we hold it ourselves.
-    let _app_input = app.stdin.take();
-    record(plan, &app, None)?;
-    let early = tokio::select! {
-        biased;
-        status = app.wait() => Some(app_ended(status.map_err(io_error("wait for the app"))?)),
-        name = stop.recv() => { tracing::info!("{name}: stopping"); Some(Round::Stopped) }
-        () = app_takes_connections(&plan.abci) => None,
-    };
-    if let Some(round) = early {
-        end(&mut app, "the app").await?;
-        return Ok(round);
+impl Round {
+    fn failed(what: &str, err: &io::Error) -> Self {
+        Self::Died(format!("cannot {what}: {err}"))
     }
-    let log_start = log_length(&plan.home);
-    let mut cometbft = start_cometbft(plan)?;
-    record(plan, &app, Some(&cometbft))?;
-    tracing::info!(app = app.id(), cometbft = cometbft.id(), "node runs");
-    let round = tokio::select! {
+
+    fn app_ended(status: io::Result<ExitStatus>) -> Self {
+        match status {
+            Ok(status) if status.code() == Some(EXIT_REFUSED.into()) => Self::Refused,
+            Ok(status) => Self::Died(format!("the app ended ({status})")),
+            Err(err) => Self::failed("wait for the app", &err),
+        }
+    }
+}
+
+/// The app, and our ends of its pipes: it stops when its input ends.
+struct App {
+    child: Child,
+    _input: Option<ChildStdin>,
+    output: Option<BufReader<ChildStdout>>,
+}
+
+/// Starts both, waits until one of them ends or a signal comes, and ends what is left.
+async fn round(plan: &Plan, stop: &mut StopSignals) -> Round {
+    let mut app = match start_app(plan) {
+        Ok(app) => app,
+        Err(err) => return Round::failed("start the app", &err),
+    };
+    let mut round = with_app(plan, stop, &mut app).await;
+    match end(&mut app.child, "the app").await {
+        // CometBFT may be seen to go first although it was the app that went.
+        Ok(status) if matches!(round, Round::Died(_)) && status.code() == Some(EXIT_REFUSED.into()) => {
+            round = Round::Refused;
+        }
+        Ok(_) => {}
+        Err(err) => tracing::error!("cannot end the app: {err}"),
+    }
+    round
+}
+
+/// Waits until the app listens, and runs CometBFT beside it; ends CometBFT, but not the app.
+async fn with_app(plan: &Plan, stop: &mut StopSignals, app: &mut App) -> Round {
+    if let Err(err) = record(plan, &app.child, None) {
+        return Round::failed("record who runs the home", &err);
+    }
+    tokio::select! {
         biased;
-        name = stop.recv() => { tracing::info!("{name}: stopping"); Round::Stopped }
-        status = app.wait() => app_ended(status.map_err(io_error("wait for the app"))?),
-        status = cometbft.wait() => {
-            let status = status.map_err(io_error("wait for CometBFT"))?;
-            Round::Died(format!("CometBFT ended ({status}); its last words:\n{}", last_words(&plan.home, log_start)))
+        status = app.child.wait() => return Round::app_ended(status),
+        name = stop.recv() => { tracing::info!("{name}: stopping"); return Round::Stopped; }
+        () = listens(&mut app.output, &plan.abci) => {}
+    }
+    let log = plan.home.cometbft_log();
+    let log_start = tail::length(&log).unwrap_or(0);
+    let mut cometbft = match start_cometbft(plan) {
+        Ok(cometbft) => cometbft,
+        Err(err) => {
+            let path = plan.cometbft.path().display();
+            return Round::failed(&format!("start {path} with its output in {}", log.display()), &err);
         }
     };
-    end(&mut cometbft, "CometBFT").await?;
-    let app_status = end(&mut app, "the app").await?;
-    // CometBFT may be seen to go first although it was the app that went.
-    if matches!(round, Round::Died(_)) && app_status.code() == Some(EXIT_REFUSED.into()) {
-        return Ok(Round::Refused);
+    let round = match record(plan, &app.child, Some(&cometbft)) {
+        Err(err) => Round::failed("record who runs the home", &err),
+        Ok(()) => {
+            tracing::info!(app = app.child.id(), cometbft = cometbft.id(), "node runs");
+            tokio::select! {
+                biased;
+                name = stop.recv() => { tracing::info!("{name}: stopping"); Round::Stopped }
+                status = app.child.wait() => Round::app_ended(status),
+                status = cometbft.wait() => match status {
+                    Ok(status) => {
+                        let words = tail::quote(&log, log_start, LAST_LINES);
+                        Round::Died(format!("CometBFT ended ({status}); its last words:\n{words}"))
+                    }
+                    Err(err) => Round::failed("wait for CometBFT", &err),
+                }
+            }
+        }
+    };
+    if let Err(err) = end(&mut cometbft, "CometBFT").await {
+        tracing::error!("cannot end CometBFT: {err}");
     }
-    Ok(round)
+    round
 }
 
-fn app_ended(status: ExitStatus) -> Round {
-    if status.code() == Some(EXIT_REFUSED.into()) {
-        return Round::Refused;
-    }
-    Round::Died(format!("the app ended ({status})"))
-}
-
-fn start_app(plan: &Plan) -> Result<Child, SupervisorError> {
+fn start_app(plan: &Plan) -> io::Result<App> {
     // The link to this very program, so that replacing the file on disk does not mix two versions in one node.
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0("dseq").arg("serve").arg("--home").arg(plan.home.root());
-    command.arg("--abci").arg(plan.abci.to_string()).arg("--exit-with-parent").args(&plan.app_flags);
+    command.arg("--abci").arg(plan.abci.to_string()).arg("--supervised").args(&plan.app_flags);
     // A process group of its own: Ctrl-C in a terminal must reach the supervisor alone, which keeps the order.
-    command.process_group(0).stdin(Stdio::piped());
-    Command::from(command).kill_on_drop(true).spawn().map_err(io_error("start the app"))
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = Command::from(command).kill_on_drop(true).spawn()?;
+    // Waiting for a child closes its input, so we hold it ourselves.
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    Ok(App { child, _input: input, output: output.map(BufReader::new) })
 }
 
-fn start_cometbft(plan: &Plan) -> Result<Child, SupervisorError> {
-    let path = plan.home.cometbft_log();
-    let what = || format!("start {} with its output in {}", plan.cometbft.path().display(), path.display());
-    let log = OpenOptions::new().append(true).create(true).open(&path).map_err(io_error(what()))?;
-    let log_too = log.try_clone().map_err(io_error(what()))?;
+fn start_cometbft(plan: &Plan) -> io::Result<Child> {
+    for path in databases::remove_unfinished(&plan.home)? {
+        tracing::warn!("CometBFT was stopped while it made {}; it makes it anew", path.display());
+    }
+    let log = OpenOptions::new().append(true).create(true).open(plan.home.cometbft_log())?;
+    let log_too = log.try_clone()?;
     let mut command = plan.cometbft.command(plan.home.root());
     command
         .args(["start", "--proxy_app", &plan.abci.to_string()])
         .process_group(0)
         .stdout(log)
         .stderr(log_too);
-    Command::from(command).kill_on_drop(true).spawn().map_err(io_error(what()))
+    Command::from(command).kill_on_drop(true).spawn()
 }
 
-fn record(plan: &Plan, app: &Child, cometbft: Option<&Child>) -> Result<(), SupervisorError> {
+fn record(plan: &Plan, app: &Child, cometbft: Option<&Child>) -> io::Result<()> {
     let id = |child: &Child| child.id().and_then(ProcessId::of);
-    let write = || -> io::Result<()> {
-        let supervisor = ProcessId::of(std::process::id()).ok_or(io::ErrorKind::NotFound)?;
-        let cometbft = cometbft.and_then(id);
-        Running { by_testnet: plan.by_testnet, supervisor, app: id(app), cometbft }.write(&plan.home)
-    };
-    write().map_err(io_error("record who runs the home"))
+    let supervisor = ProcessId::of(std::process::id()).ok_or(io::ErrorKind::NotFound)?;
+    let cometbft = cometbft.and_then(id);
+    Running { by_testnet: plan.by_testnet, supervisor, app: id(app), cometbft }.write(&plan.home)
 }
 
-async fn app_takes_connections(abci: &ListenAddr) {
-    let started = Instant::now();
-    let mut said = false;
-    while !connects(abci) {
-        if !said && started.elapsed() >= APP_SLOW {
-            said = true;
-            tracing::warn!("the app does not yet listen on {abci}; waiting for it");
+/// Waits until the app says that it listens; for ever, if it ends without having said so.
+async fn listens(output: &mut Option<BufReader<ChildStdout>>, abci: &ListenAddr) {
+    let heard = async {
+        let mut line = String::new();
+        if let Some(output) = output {
+            let _ = output.read_line(&mut line).await;
         }
-        tokio::time::sleep(APP_POLL).await;
-    }
-}
-
-fn connects(abci: &ListenAddr) -> bool {
-    match abci {
-        ListenAddr::Unix(path) => UnixStream::connect(path).is_ok(),
-        ListenAddr::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().is_ok_and(|mut found| {
-            found.any(|address| TcpStream::connect_timeout(&address, APP_POLL).is_ok())
-        }),
+        if line.trim_end() != READY_LINE {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::pin!(heard);
+    tokio::select! {
+        () = &mut heard => {}
+        () = tokio::time::sleep(APP_SLOW) => {
+            tracing::warn!("the app does not yet listen on {abci}; waiting for it");
+            heard.await;
+        }
     }
 }
 
 /// SIGTERM, and SIGKILL when it takes too long. One that has ended already just tells its status.
-async fn end(child: &mut Child, what: &str) -> Result<ExitStatus, SupervisorError> {
+async fn end(child: &mut Child, what: &str) -> io::Result<ExitStatus> {
     if let Some(id) = child.id().and_then(ProcessId::of) {
-        id.signal(rustix::process::Signal::TERM).map_err(io_error(format!("stop {what}")))?;
+        id.signal(rustix::process::Signal::TERM)?;
     }
-    let wait = io_error(format!("wait for {what}"));
-    match tokio::time::timeout(END_PATIENCE, child.wait()).await {
-        Ok(status) => status.map_err(wait),
-        Err(_) => {
-            tracing::warn!("{what} did not end within {} s; killing it", END_PATIENCE.as_secs());
-            child.kill().await.map_err(io_error(format!("kill {what}")))?;
-            child.wait().await.map_err(wait)
-        }
+    if let Ok(status) = tokio::time::timeout(END_PATIENCE, child.wait()).await {
+        return status;
     }
-}
-
-fn log_length(home: &NodeHome) -> u64 {
-    home.cometbft_log().metadata().map_or(0, |found| found.len())
-}
-
-/// The end of what CometBFT wrote since it was started.
-fn last_words(home: &NodeHome, since: u64) -> String {
-    let read = || -> io::Result<String> {
-        let mut file = File::open(home.cometbft_log())?;
-        let length = file.metadata()?.len();
-        let from = since.max(length.saturating_sub(LAST_WORDS_BYTES));
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_default();
-    let lines: Vec<_> = text.lines().rev().take(5).collect();
-    let lines: Vec<_> = lines.into_iter().rev().map(|line| format!("  {line}")).collect();
-    if lines.is_empty() { "  (none)".to_owned() } else { lines.join("\n") }
-}
-
-/// The signals that ask for a graceful end.
-#[derive(Debug)]
-pub struct StopSignals {
-    term: SignalStream,
-    int: SignalStream,
-    hup: SignalStream,
-}
-
-impl StopSignals {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one, and names it.
-    pub async fn recv(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-            _ = self.hup.recv() => "SIGHUP",
-        }
-    }
+    tracing::warn!("{what} did not end within {} s; killing it", END_PATIENCE.as_secs());
+    child.kill().await?;
+    child.wait().await
 }
 
 /// Pauses that double up to a bound, and start over after a healthy minute.
@@ -356,17 +350,5 @@ mod tests {
         assert_eq!(pauses, [250, 500, 1000, 1000]);
         assert_eq!(backoff.next(HEALTHY).as_millis(), 250);
         assert_eq!(backoff.next(brief).as_millis(), 500);
-    }
-
-    #[test]
-    fn last_words_are_only_those_of_this_start() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = NodeHome::new(dir.path());
-        assert_eq!(last_words(&home, 0), "  (none)");
-        std::fs::write(home.cometbft_log(), "old\n").unwrap();
-        let since = log_length(&home);
-        assert_eq!(last_words(&home, since), "  (none)");
-        std::fs::write(home.cometbft_log(), "old\n1\n2\n3\n4\n5\n6\n").unwrap();
-        assert_eq!(last_words(&home, since), "  2\n  3\n  4\n  5\n  6");
     }
 }

@@ -17,6 +17,9 @@ pub fn init(settings: &Settings) {
         .with_default_directive(libraries.into())
         .parse_lossy(format!("dseq={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, on a full disk for one, is lost; complaining about it to the same place would
+    // end the node.
+    let builder = builder.log_internal_errors(false);
     // A second initialisation, as in tests, leaves the first in place.
     let _ = match settings.log_format.value {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

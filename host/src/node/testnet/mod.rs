@@ -19,7 +19,7 @@ pub use stop::{Stopped, stop};
 
 use super::genesis::{GenesisError, Ports};
 use super::home::{HomeError, NodeHome};
-use super::ports::Busy;
+use super::ports::Unusable;
 
 /// The port from which the others are counted, unless another is given.
 pub const BASE_PORT: u16 = 26656;
@@ -56,12 +56,28 @@ pub enum TestnetError {
         dir: PathBuf,
     },
     /// Something else is there.
-    #[error("{path} is there, but {dir} has no network.json: move it away, or choose another --dir", path = path.display(), dir = dir.display())]
+    #[error("{path} is there, but {dir} has no network.json: `make clean` removes both, another --dir leaves them", path = path.display(), dir = dir.display())]
     Foreign {
         /// What is in the way.
         path: PathBuf,
         /// Where a network was to be made.
         dir: PathBuf,
+    },
+    /// `network.json` is not as we wrote it.
+    #[error("{path} is damaged: `dseq testnet stop` still stops the nodes; then make the network anew, e.g. by `make clean` and `make start`", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Another pipeline than what genesis pins.
+    #[error("{dir} holds a network with another pipeline, {found}, and the pipeline of a network stays as it was made; `make clean` removes it, another --dir leaves it", dir = dir.display())]
+    OtherPipeline {
+        /// Where.
+        dir: PathBuf,
+        /// What is pinned there.
+        found: String,
     },
     /// Another shape than what is on disk.
     #[error("{dir} holds a network of {nodes} nodes from port {base_port} on; `make clean` removes it, another --dir leaves it", dir = dir.display(), nodes = found.nodes, base_port = found.base_port)]
@@ -78,10 +94,18 @@ pub enum TestnetError {
         shape: Shape,
     },
     /// Ports of nodes that are to be started.
-    #[error("{list}\nfree them, or choose others with --base-port and another --dir", list = busy.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    PortsBusy {
+    #[error("{list}\nfree them, or choose others with --base-port and another --dir", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Ports {
         /// Each port and who holds it.
-        busy: Vec<Busy>,
+        ports: Vec<Unusable>,
+    },
+    /// Asked to stop while the nodes were coming up.
+    #[error(
+        "{signal} came before all nodes were up: those that this command started are stopped again, and the data stays"
+    )]
+    Interrupted {
+        /// The signal.
+        signal: &'static str,
     },
     /// Two commands at once.
     #[error("another `dseq testnet` command works on {dir}; try again when it has finished", dir = dir.display())]
@@ -90,13 +114,13 @@ pub enum TestnetError {
         dir: PathBuf,
     },
     /// The homes could not be made.
-    #[error(transparent)]
+    #[error("{0}")]
     Genesis(#[from] GenesisError),
     /// A home that is not one.
-    #[error(transparent)]
+    #[error("{0}")]
     Home(#[from] HomeError),
     /// The nodes did not come up.
-    #[error(transparent)]
+    #[error("{0}")]
     NotReady(#[from] ReadyError),
     /// The file system or the kernel refused.
     #[error("cannot {what}")]
@@ -150,8 +174,7 @@ impl Network {
             }
             Err(err) => return Err(io_error(format!("read {}", path.display()))(err)),
         };
-        let unreadable = io_error(format!("understand {}", path.display()));
-        let shape = serde_json::from_slice(&text).map_err(|err| unreadable(err.into()))?;
+        let shape = serde_json::from_slice(&text).map_err(|source| TestnetError::Damaged { path, source })?;
         let dir = dir.canonicalize().map_err(io_error(format!("find {}", dir.display())))?;
         Ok(Self { dir, shape })
     }

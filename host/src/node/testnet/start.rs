@@ -1,27 +1,29 @@
 //! Making a local network, starting what does not run, and waiting until it takes transactions.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::cometbft::CometBft;
+use crate::node::config;
 use crate::node::genesis::{self, Member, NetworkSpec, PluginFile};
 use crate::node::home::NodeHome;
 use crate::node::overrides;
 use crate::node::ports;
+use crate::node::process::ProcessId;
 use crate::node::rpc::Rpc;
 use crate::node::running::Running;
-use crate::node::supervisor::END_PATIENCE;
+use crate::node::signals;
+use crate::node::tail;
 
 const READY_POLL: Duration = Duration::from_millis(100);
 const RPC_PATIENCE: Duration = Duration::from_secs(2);
-/// How much of a log is shown when a node does not come up, in bytes and lines.
-const TAIL_BYTES: u64 = 16 << 10;
-const TAIL_LINES: usize = 15;
+/// How many lines of each log are shown when a node does not come up.
+const LAST_LINES: usize = 15;
 
 /// How to start a local network.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ pub struct StartOptions {
     pub nodes: Option<u16>,
     /// The port from which the others are counted; none: as on disk, else [`super::BASE_PORT`].
     pub base_port: Option<u16>,
-    /// The pipeline of a new network.
-    pub plugins: Vec<PluginFile>,
+    /// The pipeline; none: as pinned in genesis, else the default.
+    pub plugins: Option<Vec<PluginFile>>,
     /// The consensus engine.
     pub cometbft: CometBft,
     /// How long the nodes may take to come up.
@@ -89,7 +91,7 @@ pub enum ReadyError {
 
 /// Makes the network if there is none, starts the nodes that do not run, and waits until all take transactions.
 ///
-/// When a node does not come up, those that were started by this call are ended again.
+/// When a node does not come up, or a signal asks us to stop, those that were started by this call are ended again.
 ///
 /// # Errors
 ///
@@ -98,9 +100,14 @@ pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
     let dir = &options.dir;
     fs::create_dir_all(dir).map_err(io_error(format!("make {}", dir.display())))?;
     let _lock = lock(dir)?;
+    let (send, stop) = mpsc::channel();
+    signals::forward(send).map_err(io_error("listen for signals"))?;
     let (network, made) = match Network::open(dir) {
-        Ok(network) => (same_shape(network, options)?, false),
-        Err(TestnetError::NoNetwork { .. }) => (make(options)?, true),
+        Ok(network) => (as_wanted(network, options)?, false),
+        // Ctrl-C reaches the programs that help to make it too; then their failure is not what is to be told.
+        Err(TestnetError::NoNetwork { .. }) => {
+            (make(options).map_err(|err| interrupted(&stop).unwrap_or(err))?, true)
+        }
         Err(other) => return Err(other),
     };
     let nodes = network.nodes()?;
@@ -110,7 +117,7 @@ pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
     check_ports(&missing)?;
     let mut started = Vec::new();
     let result = launch(options, &missing, &mut started)
-        .and_then(|()| wait_until_ready(&nodes, &mut started, options.patience));
+        .and_then(|()| wait_until_ready(&nodes, &mut started, options.patience, &stop));
     if let Err(err) = result {
         end_all(&mut started);
         return Err(err);
@@ -122,12 +129,24 @@ pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
     Ok(Started { network, made, nodes })
 }
 
-fn same_shape(network: Network, options: &StartOptions) -> Result<Network, TestnetError> {
+fn interrupted(stop: &Receiver<&'static str>) -> Option<TestnetError> {
+    stop.try_recv().ok().map(|signal| TestnetError::Interrupted { signal })
+}
+
+/// Refuses a network that is there already but is not the one that was asked for.
+fn as_wanted(network: Network, options: &StartOptions) -> Result<Network, TestnetError> {
     let Shape { nodes, base_port } = network.shape;
     if options.nodes.is_some_and(|wanted| wanted != nodes)
         || options.base_port.is_some_and(|wanted| wanted != base_port)
     {
         return Err(TestnetError::OtherShape { dir: network.dir, found: network.shape });
+    }
+    if let Some(plugins) = &options.plugins {
+        let pinned = genesis::pinned(&network.home(0))?;
+        if pinned != genesis::would_pin(plugins)? {
+            let found: Vec<String> = pinned.iter().map(|(name, hash)| format!("{name} ({hash})")).collect();
+            return Err(TestnetError::OtherPipeline { dir: network.dir, found: found.join(", ") });
+        }
     }
     Ok(network)
 }
@@ -156,7 +175,10 @@ fn make(options: &StartOptions) -> Result<Network, TestnetError> {
     let members: Vec<Member> = nodes.iter().map(member).collect();
     let spec = NetworkSpec {
         chain_id: None,
-        plugins: options.plugins.clone(),
+        plugins: match &options.plugins {
+            Some(plugins) => plugins.clone(),
+            None => vec![PluginFile::passthrough()?],
+        },
         config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
     };
     genesis::create(&options.cometbft, &spec, &members)?;
@@ -165,28 +187,27 @@ fn make(options: &StartOptions) -> Result<Network, TestnetError> {
     }
     fs::remove_dir(&partial).map_err(at("remove"))?;
     let text = serde_json::to_vec_pretty(&shape).map_err(|err| at("describe")(err.into()))?;
-    fs::write(shape_file(&dir), text).map_err(io_error(format!("write {}", shape_file(&dir).display())))?;
+    let (path, new) = (shape_file(&dir), dir.join("network.json.new"));
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(io_error(format!("write {}", path.display())))?;
     Ok(network)
 }
 
 /// Children of a supervisor that was killed are about to end; their ports must not count as taken.
 fn free_of_leftovers(nodes: &[&Node]) -> Result<(), TestnetError> {
     for node in nodes {
-        for (what, id) in Running::read(&node.home).iter().flat_map(Running::alive) {
-            if !id.wait_gone(END_PATIENCE) {
-                let what = format!("end the {what} that {} left behind (pid {})", node.name, id.pid);
-                id.end(END_PATIENCE).map_err(io_error(what))?;
-            }
+        if let Some(last) = Running::read(&node.home) {
+            last.end_orphans().map_err(io_error(format!("end what {} left behind", node.name)))?;
         }
     }
     Ok(())
 }
 
 fn check_ports(nodes: &[&Node]) -> Result<(), TestnetError> {
-    let wanted: Vec<u16> =
-        nodes.iter().flat_map(|node| [node.ports.p2p, node.ports.rpc, node.ports.metrics]).collect();
-    let busy = ports::busy(&wanted);
-    if busy.is_empty() { Ok(()) } else { Err(TestnetError::PortsBusy { busy }) }
+    let wanted = nodes.iter().flat_map(|node| [node.ports.p2p, node.ports.rpc, node.ports.metrics]);
+    let ports = ports::unusable(wanted.map(|port| ("127.0.0.1", port)));
+    if ports.is_empty() { Ok(()) } else { Err(TestnetError::Ports { ports }) }
 }
 
 struct Launched {
@@ -202,11 +223,16 @@ fn launch(options: &StartOptions, nodes: &[&Node], started: &mut Vec<Launched>) 
         let path = node.home.app_log();
         let what = || io_error(format!("start {} with its output in {}", node.name, path.display()));
         let log = OpenOptions::new().append(true).create(true).open(&path).map_err(what())?;
-        let log_starts = logs(node).map(|path| path.metadata().map_or(0, |found| found.len()));
+        let log_starts = logs(node).map(|path| tail::length(&path).unwrap_or(0));
         let log_too = log.try_clone().map_err(what())?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("dseq").arg("start").arg("--home").arg(node.home.root());
-        command.arg("--by-testnet").arg("--cometbft").arg(options.cometbft.path());
+        command.arg("--by-testnet");
+        if options.cometbft.named() {
+            command.arg("--cometbft").arg(options.cometbft.path());
+        }
+        // What is one node's alone must not be the same for all of them.
+        command.env_remove(config::ABCI.env).env_remove(config::HOME_ENV);
         let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().map_err(what())?;
         started.push(Launched { node: node.clone(), child, log_starts });
     }
@@ -214,15 +240,18 @@ fn launch(options: &StartOptions, nodes: &[&Node], started: &mut Vec<Launched>) 
 }
 
 fn end_all(started: &mut [Launched]) {
+    // Best effort throughout: the failure that brought us here is what the user needs to hear.
     for launched in started.iter() {
-        if let Some(id) = crate::node::process::ProcessId::of(launched.child.id()) {
-            // Best effort: the failure that brought us here is what the user needs to hear.
+        if let Some(id) = ProcessId::of(launched.child.id()) {
             let _ = id.signal(rustix::process::Signal::TERM);
         }
     }
     for launched in started {
-        if let Some(id) = crate::node::process::ProcessId::of(launched.child.id()) {
-            let _ = id.end(END_PATIENCE);
+        if let Some(id) = ProcessId::of(launched.child.id()) {
+            // One that is asked before it could say who it is has no children yet.
+            let alone = Running { by_testnet: true, supervisor: id, app: None, cometbft: None };
+            let said = Running::read(&launched.node.home).filter(|running| running.supervisor == id);
+            let _ = said.unwrap_or(alone).end();
         }
         let _ = launched.child.wait();
     }
@@ -233,6 +262,7 @@ fn wait_until_ready(
     nodes: &[Node],
     started: &mut [Launched],
     patience: Duration,
+    stop: &Receiver<&'static str>,
 ) -> Result<(), TestnetError> {
     let began = Instant::now();
     let peers = nodes.len().saturating_sub(1) as u64;
@@ -255,7 +285,9 @@ fn wait_until_ready(
             let seconds = patience.as_secs();
             return Err(ReadyError::TooLate { node: first.name.clone(), seconds, lacks, tails }.into());
         }
-        std::thread::sleep(READY_POLL);
+        if let Ok(signal) = stop.recv_timeout(READY_POLL) {
+            return Err(TestnetError::Interrupted { signal });
+        }
     }
 }
 
@@ -287,24 +319,8 @@ fn logs(node: &Node) -> [PathBuf; 2] {
 /// The ends of what was written to a node's logs since these offsets.
 fn tails(node: &Node, since: [u64; 2]) -> String {
     let tails = logs(node).into_iter().zip(since);
-    let tails = tails.map(|(path, since)| format!("the end of {}:\n{}", path.display(), tail(&path, since)));
+    let tails = tails.map(|(path, since)| {
+        format!("the end of {}:\n{}", path.display(), tail::quote(&path, since, LAST_LINES))
+    });
     tails.collect::<Vec<_>>().join("\n")
-}
-
-/// The end of what was written to a log since an offset.
-fn tail(path: &Path, since: u64) -> String {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(since.max(length.saturating_sub(TAIL_BYTES))))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(TAIL_LINES);
-    let lines: Vec<String> = lines[from..].iter().map(|line| format!("  {line}")).collect();
-    if lines.is_empty() { "  (empty)".to_owned() } else { lines.join("\n") }
 }

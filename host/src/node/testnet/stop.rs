@@ -1,14 +1,12 @@
 //! Stopping what `dseq testnet` started, and nothing else.
 
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
 
-use super::{Network, TestnetError, io_error, lock};
+use super::{TestnetError, io_error, lock};
+use crate::node::home::NodeHome;
 use crate::node::process::Ending;
 use crate::node::running::Running;
-use crate::node::supervisor::END_PATIENCE;
-
-/// A supervisor ends its two children one after the other, each with its own patience.
-const SUPERVISOR_PATIENCE: Duration = END_PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(5));
 
 /// What became of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,35 +21,54 @@ pub enum Stopped {
     NotOurs(u32),
 }
 
-/// Stops a network; its data stays.
+/// Stops the nodes whose homes are in a folder; their data stays.
+///
+/// Goes by the homes, not by `network.json`, so that a network that was half made or damaged can be stopped too.
 ///
 /// # Errors
 ///
-/// When there is no network, or a process cannot be signalled.
-pub fn stop(network: &Network) -> Result<Vec<(String, Stopped)>, TestnetError> {
-    let _lock = lock(&network.dir)?;
-    let nodes = network.nodes()?;
-    let alive = |running: &Running| !running.alive().is_empty();
-    let running: Vec<_> = nodes.iter().map(|node| Running::read(&node.home).filter(alive)).collect();
+/// When there is no node, or a process cannot be ended.
+pub fn stop(dir: &Path) -> Result<Vec<(String, Stopped)>, TestnetError> {
+    let homes = homes(dir)?;
+    if homes.is_empty() {
+        return Err(TestnetError::NoNetwork { dir: dir.to_owned() });
+    }
+    let _lock = lock(dir)?;
+    let read = |home: &NodeHome| Running::read(home).filter(Running::is_alive);
+    let nodes: Vec<_> = homes.into_iter().map(|(name, home)| (name, read(&home))).collect();
     // All are told first, so that they end at the same time.
-    for (node, running) in nodes.iter().zip(&running) {
+    for (name, running) in &nodes {
         if let Some(running) = running.as_ref().filter(|running| running.by_testnet) {
-            let what = format!("stop {} (pid {})", node.name, running.supervisor.pid);
+            let what = format!("stop {name} (pid {})", running.supervisor.pid);
             running.supervisor.signal(rustix::process::Signal::TERM).map_err(io_error(what))?;
         }
     }
     let mut outcomes = Vec::new();
-    for (node, running) in nodes.iter().zip(running) {
+    for (name, running) in nodes {
         let outcome = match running {
             Some(running) if !running.by_testnet => Stopped::NotOurs(running.supervisor.pid),
             None => Stopped::WasStopped,
-            Some(running) => {
-                let ending =
-                    running.end(SUPERVISOR_PATIENCE).map_err(io_error(format!("stop {}", node.name)))?;
-                if ending == Ending::Killed { Stopped::Killed } else { Stopped::Ended }
-            }
+            Some(running) => match running.end().map_err(io_error(format!("stop {name}")))? {
+                Ending::Killed => Stopped::Killed,
+                Ending::Ended | Ending::WasGone => Stopped::Ended,
+            },
         };
-        outcomes.push((node.name.clone(), outcome));
+        outcomes.push((name, outcome));
     }
     Ok(outcomes)
+}
+
+/// `node0` and so on, as far as they are in a folder, by their numbers.
+fn homes(dir: &Path) -> Result<Vec<(String, NodeHome)>, TestnetError> {
+    let Ok(dir) = dir.canonicalize() else { return Ok(Vec::new()) };
+    let at = || format!("look into {}", dir.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&dir).map_err(io_error(at()))? {
+        let name = entry.map_err(io_error(at()))?.file_name().to_string_lossy().into_owned();
+        if let Some(number) = name.strip_prefix("node").and_then(|number| number.parse::<u16>().ok()) {
+            found.push((number, NodeHome::new(&dir.join(name))));
+        }
+    }
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(number, home)| (super::name(number.into()), home)).collect())
 }

@@ -1,0 +1,74 @@
+//! Where CometBFT is to listen, as its `config.toml` says.
+
+use std::fs;
+
+use toml_edit::DocumentMut;
+
+use super::home::NodeHome;
+
+/// Host and port of each address that CometBFT will listen on; empty when its configuration cannot be understood,
+/// which CometBFT itself says best.
+#[must_use]
+pub fn addresses(home: &NodeHome) -> Vec<(String, u16)> {
+    let text = fs::read_to_string(home.cometbft_config()).unwrap_or_default();
+    let Ok(config) = text.parse::<DocumentMut>() else { return Vec::new() };
+    let text = |table: &str, key: &str| config.get(table)?.get(key)?.as_str();
+    let prometheus = config.get("instrumentation").and_then(|table| table.get("prometheus")?.as_bool());
+    let metrics = prometheus.unwrap_or(false).then(|| text("instrumentation", "prometheus_listen_addr"));
+    [text("p2p", "laddr"), text("rpc", "laddr"), text("rpc", "grpc_laddr"), metrics.flatten()]
+        .into_iter()
+        .flatten()
+        .filter_map(host_and_port)
+        .collect()
+}
+
+/// Reads `tcp://host:port` or `host:port`; no host is every address. Unix sockets have no port.
+fn host_and_port(address: &str) -> Option<(String, u16)> {
+    let address = match address.split_once("://") {
+        Some(("tcp", rest)) => rest,
+        Some(_) => return None,
+        None => address,
+    };
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some((if host.is_empty() { "0.0.0.0" } else { host }.to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(all: &[(&str, u16)]) -> Vec<(String, u16)> {
+        all.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect()
+    }
+
+    #[test]
+    fn what_cometbft_will_listen_on_is_read_from_its_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = NodeHome::new(dir.path());
+        assert!(addresses(&home).is_empty());
+        fs::create_dir(dir.path().join("config")).unwrap();
+        let write = |prometheus: bool| {
+            let text = format!(
+                "[rpc]\nladdr = \"tcp://127.0.0.1:26657\"\ngrpc_laddr = \"\"\n\
+                 [p2p]\nladdr = \"tcp://0.0.0.0:26656\"\n\
+                 [instrumentation]\nprometheus = {prometheus}\nprometheus_listen_addr = \":26660\"\n"
+            );
+            fs::write(home.cometbft_config(), text).unwrap();
+        };
+        let two = [("0.0.0.0", 26656), ("127.0.0.1", 26657)];
+        write(false);
+        assert_eq!(addresses(&home), expected(&two));
+        write(true);
+        assert_eq!(addresses(&home), expected(&[two[0], two[1], ("0.0.0.0", 26660)]));
+    }
+
+    #[test]
+    fn addresses_without_a_port_are_passed_over() {
+        assert_eq!(host_and_port("unix:///run/rpc.sock"), None);
+        assert_eq!(host_and_port("tcp://[::1]:7"), Some(("::1".to_owned(), 7)));
+        for bad in ["", "localhost", "tcp://localhost:port"] {
+            assert_eq!(host_and_port(bad), None, "{bad}");
+        }
+    }
+}

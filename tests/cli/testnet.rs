@@ -1,0 +1,70 @@
+//! Local networks as far as they need no CometBFT.
+
+use std::fs;
+use std::path::Path;
+
+use dseq::node::cometbft::VERSION;
+use serde_json::json;
+
+use super::supervisor::{Supervisor, children, stand_in, stop};
+use super::{dseq, run, text};
+
+/// The files of a network of one node whose genesis pins no plugin.
+fn network(dir: &Path) {
+    fs::write(dir.join("network.json"), json!({ "nodes": 1, "base_port": 29_000 }).to_string()).unwrap();
+    fs::create_dir_all(dir.join("node0/config")).unwrap();
+    let genesis = json!({ "app_state": { "dseq": { "pipeline": [] } } });
+    fs::write(dir.join("node0/config/genesis.json"), genesis.to_string()).unwrap();
+}
+
+#[test]
+fn a_network_that_is_not_there_is_nothing_to_stop_but_has_no_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = run(&mut dseq(&["testnet", "stop", "--dir", text(dir.path())]));
+    assert_eq!((code, stdout.starts_with("Nothing to stop: ")), (0, true), "{stdout}");
+    let (code, _, stderr) = run(&mut dseq(&["testnet", "status", "--dir", text(dir.path())]));
+    assert_eq!((code, stderr.starts_with("error: no local network in ")), (1, true), "{stderr}");
+}
+
+#[test]
+fn a_node_that_the_network_did_not_start_is_left_alone_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    let home = dir.path().join("node0");
+    let supervisor = Supervisor::start(&home, &stand_in(dir.path(), VERSION, "exec sleep 1000"));
+    let both = children(&home, &[]);
+    let (code, _, stderr) = run(&mut dseq(&["testnet", "stop", "--dir", text(dir.path())]));
+    let expected = format!(
+        "error: left alone, because `dseq testnet` did not start it: node0 (pid {})\n",
+        supervisor.child.id()
+    );
+    assert_eq!((code, stderr), (1, expected));
+    assert!(both.iter().all(|id| id.is_alive()));
+    stop(supervisor);
+}
+
+#[test]
+fn a_damaged_network_is_said_and_can_be_stopped_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    fs::write(dir.path().join("network.json"), "").unwrap();
+    let (code, _, stderr) = run(&mut dseq(&["testnet", "status", "--dir", text(dir.path())]));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("network.json is damaged: ") && stderr.contains("make clean"), "{stderr}");
+    let (code, stdout, _) = run(&mut dseq(&["testnet", "stop", "--dir", text(dir.path())]));
+    assert_eq!((code, stdout.as_str()), (0, "The network was stopped already.\n"));
+}
+
+#[test]
+fn a_network_keeps_its_pipeline_and_another_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    let wasm = dir.path().join("x.wasm");
+    fs::write(&wasm, "x").unwrap();
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let mut command = dseq(&["testnet", "start", "--dir", text(dir.path()), "--cometbft", text(&cometbft)]);
+    let (code, _, stderr) = run(command.args(["--plugin", &format!("x={}", text(&wasm))]));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("holds a network with another pipeline"), "{stderr}");
+    assert!(!dir.path().join("node0/run").exists(), "something was started");
+}

@@ -1,0 +1,20 @@
+//! The real `dseq`, called as people call it.
+
+use std::process::{Command, Output};
+
+/// `dseq` with this environment's `DSEQ_*` variables out of the way.
+pub(crate) fn dseq(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DSEQ_")) {
+        command.env_remove(name);
+    }
+    command.args(args);
+    command
+}
+
+/// Runs it to its end: exit code, standard output, standard error.
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
