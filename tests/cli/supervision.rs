@@ -166,11 +166,6 @@ fn a_node_started_to_outlive_its_terminal_does() {
     first[0].signal(Signal::KILL).unwrap();
     children(home.path(), &first);
     stop(supervisor);
-
-    let supervisor = Supervisor::start(home.path(), &cometbft);
-    children(home.path(), &first);
-    ProcessId::of(supervisor.child.id()).unwrap().signal(Signal::HUP).unwrap();
-    until(home.path(), "end by the hangup", || said(home.path()).contains("SIGHUP: stopping").then_some(()));
 }
 
 #[test]
