@@ -61,23 +61,78 @@ pub const FRAME_BYTES_MAX: u64 = 128 << 20;
 /// reconnects before its old connections are seen to be gone. Each costs a thread.
 pub const ABCI_CONNECTIONS_MAX: usize = 64;
 
-/// Native stack of the threads that call the application, in bytes.
-///
-/// Plugins run on it: it is made so large that it never decides how deep one may recurse. Only what is
-/// touched is ever backed by memory.
-pub const ABCI_STACK_BYTES: usize = 8 << 20;
-
 /// Free space on the store's file system below which the node reports not ready and CheckTx refuses,
 /// in bytes. Room for several of the largest blocks
 /// ([`BLOCK_RECORD_BYTES_MAX`] and their entries), so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
-/// Native stack a plugin's call may use, in bytes. Part of the engine id, because today it decides when a
-/// recursion becomes a fault.
-///
-/// Threads that run plugins need this much and as much again for the host: 2 MiB, which is the least the
-/// standard library and rayon give.
-pub const WASM_STACK_BYTES: u64 = 1 << 20;
+/// What the frames of a plugin's nested calls may take together, in bytes as the host counts them: about a thousand
+/// calls of an ordinary function. Part of the engine id.
+pub const STACK_BYTES_MAX: i32 = 4 << 20;
+
+/// Frames up to this many bytes, of functions that call nobody, are not counted.
+pub const STACK_LEAF_BYTES_MAX: u64 = 4 << 10;
+
+/// Native stack a plugin's call may use, in bytes: what is counted, a leaf that is not, and the engine's own way in and
+/// out. It must never decide anything.
+pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_LEAF_BYTES_MAX + (124 << 10);
+
+/// Native stack of every thread on which plugins run, in bytes: [`WASM_STACK_BYTES`], and as much again for the host.
+/// Only what is touched is ever backed by memory.
+pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
+
+// The bounds on what a module may be. `cargo run --release --example bench-admission` measures what the worst modules
+// within them that we know of take to be compiled: at most 15 s and 270 MiB, on one core of an ordinary server. All are
+// part of the engine id.
+
+/// Types of a plugin's functions, at most. rustc makes some dozens.
+pub const MODULE_TYPES_MAX: u64 = 1_000;
+
+/// Functions of a plugin, at most: each costs the compiler some time before its first instruction.
+pub const MODULE_FUNCTIONS_MAX: u64 = 10_000;
+
+/// Globals of a plugin, at most. rustc makes three.
+pub const MODULE_GLOBALS_MAX: u64 = 1_000;
+
+/// Exports of a plugin, at most. The ABI has six.
+pub const MODULE_EXPORTS_MAX: u64 = 1_000;
+
+/// Name of an export, in bytes.
+pub const EXPORT_NAME_BYTES_MAX: u64 = 1_000;
+
+/// Data segments of a plugin, and element segments, at most.
+pub const MODULE_SEGMENTS_MAX: u64 = 1_000;
+
+/// Code of all functions of a plugin, in bytes.
+pub const MODULE_CODE_BYTES_MAX: u64 = 1 << 20;
+
+/// Code of one function, in bytes: the compiler's work grows faster than its length.
+pub const FUNCTION_BYTES_MAX: u64 = 128 << 10;
+
+/// Blocks, branches and calls in one function, at most, a call through a table counted as four: the compiler's work
+/// grows with their square.
+pub const FUNCTION_BRANCHES_MAX: u64 = 5_000;
+
+/// Targets of all `br_table` of one function, at most.
+pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
+
+/// Loops within loops of one function, at most: the compiler's work grows with the square of the depth. People stop
+/// long before.
+pub const FUNCTION_LOOP_DEPTH_MAX: u64 = 25;
+
+/// Locals of one function times its blocks, branches and calls, at most: the compiler follows each of the ones through
+/// all of the others.
+pub const FUNCTION_LOCALS_TIMES_BRANCHES_MAX: u64 = 1_000_000;
+
+/// Parameters of one function, at most. Each is a register or a place on the stack of each call.
+pub const FUNCTION_PARAMS_MAX: u64 = 100;
+
+/// Results of one function, at most.
+pub const FUNCTION_RESULTS_MAX: u64 = 16;
+
+/// Parameters and locals of one function, at most. A few bytes can declare four billion, and the compiler follows each
+/// through every loop.
+pub const FUNCTION_LOCALS_MAX: u64 = 1_000;
 
 /// Largest table of a plugin, in elements: room for every function a plugin of [`WASM_BYTES_MAX`] could
 /// sensibly take the address of.
@@ -103,6 +158,8 @@ pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
 const _: () =
     assert!(4 * BLOCK_RECORD_BYTES_MAX < DISK_FREE_BYTES_LOW, "room for several of the largest blocks");
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
+const _: () =
+    assert!(2 * WASM_STACK_BYTES < PLUGIN_THREAD_STACK_BYTES as u64, "the native stack must never decide");
 const _: () =
     assert!(MEMORY_BYTES_CEILING.is_multiple_of(WASM_PAGE_BYTES), "memory is counted in whole pages");
 const _: () = assert!(

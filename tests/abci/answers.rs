@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "1e58117efd66f9b74a67188e3baed4ff7b48a8ac339da8a2147cf14e4269172b",
-            "08c5e0591b2ebd3c89904e233ab44649f9adfa12e447c9ff274d6f012ad67d45"
+            "92c92ed83ce8df0156a9c935bcafac5cbfdf040deb2f3a8ef79694443c854c19",
+            "3c4c7dd4d906779edbcb6418c0a2ad77ac177237e839b6ae5860a2a71d4d3ab2"
         ]
     );
 }

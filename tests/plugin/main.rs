@@ -9,6 +9,7 @@ mod gallery;
 mod hex;
 mod passthrough;
 mod pipelines;
+mod stack;
 
 use bytes::Bytes;
 use dseq::plugin::{

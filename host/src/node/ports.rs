@@ -104,7 +104,12 @@ mod tests {
         assert_eq!(*pid, std::process::id());
         assert!(found[0].to_string().ends_with(&format!("is held by pid {pid}: {command}")), "{found:?}");
         drop(listener);
-        assert_eq!(unusable([("127.0.0.1", port)]), []);
+        // A test beside this one may just have forked, and its child holds the socket until it runs its program.
+        let freed = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            unusable([("127.0.0.1", port)]).is_empty()
+        });
+        assert!(freed);
     }
 
     #[test]

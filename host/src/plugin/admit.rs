@@ -1,15 +1,16 @@
 //! What a module must be before it may judge transactions, and what it is once it may.
 //!
-//! The checks here are of the finished module: its hash, imports, exports, memory, and that it accepts its
-//! params. Static admission of the bytecode comes before compilation, in [`admit`].
+//! The bytes pass the `gate` first. The checks here are of the module: its hash, its exports and their types, its
+//! memory, and that it accepts its params.
 
 use wasmtime::{ExternType, FuncType, Linker, Module, ValType};
 
 use super::abi;
 use super::call::Admitted;
 use super::fault::{Fatal, Fault, Stop};
+use super::gate::{GateError, gate};
 use super::instance::{Exports, Init, Live};
-use super::rewrite::{Rewritten, rewrite};
+use super::rewrite::{Rewritten, STACK_EXPORT, rewrite};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
 use super::{engine, engine_id};
@@ -93,27 +94,21 @@ pub enum AdmitError {
         /// Its size.
         bytes: u64,
     },
-    /// Not wasm, or wasm that uses what the engine does not allow.
-    #[error("plugin {plugin}: not a module this engine accepts: {reason}")]
+    /// Something a module may not be, or may not have so much of.
+    #[error("plugin {plugin}: {source}")]
+    Gate {
+        /// The plugin.
+        plugin: PluginName,
+        /// The rule it breaks.
+        source: GateError,
+    },
+    /// The engine does not compile what the gate has passed.
+    #[error("plugin {plugin}: the engine refuses the module: {reason}")]
     Module {
         /// The plugin.
         plugin: PluginName,
         /// The engine's words.
         reason: String,
-    },
-    /// Plugins have nothing to import from.
-    #[error(
-        "plugin {plugin}: imports {module:?} {item:?}, but a plugin has no imports; \
-         rustc turns a symbol it cannot find into an import from \"env\": an undefined extern function, \
-         or a dependency that expects WASI or JavaScript"
-    )]
-    Import {
-        /// The plugin.
-        plugin: PluginName,
-        /// The module it imports from.
-        module: String,
-        /// What it imports.
-        item: String,
     },
     /// An export of the ABI is missing.
     #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
@@ -197,9 +192,10 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
     check_bytes(spec, wasm)?;
     let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
     let refused = |reason| AdmitError::Module { plugin: plugin.clone(), reason };
-    let Rewritten { wasm, mutable_globals } = rewrite(wasm).map_err(|error| refused(error.to_string()))?;
+    let gated = gate(wasm).map_err(|source| AdmitError::Gate { plugin: plugin.clone(), source })?;
+    let rewritten = rewrite(&gated).map_err(|error| refused(error.to_string()))?;
+    let Rewritten { wasm, mutable_globals } = rewritten;
     let module = Module::from_binary(engine, &wasm).map_err(|error| refused(format!("{error:#}")))?;
-    check_imports(plugin, &module)?;
     check_memory(plugin, limits, &module)?;
     let exports = check_exports(plugin, &module, mutable_globals.as_deref().unwrap_or_default())?;
     let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
@@ -232,17 +228,6 @@ fn check_bytes(spec: &PluginSpec, wasm: &[u8]) -> Result<(), AdmitError> {
         return Err(AdmitError::Hash { plugin, expected: spec.sha256, found });
     }
     Ok(())
-}
-
-fn check_imports(plugin: &PluginName, module: &Module) -> Result<(), AdmitError> {
-    match module.imports().next() {
-        None => Ok(()),
-        Some(import) => Err(AdmitError::Import {
-            plugin: plugin.clone(),
-            module: import.module().to_owned(),
-            item: import.name().to_owned(),
-        }),
-    }
 }
 
 fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result<(), AdmitError> {
@@ -286,6 +271,7 @@ fn check_exports(
         init: index(abi::INIT)?,
         apply: index(abi::APPLY)?,
         output: index(abi::OUTPUT)?,
+        stack_left: index(STACK_EXPORT)?,
         mutable_globals: mutable_globals.iter().map(|export| index(export)).collect::<Result<_, _>>()?,
     })
 }

@@ -48,8 +48,8 @@ pub(super) fn features() -> WasmFeatures {
 /// verdicts and fuel watch over them.
 const WASMTIME_LINE: u32 = 48;
 
-/// Version of what rewriting before compilation adds to a plugin's results. 0: nothing, the added exports change none.
-const INSTRUMENTATION: u32 = 0;
+/// Version of what rewriting before compilation adds to a plugin: the counting of `stack` and its frames.
+const INSTRUMENTATION: u32 = 1;
 
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
@@ -64,13 +64,14 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 4096;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 8] = [
+    let lines: [(&str, &dyn std::fmt::Display); 9] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
         ("fuel-costs", &"default"),
-        ("wasm-stack-bytes", &limits::WASM_STACK_BYTES),
+        ("stack-bytes-max", &limits::STACK_BYTES_MAX),
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
+        ("module-limits", &module_limits()),
         ("abi", &1),
         ("instrumentation", &INSTRUMENTATION),
     ];
@@ -79,6 +80,29 @@ pub fn engine_text() -> String {
         let _ = writeln!(text, "{name} {value}");
     }
     text
+}
+
+/// What decides which modules there can be at all.
+fn module_limits() -> String {
+    let all: [(&str, u64); 16] = [
+        ("bytes", limits::WASM_BYTES_MAX),
+        ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
+        ("types", limits::MODULE_TYPES_MAX),
+        ("functions", limits::MODULE_FUNCTIONS_MAX),
+        ("globals", limits::MODULE_GLOBALS_MAX),
+        ("exports", limits::MODULE_EXPORTS_MAX),
+        ("export-name-bytes", limits::EXPORT_NAME_BYTES_MAX),
+        ("segments", limits::MODULE_SEGMENTS_MAX),
+        ("function-bytes", limits::FUNCTION_BYTES_MAX),
+        ("function-params", limits::FUNCTION_PARAMS_MAX),
+        ("function-results", limits::FUNCTION_RESULTS_MAX),
+        ("function-locals", limits::FUNCTION_LOCALS_MAX),
+        ("function-branches", limits::FUNCTION_BRANCHES_MAX),
+        ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
+        ("function-locals-times-branches", limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX),
+        ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
+    ];
+    all.map(|(name, value)| format!("{name}={value}")).join(" ")
 }
 
 /// The identity of this build's engine. Genesis pins one; a node with another refuses to start.
@@ -114,7 +138,9 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     config.cranelift_nan_canonicalization(true); // NaN bits differ between processors.
     config.consume_fuel(true); // The only clock a plugin has; costs are the engine's default.
     config.epoch_interruption(false); // Would stop a plugin by wall-clock time.
-    config.max_wasm_stack(usize::try_from(limits::WASM_STACK_BYTES)?);
+    let stack_bytes = usize::try_from(limits::WASM_STACK_BYTES)?;
+    config.async_stack_size(stack_bytes); // Of stacks that nothing here makes; the engine wants it as long.
+    config.max_wasm_stack(stack_bytes);
 
     // What must not: nothing of the environment is read, nothing but the module is compiled.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable); // The default asks an environment variable.
@@ -177,14 +203,18 @@ mod tests {
              saturating-float-to-int sign-extension\n\
              nan canonical\n\
              fuel-costs default\n\
-             wasm-stack-bytes 1048576\n\
+             stack-bytes-max 4194304\n\
              table-elements-max 65536\n\
+             module-limits bytes=4194304 code-bytes=1048576 types=1000 functions=10000 globals=1000 exports=1000 \
+             export-name-bytes=1000 segments=1000 function-bytes=131072 function-params=100 function-results=16 \
+             function-locals=1000 function-branches=5000 function-branch-targets=20000 \
+             function-locals-times-branches=1000000 function-loop-depth=25\n\
              abi 1\n\
-             instrumentation 0\n"
+             instrumentation 1\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "5b255b9d49d06d4e23e914575224617e17dbfa739fcf78e776f14b054b0310e6"
+            "456f8e235993e5df4870eb47cd54e171ce0defad43f706e30aa9dec387f7ba2f"
         );
     }
 

@@ -7,8 +7,7 @@
 //! # Determinism
 //!
 //! Memory grows up to the limit in genesis and never beyond, whatever the host could spare; memory the host
-//! cannot give below that limit is fatal, not an answer. The native stack is bounded by the engine alone.
-//! How deep that lets calls nest is up to the compiler, until the depth is bounded in the bytecode.
+//! cannot give below that limit is fatal, not an answer. The stack is counted in the bytecode: see `stack`.
 
 use bytes::Bytes;
 use wasmtime::{
@@ -19,6 +18,7 @@ use wasmtime::{
 use super::abi::{self, Answer};
 use super::fault::{Fault, Stop};
 use super::spec::Limits;
+use super::stack;
 use crate::limits;
 use crate::types::Fuel;
 
@@ -29,6 +29,8 @@ pub(super) struct Exports {
     pub(super) init: ModuleExport,
     pub(super) apply: ModuleExport,
     pub(super) output: ModuleExport,
+    /// The counter of `stack`.
+    pub(super) stack_left: ModuleExport,
     /// All globals that can change, if instances are to be put back.
     pub(super) mutable_globals: Vec<ModuleExport>,
 }
@@ -100,6 +102,7 @@ pub(super) struct Live {
     buffer: TypedFunc<i32, i32>,
     apply: TypedFunc<i32, i64>,
     output: ModuleExport,
+    stack_left: ModuleExport,
     limits: Limits,
 }
 
@@ -128,8 +131,9 @@ impl Live {
         let mutable_globals = mutable_globals.collect::<Result<_, _>>()?;
         let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
         let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
-        let output = exports.output;
-        let mut live = Self { store, memory, mutable_globals, instance, buffer, apply, output, limits };
+        let (output, stack_left) = (exports.output, exports.stack_left);
+        let mut live =
+            Self { store, memory, mutable_globals, instance, buffer, apply, output, stack_left, limits };
         let init = live.init(&exports.init, params.as_bytes())?;
         Ok((live, init))
     }
@@ -228,7 +232,19 @@ impl Live {
         func: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, Stop> {
-        func.call(&mut self.store, params).map_err(|error| Stop::from_engine(name, &error))
+        func.call(&mut self.store, params).map_err(|error| match Stop::from_engine(name, &error) {
+            Stop::Fault { fault: Fault::Unreachable, detail } if self.is_overflown() => {
+                Stop::Fault { fault: Fault::StackOverflow, detail }
+            }
+            stop => stop,
+        })
+    }
+
+    /// Whether the plugin was stopped because its frame did not fit.
+    fn is_overflown(&mut self) -> bool {
+        let left =
+            self.instance.get_module_export(&mut self.store, &self.stack_left).and_then(Extern::into_global);
+        left.is_some_and(|left| left.get(&mut self.store).i32() == Some(stack::OVERFLOWN))
     }
 }
 

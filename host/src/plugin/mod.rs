@@ -14,10 +14,11 @@
 //! may run in parallel.
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
-//! one engine of the process; `abi` is the contract with the guest; `admit` checks a module, `rewrite` prepares it
-//! for being compiled; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts the instance
-//! back for the next; `fault` names the ways a plugin breaks its contract; `pipeline` puts calls together;
-//! `memo` remembers; `parallel` runs a block's transactions on all processors.
+//! one engine of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its
+//! bytes, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance` is one of it
+//! at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names the ways a
+//! plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's transactions
+//! on all processors.
 //!
 //! # Invariants
 //!
@@ -33,18 +34,21 @@ mod call;
 mod dir;
 mod engine;
 mod fault;
+mod gate;
 mod instance;
 mod memo;
 mod parallel;
 mod pipeline;
 mod rewrite;
 mod spec;
+mod stack;
 mod warm;
 
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
+pub use gate::GateError;
 pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Verdict};
 pub use spec::{

@@ -1,6 +1,8 @@
-//! A block's transactions on all processors, on threads that plugins fit on.
+//! Work on all processors, on threads that plugins fit on: a block's transactions, and taking plugins in.
 
+use std::io;
 use std::sync::OnceLock;
+use std::thread;
 
 use rayon::prelude::*;
 
@@ -10,15 +12,12 @@ use crate::limits;
 /// Below this many transactions, handing them to other threads costs more than it saves.
 const PARALLEL_MIN: usize = 8;
 
-/// Stack of these threads: what a plugin may use, and as much for the host.
-const THREAD_STACK_BYTES: u64 = 2 * limits::WASM_STACK_BYTES;
-
 /// How many of the host's processors this process may use: as many threads run a block. Not what the environment
 /// says: a variable must not be able to ask for more threads than there are slots for instances.
 pub(super) fn processors() -> usize {
     // Asking opens a dozen files, and threads and slots must go by the same number.
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
-    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// Instances all pipelines of the process may keep for their next call together: one for each plugin of the longest
@@ -44,14 +43,30 @@ pub fn in_parallel<T: Sync, R: Send>(
     threads()?.install(|| items.par_iter().with_min_len(PARALLEL_MIN).map(work).collect())
 }
 
+/// Does `work` on a thread of its own that plugins fit on, whatever stack the calling one has.
+///
+/// # Errors
+///
+/// When the thread cannot be started.
+///
+/// # Panics
+///
+/// When `work` does, with what it panics with.
+pub(super) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    let thread = thread::Builder::new().name("admission".to_owned());
+    thread::scope(|scope| {
+        let thread = thread.stack_size(limits::PLUGIN_THREAD_STACK_BYTES).spawn_scoped(scope, work)?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 /// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
 fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
     static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
     let build = || {
-        let stack = usize::try_from(THREAD_STACK_BYTES).map_err(|error| error.to_string())?;
         rayon::ThreadPoolBuilder::new()
             .num_threads(processors())
-            .stack_size(stack)
+            .stack_size(limits::PLUGIN_THREAD_STACK_BYTES)
             .thread_name(|n| format!("plugin-{n}"))
             .build()
             .map_err(|error| error.to_string())

@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use super::admit::{self, AdmitError};
 use super::call::{Admitted, Called};
+use super::engine;
 use super::fault::{Fatal, Fault};
 use super::instance::Ruling;
 use super::memo::{Judged, Memo};
+use super::parallel::with_room;
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;
 use crate::types::{Fuel, PipelineId, TxHash};
@@ -70,12 +72,17 @@ impl Pipeline {
         admit::check_engine(spec.engine)?;
         spec.limits.validate()?;
         check_plugins(&spec, modules)?;
-        let plugins = spec
-            .plugins
-            .iter()
-            .zip(modules)
-            .map(|(plugin, wasm)| admit::admit(plugin, &spec.limits, wasm))
-            .collect::<Result<_, _>>()?;
+        let admit_all = || {
+            let plugins = spec.plugins.iter().zip(modules);
+            plugins.map(|(plugin, wasm)| admit::admit(plugin, &spec.limits, wasm)).collect::<Result<_, _>>()
+        };
+        // Building the engine looks at files of the system: done here, so that threads of ours touch no file but the
+        // one that has opened the log, and every failure of a file can be tested.
+        engine::engine().map_err(|reason| AdmitError::Host { reason })?;
+        // Each plugin's init runs in there, so the caller's stack must not matter.
+        let admitted = with_room(admit_all)
+            .map_err(|error| AdmitError::Host { reason: format!("no thread: {error}") })?;
+        let plugins = admitted?;
         let id = spec.id();
         Ok(Self { spec, id, plugins, memo: Memo::new() })
     }
@@ -106,7 +113,8 @@ impl Pipeline {
         Fuel(fuel.fold(0, u64::saturating_add))
     }
 
-    /// Judges one transaction on the calling thread, which needs 2 MiB of stack.
+    /// Judges one transaction on the calling thread, which needs
+    /// [`PLUGIN_THREAD_STACK_BYTES`](limits::PLUGIN_THREAD_STACK_BYTES) of stack.
     ///
     /// `hash` is [`TxHash::of`] the transaction: results are remembered by it. The caller has seen to it that
     /// the transaction is neither empty nor longer than `tx_bytes_max`.

@@ -83,7 +83,7 @@ pub(super) fn start<A: Application>(
         let (app, control, invited) = (app.clone(), Arc::clone(control), Arc::clone(&invited));
         thread::Builder::new()
             .name(format!("check-{index}"))
-            .stack_size(limits::ABCI_STACK_BYTES)
+            .stack_size(limits::PLUGIN_THREAD_STACK_BYTES)
             .spawn(move || help(&app, &control, &invited))
     });
     let threads = threads.collect::<io::Result<_>>()?;

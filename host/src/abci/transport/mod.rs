@@ -263,7 +263,8 @@ fn start_connection<A: Application>(
             registration.control.fail(HandlerPanic { method: "the transport", payload });
         }
     };
-    let thread = thread::Builder::new().name(format!("abci-{id}")).stack_size(limits::ABCI_STACK_BYTES);
+    let thread =
+        thread::Builder::new().name(format!("abci-{id}")).stack_size(limits::PLUGIN_THREAD_STACK_BYTES);
     if let Err(error) = thread.spawn(serve) {
         tracing::error!(%error, "cannot start a thread for an ABCI connection; closing it");
     }

@@ -1,0 +1,248 @@
+//! What it takes to admit the worst modules that the limits allow: time, and the most memory at once.
+//!
+//! Without arguments, each module in a process of its own, and a table of all of them; with the name of one, only that.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use dseq::limits;
+use dseq::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
+use dseq::types::PluginHash;
+
+/// A kind of module, and the body of its functions for about so many bytes of code.
+type Shape = (&'static str, fn(usize) -> Function);
+
+/// A function in WAT: what comes before its body, and its body.
+struct Function {
+    head: String,
+    body: String,
+}
+
+const SHAPES: &[Shape] = &[
+    ("arithmetic", |bytes| repeated(bytes, 4, "(local.set 0 (i64.mul (local.get 0) (i64.const 3)))", 9)),
+    ("floats", |bytes| repeated(bytes, 0, "(local.set 1 (f64.mul (local.get 1) (local.get 1)))", 7)),
+    ("truncations", |bytes| {
+        repeated(bytes, 0, "(local.set 0 (i64.trunc_sat_f64_u (f64.convert_i64_u (local.get 0))))", 7)
+    }),
+    ("divisions", |bytes| repeated(bytes, 0, "(local.set 0 (i64.div_s (local.get 0) (local.get 0)))", 7)),
+    ("loads", |bytes| repeated(bytes, 0, "(local.set 0 (i64.load (i32.wrap_i64 (local.get 0))))", 8)),
+    ("stores", |bytes| repeated(bytes, 0, "(i64.store (i32.wrap_i64 (local.get 0)) (local.get 0))", 8)),
+    ("fills", |bytes| repeated(bytes, 0, "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))", 9)),
+    ("calls", |bytes| repeated(bytes, 0, "(call $small)", 2)),
+    ("indirect calls", |bytes| repeated(bytes, 0, "(call_indirect (type $small) (i32.const 0))", 20)),
+    ("calls with 100 arguments", |bytes| {
+        repeated(bytes, 0, &format!("(drop (call $wide {}))", "(local.get 0) ".repeat(100)), 203)
+    }),
+    ("branches", |bytes| repeated(bytes, 0, "(block (br_if 0 (i32.wrap_i64 (local.get 0))))", 8)),
+    ("ifs", |bytes| {
+        repeated(bytes, 0, "(if (i32.wrap_i64 (local.get 0)) (then (local.set 0 (i64.const 1))))", 10)
+    }),
+    ("nested loops", loops_in_rows),
+    ("nested blocks", |bytes| {
+        nested((bytes / 7).min(branches_max() / 2), "(block ", " (br_if 0 (i32.const 1)))")
+    }),
+    ("values alive", alive),
+    ("one table of branches", branch_table),
+    ("many tables of branches", branch_tables),
+    ("locals in nested loops", |bytes| locals_in_loops(bytes, false)),
+    ("locals set in nested loops", |bytes| locals_in_loops(bytes, true)),
+    ("locals in a row of loops", locals_in_row),
+    ("locals and ifs", locals_and_ifs),
+];
+
+fn repeated(bytes: usize, others: usize, one: &str, one_bytes: usize) -> Function {
+    let branches = ["(call", "(br", "(block", "(if", "(loop"]
+        .iter()
+        .map(|word| one.matches(word).count())
+        .sum::<usize>();
+    let branches = if one.contains("call_indirect") { 4 } else { branches };
+    let count = (bytes / one_bytes).min(branches_max().checked_div(branches).unwrap_or(usize::MAX));
+    let body = format!("{one}\n").repeat(count);
+    Function { head: format!("(local f64 {})", "i64 ".repeat(others)), body }
+}
+
+fn nested(depth: usize, open: &str, close: &str) -> Function {
+    Function { head: String::new(), body: open.repeat(depth) + &close.repeat(depth) }
+}
+
+/// Nests of loops as deep as they may be, one after the other.
+fn loops_in_rows(bytes: usize) -> Function {
+    let depth = loop_depth_max();
+    let one = format!("{}{}\n", "(loop ".repeat(depth), " (br_if 0 (i32.const 1)))".repeat(depth));
+    let count = (bytes / (depth * 7)).min(branches_max() / (2 * depth));
+    Function { head: String::new(), body: one.repeat(count) }
+}
+
+fn loop_depth_max() -> usize {
+    usize::try_from(limits::FUNCTION_LOOP_DEPTH_MAX).unwrap_or(usize::MAX)
+}
+
+/// Branches beside so many locals.
+fn branches_beside(locals: usize) -> usize {
+    let both = usize::try_from(limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX).unwrap_or(usize::MAX);
+    (both / (locals + 2)).min(branches_max())
+}
+
+fn branches_max() -> usize {
+    usize::try_from(limits::FUNCTION_BRANCHES_MAX).unwrap_or(usize::MAX) - 8
+}
+
+/// As many values as fit, all of them needed at the end.
+fn alive(bytes: usize) -> Function {
+    let count = bytes / 7;
+    let mut body = String::new();
+    for number in 0..count {
+        writeln!(body, "(i64.rotl (local.get 0) (i64.const {}))", number % 64).expect("a string takes all");
+    }
+    body.push_str(&"i64.xor\n".repeat(count.saturating_sub(1)));
+    Function { head: String::new(), body: body + "(local.set 0)" }
+}
+
+fn branch_table(bytes: usize) -> Function {
+    let targets = bytes.min(usize::try_from(limits::FUNCTION_BRANCH_TARGETS_MAX).unwrap_or(usize::MAX));
+    let targets: String = (0..targets).map(|number| format!("{} ", number % 100)).collect();
+    let body = format!("(br_table {targets} (i32.wrap_i64 (local.get 0)))");
+    Function { head: String::new(), body: "(block ".repeat(100) + &body + &")".repeat(100) }
+}
+
+/// Tables whose every target is a block of its own.
+fn branch_tables(bytes: usize) -> Function {
+    let targets: String = (0..100).map(|number| format!("{number} ")).collect();
+    let one = format!(
+        "{}(br_table {targets} (i32.wrap_i64 (local.get 0))){}",
+        "(block ".repeat(100),
+        ")".repeat(100)
+    );
+    repeated(bytes, 0, &one, 410)
+}
+
+/// Each loop of a nest, and each of so many locals used in the innermost.
+fn locals_in_loops(bytes: usize, set: bool) -> Function {
+    let locals =
+        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+    let depth = bytes.saturating_sub(locals * 8) / 9;
+    let depth = depth.min(loop_depth_max());
+    let mut body = "(loop ".repeat(depth);
+    for number in 2..locals + 2 {
+        let used = format!("(local.set 0 (i64.add (local.get 0) (local.get {number})))");
+        let changed = format!("(local.set {number} (i64.add (local.get 0) (local.get {number})))");
+        body.push_str(if set { &changed } else { &used });
+    }
+    body.push_str(&"(br_if 0 (i32.wrap_i64 (local.get 0))))".repeat(depth));
+    Function { head: format!("(local {})", "i64 ".repeat(locals + 1)), body }
+}
+
+fn locals_in_row(bytes: usize) -> Function {
+    let locals =
+        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+    let loops = bytes.saturating_sub(locals * 8) / 8;
+    let loops = loops.min(branches_beside(locals) / 2);
+    let mut body = "(loop (br_if 0 (i32.wrap_i64 (local.get 0))))".repeat(loops);
+    for number in 2..locals + 2 {
+        write!(body, "(local.set 0 (i64.add (local.get 0) (local.get {number})))")
+            .expect("a string takes all");
+    }
+    Function { head: format!("(local {})", "i64 ".repeat(locals + 1)), body }
+}
+
+fn locals_and_ifs(bytes: usize) -> Function {
+    let locals =
+        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+    let mut body = String::new();
+    for number in 0..(bytes / 11).min(branches_beside(locals)) {
+        let local = 2 + number % locals;
+        write!(
+            body,
+            "(if (i32.wrap_i64 (local.get {local})) (then (local.set {} (local.get 0))))",
+            2 + (number * 7) % locals
+        )
+        .expect("a string takes all");
+    }
+    Function { head: format!("(local {})", "i64 ".repeat(locals + 1)), body }
+}
+
+fn module(shape: &Shape) -> Result<Vec<u8>> {
+    let most = usize::try_from(limits::FUNCTION_BYTES_MAX)?;
+    let all = usize::try_from(limits::MODULE_CODE_BYTES_MAX)?;
+    let function = shape.1(most - most / 16);
+    let text = format!("(func (param i64) {} {})\n", function.head, function.body);
+    let one = wat::parse_str(with_functions(&text))?.len();
+    let count = (all - all / 64) / one;
+    ensure!(count > 0, "{} is too long", shape.0);
+    Ok(wat::parse_str(with_functions(&text.repeat(count)))?)
+}
+
+fn with_functions(functions: &str) -> String {
+    format!(
+        r#"(module
+            (type $small (func)) (table 1 funcref)
+            (memory (export "memory") 1)
+            (func $small)
+            (func $wide (param {}) (result i64) (local.get 0))
+            (func (export "dseq_abi_v1"))
+            (func (export "dseq_buffer") (param i32) (result i32) (i32.const 0))
+            (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+            (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001000000000000))
+            (func (export "dseq_output") (result i32) (i32.const 0))
+            {functions})"#,
+        "i64 ".repeat(100),
+    )
+}
+
+fn tiny_functions() -> Result<Vec<u8>> {
+    let count = usize::try_from(limits::MODULE_FUNCTIONS_MAX)? - 7;
+    Ok(wat::parse_str(with_functions(&"(func (call $small))".repeat(count)))?)
+}
+
+fn data() -> Result<Vec<u8>> {
+    let bytes = usize::try_from(limits::WASM_BYTES_MAX)? - 1024;
+    let text = with_functions(&format!("(data (i32.const 0) \"{}\")", "x".repeat(bytes)));
+    Ok(wat::parse_str(text.replace("\"memory\") 1)", "\"memory\") 64)"))?)
+}
+
+fn admit(name: &str) -> Result<()> {
+    let wasm = match name {
+        "tiny functions" => tiny_functions()?,
+        "data" => data()?,
+        name => module(SHAPES.iter().find(|shape| shape.0 == name).context("no such module")?)?,
+    };
+    let before = peak_kib()?;
+    let (bytes, started) = (wasm.len(), Instant::now());
+    let plugin = PluginSpec {
+        name: PluginName::try_from("worst".to_owned())?,
+        sha256: PluginHash::of(&wasm),
+        params: CanonicalJson::new(&serde_json::json!({}))?,
+    };
+    let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: vec![plugin] };
+    Pipeline::admit(spec, &[wasm])?;
+    let (took, peak) = (started.elapsed(), peak_kib()?);
+    println!(
+        "{name:<28} {:>7} KiB {:>9.2} s {:>8} MiB ({} before)",
+        bytes >> 10,
+        took.as_secs_f64(),
+        peak >> 10,
+        before >> 10
+    );
+    Ok(())
+}
+
+/// The most memory this process has had so far, in KiB.
+fn peak_kib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+fn main() -> Result<()> {
+    if let Some(name) = std::env::args().nth(1) {
+        return admit(&name);
+    }
+    let program = std::env::current_exe()?;
+    for name in SHAPES.iter().map(|shape| shape.0).chain(["tiny functions", "data"]) {
+        let status = Command::new(&program).arg(name).status()?;
+        ensure!(status.success(), "{name} was not admitted");
+    }
+    Ok(())
+}
