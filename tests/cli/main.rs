@@ -3,6 +3,9 @@
 
 mod configuration;
 mod node;
+mod plugin;
+#[path = "../support/plugins.rs"]
+mod plugins;
 #[path = "../support/program.rs"]
 mod program;
 mod supervision;

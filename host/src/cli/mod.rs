@@ -6,6 +6,7 @@
 mod checksum;
 mod config;
 mod init;
+mod plugin;
 mod serve;
 mod settings;
 mod start;
@@ -48,6 +49,9 @@ enum Command {
     Testnet(testnet::Command),
     /// Compare the sequences of several nodes
     Checksum(checksum::Args),
+    /// See what a plugin is and does, without a network
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -87,6 +91,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
         Command::Checksum(args) => checksum::run(&args),
+        Command::Plugin(command) => plugin::run(command),
         Command::Config(command) => config::run(command, matches),
     }
 }

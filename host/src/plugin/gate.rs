@@ -92,6 +92,28 @@ impl From<BinaryReaderError> for GateError {
     }
 }
 
+/// How much of one limit a module uses: of the limits on functions, what the function has that comes closest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Of what.
+    pub what: &'static str,
+    /// How many there are.
+    pub found: u64,
+    /// The limit.
+    pub max: u64,
+    /// Of a limit on each function: the one that has the most.
+    pub function: Option<u32>,
+}
+
+/// Holds a module against the static limits, and tells how much of each it uses, in a fixed order. Nothing is compiled.
+///
+/// # Errors
+///
+/// The first rule it breaks.
+pub fn limits_used(wasm: &[u8]) -> Result<Vec<Use>, GateError> {
+    Ok(gate(wasm)?.used)
+}
+
 /// A section's items: how many, and where the first lies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Items {
@@ -139,6 +161,26 @@ pub(super) struct Gated<'a> {
     pub(super) functions: Vec<Function>,
     /// Whether all of an instance's state is its memory and its globals.
     pub(super) keeps_to_memory_and_globals: bool,
+    /// Each limit that was looked at, in that order.
+    pub(super) used: Vec<Use>,
+}
+
+impl Gated<'_> {
+    fn uses(&mut self, new: Use) {
+        let same = |old: &&mut Use| old.what == new.what && old.function.is_some() == new.function.is_some();
+        match self.used.iter_mut().find(same) {
+            Some(old) if old.found >= new.found => {}
+            Some(old) => *old = new,
+            None => self.used.push(new),
+        }
+    }
+
+    /// Takes note of what a module has, and refuses more than its limit.
+    fn bound(&mut self, what: &'static str, found: u32, max: u64) -> Result<(), GateError> {
+        let found = u64::from(found);
+        self.uses(Use { what, found, max, function: None });
+        if found > max { Err(GateError::TooMany { what, found, max }) } else { Ok(()) }
+    }
 }
 
 /// Validates a module and holds it against the limits.
@@ -161,6 +203,7 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
             exported_globals: Vec::new(),
             functions: Vec::new(),
             keeps_to_memory_and_globals: true,
+            used: Vec::new(),
         },
     };
     for payload in Parser::new(0).parse_all(wasm) {
@@ -178,35 +221,39 @@ struct Gate<'a> {
     gated: Gated<'a>,
 }
 
-fn bound(what: &'static str, found: u32, max: u64) -> Result<(), GateError> {
-    let found = u64::from(found);
-    if found > max { Err(GateError::TooMany { what, found, max }) } else { Ok(()) }
-}
-
 impl Gate<'_> {
     /// Bounds come first, so that the validator never sees more than they allow; then the section must be valid; then
     /// it is read.
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), GateError> {
-        match &payload {
-            Payload::TypeSection(types) => bound("types", types.count(), limits::MODULE_TYPES_MAX)?,
-            Payload::ImportSection(imports) => refuse_imports(imports)?,
+        let found = match &payload {
+            Payload::TypeSection(types) => Some(("types", types.count(), limits::MODULE_TYPES_MAX)),
             Payload::FunctionSection(functions) => {
-                bound("functions", functions.count(), limits::MODULE_FUNCTIONS_MAX)?;
+                Some(("functions", functions.count(), limits::MODULE_FUNCTIONS_MAX))
             }
-            Payload::TableSection(tables) => bound_tables(tables)?,
-            Payload::GlobalSection(globals) => bound("globals", globals.count(), limits::MODULE_GLOBALS_MAX)?,
-            Payload::ExportSection(exports) => bound("exports", exports.count(), limits::MODULE_EXPORTS_MAX)?,
+            Payload::GlobalSection(globals) => Some(("globals", globals.count(), limits::MODULE_GLOBALS_MAX)),
+            Payload::ExportSection(exports) => Some(("exports", exports.count(), limits::MODULE_EXPORTS_MAX)),
             Payload::CodeSectionStart { size, .. } => {
-                bound("bytes of code", *size, limits::MODULE_CODE_BYTES_MAX)?;
+                Some(("bytes of code", *size, limits::MODULE_CODE_BYTES_MAX))
             }
-            Payload::StartSection { func, .. } => return Err(GateError::Start { function: *func }),
             Payload::ElementSection(segments) => {
-                bound("element segments", segments.count(), limits::MODULE_SEGMENTS_MAX)?;
+                Some(("element segments", segments.count(), limits::MODULE_SEGMENTS_MAX))
             }
             Payload::DataSection(segments) => {
-                bound("data segments", segments.count(), limits::MODULE_SEGMENTS_MAX)?;
+                Some(("data segments", segments.count(), limits::MODULE_SEGMENTS_MAX))
             }
-            _ => {}
+            Payload::ImportSection(imports) => {
+                refuse_imports(imports)?;
+                None
+            }
+            Payload::StartSection { func, .. } => return Err(GateError::Start { function: *func }),
+            Payload::TableSection(tables) => {
+                bound_tables(tables)?;
+                None
+            }
+            _ => None,
+        };
+        if let Some((what, found, max)) = found {
+            self.gated.bound(what, found, max)?;
         }
         let valid = self.validator.payload(&payload)?;
         self.gated.sections.extend(payload.as_section());
@@ -253,7 +300,9 @@ impl Gate<'_> {
         body: &FunctionBody<'_>,
     ) -> Result<(), GateError> {
         let index = function.index;
-        let check = |what, found, max| {
+        let mut seen = Vec::new();
+        let mut check = |what, found, max| {
+            seen.push(Use { what, found, max, function: Some(index) });
             if found > max { Err(GateError::Function { function: index, what, found, max }) } else { Ok(()) }
         };
         check("bytes of code", body.range().len() as u64, limits::FUNCTION_BYTES_MAX)?;
@@ -289,6 +338,7 @@ impl Gate<'_> {
         let paths = declared.saturating_mul(control.branches);
         check("locals times branches", paths, limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX)?;
         check("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
+        seen.into_iter().for_each(|used| self.gated.uses(used));
         self.allocations = validator.into_allocations();
         let (body, operands) = (body.range(), u64::from(operands));
         self.gated.functions.push(Function {

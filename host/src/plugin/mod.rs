@@ -48,8 +48,8 @@ pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
-pub use gate::GateError;
-pub use parallel::in_parallel;
+pub use gate::{GateError, Use, limits_used};
+pub use parallel::{in_parallel, with_room};
 pub use pipeline::{Outcome, Pipeline, Verdict};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,

@@ -52,7 +52,7 @@ pub fn in_parallel<T: Sync, R: Send>(
 /// # Panics
 ///
 /// When `work` does, with what it panics with.
-pub(super) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
+pub fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
     let thread = thread::Builder::new().name("admission".to_owned());
     thread::scope(|scope| {
         let thread = thread.stack_size(limits::PLUGIN_THREAD_STACK_BYTES).spawn_scoped(scope, work)?;
