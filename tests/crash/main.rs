@@ -25,4 +25,5 @@ mod kill;
 mod order;
 mod process;
 mod scenario;
+mod stack;
 mod strace;

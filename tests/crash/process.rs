@@ -144,6 +144,14 @@ impl Process {
         Self::spawn(place, command, false)
     }
 
+    /// Starts a node whose first thread has so many KiB of stack, and whose others have as little unless they say more.
+    pub(crate) fn start_with_stack(place: &Place, kib: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!(r#"ulimit -s {kib}; RUST_MIN_STACK={} exec "$@""#, u64::from(kib) << 10);
+        command.args(["-c", script.as_str(), "sh", env!("CARGO_BIN_EXE_dseq")]);
+        Self::spawn(place, command, false)
+    }
+
     /// Starts a node under strace. It is our child nevertheless, and strace its grandchild (`-D`).
     pub(crate) fn start_traced(place: &Place, point: Option<(&Point, Fault)>) -> Self {
         let mut command = Command::new("strace");

@@ -53,13 +53,38 @@ pub(crate) fn moody() -> Vec<u8> {
 
 /// An `app_state` whose pipeline is the moody plugin, carried inline.
 pub(crate) fn moody_genesis() -> Value {
-    let wasm = moody();
-    genesis(&json!([{
-        "name": "moody",
-        "sha256": PluginHash::of(&wasm).to_string(),
-        "params": {},
-        "wasm": data_encoding::BASE64.encode(&wasm),
-    }]))
+    genesis_of("moody", MOODY_WAT)
+}
+
+/// Goes as deep as its frames are allowed when told its params; with a transaction that begins with `!` it goes on for
+/// ever, and accepts any other unchanged from as deep again.
+///
+/// Its frame is 256 bytes, three values and eleven instructions of 16 bytes: 480. So there is room for some 8,700 calls.
+pub(crate) const DEEP_WAT: &str = r#"(module
+  (memory (export "memory") 1)
+  (func $deep (param i32)
+    (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_output") (result i32) (i32.const 0))
+  (func (export "dseq_init") (param $len i32) (result i64)
+    (call $deep (i32.const 8500))
+    (i64.const 0x0001_0000_00000000))
+  (func (export "dseq_apply") (param $len i32) (result i64)
+    (call $deep (select (i32.const -1) (i32.const 8500)
+      (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 33))))
+    (i64.const 0x0001_0000_00000000)))"#;
+
+/// An `app_state` whose pipeline is this plugin, carried inline, with params `{}`.
+fn genesis_of(name: &str, wat: &str) -> Value {
+    let wasm = wat::parse_str(wat).expect("a test's WAT must parse");
+    let (sha256, wasm) = (PluginHash::of(&wasm).to_string(), data_encoding::BASE64.encode(&wasm));
+    genesis(&json!([{ "name": name, "sha256": sha256, "params": {}, "wasm": wasm }]))
+}
+
+/// An `app_state` whose pipeline is the deep plugin, carried inline.
+pub(crate) fn deep_genesis() -> Value {
+    genesis_of("deep", DEEP_WAT)
 }
 
 /// An `app_state` with the default limits and this pipeline.
