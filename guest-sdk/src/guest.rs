@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::slice;
 
-use crate::{Output, Plugin, Verdict, abi};
+use crate::{Output, Params, Plugin, Refusal, Verdict, abi};
 
 /// Inputs up to this many bytes are written to a static buffer; only longer ones cost an allocation.
 const SMALL_BYTES_MAX: usize = 16 << 10;
@@ -62,8 +62,8 @@ impl<P: Plugin> Guest<P> {
     pub fn init(&self, params_len: u32) -> u64 {
         let state = self.state();
         let made = match core::str::from_utf8(state.input(params_len)) {
-            Ok(params) => P::init(params),
-            Err(_) => Err(crate::Refusal::new("params are not UTF-8")),
+            Ok(params) => P::Params::parse(params).and_then(P::init),
+            Err(_) => Err(Refusal::new("params are not UTF-8")),
         };
         let verdict = match made {
             Ok(plugin) => {
