@@ -8,7 +8,7 @@ set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-"$root/build/plugins"}
-plugins="hex passthrough"
+plugins="hex json length-prefix lines passthrough signed"
 
 unset RUSTUP_TOOLCHAIN RUSTFLAGS CARGO_BUILD_RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CARGO_INCREMENTAL
 for name in $(env | sed -n 's/^\(CARGO_PROFILE_PLUGIN_[A-Z_]*\|CARGO_TARGET_WASM32_[A-Z0-9_]*\)=.*/\1/p'); do

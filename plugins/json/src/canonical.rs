@@ -11,7 +11,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::fields::{Field, Fields};
+use crate::fields::{Field, Fields, Opened};
 use crate::number::number;
 use crate::problem::{Kind, Problem};
 use crate::text::string;
@@ -58,6 +58,7 @@ pub fn canonical(tx: &[u8], rules: &Rules) -> Result<Canonical, Problem> {
         next: 0,
         rules,
         open: Vec::new(),
+        inside: Inside::Nothing,
         text: Vec::with_capacity(tx.len()),
         fields: Fields::default(),
     };
@@ -67,20 +68,18 @@ pub fn canonical(tx: &[u8], rules: &Rules) -> Result<Canonical, Problem> {
 
 /// An array or object that is not closed yet.
 #[derive(Clone, Copy)]
-struct Open {
-    /// Where it begins, in the transaction and in the canonical text.
-    tx_at: usize,
-    text_at: usize,
-    /// How many fields were open before it; nothing for an array.
-    object: Option<usize>,
+enum Open {
+    Array,
+    /// Where it begins in the transaction, and what the fields need to know.
+    Object(usize, Opened),
 }
 
-/// Where one is after reading a piece of a document.
-enum Place {
-    /// Before a value.
-    Value,
-    /// Behind one.
-    Behind,
+/// What one is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Nothing,
+    Array,
+    Object,
 }
 
 struct Reader<'a> {
@@ -89,42 +88,46 @@ struct Reader<'a> {
     next: usize,
     rules: &'a Rules,
     open: Vec<Open>,
+    /// The last of `open`.
+    inside: Inside,
     text: Vec<u8>,
     fields: Fields,
 }
 
 impl Reader<'_> {
     fn document(&mut self) -> Result<(), Problem> {
-        let mut place = Place::Value;
+        self.check_outermost()?;
         loop {
-            let found = self.peek();
-            place = match (place, self.open.last().copied()) {
-                (Place::Value, _) => self.value(found)?,
-                (Place::Behind, Some(open)) => self.behind(open, found)?,
-                (Place::Behind, None) if found.is_none() => return Ok(()),
-                (Place::Behind, None) => return Err(self.expected("nothing after the document")),
-            };
+            // Behind a value come commas and closing brackets; behind an opening one comes a value again.
+            if self.value()? {
+                while self.is_closed()? {}
+                if self.inside == Inside::Nothing {
+                    return Ok(());
+                }
+            }
         }
     }
 
-    fn value(&mut self, found: Option<u8>) -> Result<Place, Problem> {
-        if self.open.is_empty() && found != Some(b'{')
-            && let Some(required) = self.rules.required.first()
-            && found.is_some()
-        {
-            return Err(Problem::new(self.next, Kind::NoObject { required: required.clone() }));
+    fn check_outermost(&mut self) -> Result<(), Problem> {
+        match (self.peek(), self.rules.required.first()) {
+            (None | Some(b'{'), _) | (_, None) => Ok(()),
+            (_, Some(name)) => Err(Problem::new(self.next, Kind::NoObject { required: name.clone() })),
         }
-        match found {
-            Some(b'{') => return self.enter(b'{'),
-            Some(b'[') => return self.enter(b'['),
+    }
+
+    /// Reads a value, or the beginning of one that others are in; whether it is whole.
+    fn value(&mut self) -> Result<bool, Problem> {
+        match self.peek() {
             Some(b'"') => (self.next, _) = string(self.tx, self.next, &mut self.text)?,
             Some(b'-' | b'0'..=b'9') => self.next = number(self.tx, self.next, &mut self.text)?,
+            Some(b'{') => return self.enter(Inside::Object),
+            Some(b'[') => return self.enter(Inside::Array),
             Some(b't') => self.word(b"true")?,
             Some(b'f') => self.word(b"false")?,
             Some(b'n') => self.word(b"null")?,
             _ => return Err(self.expected("a value")),
         }
-        Ok(Place::Behind)
+        Ok(true)
     }
 
     fn word(&mut self, word: &'static [u8]) -> Result<(), Problem> {
@@ -136,58 +139,84 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, bracket: u8) -> Result<Place, Problem> {
+    /// Reads the bracket that opens an array or object, and the other one if nothing is in it; whether it is.
+    fn enter(&mut self, inside: Inside) -> Result<bool, Problem> {
         let depth_max = self.rules.depth_max;
         if self.open.len() >= depth_max as usize {
             return Err(Problem::new(self.next, Kind::Deep { depth_max }));
         }
-        let object = (bracket == b'{').then(|| self.fields.open());
-        let open = Open { tx_at: self.next, text_at: self.text.len(), object };
-        self.open.push(open);
-        self.take(bracket);
-        let closing = if object.is_some() { b'}' } else { b']' };
-        if self.peek() == Some(closing) {
-            return self.close(open, closing);
+        if inside == Inside::Array {
+            self.open.push(Open::Array);
+            self.take(b'[');
+        } else {
+            self.open.push(Open::Object(self.next, self.fields.open(self.text.len())));
+            self.take(b'{');
         }
-        if object.is_some() {
-            self.name()?;
+        self.inside = inside;
+        match (inside, self.peek()) {
+            (Inside::Object, Some(b'}')) | (Inside::Array, Some(b']')) => self.close()?,
+            (Inside::Object, _) => {
+                self.name()?;
+                return Ok(false);
+            }
+            _ => return Ok(false),
         }
-        Ok(Place::Value)
+        Ok(true)
     }
 
-    /// Behind a value in `open`: another one follows, or it closes.
-    fn behind(&mut self, open: Open, found: Option<u8>) -> Result<Place, Problem> {
-        let closing = if open.object.is_some() { b'}' } else { b']' };
-        if open.object.is_some() {
-            self.fields.end_value(self.text.len());
-        }
-        match found {
-            Some(b',') => {
-                self.take(b',');
-                if open.object.is_some() {
-                    self.name()?;
+    /// Behind a value: whether what it is in ends here. Otherwise another value follows, or nothing.
+    fn is_closed(&mut self) -> Result<bool, Problem> {
+        let found = self.peek();
+        match self.inside {
+            Inside::Array => match found {
+                Some(b',') => self.take(b','),
+                Some(b']') => {
+                    self.close()?;
+                    return Ok(true);
                 }
-                Ok(Place::Value)
+                _ => return Err(self.expected("a comma or the array's end")),
+            },
+            Inside::Object => {
+                self.fields.end_value(self.text.len());
+                match found {
+                    Some(b',') => {
+                        self.take(b',');
+                        self.name()?;
+                    }
+                    Some(b'}') => {
+                        self.close()?;
+                        return Ok(true);
+                    }
+                    _ => return Err(self.expected("a comma or the object's end")),
+                }
             }
-            Some(byte) if byte == closing => self.close(open, closing),
-            _ if open.object.is_some() => Err(self.expected("a comma or the object's end")),
-            _ => Err(self.expected("a comma or the array's end")),
+            Inside::Nothing if found.is_none() => {}
+            Inside::Nothing => return Err(self.expected("nothing after the document")),
         }
+        Ok(false)
     }
 
-    fn close(&mut self, open: Open, closing: u8) -> Result<Place, Problem> {
-        if let Some(first_field) = open.object {
-            // The outermost one.
-            let required: &[String] = if self.open.len() == 1 { &self.rules.required } else { &[] };
-            self.fields.close(&self.text, open.text_at, first_field)?;
-            if let Some(required) = self.fields.missing(&self.text, first_field, required) {
-                return Err(Problem::new(open.tx_at, Kind::Missing { required: required.clone() }));
+    /// Reads the bracket that closes what one is in.
+    fn close(&mut self) -> Result<(), Problem> {
+        match self.open.pop() {
+            Some(Open::Object(tx_at, opened)) => {
+                self.fields.close(&self.text, opened)?;
+                // The outermost one.
+                let required: &[String] = if self.open.is_empty() { &self.rules.required } else { &[] };
+                if let Some(required) = self.fields.missing(&self.text, opened, required) {
+                    return Err(Problem::new(tx_at, Kind::Missing { required: required.clone() }));
+                }
+                self.fields.forget(opened);
+                self.take(b'}');
             }
-            self.fields.forget(first_field);
+            _ => self.take(b']'),
         }
-        self.open.pop();
-        self.take(closing);
-        Ok(Place::Behind)
+        self.inside = match self.open.last() {
+            None => Inside::Nothing,
+            Some(Open::Array) => Inside::Array,
+            Some(Open::Object(..)) => Inside::Object,
+        };
+        Ok(())
     }
 
     /// A field's name and the colon after it.
@@ -208,13 +237,17 @@ impl Reader<'_> {
 
     /// The next byte that is no white space.
     fn peek(&mut self) -> Option<u8> {
-        while let Some(byte) = self.tx.get(self.next) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(*byte);
-            }
-            self.next += 1;
+        match self.tx.get(self.next) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind_space(),
         }
-        None
+    }
+
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        let rest = self.tx.get(self.next..)?;
+        let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.next += space;
+        rest.get(space).copied()
     }
 
     /// Takes the byte that was peeked at.
@@ -223,6 +256,7 @@ impl Reader<'_> {
         self.text.push(byte);
     }
 
+    #[cold]
     fn expected(&self, what: &'static str) -> Problem {
         Problem::expected(self.tx, self.next, what)
     }

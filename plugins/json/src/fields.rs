@@ -36,13 +36,15 @@ impl Field {
     }
 }
 
-/// An object whose fields stand in another order than they should.
+/// An object whose fields stand in another order than they should, or around such a one.
 struct Unordered {
     /// Where it begins and ends in the text, brackets included.
     start: usize,
     end: usize,
-    /// Its fields in [`Fields::ordered`].
+    /// Its fields in [`Fields::ordered`]; none if they stand in order.
     fields: Range<usize>,
+    /// How many of these are within it. They come right after it.
+    within: usize,
 }
 
 /// The fields of all objects that need them remembered.
@@ -50,15 +52,35 @@ struct Unordered {
 pub(crate) struct Fields {
     /// Those of open objects, the innermost's last.
     open: Vec<Field>,
+    /// In the order in which they begin.
     unordered: Vec<Unordered>,
     /// Where the fields of unordered objects begin and end, each object's in the order they should have.
     ordered: Vec<(usize, usize)>,
 }
 
+/// Where an open object's fields and what is within it begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened {
+    field: usize,
+    unordered: usize,
+}
+
+/// Part of the text that is to be handed out.
+struct Part {
+    start: usize,
+    end: usize,
+    /// Which of [`Fields::unordered`] lie in it.
+    unordered: Range<usize>,
+    /// Whether a comma goes after it.
+    comma: bool,
+}
+
 impl Fields {
-    /// An object begins; where its fields will.
-    pub(crate) fn open(&self) -> usize {
-        self.open.len()
+    /// An object begins at `start`.
+    pub(crate) fn open(&mut self, start: usize) -> Opened {
+        let opened = Opened { field: self.open.len(), unordered: self.unordered.len() };
+        self.unordered.push(Unordered { start, end: start, fields: 0..0, within: 0 });
+        opened
     }
 
     pub(crate) fn begin(&mut self, field: Field) {
@@ -72,40 +94,38 @@ impl Fields {
         }
     }
 
-    /// The object that begins at `start`, with the fields from `first` on, is complete but for its closing bracket.
-    /// Its fields are in order afterwards.
-    pub(crate) fn close(&mut self, text: &[u8], start: usize, first: usize) -> Result<(), Problem> {
-        let fields = &mut self.open[first..];
-        if fields.windows(2).all(|pair| pair[0].compare(&pair[1], text) == Ordering::Less) {
+    /// An object is complete but for its closing bracket. Its fields are in order afterwards.
+    pub(crate) fn close(&mut self, text: &[u8], opened: Opened) -> Result<(), Problem> {
+        let within = self.unordered.len() - opened.unordered - 1;
+        let fields = &mut self.open[opened.field..];
+        let from = self.ordered.len();
+        if !fields.windows(2).all(|pair| pair[0].compare(&pair[1], text) == Ordering::Less) {
+            fields.sort_unstable_by(|one, other| one.compare(other, text).then(one.tx_at.cmp(&other.tx_at)));
+            let repeated = fields.windows(2).filter(|pair| pair[0].compare(&pair[1], text) == Ordering::Equal);
+            if let Some(field) = repeated.map(|pair| pair[1]).min_by_key(|field| field.tx_at) {
+                return Err(Problem::duplicate(field.tx_at, &text[field.start..field.name_end]));
+            }
+            self.ordered.extend(fields.iter().map(|field| (field.start, field.end)));
+        } else if within == 0 {
+            self.unordered.pop();
             return Ok(());
         }
-        fields.sort_unstable_by(|one, other| one.compare(other, text).then(one.tx_at.cmp(&other.tx_at)));
-        let repeated = fields.windows(2).filter(|pair| pair[0].compare(&pair[1], text) == Ordering::Equal);
-        if let Some(field) = repeated.map(|pair| pair[1]).min_by_key(|field| field.tx_at) {
-            let name = &text[field.start..field.name_end];
-            return Err(Problem::duplicate(field.tx_at, name));
-        }
-        let from = self.ordered.len();
-        self.ordered.extend(fields.iter().map(|field| (field.start, field.end)));
-        self.unordered.push(Unordered {
-            start: start,
-            end: text.len() + 1,
-            fields: from..self.ordered.len(),
-        });
+        let object = &mut self.unordered[opened.unordered];
+        (object.end, object.fields, object.within) = (text.len() + 1, from..self.ordered.len(), within);
         Ok(())
     }
 
-    /// The first of these names that the object with the fields from `first` on lacks. It is closed.
-    pub(crate) fn missing<'a>(&self, text: &[u8], first: usize, names: &'a [String]) -> Option<&'a String> {
-        let fields = &self.open[first..];
+    /// The first of these names that an object, which is closed, lacks.
+    pub(crate) fn missing<'a>(&self, text: &[u8], opened: Opened, names: &'a [String]) -> Option<&'a String> {
+        let fields = &self.open[opened.field..];
         names.iter().find(|name| {
             fields.binary_search_by(|field| compare_to_name(field.name(text), field.plain, name)).is_err()
         })
     }
 
-    /// Nobody will ask for the fields from `first` on again.
-    pub(crate) fn forget(&mut self, first: usize) {
-        self.open.truncate(first);
+    /// Nobody will ask for the fields of this object again, which is closed.
+    pub(crate) fn forget(&mut self, opened: Opened) {
+        self.open.truncate(opened.field);
     }
 
     /// Whether every object's fields stood where they should.
@@ -115,26 +135,29 @@ impl Fields {
 
     /// Hands out the text with its fields in the order they should have, piece by piece.
     pub(crate) fn in_order(&self, text: &[u8], mut piece: impl FnMut(&[u8])) {
-        // Objects were noted when they closed; an outer one begins before those within it.
-        let mut objects: Vec<&Unordered> = self.unordered.iter().collect();
-        objects.sort_unstable_by_key(|object| object.start);
-        // What is still to be handed out, the next last: from where to where, and whether a comma goes after it.
-        let mut ahead = Vec::from([(0, text.len(), false)]);
-        while let Some((start, end, comma)) = ahead.pop() {
-            let next = objects.partition_point(|object| object.start < start);
-            if let Some(object) = objects.get(next)
-                && object.start < end
-            {
-                piece(&text[start..=object.start]);
-                ahead.push((object.end - 1, end, comma));
-                let fields = &self.ordered[object.fields.clone()];
-                let commas = (0..fields.len()).map(|place| place + 1 < fields.len());
-                ahead.extend(fields.iter().zip(commas).rev().map(|((start, end), comma)| (*start, *end, comma)));
+        // What is still to be handed out, the next last.
+        let mut ahead = Vec::new();
+        ahead.push(Part { start: 0, end: text.len(), unordered: 0..self.unordered.len(), comma: false });
+        while let Some(part) = ahead.pop() {
+            let Some(next) = part.unordered.clone().find(|next| !self.unordered[*next].fields.is_empty()) else {
+                piece(&text[part.start..part.end]);
+                if part.comma {
+                    piece(b",");
+                }
                 continue;
-            }
-            piece(&text[start..end]);
-            if comma {
-                piece(b",");
+            };
+            let object = &self.unordered[next];
+            piece(&text[part.start..=object.start]);
+            let within = next + 1..next + 1 + object.within;
+            ahead.push(Part { start: object.end - 1, unordered: within.end..part.unordered.end, ..part });
+            // The last field in order is handed out last and has no comma after it.
+            for place in object.fields.clone().rev() {
+                let (start, end) = self.ordered[place];
+                let before = |end: usize| {
+                    within.start + self.unordered[within.clone()].partition_point(|object| object.start < end)
+                };
+                let comma = place + 1 < object.fields.end;
+                ahead.push(Part { start, end, unordered: before(start)..before(end), comma });
             }
         }
     }

@@ -1,13 +1,19 @@
 //! What can be wrong with a transaction, and the words for it.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
 
 use crate::number::INTEGER_MAX;
 
 /// Why a transaction is rejected, and the byte it is about, counted from 0.
+///
+/// In a box, because every step of the reader answers with one or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Place>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
     at: usize,
     kind: Kind,
 }
@@ -40,10 +46,12 @@ pub(crate) enum Kind {
 }
 
 impl Problem {
+    #[cold]
     pub(crate) fn new(at: usize, kind: Kind) -> Self {
-        Self { at, kind }
+        Self(Box::new(Place { at, kind }))
     }
 
+    #[cold]
     pub(crate) fn expected(tx: &[u8], at: usize, expected: &'static str) -> Self {
         let found = tx.get(at).copied();
         Self::new(at, Kind::Expected { expected, found })
@@ -63,7 +71,7 @@ impl Problem {
     /// The rejection's code: the table is in the crate's documentation.
     #[must_use]
     pub fn code(&self) -> u16 {
-        match self.kind {
+        match self.0.kind {
             Kind::Expected { .. } | Kind::Control | Kind::LeadingZero => 1,
             Kind::Utf8 => 2,
             Kind::Duplicate(_) => 3,
@@ -77,8 +85,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "byte {}: ", self.at)?;
-        match &self.kind {
+        write!(f, "byte {}: ", self.0.at)?;
+        match &self.0.kind {
             Kind::Expected { expected, found: Some(byte) } => {
                 write!(f, "expected {expected}, found '{}'", byte.escape_ascii())
             }

@@ -13,14 +13,11 @@ pub(crate) fn string(tx: &[u8], at: usize, text: &mut Vec<u8>) -> Result<(usize,
     let (mut next, mut plain) = (at + 1, true);
     text.push(b'"');
     loop {
-        let run = next;
-        while let Some(byte) = tx.get(next)
-            && is_literal(*byte)
-        {
-            plain &= byte.is_ascii();
-            next += 1;
-        }
-        text.extend_from_slice(&tx[run..next]);
+        let rest = tx.get(next..).unwrap_or_default();
+        let run = &rest[..literal_len(rest)];
+        plain &= run.is_ascii();
+        text.extend_from_slice(run);
+        next += run.len();
         match tx.get(next) {
             Some(b'"') => {
                 text.push(b'"');
@@ -37,9 +34,22 @@ pub(crate) fn string(tx: &[u8], at: usize, text: &mut Vec<u8>) -> Result<(usize,
     }
 }
 
-/// Whether a string holds this byte as it is.
-fn is_literal(byte: u8) -> bool {
-    byte >= 0x20 && byte != b'"' && byte != b'\\'
+/// How many bytes from the first on a string holds as they are: no control characters, quotes and backslashes.
+fn literal_len(bytes: &[u8]) -> usize {
+    // Eight at a time, in one number: most of most documents is within strings.
+    let (words, _) = bytes.as_chunks();
+    let whole = 8 * words.iter().take_while(|word| is_literal(u64::from_le_bytes(**word))).count();
+    let rest = bytes[whole..].iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\'));
+    whole + rest.count()
+}
+
+/// Whether a string holds all eight bytes as they are.
+fn is_literal(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The high bit of each byte that is below `than`; a byte above it may show too, but only if one before it does.
+    let below = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & (ONES * 0x80);
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | is(b'"') | is(b'\\') == 0
 }
 
 /// Reads the escape whose backslash is at `at`; answers where it ends and what it stands for.

@@ -270,6 +270,19 @@ fn written(value: &Value, seed: &mut u64) -> String {
     }
 }
 
+/// The short way of decimals against the long way, which an exponent makes every number go.
+#[test]
+fn decimals_are_written_as_their_doubles() {
+    for whole in ["0", "1", "10", "100", "12345", "123456789", "12345678901234", "123456789012345"] {
+        for fraction in ["0", "00", "5", "50", "05", "25", "00001", "000001", "0000001", "0000010", "1234567890123", "999999999"] {
+            for sign in ["", "-"] {
+                let decimal = format!("{sign}{whole}.{fraction}");
+                assert_eq!(made(&decimal), made(format!("{decimal}e0")), "{decimal}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -281,6 +294,11 @@ proptest! {
         // What is canonical stays as it is.
         prop_assert!(canonical(text.as_bytes(), &rules()).is_ok_and(|again| again.is(text.as_bytes())));
         prop_assert!(tx == text || !canonical(tx.as_bytes(), &rules()).is_ok_and(|document| document.is(tx.as_bytes())));
+    }
+
+    #[test]
+    fn random_decimals_are_written_as_their_doubles(decimal in "-?(0|[1-9][0-9]{0,8})\\.[0-9]{1,9}") {
+        prop_assert_eq!(made(&decimal), made(format!("{decimal}e0")), "{}", decimal);
     }
 
     #[test]
