@@ -80,7 +80,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod abi;
@@ -89,10 +89,15 @@ mod arena;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 mod json;
+mod metadata;
+#[cfg(any(target_arch = "wasm32", test))]
+mod panic;
 mod params;
 mod plugin;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+#[cfg(target_arch = "wasm32")]
+mod unshared;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -104,6 +109,7 @@ pub use plugin::{Output, Plugin, Refusal, Verdict};
 /// What the macros name.
 #[doc(hidden)]
 pub mod macros {
+    pub use crate::metadata::{SDK_VERSION, encode, encoded_len};
     pub use crate::params::{field_name, or_default, required};
 }
 
@@ -113,6 +119,16 @@ macro_rules! export {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
+            const METADATA: [&str; 4] = [
+                ::core::env!("CARGO_PKG_NAME"),
+                ::core::env!("CARGO_PKG_VERSION"),
+                $crate::macros::SDK_VERSION,
+                ::core::env!("CARGO_PKG_DESCRIPTION"),
+            ];
+
+            #[unsafe(link_section = "dseq_plugin")]
+            static SECTION: [u8; $crate::macros::encoded_len(METADATA)] = $crate::macros::encode(METADATA);
+
             static GUEST: $crate::Guest<$plugin> = $crate::Guest::new();
 
             #[unsafe(no_mangle)]

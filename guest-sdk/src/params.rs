@@ -13,12 +13,13 @@ use crate::{Refusal, Value};
 
 /// All params of a plugin: a struct made by [`params!`](crate::params!), or `()`, which takes none.
 pub trait Params: Param {
-    /// Reads the whole text of the params.
+    /// Reads the whole text of the params, JSON in UTF-8.
     ///
     /// # Errors
     ///
     /// What is wrong with it, in words for whoever writes the genesis file.
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        let text = core::str::from_utf8(text).map_err(|_| Refusal::new("not UTF-8"))?;
         let value = Value::parse(text).map_err(|error| Refusal::new(error.to_string()))?;
         Self::read(value).map_err(|error| Refusal::new(error.to_string()))
     }
@@ -49,7 +50,7 @@ pub trait Params: Param {
 ///     }
 /// }
 ///
-/// let refusal = <Params as dseq_sdk::Params>::parse(r#"{"first":["a","B"]}"#).err().unwrap();
+/// let refusal = <Params as dseq_sdk::Params>::parse(br#"{"first":["a","B"]}"#).err().unwrap();
 /// assert_eq!(refusal.message(), r#"first[1]: expected one letter from a to z, found "B""#);
 /// ```
 pub trait Param: Sized {
@@ -135,8 +136,8 @@ impl Param for () {
 
 impl Params for () {
     /// Without a reader of JSON, so that a plugin without params need not carry one.
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        if text == "{}" { Ok(()) } else { Err(Refusal::new("this plugin takes no params; write {}")) }
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        if text == b"{}" { Ok(()) } else { Err(Refusal::new("this plugin takes no params; write {}")) }
     }
 }
 
@@ -295,10 +296,10 @@ pub const fn field_name(identifier: &'static str) -> &'static str {
 /// use dseq_sdk::Params as _;
 ///
 /// assert_eq!(
-///     Params::parse(r#"{"producers":["ab12"]}"#).unwrap(),
+///     Params::parse(br#"{"producers":["ab12"]}"#).unwrap(),
 ///     Params { bytes_max: 4096, producers: vec!["ab12".into()], prefix: None }
 /// );
-/// let refusal = |params| Params::parse(params).unwrap_err().message().to_owned();
+/// let refusal = |params: &str| Params::parse(params.as_bytes()).unwrap_err().message().to_owned();
 /// assert_eq!(refusal("{}"), "producers: is missing; expected a list");
 /// assert_eq!(refusal(r#"{"producers":[7]}"#), "producers[0]: expected a string, found 7");
 /// assert_eq!(

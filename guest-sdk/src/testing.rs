@@ -128,7 +128,7 @@ impl<P: Plugin> Tester<P> {
 }
 
 fn make<P: Plugin>(params: &str) -> Result<P, Refusal> {
-    P::init(P::Params::parse(params)?)
+    P::init(P::Params::parse(params.as_bytes())?)
 }
 
 /// The message as its producer sees it.

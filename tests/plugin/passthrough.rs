@@ -25,7 +25,7 @@ fn every_transaction_is_its_own_record() {
 fn its_fuel_is_fixed() {
     let pipeline = passthrough();
     let fuel = [b"x".as_slice(), &[7; 256], &[7; 20_000]].map(|tx| apply(&pipeline, tx).fuel.0);
-    assert_eq!(fuel, [77, 77, 167]);
+    assert_eq!(fuel, [78, 333, 20_167]);
 }
 
 #[test]
@@ -35,6 +35,6 @@ fn params_are_refused() {
     spec.plugins[0].params = params(r#"{"max": 3}"#);
     assert_eq!(
         refusal(Pipeline::admit(spec, &[wasm])).to_string(),
-        "plugin p0: refuses its params {\"max\":3}: passthrough takes no params; write {} (code 1)"
+        "plugin p0: refuses its params {\"max\":3}: this plugin takes no params; write {} (code 1)"
     );
 }

@@ -6,6 +6,7 @@
 //! | 2 | there is no digit after it |
 //! | 3 | an odd number of digits |
 //! | 4 | something that is no hexadecimal digit |
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 

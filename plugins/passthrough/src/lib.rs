@@ -1,5 +1,6 @@
 //! The default plugin: accepts every transaction unchanged, so that the sequence is plainly the
 //! transactions' bytes, one after the other.
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 
