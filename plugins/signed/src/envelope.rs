@@ -94,7 +94,7 @@ impl<'a> Envelope<'a> {
 }
 
 /// Verifies a signature over the parts of a message, one after the other.
-fn verify(key: &[u8; 32], signature: &[u8; 64], parts: &[&[u8]]) -> Result<(), Forged> {
+pub(crate) fn verify(key: &[u8; 32], signature: &[u8; 64], parts: &[&[u8]]) -> Result<(), Forged> {
     let verdict = |error| match error {
         Error::InvalidPublicKey | Error::WeakPublicKey => Forged::Key,
         Error::SignatureMismatch => Forged::Mismatch,

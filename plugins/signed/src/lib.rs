@@ -32,15 +32,22 @@
 //!
 //! # Determinism
 //!
-//! Implementations of Ed25519 differ in what they let pass of signatures no honest signer makes. This one is as strict as
-//! RFC 8032 (section 5.1.7) allows: key and R are canonical encodings of points that do not have a small order, S is
-//! below the group's order, and 8SB = 8R + 8kA. So nobody but the producer can make a second signature from the first.
+//! Implementations of Ed25519 differ in which signatures they let pass of those that no honest signer makes. Here key and
+//! R must be canonical encodings of points that do not have a small order, S must be below the group's order, and
+//! 8SB = 8R + 8kA must hold (RFC 8032, section 5.1.7, which asks for no more than the last two). So a key that anybody
+//! can sign for is none, and nobody can make a second signature from the first.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
 
 mod envelope;
 mod producers;
+#[cfg(test)]
+mod tests;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 
@@ -54,9 +61,9 @@ dseq_sdk::params! {
     /// What genesis may say.
     pub struct Params {
         /// What the signatures are for: 1 to 64 printable ASCII characters; the chain's name is a good one.
-        pub context: alloc::string::String,
+        pub context: String,
         /// Who may sign.
-        pub producers: alloc::vec::Vec<Producer>,
+        pub producers: Vec<Producer>,
         /// Whether the record is the whole envelope, so that readers can verify it again; else it is the payload.
         pub keep_envelope: bool = false,
     }
@@ -64,7 +71,7 @@ dseq_sdk::params! {
 
 /// See the crate's documentation.
 pub struct Signed {
-    context: alloc::string::String,
+    context: String,
     producers: Producers,
     keep_envelope: bool,
 }
@@ -76,7 +83,7 @@ impl Plugin for Signed {
         let Params { context, producers, keep_envelope } = params;
         let printable = context.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if !printable || context.is_empty() || context.len() > CONTEXT_BYTES_MAX {
-            return Err(Refusal::new(alloc::format!(
+            return Err(Refusal::new(format!(
                 "context is {context:?}; it must be 1 to {CONTEXT_BYTES_MAX} printable ASCII characters"
             )));
         }
