@@ -35,6 +35,7 @@ mod dir;
 mod engine;
 mod fault;
 mod gate;
+mod inspect;
 mod instance;
 mod memo;
 mod parallel;
@@ -49,6 +50,7 @@ pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
 pub use gate::{GateError, Use, limits_used};
+pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
 pub use parallel::{in_parallel, with_room};
 pub use pipeline::{Outcome, Pipeline, Verdict};
 pub use spec::{
