@@ -80,8 +80,7 @@ impl End {
             Self::Replaced(record) => format!("as {} bytes: {}", record.len(), shown(record)),
             Self::Rejected { plugin, code, message } => format!("{}code {code}: {message}", by(plugin)),
             Self::Faulted { plugin, fault, message } => {
-                let says = if message.is_empty() { String::new() } else { format!("; it says: {message}") };
-                format!("{}code {}: {fault}{says}", by(plugin), fault.code())
+                format!("{}code {}: {}", by(plugin), fault.code(), fault.told(message))
             }
             Self::Refused { bytes, max } => {
                 format!("the transaction has {bytes} bytes; a network takes 1 to {max}")
