@@ -1,5 +1,6 @@
 //! `dseq plugin`: modules and transactions, without a network.
 
+mod goldens;
 mod inspect;
 mod run;
 

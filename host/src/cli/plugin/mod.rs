@@ -1,14 +1,18 @@
 //! `dseq plugin`: for those who write plugins: what a module is, and what it makes of transactions, without a network.
 //!
 //! One file for each subcommand. They share `pipeline`, which plugins a command is about; `transactions`, what is
-//! handed to them; and `judged`, what became of one.
+//! handed to them; and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
 
+mod build;
 mod check;
+mod goldens;
 mod hash;
 mod inspect;
 mod judged;
 mod pipeline;
+mod rewriting;
 mod run;
+mod test;
 mod transactions;
 
 use std::fs::File;
@@ -26,21 +30,27 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Build a plugin so that its sources give the same bytes everywhere
+    Build(build::Args),
     /// Say whether a network would take a plugin, and how much of each limit it uses
     Check(check::Args),
     /// Show what is in a module, admitted or not
     Inspect(inspect::Args),
     /// Hand transactions to a plugin or to several in a row, as a node would
     Run(run::Args),
+    /// Hold a plugin against its golden files
+    Test(test::Args),
     /// Print the SHA-256 of plugins, as genesis pins it
     Hash(hash::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Build(args) => build::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Hash(args) => hash::run(&args),
     }
 }
