@@ -69,6 +69,25 @@
 //!
 //! Its `Cargo.toml` says `crate-type = ["cdylib", "rlib"]`: the first is the wasm, the second the tests.
 //!
+//! In reading order: [`Plugin`] is what a plugin is; [`params!`] makes a struct of what genesis may say to it;
+//! [`testing`] judges transactions as the host would; [`abi`] is the contract with the host, byte by byte.
+//!
+//! # Panics
+//!
+//! A panic rejects the transaction, and its words reach the producer with file and line. The file's name is the path the
+//! compiler was given: `--remap-path-prefix` keeps folders of your machine out of it.
+//!
+//! # Without the standard library
+//!
+//! The feature `std` is on by default. A plugin that does without it is smaller and, with the target `wasm32v1-none`, uses
+//! nothing but WebAssembly's first version: take the crate with `default-features = false` and begin the plugin's with
+//! `#![cfg_attr(target_arch = "wasm32", no_std)]`. The SDK then brings the panic handler, and in either case the allocator.
+//!
+//! # What the file says of itself
+//!
+//! [`export!`] puts name, version and description from the plugin's `Cargo.toml`, and the SDK's version, into the custom
+//! section `dseq_plugin`: `dseq plugin inspect` shows them.
+//!
 //! # Limits
 //!
 //! Memory a plugin allocates is handed out in a row and given back when the transaction is judged, not before; keep

@@ -82,14 +82,30 @@ mod guest {
     #[unsafe(export_name = "dseq_panic")]
     static PANIC: Unshared<[u32; 2]> = Unshared::new([0; 2]);
 
+    /// Whether words are being written.
+    static BUSY: Unshared<bool> = Unshared::new(false);
+
     /// Leaves words for the host. The last ones count.
     fn leave(location: Option<&Location<'_>>, write_message: impl FnOnce(&mut Text) -> fmt::Result) {
-        // SAFETY: one thread, and the only reference: writing a message leads to no panic, so not in here again.
+        // SAFETY: one thread, and no reference to it is ever made.
+        if unsafe { BUSY.get().replace(true) } {
+            // The message itself panicked. The place of the first panic has been left, and that must do.
+            core::arch::wasm32::unreachable();
+        }
+        // SAFETY: one thread, and not in here twice, so it is the only reference.
         let text = unsafe { &mut *TEXT.get() };
         text.len = 0;
         // What does not fit is left out.
-        let _ = write_location(text, location).and_then(|()| write_message(text));
-        // SAFETY: as above. Addresses and lengths in a wasm memory have 32 bits.
+        let located = write_location(text, location);
+        publish(text);
+        let _ = located.and_then(|()| write_message(text));
+        publish(text);
+        // SAFETY: as above.
+        unsafe { *BUSY.get() = false };
+    }
+
+    fn publish(text: &Text) {
+        // SAFETY: one thread, and no reference to it is ever made. Addresses and lengths in a wasm memory have 32 bits.
         unsafe { *PANIC.get() = [text.bytes.as_ptr() as u32, text.len as u32] };
     }
 
@@ -145,7 +161,7 @@ mod tests {
     fn a_text_is_cut_between_characters() {
         let mut text = Text::EMPTY;
         write!(text, "{:x<1022}", "").unwrap();
-        assert!(write!(text, "é{}", "é more").is_err());
+        assert!(write!(text, "éé more").is_err());
         assert_eq!(&text.bytes[1020..text.len], "xxé".as_bytes());
     }
 }

@@ -142,3 +142,123 @@ fn message(bytes: Vec<u8>) -> String {
         Err(error) => panic!("the message is not UTF-8: {}", error.as_bytes().escape_ascii()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use std::{format, panic};
+
+    use super::*;
+
+    /// Does what its params say, and remembers that it did.
+    struct Puppet {
+        params: Strings,
+        calls: Cell<u16>,
+    }
+
+    crate::params! {
+        struct Strings {
+            verdict: String,
+            code: u16 = 1,
+            message: String = "".into(),
+        }
+    }
+
+    impl Plugin for Puppet {
+        type Params = Strings;
+
+        fn init(params: Strings) -> Result<Self, Refusal> {
+            if params.verdict == "refuse" {
+                Err(Refusal::new("not these"))
+            } else {
+                Ok(Self { params, calls: Cell::new(0) })
+            }
+        }
+
+        fn apply(&self, _tx: &[u8], out: &mut Output) -> Verdict {
+            self.calls.set(self.calls.get() + 1);
+            out.write(self.params.message.as_bytes());
+            match self.params.verdict.as_str() {
+                "accept" => Verdict::Accept,
+                "replace" => Verdict::Replace,
+                "count" => Verdict::Reject(self.calls.get()),
+                "garble" => {
+                    out.write(b"\xff");
+                    Verdict::Reject(1)
+                }
+                _ => Verdict::Reject(self.params.code),
+            }
+        }
+    }
+
+    fn puppet(params: &str) -> Tester<Puppet> {
+        Tester::new(params).unwrap()
+    }
+
+    /// The words with which the tester stops the test.
+    fn complaint(params: &str, tx: &str) -> String {
+        let judged = panic::catch_unwind(|| puppet(params).apply(tx));
+        let words = judged.unwrap_err();
+        words
+            .downcast_ref::<String>()
+            .cloned()
+            .unwrap_or_else(|| (*words.downcast_ref::<&str>().unwrap()).into())
+    }
+
+    #[test]
+    fn a_verdict_is_told_with_its_output() {
+        assert_eq!(puppet(r#"{"verdict":"accept","message":"ignored"}"#).apply("tx"), Outcome::Unchanged);
+        assert_eq!(puppet(r#"{"verdict":"replace","message":"new"}"#).apply("tx"), Outcome::replaced("new"));
+        let rejecting = puppet(r#"{"verdict":"reject","code":999,"message":"no"}"#);
+        assert_eq!(rejecting.apply("tx"), Outcome::rejected(999, "no"));
+        assert_eq!(puppet(r#"{"verdict":"reject"}"#).apply("tx"), Outcome::rejected(1, ""));
+        let refusal = Tester::<Puppet>::new(r#"{"verdict":"refuse"}"#).err().unwrap();
+        assert_eq!(refusal.message(), "not these");
+    }
+
+    #[test]
+    fn nothing_is_remembered_from_one_transaction_to_the_next() {
+        let counting = puppet(r#"{"verdict":"count"}"#);
+        assert_eq!([(); 3].map(|()| counting.apply("tx")), [(); 3].map(|()| Outcome::rejected(1, "")));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_where_the_host_cuts_it() {
+        let long = format!(r#"{{"verdict":"reject","message":"{}é more"}}"#, "x".repeat(1023));
+        assert_eq!(puppet(&long).apply("tx"), Outcome::rejected(1, "x".repeat(1023)));
+    }
+
+    #[test]
+    fn a_broken_contract_stops_the_test_with_the_reason() {
+        for (params, tx, words) in [
+            (
+                r#"{"verdict":"replace"}"#,
+                "tx",
+                "the verdict is Replace, but nothing was written to the output",
+            ),
+            (
+                r#"{"verdict":"accept"}"#,
+                "",
+                "an empty transaction was accepted unchanged, but no record is empty",
+            ),
+            (r#"{"verdict":"reject","code":0}"#, "tx", "the rejection code is 0; it must be from 1 to 999"),
+            (
+                r#"{"verdict":"reject","code":1000}"#,
+                "tx",
+                "the rejection code is 1000; it must be from 1 to 999",
+            ),
+            (r#"{"verdict":"garble","message":"a"}"#, "tx", "the message is not UTF-8: a\\xff"),
+        ] {
+            assert_eq!(complaint(params, tx), words);
+        }
+    }
+
+    #[test]
+    fn an_outcome_can_be_read_when_an_assertion_fails() {
+        let shown = [Outcome::Unchanged, Outcome::replaced("a\n\u{ff}"), Outcome::rejected(3, "why")];
+        assert_eq!(
+            format!("{shown:?}"),
+            r#"[Unchanged, Replaced(b"a\n\xc3\xbf"), Rejected { code: 3, message: "why" }]"#
+        );
+    }
+}

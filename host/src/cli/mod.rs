@@ -149,7 +149,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
                     | GenesisError::ChainId { .. }
             )
         );
-        if usage {
+        if usage || cause.is::<plugin::Usage>() {
             return EXIT_USAGE;
         }
     }

@@ -1,31 +1,8 @@
-//! A small strict reader of JSON (RFC 8259), for params.
-//!
-//! The host hands over canonical JSON (RFC 8785), which is JSON without white space, with fields in order. The reader
-//! also takes white space and any order, so that tests can be written as genesis files are.
-//!
-//! # Limits
-//!
-//! Lists and objects nest at most [`DEPTH_MAX`] deep: the reader calls itself for each, and a plugin's stack is small.
-//! Integers go from -(2^53 - 1) to 2^53 - 1, as in genesis: canonical JSON keeps no larger one.
+//! The syntax of JSON, one step at a time.
 
-use alloc::string::String;
 use core::fmt;
 
-/// How deep lists and objects may nest.
-pub const DEPTH_MAX: u32 = 32;
-
-/// The largest integer that canonical JSON keeps.
-const INTEGER_MAX: u64 = (1 << 53) - 1;
-
-/// How much of a value is told when it is not what was expected, in bytes.
-const TOLD_BYTES_MAX: usize = 60;
-
-/// One JSON value of the params, its syntax already checked. What [`Param`](crate::Param) reads.
-#[derive(Clone, Copy)]
-pub struct Value<'a> {
-    /// The value and nothing around it.
-    text: &'a str,
-}
+use super::Value;
 
 /// Why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,116 +18,14 @@ impl fmt::Display for SyntaxError {
     }
 }
 
-/// Shows the value as it was written, a long one cut.
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = &self.text[..self.text.floor_char_boundary(TOLD_BYTES_MAX)];
-        f.write_str(told)?;
-        if told.len() < self.text.len() { write!(f, "... ({} bytes)", self.text.len()) } else { Ok(()) }
-    }
-}
-
-impl fmt::Debug for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
-    }
-}
-
-impl<'a> Value<'a> {
-    /// Checks a whole text and takes it as one value.
-    pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
-        let mut cursor = Cursor { text, at: 0 };
-        let value = cursor.value(DEPTH_MAX)?;
-        cursor.skip_space();
-        if cursor.at < text.len() { Err(cursor.error("more after the end")) } else { Ok(value) }
-    }
-
-    /// Whether it is `null`.
-    #[must_use]
-    pub fn is_null(self) -> bool {
-        self.text == "null"
-    }
-
-    /// It, if it is `true` or `false`.
-    #[must_use]
-    pub fn as_bool(self) -> Option<bool> {
-        match self.text {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        }
-    }
-
-    /// It, if it is an integer from 0 to 2^53 - 1, written without fraction and exponent.
-    #[must_use]
-    pub fn as_u64(self) -> Option<u64> {
-        self.text.parse().ok().filter(|integer| *integer <= INTEGER_MAX)
-    }
-
-    /// It, if it is an integer from -(2^53 - 1) to 2^53 - 1, written without fraction and exponent.
-    #[must_use]
-    pub fn as_i64(self) -> Option<i64> {
-        self.text.parse().ok().filter(|integer: &i64| integer.unsigned_abs() <= INTEGER_MAX)
-    }
-
-    /// What it says, if it is a string.
-    #[must_use]
-    pub fn as_string(self) -> Option<String> {
-        let mut cursor = self.open(b'"')?;
-        let mut string = String::with_capacity(self.text.len() - 2);
-        while let Ok(Some(char)) = cursor.character() {
-            string.push(char);
-        }
-        Some(string)
-    }
-
-    /// What is in it, if it is a list.
-    #[must_use]
-    pub fn elements(self) -> Option<impl Iterator<Item = Value<'a>>> {
-        let mut items = Items { cursor: self.open(b'[')?, close: b']', is_first: true };
-        Some(core::iter::from_fn(move || items.next().map(|(_, value)| value)))
-    }
-
-    /// Its fields in the order in which they are written, if it is an object: each name (a string) and its value.
-    /// Nothing keeps a name from being there twice.
-    #[must_use]
-    pub fn fields(self) -> Option<impl Iterator<Item = (Value<'a>, Value<'a>)>> {
-        let mut items = Items { cursor: self.open(b'{')?, close: b'}', is_first: true };
-        Some(core::iter::from_fn(move || items.next()))
-    }
-
-    /// Behind its first byte, if that is this one.
-    fn open(self, first: u8) -> Option<Cursor<'a>> {
-        self.text.as_bytes().starts_with(&[first]).then_some(Cursor { text: self.text, at: 1 })
-    }
-}
-
-/// The items of a list or object whose syntax has been checked.
-struct Items<'a> {
-    cursor: Cursor<'a>,
-    close: u8,
-    is_first: bool,
-}
-
-impl<'a> Items<'a> {
-    /// The next item; of a list, its value twice.
-    fn next(&mut self) -> Option<(Value<'a>, Value<'a>)> {
-        if !self.cursor.has_item(self.close, self.is_first).ok()? {
-            return None;
-        }
-        self.is_first = false;
-        self.cursor.item(self.close, DEPTH_MAX).ok()
-    }
-}
-
 /// A place in a text.
-struct Cursor<'a> {
-    text: &'a str,
-    at: usize,
+pub(super) struct Cursor<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn error(&self, what: &'static str) -> SyntaxError {
+    pub(super) fn error(&self, what: &'static str) -> SyntaxError {
         SyntaxError { at: self.at, what }
     }
 
@@ -165,14 +40,14 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
     /// Steps over a value in which lists and objects nest at most `depth` deep.
-    fn value(&mut self, depth: u32) -> Result<Value<'a>, SyntaxError> {
+    pub(super) fn value(&mut self, depth: u32) -> Result<Value<'a>, SyntaxError> {
         self.skip_space();
         let start = self.at;
         match self.peek() {
@@ -199,7 +74,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps to the next item of a list or object, or over its end.
-    fn has_item(&mut self, close: u8, is_first: bool) -> Result<bool, SyntaxError> {
+    pub(super) fn has_item(&mut self, close: u8, is_first: bool) -> Result<bool, SyntaxError> {
         self.skip_space();
         if self.eat(close) {
             return Ok(false);
@@ -208,7 +83,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over an item: the name and the value of an object's field, or a list's element, which is told twice.
-    fn item(&mut self, close: u8, depth: u32) -> Result<(Value<'a>, Value<'a>), SyntaxError> {
+    pub(super) fn item(&mut self, close: u8, depth: u32) -> Result<(Value<'a>, Value<'a>), SyntaxError> {
         if close == b']' {
             let value = self.value(depth)?;
             return Ok((value, value));
@@ -266,7 +141,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next character of a string, or `None` for its closing quote.
-    fn character(&mut self) -> Result<Option<char>, SyntaxError> {
+    pub(super) fn character(&mut self) -> Result<Option<char>, SyntaxError> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let Some(char) = rest.chars().next() else { return Err(self.error("a string without an end")) };
         if char < ' ' {
@@ -321,5 +196,81 @@ impl<'a> Cursor<'a> {
             self.at += 1;
         }
         Ok(unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+    use std::format;
+
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Value::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_text_that_is_no_json_is_refused_with_the_place() {
+        for (text, what, at) in [
+            ("", "a value is missing", 0),
+            ("  ", "a value is missing", 2),
+            ("nul", "a value is missing", 0),
+            ("True", "a value is missing", 0),
+            ("'a'", "a value is missing", 0),
+            ("\u{feff}{}", "a value is missing", 0),
+            ("{}{}", "more after the end", 2),
+            ("truefalse", "more after the end", 4),
+            ("01", "more after the end", 1),
+            ("1.5.2", "more after the end", 3),
+            ("-", "a digit is missing", 1),
+            ("+1", "a value is missing", 0),
+            (".5", "a value is missing", 0),
+            ("1.", "a digit is missing", 2),
+            ("1e", "a digit is missing", 2),
+            ("1e+", "a digit is missing", 3),
+            ("[", "a value is missing", 1),
+            ("[1", "a comma or an end is missing", 2),
+            ("[1 2]", "a comma or an end is missing", 3),
+            ("[1,]", "a value is missing", 3),
+            ("[,1]", "a value is missing", 1),
+            ("[1}", "a comma or an end is missing", 2),
+            ("{", "a field's name is missing", 1),
+            ("{a:1}", "a field's name is missing", 1),
+            ("{1:1}", "a field's name is missing", 1),
+            ("{\"a\"}", "a colon is missing", 4),
+            ("{\"a\":}", "a value is missing", 5),
+            ("{\"a\":1,}", "a field's name is missing", 7),
+            ("\"", "a string without an end", 1),
+            ("\"\\\"", "a string without an end", 3),
+            ("\"a\nb\"", "a control character in a string", 2),
+            ("\"\\x41\"", "an unknown escape", 2),
+            ("\"\\", "an unknown escape", 2),
+            ("\"\\u00g0\"", "not four hexadecimal digits", 5),
+            ("\"\\u00", "not four hexadecimal digits", 5),
+            ("\"\\u+041\"", "not four hexadecimal digits", 3),
+        ] {
+            assert_eq!(refusal(text), format!("not JSON: {what} at byte {at}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_is_refused_wherever_the_other_half_is_missing() {
+        for text in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83d\ud83d""#, r#""\ud83dx""#, r#""\ude00\ud83d""#] {
+            assert!(refusal(text).starts_with("not JSON: half of a surrogate pair"), "{text}");
+        }
+        assert!(refusal(r#""\ud83d\n""#).starts_with("not JSON: half"));
+    }
+
+    #[test]
+    fn what_nests_too_deeply_is_refused_before_the_stack_is_full() {
+        let lists = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Value::parse(&lists(32)).is_ok());
+        assert_eq!(refusal(&lists(33)), "not JSON: lists and objects nest deeper than 32 at byte 32");
+        let objects = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert!(Value::parse(&objects(32)).is_ok());
+        assert!(refusal(&objects(33)).contains("nest deeper than 32"));
+        assert!(refusal(&"[".repeat(1 << 20)).contains("nest deeper than 32"));
+        assert!(refusal(&"{\"a\":[".repeat(1 << 20)).contains("nest deeper than 32"));
     }
 }

@@ -4,9 +4,10 @@
 //!
 //! Every refusal names the field, what was expected and what was found.
 
+mod types;
+
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{Refusal, Value};
@@ -122,82 +123,6 @@ impl core::error::Error for ParamError {}
 impl From<ParamError> for Refusal {
     fn from(error: ParamError) -> Self {
         Self::new(error.to_string())
-    }
-}
-
-impl Param for () {
-    const EXPECTED: &'static str = "{}";
-
-    fn read(value: Value<'_>) -> Result<Self, ParamError> {
-        let [] = value.named_fields([])?;
-        Ok(())
-    }
-}
-
-impl Params for () {
-    /// Without a reader of JSON, so that a plugin without params need not carry one.
-    fn parse(text: &[u8]) -> Result<Self, Refusal> {
-        if text == b"{}" { Ok(()) } else { Err(Refusal::new("this plugin takes no params; write {}")) }
-    }
-}
-
-impl Param for bool {
-    const EXPECTED: &'static str = "true or false";
-
-    fn read(value: Value<'_>) -> Result<Self, ParamError> {
-        value.as_bool().ok_or_else(|| ParamError::unexpected::<Self>(value))
-    }
-}
-
-macro_rules! integers {
-    ($($ty:ident by $as:ident: $expected:literal;)*) => {
-        $(impl Param for $ty {
-            const EXPECTED: &'static str = $expected;
-
-            fn read(value: Value<'_>) -> Result<Self, ParamError> {
-                let integer = value.$as().and_then(|integer| Self::try_from(integer).ok());
-                integer.ok_or_else(|| ParamError::unexpected::<Self>(value))
-            }
-        })*
-    };
-}
-
-integers! {
-    u8 by as_u64: "an integer from 0 to 255";
-    u16 by as_u64: "an integer from 0 to 65535";
-    u32 by as_u64: "an integer from 0 to 4294967295";
-    u64 by as_u64: "an integer from 0 to 9007199254740991";
-    i64 by as_i64: "an integer from -9007199254740991 to 9007199254740991";
-}
-
-impl Param for String {
-    const EXPECTED: &'static str = "a string";
-
-    fn read(value: Value<'_>) -> Result<Self, ParamError> {
-        value.as_string().ok_or_else(|| ParamError::unexpected::<Self>(value))
-    }
-}
-
-impl<T: Param> Param for Vec<T> {
-    const EXPECTED: &'static str = "a list";
-
-    fn read(value: Value<'_>) -> Result<Self, ParamError> {
-        let elements = value.elements().ok_or_else(|| ParamError::unexpected::<Self>(value))?;
-        let read = |(index, element)| T::read(element).map_err(|error| error.of_element(index));
-        elements.enumerate().map(read).collect()
-    }
-}
-
-/// `null`, or no field at all, is `None`.
-impl<T: Param> Param for Option<T> {
-    const EXPECTED: &'static str = T::EXPECTED;
-
-    fn read(value: Value<'_>) -> Result<Self, ParamError> {
-        if value.is_null() { Ok(None) } else { T::read(value).map(Some) }
-    }
-
-    fn absent() -> Option<Self> {
-        Some(None)
     }
 }
 
@@ -340,4 +265,103 @@ macro_rules! params {
     (@field $name:expr, $value:ident, $default:expr) => {
         $crate::macros::or_default($name, $value, || $default)?
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    crate::params! {
+        #[derive(Debug, PartialEq)]
+        struct Inner {
+            id: u8,
+            note: Option<String>,
+        }
+    }
+
+    crate::params! {
+        /// One field of each kind.
+        #[derive(Debug, PartialEq)]
+        struct All {
+            flag: bool = true,
+            small: u16 = 1 + 1,
+            large: u64 = 7,
+            signed: i64 = -1,
+            r#type: String = "plain".into(),
+            list: Vec<Inner>,
+            maybe: Option<u32>
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        All::parse(text.as_bytes()).expect_err(text).message().to_owned()
+    }
+
+    #[test]
+    fn fields_that_are_not_there_have_their_defaults() {
+        let list = vec![Inner { id: 1, note: None }];
+        let defaults =
+            All { flag: true, small: 2, large: 7, signed: -1, r#type: "plain".into(), list, maybe: None };
+        assert_eq!(All::parse(br#"{"list":[{"id":1}]}"#).unwrap(), defaults);
+        assert_eq!(All::parse(br#"{"list":[{"id":1,"note":null}],"maybe":null}"#).unwrap(), defaults);
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let text = br#"{ "flag": false, "large": 9007199254740991, "list": [{ "id": 255, "note": "\u00e9" }, { "id": 0 }],
+            "maybe": 5, "signed": -9007199254740991, "small": 65535, "type": "" }"#;
+        let list = vec![Inner { id: 255, note: Some("é".into()) }, Inner { id: 0, note: None }];
+        let (large, signed) = ((1 << 53) - 1, 1 - (1 << 53));
+        let all =
+            All { flag: false, small: 65535, large, signed, r#type: String::new(), list, maybe: Some(5) };
+        assert_eq!(All::parse(text).unwrap(), all);
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_what_was_expected_and_what_was_found() {
+        for (text, words) in [
+            ("{}", "list: is missing; expected a list"),
+            (r#"{"list":{}}"#, "list: expected a list, found {}"),
+            (r#"{"list":[{}]}"#, "list[0].id: is missing; expected an integer from 0 to 255"),
+            (r#"{"list":[{"id":1},{"id":256}]}"#, "list[1].id: expected an integer from 0 to 255, found 256"),
+            (r#"{"list":[{"id":1},7]}"#, "list[1]: expected an object, found 7"),
+            (r#"{"list":[{"id":1,"note":1}]}"#, "list[0].note: expected a string, found 1"),
+            (r#"{"list":[{"id":1,"nope":1}]}"#, r#"list[0]: unknown field "nope"; the fields are id, note"#),
+            (r#"{"list":[],"flag":"true"}"#, r#"flag: expected true or false, found "true""#),
+            (r#"{"list":[],"small":-1}"#, "small: expected an integer from 0 to 65535, found -1"),
+            (r#"{"list":[],"small":65536}"#, "small: expected an integer from 0 to 65535, found 65536"),
+            (r#"{"list":[],"maybe":1.5}"#, "maybe: expected an integer from 0 to 4294967295, found 1.5"),
+            (
+                r#"{"list":[],"large":9007199254740992}"#,
+                "large: expected an integer from 0 to 9007199254740991, found 9007199254740992",
+            ),
+            (r#"{"list":[],"flag":null}"#, "flag: expected true or false, found null"),
+            (r#"{"list":[],"list":[]}"#, "list: is there twice"),
+            (r#"{"list":[],"l\u0069st":[]}"#, "list: is there twice"),
+            (
+                r#"{"lists":[]}"#,
+                r#"unknown field "lists"; the fields are flag, small, large, signed, type, list, maybe"#,
+            ),
+            ("[]", "expected an object, found []"),
+            ("{", "not JSON: a field's name is missing at byte 1"),
+        ] {
+            assert_eq!(refusal(text), words);
+        }
+        assert_eq!(All::parse(b"{\"list\":\"\xff\"}").unwrap_err().message(), "not UTF-8");
+    }
+
+    #[test]
+    fn no_params_are_none_in_any_place() {
+        assert!(<() as Params>::parse(b"{}").is_ok());
+        for text in [&b""[..], b"null", b"[]", br#"{"a":1}"#] {
+            let refusal = <() as Params>::parse(text).unwrap_err();
+            assert_eq!(refusal.message(), "this plugin takes no params; write {}");
+        }
+        let refusal = <()>::read(Value::parse(r#"{"a":1}"#).unwrap()).unwrap_err();
+        assert_eq!(refusal.to_string(), r#"unknown field "a"; there are none"#);
+    }
 }

@@ -1,0 +1,141 @@
+//! The pipeline that a command is about: plugins from files, their params, and the limits that genesis would set.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::{read, usage};
+use crate::node::genesis::PluginFile;
+use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
+use crate::types::PluginHash;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PipelineArgs {
+    /// A plugin of a pipeline, in its order; in place of one FILE
+    #[arg(long = "plugin", value_name = "NAME=FILE")]
+    plugins: Vec<String>,
+    /// The params that genesis would give the plugin, as JSON; with several plugins, NAME= says to which [default: {}]
+    #[arg(long = "params", value_name = "[NAME=]JSON")]
+    params: Vec<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits, as genesis would set them")]
+pub(super) struct LimitArgs {
+    /// Largest transaction, in bytes [default: 1 MiB]
+    #[arg(long, value_name = "BYTES")]
+    tx_bytes_max: Option<u64>,
+    /// Largest record, in bytes [default: 4 MiB]
+    #[arg(long, value_name = "BYTES")]
+    record_bytes_max: Option<u64>,
+    /// Fuel that each plugin may spend on one transaction [default: 100 million]
+    #[arg(long, value_name = "FUEL")]
+    fuel_max: Option<u64>,
+    /// Largest memory of a plugin, in bytes [default: 16 MiB]
+    #[arg(long, value_name = "BYTES")]
+    memory_bytes_max: Option<u64>,
+}
+
+/// One plugin as the command line gives it.
+#[derive(Clone, Debug)]
+pub(super) struct Plugin {
+    pub(super) name: PluginName,
+    pub(super) file: PathBuf,
+    pub(super) params: CanonicalJson,
+}
+
+impl PipelineArgs {
+    /// Whether plugins are given by `--plugin`.
+    pub(super) fn has_plugins(&self) -> bool {
+        !self.plugins.is_empty()
+    }
+
+    /// The pipeline of `file` alone, or of every `--plugin`.
+    pub(super) fn admit(&self, file: Option<&Path>) -> anyhow::Result<Pipeline> {
+        let plugins = self.plugins(file)?;
+        let modules = plugins.iter().map(|plugin| read(&plugin.file)).collect::<Result<_, _>>()?;
+        admit(&plugins, modules, self.limits.over(Limits::default()))
+    }
+
+    fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<Plugin>> {
+        let none = CanonicalJson::new(&serde_json::json!({}))?;
+        let plugin = |name, file| Plugin { name, file, params: none.clone() };
+        let mut plugins = match file {
+            Some(file) => vec![plugin(name_of(file)?, file.to_owned())],
+            None => self
+                .plugins
+                .iter()
+                .map(|text| PluginFile::parse(text).map(|PluginFile { name, path }| plugin(name, path)))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let mut told: Vec<PluginName> = Vec::new();
+        for text in &self.params {
+            let plugin = addressee(text, &mut plugins)?;
+            if told.contains(&plugin.0.name) {
+                return usage(format!("the params of {} are given twice", plugin.0.name));
+            }
+            told.push(plugin.0.name.clone());
+            plugin.0.params = params(plugin.1)?;
+        }
+        Ok(plugins)
+    }
+}
+
+impl LimitArgs {
+    /// These limits where they are given, the others where not.
+    pub(super) fn over(&self, others: Limits) -> Limits {
+        Limits {
+            tx_bytes_max: self.tx_bytes_max.unwrap_or(others.tx_bytes_max),
+            record_bytes_max: self.record_bytes_max.unwrap_or(others.record_bytes_max),
+            fuel_max: self.fuel_max.unwrap_or(others.fuel_max),
+            memory_bytes_max: self.memory_bytes_max.unwrap_or(others.memory_bytes_max),
+        }
+    }
+}
+
+/// The plugin that a `--params` is for, and the JSON. No JSON begins like `name=`.
+fn addressee<'a, 'b>(text: &'b str, plugins: &'a mut [Plugin]) -> anyhow::Result<(&'a mut Plugin, &'b str)> {
+    let named = text
+        .split_once('=')
+        .and_then(|(name, json)| PluginName::try_from(name.to_owned()).ok().map(|name| (name, json)));
+    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    let names = names.join(", ");
+    match (named, plugins) {
+        (None, [only]) => Ok((only, text)),
+        (None, _) => usage(format!(
+            "--params {text} does not say to which plugin; write NAME={text}, NAME being one of {names}"
+        )),
+        (Some((name, json)), plugins) => match plugins.iter_mut().find(|plugin| plugin.name == name) {
+            Some(plugin) => Ok((plugin, json)),
+            None => usage(format!("--params {text} is for {name}, but the plugins are {names}")),
+        },
+    }
+}
+
+/// Reads params as JSON.
+pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
+    let params = serde_json::from_str(text).with_context(|| format!("--params is no JSON: {text}"))?;
+    Ok(CanonicalJson::new(&params)?)
+}
+
+/// What a plugin is called by its file's name, if that can be a plugin's.
+pub(super) fn name_of(file: &Path) -> anyhow::Result<PluginName> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+    Ok(PluginName::try_from(stem).or_else(|_| PluginName::try_from("plugin".to_owned()))?)
+}
+
+/// The pipeline of these plugins, whose bytes are `modules`, in the same order.
+pub(super) fn admit(plugins: &[Plugin], modules: Vec<Vec<u8>>, limits: Limits) -> anyhow::Result<Pipeline> {
+    let specs = plugins.iter().zip(&modules).map(|(plugin, wasm)| PluginSpec {
+        name: plugin.name.clone(),
+        sha256: PluginHash::of(wasm),
+        params: plugin.params.clone(),
+    });
+    let spec = PipelineSpec { engine: engine_id(), limits, plugins: specs.collect() };
+    Pipeline::admit(spec, &modules).with_context(|| match plugins {
+        [only] => format!("{} would not be admitted", only.file.display()),
+        _ => "the pipeline would not be admitted".to_owned(),
+    })
+}
