@@ -5,19 +5,24 @@ use std::{env, fs};
 
 use dseq::types::PluginHash;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where `make plugins` puts a plugin.
+pub(crate) fn path(plugin: &str) -> PathBuf {
+    let dir = env::var_os("DSEQ_PLUGIN_DIR").map_or_else(|| root().join("build/plugins"), PathBuf::from);
+    dir.join(format!("{plugin}.wasm"))
 }
 
 /// The bytes of a plugin, as `make plugins` built it.
 pub(crate) fn built(plugin: &str) -> Vec<u8> {
-    let dir = env::var_os("DSEQ_PLUGIN_DIR").map_or_else(|| root().join("build/plugins"), PathBuf::from);
-    let path = dir.join(format!("{plugin}.wasm"));
+    let path = path(plugin);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make plugins`", path.display()))
 }
 
 /// The plugins that the repository pins, and their hashes.
-fn locked() -> Vec<(String, PluginHash)> {
+pub(crate) fn locked() -> Vec<(String, PluginHash)> {
     let lock = fs::read_to_string(root().join("plugins/plugins.lock")).unwrap();
     let lines = lock.lines().filter(|line| !line.starts_with('#'));
     let plugins = lines.map(|line| {

@@ -6,6 +6,7 @@ mod calls;
 mod dir;
 mod faults;
 mod gallery;
+mod goldens;
 mod hex;
 mod passthrough;
 mod pipelines;

@@ -14,10 +14,10 @@ pub(crate) fn string(tx: &[u8], at: usize, text: &mut Vec<u8>) -> Result<(usize,
     text.push(b'"');
     loop {
         let rest = tx.get(next..).unwrap_or_default();
-        let run = &rest[..literal_len(rest)];
-        plain &= run.is_ascii();
-        text.extend_from_slice(run);
-        next += run.len();
+        let (len, is_ascii) = literal(rest);
+        text.extend_from_slice(&rest[..len]);
+        plain &= is_ascii;
+        next += len;
         match tx.get(next) {
             Some(b'"') => {
                 text.push(b'"');
@@ -34,20 +34,38 @@ pub(crate) fn string(tx: &[u8], at: usize, text: &mut Vec<u8>) -> Result<(usize,
     }
 }
 
-/// How many bytes from the first on a string holds as they are: no control characters, quotes and backslashes.
-fn literal_len(bytes: &[u8]) -> usize {
+/// How many bytes from the first on a string holds as they are (no control characters, quotes and backslashes), and
+/// whether they are ASCII.
+fn literal(bytes: &[u8]) -> (usize, bool) {
     // Eight at a time, in one number: most of most documents is within strings.
     let (words, _) = bytes.as_chunks();
-    let whole = 8 * words.iter().take_while(|word| is_literal(u64::from_le_bytes(**word))).count();
-    let rest = bytes[whole..].iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\'));
-    whole + rest.count()
+    let (mut len, mut bits) = (0, 0);
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        if !is_literal(word) {
+            break;
+        }
+        bits |= word;
+        len += 8;
+    }
+    for byte in &bytes[len..] {
+        if *byte < 0x20 || matches!(byte, b'"' | b'\\') {
+            break;
+        }
+        bits |= u64::from(*byte);
+        len += 1;
+    }
+    (len, bits & HIGHEST == 0)
 }
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The highest bit of each byte, which none of ASCII has.
+const HIGHEST: u64 = ONES << 7;
 
 /// Whether a string holds all eight bytes as they are.
 fn is_literal(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // The high bit of each byte that is below `than`; a byte above it may show too, but only if one before it does.
-    let below = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & (ONES * 0x80);
+    // The highest bit of each byte that is below `than`; one above it may show too, but only if it does.
+    let below = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGHEST;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     below(word, 0x20) | is(b'"') | is(b'\\') == 0
 }
