@@ -8,6 +8,7 @@ mod faults;
 mod gallery;
 mod goldens;
 mod hex;
+mod json;
 mod passthrough;
 mod pipelines;
 mod stack;

@@ -101,7 +101,8 @@ impl Fields {
         let from = self.ordered.len();
         if !fields.windows(2).all(|pair| pair[0].compare(&pair[1], text) == Ordering::Less) {
             fields.sort_unstable_by(|one, other| one.compare(other, text).then(one.tx_at.cmp(&other.tx_at)));
-            let repeated = fields.windows(2).filter(|pair| pair[0].compare(&pair[1], text) == Ordering::Equal);
+            let repeated =
+                fields.windows(2).filter(|pair| pair[0].compare(&pair[1], text) == Ordering::Equal);
             if let Some(field) = repeated.map(|pair| pair[1]).min_by_key(|field| field.tx_at) {
                 return Err(Problem::duplicate(field.tx_at, &text[field.start..field.name_end]));
             }
@@ -139,7 +140,8 @@ impl Fields {
         let mut ahead = Vec::new();
         ahead.push(Part { start: 0, end: text.len(), unordered: 0..self.unordered.len(), comma: false });
         while let Some(part) = ahead.pop() {
-            let Some(next) = part.unordered.clone().find(|next| !self.unordered[*next].fields.is_empty()) else {
+            let Some(next) = part.unordered.clone().find(|next| !self.unordered[*next].fields.is_empty())
+            else {
                 piece(&text[part.start..part.end]);
                 if part.comma {
                     piece(b",");

@@ -61,7 +61,9 @@ impl Plugin for Json {
     fn init(params: Params) -> Result<Self, Refusal> {
         let Params { depth_max, line_feed, required } = params;
         if !(1..=DEPTH_CEILING).contains(&depth_max) {
-            return Err(Refusal::new(format!("depth_max is {depth_max}; it must be from 1 to {DEPTH_CEILING}")));
+            return Err(Refusal::new(format!(
+                "depth_max is {depth_max}; it must be from 1 to {DEPTH_CEILING}"
+            )));
         }
         Ok(Self { rules: Rules { depth_max, required }, line_feed })
     }
@@ -122,7 +124,10 @@ mod tests {
         let words = "byte 1: expected nothing after the document, found 's'";
         assert_eq!(with("{}").apply("1st"), Outcome::rejected(1, words));
         let json = with(r#"{"required":["id"]}"#);
-        assert_eq!(json.apply("{}"), Outcome::rejected(7, "byte 0: this object lacks the required field \"id\""));
+        assert_eq!(
+            json.apply("{}"),
+            Outcome::rejected(7, "byte 0: this object lacks the required field \"id\"")
+        );
         let shallow = with(r#"{"depth_max":1}"#);
         let words = "byte 1: arrays and objects within each other deeper than 1, which is depth_max";
         assert_eq!(shallow.apply("[[]]"), Outcome::rejected(4, words));

@@ -103,7 +103,9 @@ impl fmt::Display for Problem {
                 "an integer that canonical JSON (RFC 8785) cannot keep; integers go from -{INTEGER_MAX} to \
                  {INTEGER_MAX}: write it as a string"
             ),
-            Kind::TooLarge => f.write_str("a number beyond the largest double, about 1.8e308; write it as a string"),
+            Kind::TooLarge => {
+                f.write_str("a number beyond the largest double, about 1.8e308; write it as a string")
+            }
             Kind::Surrogate => f.write_str("half of a character: a surrogate without its other half"),
             Kind::NoObject { required } => {
                 write!(f, "not an object, and only one can have the required field {required:?}")

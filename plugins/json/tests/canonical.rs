@@ -9,7 +9,8 @@ fn rules() -> Rules {
 
 /// The canonical form, or code and words.
 fn made(tx: impl AsRef<[u8]>) -> Result<String, (u16, String)> {
-    let document = canonical(tx.as_ref(), &rules()).map_err(|problem| (problem.code(), problem.to_string()))?;
+    let document =
+        canonical(tx.as_ref(), &rules()).map_err(|problem| (problem.code(), problem.to_string()))?;
     let mut text = Vec::new();
     document.pieces(|piece| text.extend_from_slice(piece));
     Ok(String::from_utf8(text).expect("JSON is UTF-8"))
@@ -184,7 +185,12 @@ fn depth_is_counted_in_arrays_and_objects() {
     let mixed = |pairs: usize| format!("{}1{}", "{\"b\":[".repeat(pairs), "],\"a\":0}".repeat(pairs));
     is(&nested(64), &nested(64));
     assert_eq!(made(mixed(32)).map(|text| text.len()), Ok(mixed(32).len()));
-    let deep = |at| Err((4, format!("byte {at}: arrays and objects within each other deeper than 64, which is depth_max")));
+    let deep = |at| {
+        Err((
+            4,
+            format!("byte {at}: arrays and objects within each other deeper than 64, which is depth_max"),
+        ))
+    };
     assert_eq!(made(nested(65)), deep(64));
     assert_eq!(made(mixed(33)), deep(192));
     assert_eq!(made("[".repeat(1 << 20)), deep(64));
@@ -193,8 +199,11 @@ fn depth_is_counted_in_arrays_and_objects() {
 #[test]
 fn required_fields_are_those_of_the_outermost_object() {
     let rules = Rules { depth_max: 8, required: vec!["id".to_owned(), "é\"".to_owned()] };
-    let problem = |tx: &str| canonical(tx.as_bytes(), &rules).err().map(|problem| (problem.code(), problem.to_string()));
-    let missing = |at, name: &str| Some((7, format!("byte {at}: this object lacks the required field {name:?}")));
+    let problem = |tx: &str| {
+        canonical(tx.as_bytes(), &rules).err().map(|problem| (problem.code(), problem.to_string()))
+    };
+    let missing =
+        |at, name: &str| Some((7, format!("byte {at}: this object lacks the required field {name:?}")));
     assert_eq!(problem(r#"{"é\"":null,"id":1,"a":{}}"#), None);
     assert_eq!(problem(r#"{"id":1,"\u00e9\u0022":2}"#), None);
     assert_eq!(problem(r#" {"é\"":1,"a":{"id":1}}"#), missing(1, "id"));
@@ -215,7 +224,12 @@ fn values() -> impl Strategy<Value = Value> {
     let numbers = numbers.prop_filter("integers beyond 2^53 - 1 are refused", |number| {
         number.as_f64().is_none_or(|number| number.abs() <= 9_007_199_254_740_991.0 || number.abs() >= 1e21)
     });
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), numbers, names().prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        numbers,
+        names().prop_map(Value::from)
+    ];
     leaf.prop_recursive(6, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
@@ -228,7 +242,11 @@ fn values() -> impl Strategy<Value = Value> {
 /// Strings of all that is special, and short ones, so that names begin alike.
 fn names() -> impl Strategy<Value = String> {
     let characters = prop_oneof![
-        prop::sample::select("ab\"\\/\u{0}\u{8}\t\n\u{c}\r\u{1f} \u{7f}\u{80}é€\u{d7ff}\u{e000}\u{fb33}\u{ffff}😀\u{10ffff}".chars().collect::<Vec<_>>()),
+        prop::sample::select(
+            "ab\"\\/\u{0}\u{8}\t\n\u{c}\r\u{1f} \u{7f}\u{80}é€\u{d7ff}\u{e000}\u{fb33}\u{ffff}😀\u{10ffff}"
+                .chars()
+                .collect::<Vec<_>>()
+        ),
         any::<char>(),
     ];
     prop::collection::vec(characters, 0..6).prop_map(|characters| characters.into_iter().collect())
@@ -274,7 +292,20 @@ fn written(value: &Value, seed: &mut u64) -> String {
 #[test]
 fn decimals_are_written_as_their_doubles() {
     for whole in ["0", "1", "10", "100", "12345", "123456789", "12345678901234", "123456789012345"] {
-        for fraction in ["0", "00", "5", "50", "05", "25", "00001", "000001", "0000001", "0000010", "1234567890123", "999999999"] {
+        for fraction in [
+            "0",
+            "00",
+            "5",
+            "50",
+            "05",
+            "25",
+            "00001",
+            "000001",
+            "0000001",
+            "0000010",
+            "1234567890123",
+            "999999999",
+        ] {
             for sign in ["", "-"] {
                 let decimal = format!("{sign}{whole}.{fraction}");
                 assert_eq!(made(&decimal), made(format!("{decimal}e0")), "{decimal}");

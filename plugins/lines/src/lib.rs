@@ -30,7 +30,9 @@ impl Plugin for Lines {
 
     fn init(params: Params) -> Result<Self, Refusal> {
         if params.line_bytes_max == Some(0) {
-            return Err(Refusal::new("line_bytes_max is 0, which leaves room for empty lines only; give at least 1"));
+            return Err(Refusal::new(
+                "line_bytes_max is 0, which leaves room for empty lines only; give at least 1",
+            ));
         }
         Ok(Self { line_bytes_max: params.line_bytes_max.map(|max| max as usize) })
     }
@@ -41,8 +43,15 @@ impl Plugin for Lines {
             let len = line.len();
             return out.reject(2, format_args!("the line has {len} bytes; at most {max} are allowed"));
         }
-        if let Some(place) = line.iter().position(|byte| *byte == b'\n') {
-            return out.reject(1, format_args!("a line feed at byte {place}; a record is one line, and only its last byte may be one"));
+        // The search that stops at the first one takes five times as long: only for those who want to know.
+        if line.contains(&b'\n') {
+            let place = line.iter().take_while(|byte| **byte != b'\n').count();
+            return out.reject(
+                1,
+                format_args!(
+                    "a line feed at byte {place}; a record is one line, and only its last byte may be one"
+                ),
+            );
         }
         if line.len() < tx.len() {
             return Verdict::Accept;

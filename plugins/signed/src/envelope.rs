@@ -61,9 +61,15 @@ impl Forged {
     pub(crate) fn words(self, producer: &Producer, context: &str) -> String {
         let name = &producer.name;
         match self {
-            Self::Form => "the signature is none: R is no point it may be, or S is not below the group's order".into(),
-            Self::Mismatch => format!("the signature is not {name:?}'s for this payload in the context {context:?}"),
-            Self::Key => format!("the key of {name:?} in the params is no point of the curve; nobody can sign with it"),
+            Self::Form => {
+                "the signature is none: R is no point it may be, or S is not below the group's order".into()
+            }
+            Self::Mismatch => {
+                format!("the signature is not {name:?}'s for this payload in the context {context:?}")
+            }
+            Self::Key => {
+                format!("the key of {name:?} in the params is no point of the curve; nobody can sign with it")
+            }
         }
     }
 }

@@ -214,7 +214,8 @@ fn params(context: &str, producers: &[(&str, &str)], more: &str) -> String {
 }
 
 fn refusal(context: &str, producers: &[(&str, &str)]) -> String {
-    let refusal = Tester::<Signed>::new(&params(context, producers, "")).err().expect("no params for a plugin");
+    let refusal =
+        Tester::<Signed>::new(&params(context, producers, "")).err().expect("no params for a plugin");
     refusal.message().to_owned()
 }
 
@@ -238,7 +239,8 @@ fn params_that_make_no_sense_are_refused() {
     for wrong in ["", "two\\nlines", "h\u{f6}hle", &long] {
         let refusal = refusal(wrong, &[("a", one)]);
         assert!(
-            refusal.starts_with("context is \"") && refusal.ends_with("it must be 1 to 64 printable ASCII characters"),
+            refusal.starts_with("context is \"")
+                && refusal.ends_with("it must be 1 to 64 printable ASCII characters"),
             "{refusal}"
         );
     }
@@ -270,7 +272,8 @@ fn the_payload_of_a_known_producer_is_the_record() {
 
 #[test]
 fn an_envelope_of_another_network_is_none() {
-    let words = |context| format!("the signature is not \"alice\"'s for this payload in the context {context:?}");
+    let words =
+        |context| format!("the signature is not \"alice\"'s for this payload in the context {context:?}");
     for context in ["nett", "ne", "", "net\nhello"] {
         let tx = sealed(&alice(), context, "hello");
         assert_eq!(plugin("").apply(&tx), Outcome::rejected(4, words("net")), "{context}");
