@@ -1,6 +1,7 @@
 //! The plugin wall from outside: small modules in WAT, each good or bad in one way, and the plugins of this repository.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod abi;
 mod admission;
 mod calls;
 mod dir;
