@@ -103,7 +103,7 @@ impl Producers {
                 "producers is empty, so every transaction would be rejected; give at least one",
             ));
         }
-        producers.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        producers.sort_unstable_by_key(|producer| producer.key);
         match producers.windows(2).find(|pair| pair[0].key == pair[1].key) {
             Some([one, other]) => Err(Refusal::new(format!(
                 "the producers {:?} and {:?} have the same key, {}; give each its own",
