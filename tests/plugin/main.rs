@@ -12,6 +12,7 @@ mod hex;
 mod json;
 mod passthrough;
 mod pipelines;
+mod readmes;
 mod stack;
 
 use bytes::Bytes;

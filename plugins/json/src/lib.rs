@@ -12,7 +12,7 @@
 //!
 //! Each message begins with the byte it is about, counted from 0.
 //!
-//! In reading order: [`canonical`] reads a document and puts its pieces together; `text` and `number` are the two kinds
+//! In reading order: `canonical` reads a document and puts its pieces together; `text` and `number` are the two kinds
 //! of values that have many spellings; `fields` knows their order; [`Problem`] has the words for what is wrong.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]

@@ -335,6 +335,23 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_end_in_a_document_or_in_a_problem_of_theirs(
+        tx in r#"[{}\[\],:"\\/bnu0189deE+. \n\x00-]{0,24}"#, rest in prop::collection::vec(any::<u8>(), 0..3),
+    ) {
+        let tx = [tx.as_bytes(), &rest].concat();
+        let made = made(&tx);
+        let theirs = serde_json::from_slice::<Value>(&tx);
+        let at = |words: &str| words["byte ".len()..].split(':').next().unwrap().parse::<usize>().unwrap();
+        match made {
+            Ok(_) => prop_assert!(theirs.is_ok(), "{}: {theirs:?}", tx.escape_ascii()),
+            Err((code, words)) => {
+                prop_assert!(at(&words) <= tx.len(), "{words}");
+                prop_assert!(theirs.is_err() || matches!(code, 3..=5), "{}: {words}", tx.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
     fn what_is_json_to_the_hosts_crate_is_json_and_nothing_else(
         value in values(), seed in any::<u64>(), place in any::<prop::sample::Index>(), byte in any::<u8>(), kind in 0..3,
     ) {
