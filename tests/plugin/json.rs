@@ -25,6 +25,12 @@ fn a_record_is_what_the_host_makes_of_the_same_params() {
     }
 }
 
+/// An object of as many fields as fit, in the wrong order.
+fn backwards() -> Bytes {
+    let fields: Vec<String> = (10_000..99_990).rev().map(|n| format!("\"k{n}\":0")).collect();
+    Bytes::from(format!("{{{}}}", fields.join(",")))
+}
+
 /// As many of a text as fit into the longest transaction, between a beginning and an end.
 fn filled(start: &str, text: &str, end: &str) -> Bytes {
     let room = usize::try_from(Limits::default().tx_bytes_max).unwrap() - start.len() - end.len();
@@ -49,10 +55,7 @@ fn the_worst_documents_end_in_a_verdict_or_with_the_fuel() {
         filled("\"", "\\u0000", "\""),
         filled("{\"", "k", "\":0,\"k\":1}"),
         filled(&nested, " ", &format!("0{}", ",\"a\":0}".repeat(64))),
-        Bytes::from(format!(
-            "{{{}}}",
-            (0..70_000).rev().map(|n| format!("\"k{n}\":0")).collect::<Vec<_>>().join(",")
-        )),
+        backwards(),
     ] {
         let verdict = pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict;
         let what = tx[..40].escape_ascii();
@@ -76,6 +79,7 @@ fn memory_is_enough_for_every_document_of_the_longest_transaction() {
         filled("[", "{\"b\":{\"b\":{},\"a\":0},\"a\":0},", "0]"),
         filled("[", "5e-324,", "0]"),
         filled("[", "{\"\":{}},", "0]"),
+        backwards(),
     ] {
         let verdict = pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict;
         let what = tx[..40].escape_ascii();

@@ -9,22 +9,22 @@ use ed25519_compact::{Error, PublicKey, Signature};
 use crate::Producer;
 
 /// The first line of what is signed.
-pub const DOMAIN: &[u8] = b"dseq/signed/v1\n";
+const DOMAIN: &[u8] = b"dseq/signed/v1\n";
 
 /// Where the payload begins, in bytes: behind 32 of the key and 64 of the signature.
-pub const PAYLOAD_AT: usize = 96;
+const PAYLOAD_AT: usize = 96;
 
 /// A transaction's parts.
-pub struct Envelope<'a> {
+pub(crate) struct Envelope<'a> {
     /// The producer's public key.
-    pub key: &'a [u8; 32],
+    pub(crate) key: &'a [u8; 32],
     signature: &'a [u8; 64],
     /// What the producer wants in the sequence: at least one byte.
-    pub payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// A transaction with no room for key, signature and a payload.
-pub struct TooShort {
+pub(crate) struct TooShort {
     len: usize,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for TooShort {
 
 /// Why a signature does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forged {
+pub(crate) enum Forged {
     /// No signature looks like this.
     Form,
     /// Of another key, or over something else.
@@ -76,11 +76,7 @@ impl Forged {
 
 impl<'a> Envelope<'a> {
     /// Takes a transaction apart.
-    ///
-    /// # Errors
-    ///
-    /// When it is too short.
-    pub fn open(tx: &'a [u8]) -> Result<Self, TooShort> {
+    pub(crate) fn open(tx: &'a [u8]) -> Result<Self, TooShort> {
         let parts = tx.split_first_chunk().and_then(|(key, rest)| Some((key, rest.split_first_chunk()?)));
         match parts {
             Some((key, (signature, payload))) if !payload.is_empty() => Ok(Self { key, signature, payload }),
@@ -88,12 +84,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether the signature holds for this payload in this context.
-    ///
-    /// # Errors
-    ///
-    /// Why it does not.
-    pub fn verify(&self, context: &str) -> Result<(), Forged> {
+    /// Whether the signature holds for this payload in this context, and why it does not.
+    pub(crate) fn verify(&self, context: &str) -> Result<(), Forged> {
         let parts = [DOMAIN, context.as_bytes(), b"\n", self.payload];
         verify(self.key, self.signature, &parts)
     }

@@ -51,8 +51,9 @@ use alloc::vec::Vec;
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 
-pub use envelope::{DOMAIN, Envelope, PAYLOAD_AT};
-pub use producers::{Key, Producer, Producers};
+use envelope::Envelope;
+use producers::Producers;
+pub use producers::{Key, Producer};
 
 /// Longest context, in bytes.
 const CONTEXT_BYTES_MAX: usize = 64;

@@ -91,13 +91,11 @@ dseq_sdk::params! {
 }
 
 /// All who may sign, in the order of their keys.
-pub struct Producers(Vec<Producer>);
+pub(crate) struct Producers(Vec<Producer>);
 
 impl Producers {
-    /// # Errors
-    ///
-    /// When there is none, or two have the same key.
-    pub fn new(mut producers: Vec<Producer>) -> Result<Self, Refusal> {
+    /// There must be one at least, and each must have a key of its own.
+    pub(crate) fn new(mut producers: Vec<Producer>) -> Result<Self, Refusal> {
         if producers.is_empty() {
             return Err(Refusal::new(
                 "producers is empty, so every transaction would be rejected; give at least one",
@@ -114,8 +112,7 @@ impl Producers {
     }
 
     /// The producer with this key.
-    #[must_use]
-    pub fn find(&self, key: &[u8; 32]) -> Option<&Producer> {
+    pub(crate) fn find(&self, key: &[u8; 32]) -> Option<&Producer> {
         let place = self.0.binary_search_by(|producer| producer.key.0.cmp(key)).ok()?;
         self.0.get(place)
     }
