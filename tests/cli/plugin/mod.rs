@@ -2,6 +2,7 @@
 
 mod goldens;
 mod inspect;
+mod project;
 mod run;
 
 use std::fs;

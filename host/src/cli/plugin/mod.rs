@@ -9,6 +9,7 @@ mod goldens;
 mod hash;
 mod inspect;
 mod judged;
+mod new;
 mod pipeline;
 mod rewriting;
 mod run;
@@ -30,6 +31,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a project for a new plugin
+    New(new::Args),
     /// Build a plugin so that its sources give the same bytes everywhere
     Build(build::Args),
     /// Say whether a network would take a plugin, and how much of each limit it uses
@@ -46,6 +49,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::New(args) => new::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
