@@ -1,8 +1,10 @@
 //! `dseq plugin`: modules and transactions, without a network.
 
+mod bench;
 mod goldens;
 mod inspect;
 mod project;
+mod replay;
 mod run;
 
 use std::fs;

@@ -1,8 +1,9 @@
 //! `dseq plugin`: for those who write plugins: what a module is, and what it makes of transactions, without a network.
 //!
 //! One file for each subcommand. They share `pipeline`, which plugins a command is about; `transactions`, what is
-//! handed to them; and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
+//! handed to them (`subject` is both); and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
 
+mod bench;
 mod build;
 mod check;
 mod goldens;
@@ -11,8 +12,11 @@ mod inspect;
 mod judged;
 mod new;
 mod pipeline;
+mod replay;
+mod replayed;
 mod rewriting;
 mod run;
+mod subject;
 mod test;
 mod transactions;
 
@@ -43,8 +47,12 @@ pub(super) enum Command {
     Run(run::Args),
     /// Hold a plugin against its golden files
     Test(test::Args),
+    /// Measure what a plugin costs, beside passthrough in the same run
+    Bench(bench::Args),
     /// Print the SHA-256 of plugins, as genesis pins it
     Hash(hash::Args),
+    /// Say what other plugins would have made of the transactions that a node has
+    Replay(replay::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -55,7 +63,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Hash(args) => hash::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }
 

@@ -123,7 +123,7 @@ pub(in crate::cli) struct Args {
     name: Option<String>,
 }
 
-pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = std::path::absolute(&args.dir).context("cannot tell the current folder")?;
     let name = name(args, &dir)?;
     let occupied = fs::read_dir(&dir).map(|mut entries| entries.next().is_some()).unwrap_or(dir.exists());
