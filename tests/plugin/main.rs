@@ -4,6 +4,7 @@
 mod abi;
 mod admission;
 mod calls;
+mod conformance;
 mod dir;
 mod faults;
 mod gallery;
