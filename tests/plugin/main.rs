@@ -9,6 +9,7 @@ mod dir;
 mod faults;
 mod gallery;
 mod hex;
+mod params;
 mod passthrough;
 mod pipelines;
 mod stack;
