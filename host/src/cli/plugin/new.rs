@@ -21,6 +21,7 @@ macro_rules! kit {
 
 const KIT: &[(&str, &str)] = kit![
     "Cargo.toml",
+    "abi-v1.md",
     "src/abi.rs",
     "src/arena.rs",
     "src/guest.rs",
