@@ -68,6 +68,7 @@ pub struct Output(pub(crate) Vec<u8>);
 
 impl Output {
     /// Appends bytes.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }

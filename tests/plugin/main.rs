@@ -4,12 +4,14 @@
 mod abi;
 mod admission;
 mod calls;
+mod conformance;
 mod dir;
 mod faults;
 mod gallery;
 mod goldens;
 mod hex;
 mod json;
+mod params;
 mod passthrough;
 mod pipelines;
 mod readmes;

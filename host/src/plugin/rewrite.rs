@@ -16,7 +16,8 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReaderError, ValType};
 
-use super::gate::{Function, Gated, RESERVED_PREFIX};
+use super::body::Function;
+use super::gate::{Gated, RESERVED_PREFIX};
 use super::stack;
 use crate::limits;
 

@@ -25,7 +25,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = build(&args.dir, args.out.as_deref())?;
     let wasm = read(&file)?;
     let (hash, bytes) = (PluginHash::of(&wasm).to_string(), wasm.len());

@@ -1,17 +1,22 @@
 //! `dseq plugin`: for those who write plugins: what a module is, and what it makes of transactions, without a network.
 //!
 //! One file for each subcommand. They share `pipeline`, which plugins a command is about; `transactions`, what is
-//! handed to them; and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
+//! handed to them (`subject` is both); and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
 
+mod bench;
 mod build;
 mod check;
 mod goldens;
 mod hash;
 mod inspect;
 mod judged;
+mod new;
 mod pipeline;
+mod replay;
+mod replayed;
 mod rewriting;
 mod run;
+mod subject;
 mod test;
 mod transactions;
 
@@ -30,6 +35,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a project for a new plugin
+    New(new::Args),
     /// Build a plugin so that its sources give the same bytes everywhere
     Build(build::Args),
     /// Say whether a network would take a plugin, and how much of each limit it uses
@@ -40,18 +47,25 @@ pub(super) enum Command {
     Run(run::Args),
     /// Hold a plugin against its golden files
     Test(test::Args),
+    /// Measure what a plugin costs, beside passthrough in the same run
+    Bench(bench::Args),
     /// Print the SHA-256 of plugins, as genesis pins it
     Hash(hash::Args),
+    /// Say what other plugins would have made of the transactions that a node has
+    Replay(replay::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::New(args) => new::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Hash(args) => hash::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }
 

@@ -52,11 +52,24 @@ impl PipelineArgs {
         !self.plugins.is_empty()
     }
 
+    /// The limits that are given, the others where not.
+    pub(super) fn over(&self, others: Limits) -> Limits {
+        self.limits.over(others)
+    }
+
     /// The pipeline of `file` alone, or of every `--plugin`.
     pub(super) fn admit(&self, file: Option<&Path>) -> anyhow::Result<Pipeline> {
-        let plugins = self.plugins(file)?;
+        self.admit_all(&self.plugins(file)?, Limits::default())
+    }
+
+    /// The pipeline of every `--plugin`, under these limits where no others are given.
+    pub(super) fn admit_under(&self, limits: Limits) -> anyhow::Result<Pipeline> {
+        self.admit_all(&self.plugins(None)?, limits)
+    }
+
+    fn admit_all(&self, plugins: &[Plugin], limits: Limits) -> anyhow::Result<Pipeline> {
         let modules = plugins.iter().map(|plugin| read(&plugin.file)).collect::<Result<_, _>>()?;
-        admit(&plugins, modules, self.limits.over(Limits::default()))
+        admit(plugins, modules, self.over(limits))
     }
 
     fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<Plugin>> {
@@ -84,8 +97,7 @@ impl PipelineArgs {
 }
 
 impl LimitArgs {
-    /// These limits where they are given, the others where not.
-    pub(super) fn over(&self, others: Limits) -> Limits {
+    fn over(&self, others: Limits) -> Limits {
         Limits {
             tx_bytes_max: self.tx_bytes_max.unwrap_or(others.tx_bytes_max),
             record_bytes_max: self.record_bytes_max.unwrap_or(others.record_bytes_max),

@@ -1,17 +1,15 @@
 //! `dseq plugin run`: hands transactions to a plugin, or to a pipeline of several, as a node would.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use super::judged::{Judged, judge};
-use super::pipeline::PipelineArgs;
-use super::transactions::{TransactionArgs, Transactions};
+use super::subject::SubjectArgs;
+use super::transactions::Transactions;
 use super::{EXIT_FAILED, say, usage};
-use crate::plugin::{Pipeline, with_room};
+use crate::plugin::with_room;
 
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
@@ -22,37 +20,6 @@ pub(in crate::cli) struct Args {
     /// Print JSON: an object for each transaction, on a line of its own
     #[arg(long)]
     json: bool,
-}
-
-/// Which plugins, and what is handed to them.
-#[derive(Debug, clap::Args)]
-pub(super) struct SubjectArgs {
-    /// The plugin's `.wasm` file
-    #[arg(value_name = "FILE")]
-    file: Option<OsString>,
-    /// The transaction, as text
-    #[arg(value_name = "TEXT")]
-    text: Option<OsString>,
-    #[command(flatten)]
-    pipeline: PipelineArgs,
-    #[command(flatten)]
-    transactions: TransactionArgs,
-}
-
-impl SubjectArgs {
-    /// The pipeline, and the transactions if there are any. With `--plugin` the first word is the transaction.
-    pub(super) fn open(&self) -> anyhow::Result<(Pipeline, Option<Transactions>)> {
-        let (file, text) = match (self.pipeline.has_plugins(), &self.file, &self.text) {
-            (true, _, Some(_)) => return usage("give plugins either as FILE or by --plugin"),
-            (true, text, None) => (None, text),
-            (false, None, _) => {
-                return usage("no plugin is given: name its FILE, or several by --plugin NAME=FILE");
-            }
-            (false, Some(file), text) => (Some(Path::new(file)), text),
-        };
-        let transactions = self.transactions.open(text.clone())?;
-        Ok((self.pipeline.admit(file)?, transactions))
-    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -122,6 +89,11 @@ impl Counts {
         let counts: Vec<String> =
             self.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    }
+
+    /// How many transactions ended in each verdict that there was.
+    pub(super) fn by_verdict(&self) -> &BTreeMap<&'static str, u64> {
+        &self.verdicts
     }
 
     fn text(&self) -> String {

@@ -26,7 +26,7 @@ pub(in crate::cli) struct Args {
     update: bool,
 }
 
-pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = args.paths.iter().map(|path| golden_files(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let mut built = BTreeMap::new();
     let mut counts = Counts::default();
