@@ -227,7 +227,7 @@ impl Reader<'_> {
         let (tx_at, start) = (self.next, self.text.len());
         let (next, plain) = string(self.tx, tx_at, &mut self.text)?;
         self.next = next;
-        self.fields.begin(Field::new(tx_at, start, self.text.len(), plain));
+        self.fields.begin(Field::new(tx_at, &self.text, start, plain));
         if self.peek() != Some(b':') {
             return Err(self.expected("a colon after the field's name"));
         }

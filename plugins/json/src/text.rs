@@ -10,23 +10,22 @@ use crate::problem::{Kind, Problem};
 ///
 /// `tx` is valid UTF-8.
 pub(crate) fn string(tx: &[u8], at: usize, text: &mut Vec<u8>) -> Result<(usize, bool), Problem> {
-    let (mut next, mut plain) = (at + 1, true);
-    text.push(b'"');
+    let (mut from, mut next, mut plain) = (at, at + 1, true);
     loop {
-        let rest = tx.get(next..).unwrap_or_default();
-        let (len, is_ascii) = literal(rest);
-        text.extend_from_slice(&rest[..len]);
+        let (len, is_ascii) = literal(tx.get(next..).unwrap_or_default());
         plain &= is_ascii;
         next += len;
         match tx.get(next) {
+            // From the quote or escape before it on, to this quote.
             Some(b'"') => {
-                text.push(b'"');
+                text.extend_from_slice(&tx[from..=next]);
                 return Ok((next + 1, plain));
             }
             Some(b'\\') => {
+                text.extend_from_slice(&tx[from..next]);
                 let (end, character) = escape(tx, next)?;
                 plain &= write(character, text);
-                next = end;
+                (from, next) = (end, end);
             }
             Some(_) => return Err(Problem::new(next, Kind::Control)),
             None => return Err(Problem::expected(tx, next, "the string's closing quote")),
@@ -42,32 +41,30 @@ fn literal(bytes: &[u8]) -> (usize, bool) {
     let (mut len, mut bits) = (0, 0);
     for word in words {
         let word = u64::from_le_bytes(*word);
-        if !is_literal(word) {
-            break;
+        let special = special(word);
+        if special != 0 {
+            let count = special.trailing_zeros() / 8;
+            bits |= word & !(u64::MAX << (8 * count));
+            return (len + count as usize, bits & HIGHEST == 0);
         }
         bits |= word;
         len += 8;
     }
-    for byte in &bytes[len..] {
-        if *byte < 0x20 || matches!(byte, b'"' | b'\\') {
-            break;
-        }
-        bits |= u64::from(*byte);
-        len += 1;
-    }
-    (len, bits & HIGHEST == 0)
+    let last = bytes[len..].iter().take_while(|byte| special(ONES * u64::from(**byte)) == 0);
+    let last = last.inspect(|byte| bits |= u64::from(**byte)).count();
+    (len + last, bits & HIGHEST == 0)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 /// The highest bit of each byte, which none of ASCII has.
 const HIGHEST: u64 = ONES << 7;
 
-/// Whether a string holds all eight bytes as they are.
-fn is_literal(word: u64) -> bool {
-    // The highest bit of each byte that is below `than`; one above it may show too, but only if it does.
+/// The highest bit of each of eight bytes that a string does not hold as it is; higher ones than the lowest may show
+/// although it does.
+fn special(word: u64) -> u64 {
     let below = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGHEST;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | is(b'"') | is(b'\\') == 0
+    below(word, 0x20) | is(b'"') | is(b'\\')
 }
 
 /// Reads the escape whose backslash is at `at`; answers where it ends and what it stands for.
