@@ -16,7 +16,7 @@ use super::run::Counts;
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
-use crate::node::genesis::PluginFile;
+use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, with_room};
 
 /// Transactions of one turn.

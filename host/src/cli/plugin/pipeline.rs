@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{read, usage};
-use crate::node::genesis::PluginFile;
+use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
 
@@ -80,7 +80,7 @@ impl PipelineArgs {
             None => self
                 .plugins
                 .iter()
-                .map(|text| PluginFile::parse(text).map(|PluginFile { name, path }| plugin(name, path)))
+                .map(|text| PluginFile::parse(text).map(|PluginFile { name, path, .. }| plugin(name, path)))
                 .collect::<Result<Vec<_>, _>>()?,
         };
         let mut told: Vec<PluginName> = Vec::new();
