@@ -99,8 +99,8 @@ fn what_would_change_is_counted_and_shown() {
     assert_eq!(found["newly_rejected"], json!([{ "codespace": "plugin/new", "code": 7, "count": 1 }]));
     let first = &found["differences"][0];
     assert_eq!((&first["height"], &first["position"]), (&2.into(), &1.into()));
-    assert_eq!(first["committed"], "accepted   as 1 bytes: \"~\"");
-    assert_eq!(first["candidate"], "accepted   as 4 bytes: \"wave\"");
+    assert_eq!(first["committed"], json!({ "verdict": "accepted", "record_hex": "7e" }));
+    assert_eq!(first["candidate"], json!({ "verdict": "accepted", "record_hex": "77617665" }));
 
     let (code, stdout, _) = replay(&["--rpc", &rpc, "--plugin", &plugin, "--differences", "2"]);
     assert_eq!(code, 0);

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         params: pipeline::params(&args.params)?,
         file: args.file.clone(),
     };
-    let admitted = pipeline::admit(&[plugin], vec![wasm.clone()], Limits::default())?;
+    let admitted = pipeline::admit(&[plugin], std::slice::from_ref(&wasm), Limits::default())?;
     let (hash, init_fuel, used) = (PluginHash::of(&wasm), admitted.init_fuel().0, limits_used(&wasm)?);
     if args.json {
         let limits: Vec<Value> = used

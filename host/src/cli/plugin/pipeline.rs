@@ -68,8 +68,8 @@ impl PipelineArgs {
     }
 
     fn admit_all(&self, plugins: &[Plugin], limits: Limits) -> anyhow::Result<Pipeline> {
-        let modules = plugins.iter().map(|plugin| read(&plugin.file)).collect::<Result<_, _>>()?;
-        admit(plugins, modules, self.over(limits))
+        let modules = plugins.iter().map(|plugin| read(&plugin.file)).collect::<Result<Vec<_>, _>>()?;
+        admit(plugins, &modules, self.over(limits))
     }
 
     fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<Plugin>> {
@@ -139,14 +139,14 @@ pub(super) fn name_of(file: &Path) -> anyhow::Result<PluginName> {
 }
 
 /// The pipeline of these plugins, whose bytes are `modules`, in the same order.
-pub(super) fn admit(plugins: &[Plugin], modules: Vec<Vec<u8>>, limits: Limits) -> anyhow::Result<Pipeline> {
-    let specs = plugins.iter().zip(&modules).map(|(plugin, wasm)| PluginSpec {
+pub(super) fn admit(plugins: &[Plugin], modules: &[Vec<u8>], limits: Limits) -> anyhow::Result<Pipeline> {
+    let specs = plugins.iter().zip(modules).map(|(plugin, wasm)| PluginSpec {
         name: plugin.name.clone(),
         sha256: PluginHash::of(wasm),
         params: plugin.params.clone(),
     });
     let spec = PipelineSpec { engine: engine_id(), limits, plugins: specs.collect() };
-    Pipeline::admit(spec, &modules).with_context(|| match plugins {
+    Pipeline::admit(spec, modules).with_context(|| match plugins {
         [only] => format!("{} would not be admitted", only.file.display()),
         _ => "the pipeline would not be admitted".to_owned(),
     })

@@ -41,8 +41,6 @@ pub(in crate::cli) struct Args {
     /// Replay through the pipeline of this genesis file, in place of plugins
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plugins", "params"])]
     genesis: Option<PathBuf>,
-    #[command(flatten)]
-    pipeline: PipelineArgs,
     /// The first height [default: the first block that the node has]
     #[arg(long, value_name = "HEIGHT")]
     from: Option<u64>,
@@ -55,6 +53,8 @@ pub(in crate::cli) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -137,7 +137,7 @@ fn admit(plugin: &Path, golden: &Golden) -> anyhow::Result<Result<Pipeline, Stri
         file: plugin.to_owned(),
         params: golden.params.clone(),
     };
-    match pipeline::admit(&[plugin], vec![wasm], Limits::default()) {
+    match pipeline::admit(&[plugin], &[wasm], Limits::default()) {
         Ok(pipeline) => Ok(Ok(pipeline)),
         Err(error) => match error.downcast_ref() {
             Some(AdmitError::Params { message, .. }) => Ok(Err(message.clone())),
