@@ -119,6 +119,9 @@ fmt-check: rustfmt
 
 lint: clippy ## Clippy; every warning is an error
 	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@for std in --no-default-features --features=std; do \
+		cargo clippy --locked --profile plugin --target wasm32-unknown-unknown -p conformance $$std -- -D warnings || exit 1; \
+	done
 
 vet: toolchain ## Does it compile? Faster than lint
 	@cargo check $(CARGO_FLAGS) --workspace --all-targets

@@ -136,7 +136,7 @@ mod guest {
     /// Leaves word of memory that ran out: the standard library ends the plugin without a panic then.
     #[cfg(feature = "std")]
     pub(crate) fn leave_out_of_memory(bytes: usize) {
-        leave(None, |text| write!(text, "memory allocation of {bytes} bytes failed"));
+        leave(None, |text| write!(text, "the memory is full: there is no room for {bytes} bytes more"));
     }
 }
 

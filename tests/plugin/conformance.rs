@@ -133,6 +133,19 @@ pub(crate) fn built_with_sdk(target: &str, features: &str) -> Vec<u8> {
     fs::read(target_dir.join(target).join("plugin/conformance.wasm")).unwrap()
 }
 
+/// Memory that runs out is told like a panic: by the SDK with the standard library, by a panic without.
+fn says_that_memory_ran_out(wasm: &[u8], words: &str) {
+    let limits = Limits { memory_bytes_max: 2 << 20, ..Limits::default() };
+    let pipeline = admit(limits, &[wasm.to_vec()]).unwrap();
+    let tx = Bytes::from(ordering(b'd', 600_000));
+    match pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict {
+        Verdict::Faulted { fault: Fault::Unreachable, message, .. } => {
+            assert!(message.contains(words) && message.contains(" bytes "), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 fn is_told_with_its_place(message: &str, case: &Case) -> bool {
     let told = if case.tx.len() > 1 { "as told at length" } else { "as told" };
     let line =
@@ -146,12 +159,16 @@ fn is_told_with_its_place(message: &str, case: &Case) -> bool {
 
 #[test]
 fn the_sdk_conforms_with_the_standard_library() {
-    conforms(&built_with_sdk("wasm32-unknown-unknown", "std"), Some(is_told_with_its_place));
+    let wasm = built_with_sdk("wasm32-unknown-unknown", "std");
+    conforms(&wasm, Some(is_told_with_its_place));
+    says_that_memory_ran_out(&wasm, "the memory is full");
 }
 
 #[test]
 fn the_sdk_conforms_without_the_standard_library() {
-    conforms(&built_with_sdk("wasm32-unknown-unknown", ""), Some(is_told_with_its_place));
+    let wasm = built_with_sdk("wasm32-unknown-unknown", "");
+    conforms(&wasm, Some(is_told_with_its_place));
+    says_that_memory_ran_out(&wasm, "memory allocation of");
 }
 
 #[test]

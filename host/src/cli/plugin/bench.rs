@@ -16,7 +16,7 @@ use super::run::Counts;
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
-use crate::node::genesis::PluginFile;
+use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, with_room};
 
 /// Transactions of one turn.
@@ -88,8 +88,7 @@ fn against(file: Option<&Path>, limits: Limits) -> anyhow::Result<Pipeline> {
         None => PluginFile::passthrough()?.path,
     };
     let wasm = read(&file).context("there is nothing to compare with; name a plugin by --against FILE")?;
-    let params = CanonicalJson::new(&json!({}))?;
-    let plugin = pipeline::Plugin { name: pipeline::name_of(&file)?, params, file };
+    let plugin = pipeline::alone(&file, CanonicalJson::default())?;
     pipeline::admit(&[plugin], &[wasm], limits)
 }
 
