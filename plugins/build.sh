@@ -28,18 +28,20 @@ fi
 
 # Flags, wrappers and compilers of the caller's environment are ignored: they would change the hash.
 unset RUSTUP_TOOLCHAIN RUSTC CARGO_BUILD_RUSTC RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_INCREMENTAL RUSTC_BOOTSTRAP
-for name in $(env | sed -n 's/^\(CARGO_PROFILE_[A-Z_]*\|CARGO_TARGET_WASM32_[A-Z0-9_]*\)=.*/\1/p'); do
+for name in $(env | sed -n 's/^\(CARGO_PROFILE_[A-Z_]*\)=.*/\1/p; s/^\(CARGO_TARGET_WASM32_[A-Z0-9_]*\)=.*/\1/p'); do
     unset "$name"
 done
 # Empty, and so are those of cargo's configuration files.
 export RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER=
 
 # The profile, whole: what a Cargo.toml or a configuration file says of it is not asked.
-profile() {
+settings() {
     for setting in 'inherits="release"' opt-level=3 'lto="fat"' codegen-units=1 'panic="abort"' 'strip="symbols"' \
         debug=false 'split-debuginfo="off"' debug-assertions=false overflow-checks=true incremental=false rpath=false; do
         printf '%s\n' --config "profile.plugin.$setting"
     done
+    # The target's own linker, whatever a configuration file prefers.
+    printf '%s\n' --config 'target.wasm32-unknown-unknown.linker="rust-lld"'
 }
 
 # Flags are handed over with this between them, so that paths may hold spaces.
@@ -60,7 +62,7 @@ remapped() {
 compile() {
     CARGO_ENCODED_RUSTFLAGS="$(remapped)${unit}-Clink-arg=--stack-first${unit}-Clink-arg=-zstack-size=65536" \
         cargo build --quiet --locked --lib --profile plugin --target wasm32-unknown-unknown --target-dir "$target" \
-        $(profile)
+        $(settings)
 }
 
 build() {

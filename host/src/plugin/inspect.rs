@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
-    BinaryReaderError, CompositeInnerType, DataKind, ExternalKind, FuncType, Parser, Payload, TypeRef,
-    ValType, Validator, WasmFeatures,
+    BinaryReaderError, CompositeInnerType, ExportSectionReader, ExternalKind, FuncType, ImportSectionReader,
+    Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
 };
 
 use super::engine;
@@ -186,75 +186,69 @@ impl Reading {
         match payload {
             Payload::TypeSection(types) => {
                 for group in types {
-                    for ty in group?.into_types() {
-                        self.types.push(match &ty.composite_type.inner {
-                            CompositeInnerType::Func(ty) => function_text(ty),
-                            _ => "no function".to_owned(),
-                        });
-                    }
-                }
-            }
-            Payload::ImportSection(imports) => {
-                for import in imports.into_imports() {
-                    let import = import?;
-                    let ty = self.imported(import.ty);
-                    let (module, name) = (import.module.to_owned(), import.name.to_owned());
-                    self.found.imports.push(Import { module, name, ty });
+                    self.types.extend(group?.into_types().map(|ty| type_text(&ty.composite_type.inner)));
                 }
             }
             Payload::FunctionSection(functions) => {
                 for ty in functions {
-                    let text = self.function_of(ty?);
-                    self.functions.push(text);
+                    self.item(TypeRef::Func(ty?));
                     self.found.functions = self.found.functions.saturating_add(1);
                 }
             }
             Payload::TableSection(tables) => {
                 for table in tables {
                     let ty = table?.ty;
-                    self.tables.push(bounded("table", ty.initial, ty.maximum));
+                    self.item(TypeRef::Table(ty));
                     self.found.tables.push(Bounds { initial: ty.initial, max: ty.maximum });
                 }
             }
             Payload::MemorySection(memories) => {
                 for memory in memories {
                     let ty = memory?;
-                    self.memories.push(bounded("memory", ty.initial, ty.maximum));
+                    self.item(TypeRef::Memory(ty));
                     self.found.memories.push(Bounds { initial: ty.initial, max: ty.maximum });
                 }
             }
             Payload::GlobalSection(globals) => {
                 for global in globals {
                     let ty = global?.ty;
-                    self.globals.push(global_text(ty.content_type, ty.mutable));
+                    self.item(TypeRef::Global(ty));
                     self.found.globals.push(Global { ty: ty.content_type.to_string(), mutable: ty.mutable });
-                }
-            }
-            Payload::ExportSection(exports) => {
-                for export in exports {
-                    let export = export?;
-                    let ty = self.exported(export.kind, export.index);
-                    self.found.exports.push(Export { name: export.name.to_owned(), ty });
                 }
             }
             Payload::StartSection { func, .. } => self.found.start = Some(func),
             Payload::DataSection(segments) => {
                 for segment in segments {
-                    let segment = segment?;
-                    if let DataKind::Active { offset_expr, .. } = segment.kind {
-                        offset_expr
-                            .get_operators_reader()
-                            .into_iter()
-                            .try_for_each(|operator| operator.map(drop))?;
-                    }
+                    let bytes = segment?.data.len() as u64;
                     self.found.data_segments = self.found.data_segments.saturating_add(1);
-                    self.found.data_bytes = self.found.data_bytes.saturating_add(segment.data.len() as u64);
+                    self.found.data_bytes = self.found.data_bytes.saturating_add(bytes);
                 }
             }
             Payload::CustomSection(section) if section.name() == METADATA_SECTION => {
                 self.found.metadata = postcard::from_bytes(section.data()).ok();
             }
+            Payload::ImportSection(imports) => self.imports(imports)?,
+            Payload::ExportSection(exports) => self.exports(exports)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn imports(&mut self, imports: ImportSectionReader<'_>) -> Result<(), BinaryReaderError> {
+        for import in imports.into_imports() {
+            let import = import?;
+            let ty = self.item(import.ty);
+            let (module, name) = (import.module.to_owned(), import.name.to_owned());
+            self.found.imports.push(Import { module, name, ty });
+        }
+        Ok(())
+    }
+
+    fn exports(&mut self, exports: ExportSectionReader<'_>) -> Result<(), BinaryReaderError> {
+        for export in exports {
+            let export = export?;
+            let ty = self.exported(export.kind, export.index);
+            self.found.exports.push(Export { name: export.name.to_owned(), ty });
         }
         Ok(())
     }
@@ -264,8 +258,8 @@ impl Reading {
         format!("function {}", ty.unwrap_or_else(|| "of no known type".to_owned()))
     }
 
-    /// The text of an import's type, which takes the next index of its kind.
-    fn imported(&mut self, ty: TypeRef) -> String {
+    /// Gives an import or a definition the next index of its kind; answers with the text of its type.
+    fn item(&mut self, ty: TypeRef) -> String {
         let (text, kind) = match ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => (self.function_of(ty), &mut self.functions),
             TypeRef::Table(ty) => (bounded("table", ty.initial, ty.maximum), &mut self.tables),
@@ -286,6 +280,13 @@ impl Reading {
             ExternalKind::Tag => &self.tags,
         };
         of.get(index as usize).cloned().unwrap_or_else(|| format!("{kind:?} {index}, which is not there"))
+    }
+}
+
+fn type_text(ty: &CompositeInnerType) -> String {
+    match ty {
+        CompositeInnerType::Func(ty) => function_text(ty),
+        _ => "of no kind that can be called".to_owned(),
     }
 }
 

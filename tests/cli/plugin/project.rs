@@ -57,7 +57,7 @@ fn a_new_project_tests_builds_and_is_admitted_as_it_is() {
     same_bytes_elsewhere(temp.path(), &built);
 }
 
-/// With flags that would change the bytes were they not ignored, and settings of the manifest that would.
+/// With flags that would change the bytes were they not ignored, and settings of two files that would.
 fn same_bytes_elsewhere(temp: &Path, built: &Value) {
     let elsewhere = temp.join("some where").join("else");
     fs::create_dir_all(&elsewhere).unwrap();
@@ -66,6 +66,11 @@ fn same_bytes_elsewhere(temp: &Path, built: &Value) {
     let manifest = elsewhere.join("Cargo.toml");
     let settings = "\n[profile.plugin]\ninherits = \"dev\"\nopt-level = 0\n";
     fs::write(&manifest, fs::read_to_string(&manifest).unwrap() + settings).unwrap();
+    let config = "[build]\nrustflags = [\"-Copt-level=0\"]\nrustc-wrapper = \"/nowhere\"\n\
+                  [profile.plugin]\ninherits = \"dev\"\nlto = \"off\"\n\
+                  [target.wasm32-unknown-unknown]\nlinker = \"/nowhere\"\nrustflags = [\"-Copt-level=1\"]\n";
+    fs::create_dir(elsewhere.join(".cargo")).unwrap();
+    fs::write(elsewhere.join(".cargo/config.toml"), config).unwrap();
     let mut build = plain(dseq(&["plugin", "build", "--json", text(&elsewhere), "--out", "out"]), temp);
     build.env("RUSTFLAGS", "-Copt-level=0").env("CARGO_PROFILE_PLUGIN_LTO", "off");
     let (code, stdout, stderr) = run(&mut build);

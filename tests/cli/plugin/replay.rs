@@ -99,8 +99,8 @@ fn what_would_change_is_counted_and_shown() {
     assert_eq!(found["newly_rejected"], json!([{ "codespace": "plugin/new", "code": 7, "count": 1 }]));
     let first = &found["differences"][0];
     assert_eq!((&first["height"], &first["position"]), (&2.into(), &1.into()));
-    assert_eq!(first["committed"], "accepted   as 1 bytes: \"~\"");
-    assert_eq!(first["candidate"], "accepted   as 4 bytes: \"wave\"");
+    assert_eq!(first["committed"], json!({ "verdict": "accepted", "record_hex": "7e" }));
+    assert_eq!(first["candidate"], json!({ "verdict": "accepted", "record_hex": "77617665" }));
 
     let (code, stdout, _) = replay(&["--rpc", &rpc, "--plugin", &plugin, "--differences", "2"]);
     assert_eq!(code, 0);
@@ -123,19 +123,23 @@ fn the_pipeline_of_a_genesis_is_replayed_as_it_stands() {
     let (dir, _) = file();
     let rpc = serve(answers());
     let file = dir.path().join("genesis.json");
-    fs::write(&file, json!({ "chain_id": "x", "app_state": moody_genesis() }).to_string()).unwrap();
+    fs::write(&file, whole(&moody_genesis())).unwrap();
     let found = report(&["--rpc", &rpc, "--genesis", text(&file)]);
     assert_eq!((&found["candidate"], &found["other_record"]), (&"moody".into(), &1.into()));
     // Without plugins everything is accepted as it is.
-    fs::write(&file, genesis(&json!([])).to_string()).unwrap();
+    fs::write(&file, whole(&genesis(&json!([])))).unwrap();
     let found = report(&["--rpc", &rpc, "--genesis", text(&file)]);
     assert_eq!((&found["candidate"], &found["same"]), (&"no plugin".into(), &4.into()));
     // What it pins but does not carry is looked for in the home.
     let hash = dseq::types::PluginHash::of(&moody()).to_string();
-    fs::write(&file, genesis(&json!([{ "name": "moody", "sha256": hash }])).to_string()).unwrap();
+    fs::write(&file, whole(&genesis(&json!([{ "name": "moody", "sha256": hash }])))).unwrap();
     let home = home(dir.path(), &rpc);
     let found = report(&["--home", text(&home), "--genesis", text(&file)]);
     assert_eq!((&found["candidate"], &found["other_record"]), (&"moody".into(), &1.into()));
+}
+
+fn whole(app_state: &Value) -> String {
+    json!({ "chain_id": "x", "app_state": app_state }).to_string()
 }
 
 /// A home that says where the RPC is, and holds the sequence and the plugin.
@@ -146,7 +150,7 @@ fn home(dir: &Path, rpc: &str) -> std::path::PathBuf {
     }
     let laddr = rpc.replace("http://", "tcp://");
     fs::write(home.join("config/config.toml"), format!("[rpc]\nladdr = \"{laddr}\"\n")).unwrap();
-    fs::write(home.join("config/genesis.json"), json!({ "app_state": moody_genesis() }).to_string()).unwrap();
+    fs::write(home.join("config/genesis.json"), whole(&moody_genesis())).unwrap();
     fs::write(home.join("plugins/moody.wasm"), moody()).unwrap();
     fs::write(home.join("sequence/sequence.bin"), "hello~!hello").unwrap();
     home

@@ -144,12 +144,11 @@ fn several_plugins_are_a_pipeline_and_the_one_that_rejects_is_named() {
         "{stderr}"
     );
     for (args, words) in [
+        (vec!["--params", "{}", "x"], "params \"{}\" must be written name=JSON"),
         (
-            vec!["--params", "{}", "x"],
-            "--params {} does not say to which plugin; write NAME={}, NAME being one of one, two",
+            vec!["--params", "three={}", "x"],
+            "params are given for plugin \"three\", but the pipeline has one, two",
         ),
-        (vec!["--params", "three={}", "x"], "--params three={} is for three, but the plugins are one, two"),
-        (vec!["--params", "two={}", "--params", "two={}", "x"], "the params of two are given twice"),
         (vec!["x.wasm", "x"], "give plugins either as FILE or by --plugin"),
         (vec!["x", "--hex", "00"], "give transactions in one way only"),
     ] {

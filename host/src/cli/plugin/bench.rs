@@ -32,8 +32,6 @@ const MADE_UP_BYTES: usize = 256;
 #[command(override_usage = "dseq plugin bench [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
     [TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>]")]
 pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    subject: SubjectArgs,
     /// The plugin to compare with [default: passthrough, from plugins/ beside this program]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -46,6 +44,8 @@ pub(in crate::cli) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    subject: SubjectArgs,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -88,9 +88,8 @@ fn against(file: Option<&Path>, limits: Limits) -> anyhow::Result<Pipeline> {
         None => PluginFile::passthrough()?.path,
     };
     let wasm = read(&file).context("there is nothing to compare with; name a plugin by --against FILE")?;
-    let params = CanonicalJson::new(&json!({}))?;
-    let plugin = pipeline::Plugin { name: pipeline::name_of(&file)?, params, file };
-    pipeline::admit(&[plugin], vec![wasm], limits)
+    let plugin = pipeline::alone(&file, CanonicalJson::default())?;
+    pipeline::admit(&[plugin], &[wasm], limits)
 }
 
 /// What one of the two took, transaction by transaction.
@@ -130,7 +129,7 @@ fn measure(
     while (subject.fuel.len() as u64) < count && (position == 0 || started.elapsed() < time) {
         let left = count.saturating_sub(subject.fuel.len() as u64).min(TURN as u64);
         let left = usize::try_from(left).unwrap_or(TURN);
-        let these = || txs.iter().cycle().skip(position % txs.len()).take(left);
+        let these = || (0..left).map(|n| &txs[position.wrapping_add(n) % txs.len()]);
         turn(pipeline, these(), &mut subject, &mut counts)?;
         turn(against, these(), &mut other, &mut Counts::default())?;
         position = position.saturating_add(left);

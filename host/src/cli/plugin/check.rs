@@ -24,12 +24,8 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wasm = read(&args.file)?;
-    let plugin = pipeline::Plugin {
-        name: pipeline::name_of(&args.file)?,
-        params: pipeline::params(&args.params)?,
-        file: args.file.clone(),
-    };
-    let admitted = pipeline::admit(&[plugin], vec![wasm.clone()], Limits::default())?;
+    let plugin = pipeline::alone(&args.file, pipeline::params(&args.params)?)?;
+    let admitted = pipeline::admit(&[plugin], std::slice::from_ref(&wasm), Limits::default())?;
     let (hash, init_fuel, used) = (PluginHash::of(&wasm), admitted.init_fuel().0, limits_used(&wasm)?);
     if args.json {
         let limits: Vec<Value> = used

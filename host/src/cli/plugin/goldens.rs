@@ -142,13 +142,12 @@ impl Golden {
 
 impl Case {
     fn new(raw: RawCase) -> anyhow::Result<Self> {
-        let tx = either(raw.tx, raw.tx_hex, "tx")?.context("it has neither tx nor tx_hex")?;
+        let RawCase { name, tx, tx_hex, verdict, code, message, record, record_hex, fuel } = raw;
+        let tx = either(tx, tx_hex, "tx")?.context("it has neither tx nor tx_hex")?;
         if tx.is_empty() {
             bail!("its transaction is empty, and no plugin is ever asked about an empty one");
         }
-        let record = either(raw.record, raw.record_hex, "record")?;
-        let RawCase { name, verdict, code, message, fuel, .. } =
-            RawCase { tx: None, tx_hex: None, record: None, record_hex: None, ..raw };
+        let record = either(record, record_hex, "record")?;
         Ok(Self { name, tx, expected: Expected { verdict, code, message, record, fuel } })
     }
 
@@ -160,25 +159,18 @@ impl Case {
     /// What is not as the file says.
     pub(super) fn differences(&self, found: &Answer) -> Vec<Difference> {
         let Expected { verdict, code, message, record, fuel } = &self.expected;
-        let nothing = || "none".to_owned();
-        let number = |number: Option<u32>| number.map_or_else(nothing, |number| number.to_string());
-        let text = |text: Option<&String>| text.map_or_else(nothing, |text| format!("{text:?}"));
-        let bytes = |bytes: Option<&Bytes>| bytes.map_or_else(nothing, |bytes| shown(bytes));
+        let text = |text: &String| format!("{text:?}");
         let lines = [
-            ("verdict", verdict.map(|verdict| (verdict.word().to_owned(), found.verdict.to_owned()))),
-            ("code", code.map(|_| (number(*code), number(found.code)))),
-            ("message", message.as_ref().map(|_| (text(message.as_ref()), text(found.message.as_ref())))),
-            ("record", record.as_ref().map(|_| (bytes(record.as_ref()), bytes(found.record.as_ref())))),
-            ("fuel", fuel.map(|fuel| (fuel.to_string(), found.fuel.to_string()))),
+            verdict
+                .map(|verdict| Difference::of("verdict", verdict.word(), Some(found.verdict), str::to_owned)),
+            code.map(|code| Difference::of("code", &code, found.code.as_ref(), u32::to_string)),
+            message.as_ref().map(|message| Difference::of("message", message, found.message.as_ref(), text)),
+            record.as_ref().map(|record| {
+                Difference::of("record", record, found.record.as_ref(), |record| shown(record))
+            }),
+            fuel.map(|fuel| Difference::of("fuel", &fuel, Some(&found.fuel), u64::to_string)),
         ];
-        let same_record = record.is_none() || *record == found.record;
-        let lines = lines
-            .into_iter()
-            .filter_map(|(what, pair)| pair.map(|(expected, found)| (what, expected, found)));
-        let other = lines.filter(
-            |(what, expected, found)| if *what == "record" { !same_record } else { expected != found },
-        );
-        other.map(|(what, expected, found)| Difference { what, expected, found }).collect()
+        lines.into_iter().flatten().flatten().collect()
     }
 
     /// Whether the file says all there is to say, and that right.
@@ -189,6 +181,19 @@ impl Case {
             && *message == found.message
             && *record == found.record
             && *fuel == Some(found.fuel)
+    }
+}
+
+impl Difference {
+    fn of<T: PartialEq + ?Sized>(
+        what: &'static str,
+        expected: &T,
+        found: Option<&T>,
+        text: impl Fn(&T) -> String,
+    ) -> Option<Self> {
+        let differs = found.is_none_or(|found| found != expected);
+        let found = found.map_or_else(|| "none".to_owned(), &text);
+        differs.then(|| Self { what, expected: text(expected), found })
     }
 }
 

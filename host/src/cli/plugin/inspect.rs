@@ -58,7 +58,7 @@ fn of_itself(found: &Inspection) -> Vec<(&'static str, String)> {
     vec![
         ("name", format!("{} {}", printable(&metadata.name), printable(&metadata.version))),
         ("about", printable(&metadata.description)),
-        ("made with", printable(&metadata.sdk)),
+        ("SDK", printable(&metadata.sdk)),
     ]
 }
 

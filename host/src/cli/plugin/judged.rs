@@ -82,12 +82,36 @@ impl End {
             Self::Faulted { plugin, fault, message } => {
                 format!("{}code {}: {}", by(plugin), fault.code(), fault.told(message))
             }
-            Self::Refused { bytes, max } => {
-                format!("the transaction has {bytes} bytes; a network takes 1 to {max}")
-            }
+            Self::Refused { bytes, max } => refusal(*bytes, *max),
         };
         format!("{:<9}  {what}", self.verdict())
     }
+
+    /// The verdict for programs; `tx` is the transaction it is about.
+    pub(super) fn json(&self, tx: &[u8]) -> Value {
+        let verdict = self.verdict();
+        let accepted =
+            |record| json!({ "verdict": verdict, "record_hex": data_encoding::HEXLOWER.encode(record) });
+        match self {
+            Self::Unchanged => accepted(tx),
+            Self::Replaced(record) => accepted(record),
+            Self::Rejected { plugin, code, message } => {
+                json!({ "verdict": verdict, "plugin": plugin.as_str(), "code": code, "message": message })
+            }
+            Self::Faulted { plugin, fault, message } => json!({
+                "verdict": verdict,
+                "plugin": plugin.as_str(),
+                "code": fault.code(),
+                "fault": fault.to_string(),
+                "message": message,
+            }),
+            Self::Refused { bytes, max } => json!({ "verdict": verdict, "message": refusal(*bytes, *max) }),
+        }
+    }
+}
+
+fn refusal(bytes: u64, max: u64) -> String {
+    format!("the transaction has {bytes} bytes; a network takes 1 to {max}")
 }
 
 impl Judged {
@@ -130,27 +154,7 @@ impl Judged {
 
     /// All there is to say about this transaction, for programs.
     pub(super) fn json(&self, tx: &Bytes) -> Value {
-        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-        let mut report = json!({ "verdict": self.end.verdict() });
-        match &self.end {
-            End::Unchanged => report["record_hex"] = hex(tx).into(),
-            End::Replaced(record) => report["record_hex"] = hex(record).into(),
-            End::Rejected { plugin, code, message } => {
-                report["plugin"] = plugin.as_str().into();
-                report["code"] = (*code).into();
-                report["message"] = message.as_str().into();
-            }
-            End::Faulted { plugin, fault, message } => {
-                report["plugin"] = plugin.as_str().into();
-                report["code"] = fault.code().into();
-                report["fault"] = fault.to_string().into();
-                report["message"] = message.as_str().into();
-            }
-            End::Refused { bytes, max } => {
-                report["message"] =
-                    format!("the transaction has {bytes} bytes; a network takes 1 to {max}").into();
-            }
-        }
+        let mut report = self.end.json(tx);
         report["fuel"] = self.fuel().into();
         report["memory_bytes"] = self.memory_bytes().into();
         report["microseconds"] = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX).into();

@@ -1,10 +1,10 @@
 //! The pipeline that a command is about: plugins from files, their params, and the limits that genesis would set.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
-use super::{read, usage};
+use super::read;
 use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
@@ -38,14 +38,6 @@ pub(super) struct LimitArgs {
     memory_bytes_max: Option<u64>,
 }
 
-/// One plugin as the command line gives it.
-#[derive(Clone, Debug)]
-pub(super) struct Plugin {
-    pub(super) name: PluginName,
-    pub(super) file: PathBuf,
-    pub(super) params: CanonicalJson,
-}
-
 impl PipelineArgs {
     /// Whether plugins are given by `--plugin`.
     pub(super) fn has_plugins(&self) -> bool {
@@ -67,30 +59,20 @@ impl PipelineArgs {
         self.admit_all(&self.plugins(None)?, limits)
     }
 
-    fn admit_all(&self, plugins: &[Plugin], limits: Limits) -> anyhow::Result<Pipeline> {
-        let modules = plugins.iter().map(|plugin| read(&plugin.file)).collect::<Result<_, _>>()?;
-        admit(plugins, modules, self.over(limits))
+    fn admit_all(&self, plugins: &[PluginFile], limits: Limits) -> anyhow::Result<Pipeline> {
+        let modules = plugins.iter().map(|plugin| read(&plugin.path)).collect::<Result<Vec<_>, _>>()?;
+        admit(plugins, &modules, self.over(limits))
     }
 
-    fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<Plugin>> {
-        let none = CanonicalJson::new(&serde_json::json!({}))?;
-        let plugin = |name, file| Plugin { name, file, params: none.clone() };
+    fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<PluginFile>> {
         let mut plugins = match file {
-            Some(file) => vec![plugin(name_of(file)?, file.to_owned())],
-            None => self
-                .plugins
-                .iter()
-                .map(|text| PluginFile::parse(text).map(|PluginFile { name, path, .. }| plugin(name, path)))
-                .collect::<Result<Vec<_>, _>>()?,
+            Some(file) => vec![alone(file, CanonicalJson::default())?],
+            None => self.plugins.iter().map(|text| PluginFile::parse(text)).collect::<Result<_, _>>()?,
         };
-        let mut told: Vec<PluginName> = Vec::new();
-        for text in &self.params {
-            let plugin = addressee(text, &mut plugins)?;
-            if told.contains(&plugin.0.name) {
-                return usage(format!("the params of {} are given twice", plugin.0.name));
-            }
-            told.push(plugin.0.name.clone());
-            plugin.0.params = params(plugin.1)?;
+        match (&mut plugins[..], &self.params[..]) {
+            // To whom is clear.
+            ([only], [text]) if !has_name(text) => only.params = params(text)?,
+            (plugins, texts) => PluginFile::tell(plugins, texts)?,
         }
         Ok(plugins)
     }
@@ -107,23 +89,9 @@ impl LimitArgs {
     }
 }
 
-/// The plugin that a `--params` is for, and the JSON. No JSON begins like `name=`.
-fn addressee<'a, 'b>(text: &'b str, plugins: &'a mut [Plugin]) -> anyhow::Result<(&'a mut Plugin, &'b str)> {
-    let named = text
-        .split_once('=')
-        .and_then(|(name, json)| PluginName::try_from(name.to_owned()).ok().map(|name| (name, json)));
-    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-    let names = names.join(", ");
-    match (named, plugins) {
-        (None, [only]) => Ok((only, text)),
-        (None, _) => usage(format!(
-            "--params {text} does not say to which plugin; write NAME={text}, NAME being one of {names}"
-        )),
-        (Some((name, json)), plugins) => match plugins.iter_mut().find(|plugin| plugin.name == name) {
-            Some(plugin) => Ok((plugin, json)),
-            None => usage(format!("--params {text} is for {name}, but the plugins are {names}")),
-        },
-    }
+/// Whether params are written `name=JSON`. No JSON begins like that.
+fn has_name(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(name, _)| PluginName::try_from(name.to_owned()).is_ok())
 }
 
 /// Reads params as JSON.
@@ -132,22 +100,23 @@ pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
     Ok(CanonicalJson::new(&params)?)
 }
 
-/// What a plugin is called by its file's name, if that can be a plugin's.
-pub(super) fn name_of(file: &Path) -> anyhow::Result<PluginName> {
+/// The plugin of one file, called by the file's name if that can be a plugin's.
+pub(super) fn alone(file: &Path, params: CanonicalJson) -> anyhow::Result<PluginFile> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
-    Ok(PluginName::try_from(stem).or_else(|_| PluginName::try_from("plugin".to_owned()))?)
+    let name = PluginName::try_from(stem).or_else(|_| PluginName::try_from("plugin".to_owned()))?;
+    Ok(PluginFile { name, path: file.to_owned(), params })
 }
 
 /// The pipeline of these plugins, whose bytes are `modules`, in the same order.
-pub(super) fn admit(plugins: &[Plugin], modules: Vec<Vec<u8>>, limits: Limits) -> anyhow::Result<Pipeline> {
-    let specs = plugins.iter().zip(&modules).map(|(plugin, wasm)| PluginSpec {
+pub(super) fn admit(plugins: &[PluginFile], modules: &[Vec<u8>], limits: Limits) -> anyhow::Result<Pipeline> {
+    let specs = plugins.iter().zip(modules).map(|(plugin, wasm)| PluginSpec {
         name: plugin.name.clone(),
         sha256: PluginHash::of(wasm),
         params: plugin.params.clone(),
     });
     let spec = PipelineSpec { engine: engine_id(), limits, plugins: specs.collect() };
-    Pipeline::admit(spec, &modules).with_context(|| match plugins {
-        [only] => format!("{} would not be admitted", only.file.display()),
+    Pipeline::admit(spec, modules).with_context(|| match plugins {
+        [only] => format!("{} would not be admitted", only.path.display()),
         _ => "the pipeline would not be admitted".to_owned(),
     })
 }

@@ -3,7 +3,7 @@
 //! The transactions are in CometBFT's blocks, and reach us by the RPC of a running node, with what became of each. The
 //! candidate judges the same bytes; as the pipeline is a pure function of them, what it says is what it would have done.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::judged::{End, judge};
 use super::pipeline::PipelineArgs;
 use super::replayed::{After, Before, Replayed};
 use super::{say, usage};
-use crate::app::{GenesisRules, parse_genesis};
+use crate::app::GenesisRules;
+use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::listen;
 use crate::node::rpc::{DecidedTx, Rpc};
@@ -41,8 +41,6 @@ pub(in crate::cli) struct Args {
     /// Replay through the pipeline of this genesis file, in place of plugins
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plugins", "params"])]
     genesis: Option<PathBuf>,
-    #[command(flatten)]
-    pipeline: PipelineArgs,
     /// The first height [default: the first block that the node has]
     #[arg(long, value_name = "HEIGHT")]
     from: Option<u64>,
@@ -55,6 +53,8 @@ pub(in crate::cli) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -161,12 +161,12 @@ fn candidate(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Pipeline> {
             return usage("which plugins? Give them by --plugin NAME=FILE, or a --genesis that has them");
         }
         let limits = match home {
-            Some(home) => rules(&home.genesis_file())?.pipeline.limits,
+            Some(home) => GenesisFile::read(&home.genesis_file())?.rules()?.pipeline.limits,
             None => Limits::default(),
         };
         return args.pipeline.admit_under(limits);
     };
-    let GenesisRules { mut pipeline, inline_wasm } = rules(file)?;
+    let GenesisRules { mut pipeline, inline_wasm } = GenesisFile::read(file)?.rules()?;
     pipeline.limits = args.pipeline.over(pipeline.limits);
     // The plugins of a home lie beside its config folder.
     let beside = || file.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("plugins");
@@ -175,13 +175,4 @@ fn candidate(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Pipeline> {
     let modules = pinned.map(|(plugin, inline)| inline.map_or_else(|| dir.find(&plugin.sha256), Ok));
     let modules = modules.collect::<Result<Vec<_>, _>>()?;
     Pipeline::admit(pipeline, &modules).with_context(|| format!("{} would not be admitted", file.display()))
-}
-
-/// The rules in a genesis file, be it CometBFT's or its `app_state` alone.
-fn rules(file: &Path) -> anyhow::Result<GenesisRules> {
-    let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let genesis: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))?;
-    let state = genesis.get("app_state").unwrap_or(&genesis);
-    parse_genesis(state.to_string().as_bytes()).with_context(|| format!("in {}", file.display()))
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::judged::End;
 use super::{shown, table};
+use crate::app::{CODESPACE, Code};
 use crate::plugin::Pipeline;
 use crate::types::TxHash;
 
@@ -61,7 +62,8 @@ fn by(end: &End) -> (String, u32) {
     match end {
         End::Rejected { plugin, code, .. } => (format!("plugin/{plugin}"), u32::from(*code)),
         End::Faulted { plugin, fault, .. } => (format!("plugin/{plugin}"), fault.code()),
-        End::Refused { .. } => (crate::app::CODESPACE.to_owned(), crate::app::Code::TxTooLarge.value()),
+        End::Refused { bytes: 0, .. } => (CODESPACE.to_owned(), Code::EmptyTx.value()),
+        End::Refused { .. } => (CODESPACE.to_owned(), Code::TxTooLarge.value()),
         End::Unchanged | End::Replaced(_) => (String::new(), 0),
     }
 }
@@ -79,7 +81,13 @@ pub(super) struct Replayed {
     other_rejection: u64,
     newly_rejected: BTreeMap<(String, u32), u64>,
     shown_max: usize,
-    shown: Vec<Value>,
+    shown: Vec<Shown>,
+}
+
+/// One of the first differences.
+struct Shown {
+    text: String,
+    json: Value,
 }
 
 impl Replayed {
@@ -112,19 +120,26 @@ impl Replayed {
             (Change::OtherRecord, _) => self.other_record += 1,
             (Change::NewlyAccepted, _) => self.newly_accepted += 1,
             (Change::NewlyRejected, After::Rejected(end)) => {
-                *self.newly_rejected.entry(by(end)).or_default() += 1
+                *self.newly_rejected.entry(by(end)).or_default() += 1;
             }
             (Change::NewlyRejected | Change::OtherRejection, _) => self.other_rejection += 1,
         }
         if change != Change::None && self.shown.len() < self.shown_max {
-            self.shown.push(json!({
+            let text = format!(
+                "height {height}, transaction {position}: {}\n  committed  {}\n  candidate  {}",
+                shown(tx),
+                before.text(),
+                after.text()
+            );
+            let json = json!({
                 "height": height,
                 "position": position,
                 "hash": TxHash::of(tx).to_string(),
-                "transaction": shown(tx),
-                "committed": before.text(),
-                "candidate": after.text(),
-            }));
+                "tx_hex": data_encoding::HEXLOWER.encode(tx),
+                "committed": before.json(),
+                "candidate": after.json(),
+            });
+            self.shown.push(Shown { text, json });
         }
     }
 
@@ -170,15 +185,8 @@ impl Replayed {
             text.push_str(&format!("\n\nthe first {} of {} differences", self.shown.len(), self.different()));
         }
         for one in &self.shown {
-            let field = |key: &str| one[key].as_str().unwrap_or_default();
-            text.push_str(&format!(
-                "\n\nheight {}, transaction {}: {}\n  committed  {}\n  candidate  {}",
-                one["height"],
-                one["position"],
-                field("transaction"),
-                field("committed"),
-                field("candidate")
-            ));
+            text.push_str("\n\n");
+            text.push_str(&one.text);
         }
         text
     }
@@ -199,7 +207,7 @@ impl Replayed {
             "newly_accepted": self.newly_accepted,
             "other_rejection": self.other_rejection,
             "newly_rejected": rejected.collect::<Vec<_>>(),
-            "differences": self.shown,
+            "differences": self.shown.iter().map(|one| &one.json).collect::<Vec<_>>(),
         })
     }
 }
@@ -207,12 +215,22 @@ impl Replayed {
 impl Before {
     fn text(&self) -> String {
         match self {
-            Self::Accepted { record: Some(record) } => {
-                format!("accepted   as {} bytes: {}", record.len(), shown(record))
-            }
+            Self::Accepted { record: Some(record) } => accepted(record),
             Self::Accepted { record: None } => "accepted".to_owned(),
             Self::Rejected { code, codespace, log } => {
                 format!("rejected   by {codespace}, code {code}: {log}")
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Accepted { record } => {
+                let hex = record.as_ref().map(|record| data_encoding::HEXLOWER.encode(record));
+                json!({ "verdict": "accepted", "record_hex": hex })
+            }
+            Self::Rejected { code, codespace, log } => {
+                json!({ "verdict": "rejected", "codespace": codespace, "code": code, "message": log })
             }
         }
     }
@@ -221,8 +239,19 @@ impl Before {
 impl After {
     fn text(&self) -> String {
         match self {
-            Self::Accepted(record) => format!("accepted   as {} bytes: {}", record.len(), shown(record)),
+            Self::Accepted(record) => accepted(record),
             Self::Rejected(end) => end.line(true),
         }
     }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Accepted(record) => End::Replaced(record.clone()).json(record),
+            Self::Rejected(end) => end.json(&[]),
+        }
+    }
+}
+
+fn accepted(record: &[u8]) -> String {
+    format!("accepted   as {} bytes: {}", record.len(), shown(record))
 }

@@ -15,11 +15,11 @@ use crate::plugin::with_room;
 #[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
     <TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>>")]
 pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    subject: SubjectArgs,
     /// Print JSON: an object for each transaction, on a line of its own
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    subject: SubjectArgs,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -132,12 +132,8 @@ const REFUSED: &str = "the params";
 /// The plugin with the file's params, or its words of refusal.
 fn admit(plugin: &Path, golden: &Golden) -> anyhow::Result<Result<Pipeline, String>> {
     let wasm = read(plugin)?;
-    let plugin = pipeline::Plugin {
-        name: pipeline::name_of(plugin)?,
-        file: plugin.to_owned(),
-        params: golden.params.clone(),
-    };
-    match pipeline::admit(&[plugin], vec![wasm], Limits::default()) {
+    let plugin = pipeline::alone(plugin, golden.params.clone())?;
+    match pipeline::admit(&[plugin], &[wasm], Limits::default()) {
         Ok(pipeline) => Ok(Ok(pipeline)),
         Err(error) => match error.downcast_ref() {
             Some(AdmitError::Params { message, .. }) => Ok(Err(message.clone())),
