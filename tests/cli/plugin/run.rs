@@ -170,11 +170,11 @@ fn memory_is_told_beside_fuel() {
 #[test]
 fn words_of_a_plugin_move_no_cursor() {
     let (dir, path) = file();
-    let words = wat::parse_str(crate::plugins::MOODY_WAT.replace("no shouting", "\\1b[2J\\0ago on"));
+    let words = wat::parse_str(crate::plugins::MOODY_WAT.replace("no shouting", "\\1b[2J\\0ago on!"));
     fs::write(&path, words.unwrap()).unwrap();
     let lines = dir.path().join("lines");
     fs::write(&lines, "!\n").unwrap();
     let (code, stdout, _) = run(&mut dseq(&["plugin", "run", text(&path), "--lines", text(&lines)]));
     assert_eq!(code, 0);
-    assert!(stdout.starts_with("     1  rejected   code 7: \\u{1b}[2J\\ngo o; fuel "), "{stdout}");
+    assert!(stdout.starts_with("     1  rejected   code 7: \\u{1b}[2J\\ngo on!; fuel "), "{stdout}");
 }
