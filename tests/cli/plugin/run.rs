@@ -133,6 +133,8 @@ fn several_plugins_are_a_pipeline_and_the_one_that_rejects_is_named() {
     let rows: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(rows.iter().any(|row| row.starts_with(&["one", "replaced", "by", "4", "bytes"])), "{stdout}");
     assert!(rows.iter().any(|row| row.starts_with(&["two", "unchanged"])), "{stdout}");
+    let (code, stdout, _) = pipeline(&["!"]);
+    assert!(code == 0 && stdout.starts_with("rejected   by one, code 7: no shouting\n"), "{stdout}");
     let (code, stdout, _) = pipeline(&["--json", "!"]);
     let report: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &report["plugin"], report["steps"].as_array().unwrap().len()), (0, &"one".into(), 1));
@@ -163,4 +165,16 @@ fn memory_is_told_beside_fuel() {
     let (_, stdout, _) = run(&mut dseq(&["plugin", "run", "--json", text(&path), "x"]));
     let report: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(report["memory_bytes"], 32 * 65_536);
+}
+
+#[test]
+fn words_of_a_plugin_move_no_cursor() {
+    let (dir, path) = file();
+    let words = wat::parse_str(crate::plugins::MOODY_WAT.replace("no shouting", "\\1b[2J\\0ago on!"));
+    fs::write(&path, words.unwrap()).unwrap();
+    let lines = dir.path().join("lines");
+    fs::write(&lines, "!\n").unwrap();
+    let (code, stdout, _) = run(&mut dseq(&["plugin", "run", text(&path), "--lines", text(&lines)]));
+    assert_eq!(code, 0);
+    assert!(stdout.starts_with("     1  rejected   code 7: \\u{1b}[2J\\ngo on!; fuel "), "{stdout}");
 }

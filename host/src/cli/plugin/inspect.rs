@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{read, say, table};
+use super::{printable, read, say, table};
 use crate::limits::WASM_PAGE_BYTES;
 use crate::plugin::{Bounds, Inspection, inspect, limits_used};
 use crate::types::PluginHash;
@@ -56,9 +56,9 @@ fn of_itself(found: &Inspection) -> Vec<(&'static str, String)> {
         return vec![("metadata", "none that can be read".to_owned())];
     };
     vec![
-        ("name", format!("{} {}", printable(&metadata.name), printable(&metadata.version))),
-        ("about", printable(&metadata.description)),
-        ("SDK", printable(&metadata.sdk)),
+        ("name", format!("{} {}", named(&metadata.name), named(&metadata.version))),
+        ("about", named(&metadata.description)),
+        ("SDK", named(&metadata.sdk)),
     ]
 }
 
@@ -107,29 +107,26 @@ fn tables(found: &Inspection) -> String {
             text.push_str(&format!("\n{}\n", table(&rows)));
         }
     };
-    let imports = found.imports.iter().map(|import| {
-        row([format!("{} {}", printable(&import.module), printable(&import.name)), import.ty.clone()])
-    });
+    let imports = found
+        .imports
+        .iter()
+        .map(|import| row([format!("{} {}", named(&import.module), named(&import.name)), import.ty.clone()]));
     add([head(["import", "type"])].into_iter().chain(imports).collect());
-    let exports = found.exports.iter().map(|export| row([printable(&export.name), export.ty.clone()]));
+    let exports = found.exports.iter().map(|export| row([named(&export.name), export.ty.clone()]));
     add([head(["export", "type"])].into_iter().chain(exports).collect());
     let sections = found.sections.iter().map(|section| {
         let custom = if section.custom { "custom " } else { "" };
-        row([format!("{custom}{}", printable(&section.name)), section.bytes.to_string()])
+        row([format!("{custom}{}", named(&section.name)), section.bytes.to_string()])
     });
     add([head(["section", "bytes"])].into_iter().chain(sections).collect());
     text.trim_end().to_owned()
 }
 
-/// Text of the module's own choosing: nothing in it moves a cursor, and it has an end.
-fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(NAME_SHOWN_MAX).flat_map(shown_char).collect();
-    if text.chars().nth(NAME_SHOWN_MAX).is_some() {
-        shown.push_str(" ...");
-    }
-    shown
-}
-
-fn shown_char(one: char) -> Vec<char> {
-    if one.is_control() { one.escape_default().collect() } else { vec![one] }
+/// Text of the module's own choosing, and not all of it if it goes on and on.
+fn named(text: &str) -> String {
+    let (shown, more) = match text.char_indices().nth(NAME_SHOWN_MAX) {
+        Some((end, _)) => (&text[..end], " ..."),
+        None => (text, ""),
+    };
+    format!("{}{more}", printable(shown))
 }

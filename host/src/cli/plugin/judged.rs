@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{shown, table};
+use super::{printable, shown, table};
 use crate::plugin::{Fatal, Fault, Pipeline, PluginName, Ruling, Step};
 
 /// One transaction, judged without anything remembered of an earlier one.
@@ -13,6 +13,8 @@ pub(super) struct Judged {
     pub(super) end: End,
     /// What each plugin that ran did.
     pub(super) steps: Vec<Step>,
+    /// Whether there is more than one plugin, so that they have to be named.
+    several: bool,
     pub(super) took: Duration,
 }
 
@@ -34,8 +36,10 @@ pub(super) enum End {
 /// Judges one transaction on the calling thread, which needs room for plugins.
 pub(super) fn judge(pipeline: &Pipeline, tx: &Bytes) -> Result<Judged, Fatal> {
     let (bytes, max) = (tx.len() as u64, pipeline.limits().tx_bytes_max);
+    let several = pipeline.spec().plugins.len() > 1;
     if bytes == 0 || bytes > max {
-        return Ok(Judged { end: End::Refused { bytes, max }, steps: Vec::new(), took: Duration::ZERO });
+        let (end, steps) = (End::Refused { bytes, max }, Vec::new());
+        return Ok(Judged { end, steps, several, took: Duration::ZERO });
     }
     let started = Instant::now();
     let steps = pipeline.steps(tx)?;
@@ -53,7 +57,7 @@ pub(super) fn judge(pipeline: &Pipeline, tx: &Bytes) -> Result<Judged, Fatal> {
             }
         }
     }
-    Ok(Judged { end, steps, took })
+    Ok(Judged { end, steps, several, took })
 }
 
 impl End {
@@ -78,9 +82,11 @@ impl End {
         let what = match self {
             Self::Unchanged => "unchanged".to_owned(),
             Self::Replaced(record) => format!("as {} bytes: {}", record.len(), shown(record)),
-            Self::Rejected { plugin, code, message } => format!("{}code {code}: {message}", by(plugin)),
+            Self::Rejected { plugin, code, message } => {
+                format!("{}code {code}: {}", by(plugin), printable(message))
+            }
             Self::Faulted { plugin, fault, message } => {
-                format!("{}code {}: {}", by(plugin), fault.code(), fault.told(message))
+                format!("{}code {}: {}", by(plugin), fault.code(), printable(&fault.told(message)))
             }
             Self::Refused { bytes, max } => refusal(*bytes, *max),
         };
@@ -125,17 +131,21 @@ impl Judged {
         self.steps.iter().map(|step| step.memory_bytes).max().unwrap_or_default()
     }
 
+    /// The verdict in one line.
+    pub(super) fn line(&self) -> String {
+        self.end.line(self.several)
+    }
+
     /// All there is to say, on several lines.
     pub(super) fn text(&self) -> String {
-        let several = self.steps.len() > 1;
         let us = self.took.as_secs_f64() * 1e6;
         let mut text = format!(
             "{}\nfuel       {}\nmemory     {} bytes\ntime       {us:.1} us, the first call's",
-            self.end.line(several),
+            self.line(),
             self.fuel(),
             self.memory_bytes()
         );
-        if several {
+        if self.several {
             let mut rows = vec![["plugin", "decision", "fuel", "memory"].map(str::to_owned).to_vec()];
             rows.extend(self.steps.iter().map(|step| {
                 let decision = match &step.ruling {

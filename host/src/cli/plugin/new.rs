@@ -54,65 +54,10 @@ const PROJECT: &[(&str, &str)] = &[
 ];
 
 /// Plugins' names that cannot be those of Rust packages: words of the language, and crates that every plugin has.
-const TAKEN: &[&str] = &[
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dseq-sdk",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc-macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+const TAKEN: &str = "abstract alloc as async await become box break const continue core crate do dseq-sdk dyn else enum \
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv proc-macro \
+    pub ref return self static std struct super test trait true try type typeof unsafe unsized use \
+    virtual where while yield";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -155,7 +100,7 @@ fn name(args: &Args, dir: &Path) -> anyhow::Result<PluginName> {
         None => (of_dir(), "; the name is the folder's, unless --name gives another"),
     };
     match PluginName::try_from(name) {
-        Ok(name) if TAKEN.contains(&name.as_str()) => {
+        Ok(name) if TAKEN.split(' ').any(|taken| taken == name.as_str()) => {
             usage(format!("plugin name {:?} means something to Rust; choose another{hint}", name.as_str()))
         }
         Ok(name) => Ok(name),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::judged::End;
-use super::{shown, table};
+use super::{printable, shown, table};
 use crate::app::{CODESPACE, Code};
 use crate::plugin::Pipeline;
 use crate::types::TxHash;
@@ -218,7 +218,7 @@ impl Before {
             Self::Accepted { record: Some(record) } => accepted(record),
             Self::Accepted { record: None } => "accepted".to_owned(),
             Self::Rejected { code, codespace, log } => {
-                format!("rejected   by {codespace}, code {code}: {log}")
+                format!("rejected   by {}, code {code}: {}", printable(codespace), printable(log))
             }
         }
     }

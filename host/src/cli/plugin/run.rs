@@ -44,11 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                     report["transaction"] = position.into();
                     say(report.to_string())?;
                 } else {
-                    say(format!(
-                        "{position:>6}  {}; fuel {}",
-                        judged.end.line(judged.steps.len() > 1),
-                        judged.fuel()
-                    ))?;
+                    say(format!("{position:>6}  {}; fuel {}", judged.line(), judged.fuel()))?;
                 }
             }
             if !args.json {

@@ -33,17 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for file in &files {
         let plugin = match &args.plugin {
             Some(plugin) => plugin.clone(),
-            None => {
-                let project = project_of(file)?;
-                match built.get(&project) {
-                    Some(plugin) => PathBuf::clone(plugin),
-                    None => {
-                        let plugin = build::build(&project, None)?;
-                        built.insert(project, plugin.clone());
-                        plugin
-                    }
-                }
-            }
+            None => built_for(file, &mut built)?,
         };
         test(file, &plugin, args.update, &mut counts)
             .with_context(|| format!("cannot test {}", file.display()))?;
@@ -72,6 +62,17 @@ fn golden_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// What the project of a golden file builds; each is built once.
+fn built_for(file: &Path, built: &mut BTreeMap<PathBuf, PathBuf>) -> anyhow::Result<PathBuf> {
+    let project = project_of(file)?;
+    if let Some(plugin) = built.get(&project) {
+        return Ok(plugin.clone());
+    }
+    let plugin = build::build(&project, None)?;
+    built.insert(project, plugin.clone());
+    Ok(plugin)
 }
 
 /// The folder with a `Cargo.toml` that a golden file belongs to.
