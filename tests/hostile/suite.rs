@@ -1,0 +1,170 @@
+//! The hostile modules, and what must become of each.
+//!
+//! # Format
+//!
+//! A module in `modules/` begins with comments that say what it tries, and then:
+//!
+//! | line | what |
+//! |---|---|
+//! | `;; tx: <bytes>` | a transaction; a module without this line gets one, `transaction` |
+//! | `;; expect: <outcome>` | of the transaction above, or of admission |
+//!
+//! Bytes are a JSON string, or `0x` and hexadecimal digits; ` x <n>` behind them repeats them. An outcome is one of
+//!
+//! ```text
+//! refused "<part of the refusal's words>"        by admission: there are no transactions then
+//! unchanged
+//! replaced <bytes>
+//! rejected <code> <message as bytes>
+//! fault <code> <name>
+//! ```
+
+use std::fmt;
+use std::path::Path;
+
+use bytes::Bytes;
+use dseq::plugin::{
+    AdmitError, CanonicalJson, Fault, Limits, Outcome, Pipeline, PipelineSpec, PluginName, PluginSpec,
+    Verdict, engine_id,
+};
+use dseq::types::PluginHash;
+
+use super::generated;
+
+/// A module that means no good.
+pub(crate) struct Hostile {
+    pub(crate) name: String,
+    pub(crate) wasm: Vec<u8>,
+    pub(crate) expected: Expected,
+}
+
+/// What must become of a module.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// Not admitted, with these words among others.
+    Refused(String),
+    /// Admitted; each of these transactions ends like this.
+    Endings(Vec<(Bytes, Ending)>),
+}
+
+/// How a transaction ends, without what it took.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Unchanged,
+    Replaced(Bytes),
+    Rejected(u16, Bytes),
+    Fault(Fault),
+}
+
+impl Ending {
+    /// How a pipeline of one plugin ended over `tx`.
+    pub(crate) fn of(outcome: &Outcome, tx: &Bytes) -> Self {
+        match &outcome.verdict {
+            Verdict::Accepted { record } if record == tx => Self::Unchanged,
+            Verdict::Accepted { record } => Self::Replaced(record.clone()),
+            Verdict::Rejected { code, message, .. } => Self::Rejected(*code, Bytes::from(message.clone())),
+            Verdict::Faulted { fault, .. } => Self::Fault(*fault),
+        }
+    }
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let some = |bytes: &Bytes| format!("{} bytes: {:?}", bytes.len(), bytes.slice(..bytes.len().min(100)));
+        match self {
+            Self::Unchanged => f.write_str("unchanged"),
+            Self::Replaced(record) => write!(f, "replaced by {}", some(record)),
+            Self::Rejected(code, message) => write!(f, "rejected {code} with {}", some(message)),
+            Self::Fault(fault) => write!(f, "fault {} {fault:?}", fault.code()),
+        }
+    }
+}
+
+/// Every hostile module, in the order of their names: those of the files, and those that are too long for one.
+pub(crate) fn all() -> Vec<Hostile> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hostile/modules");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut all: Vec<Hostile> = files
+        .iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(path).unwrap();
+            let head = text.lines().map_while(|line| line.strip_prefix(";;")).map(str::trim);
+            let expected = expectation(head).unwrap_or_else(|error| panic!("{name}.wat: {error}"));
+            let wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}.wat: {error}"));
+            Hostile { name, wasm, expected }
+        })
+        .collect();
+    all.extend(generated::all().into_iter().map(|(name, head, wasm)| {
+        let expected = expectation(head.lines()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Hostile { name: name.to_owned(), wasm, expected }
+    }));
+    all
+}
+
+/// Reads the lines of a head that say something.
+pub(crate) fn expectation<'a>(head: impl Iterator<Item = &'a str>) -> Result<Expected, String> {
+    let mut endings = Vec::new();
+    let mut tx = None;
+    let mut refused = None;
+    for line in head {
+        if let Some(text) = line.strip_prefix("tx: ") {
+            if tx.replace(bytes(text)?).is_some() {
+                return Err(format!("no expectation before {line:?}"));
+            }
+        } else if let Some(text) = line.strip_prefix("expect: refused ") {
+            refused = Some(String::from_utf8(bytes(text)?.to_vec()).map_err(|error| error.to_string())?);
+        } else if let Some(text) = line.strip_prefix("expect: ") {
+            let sent = tx.take().unwrap_or_else(|| Bytes::from_static(b"transaction"));
+            endings.push((sent, ending(text)?));
+        }
+    }
+    match (refused, endings.is_empty(), tx) {
+        (Some(words), true, None) => Ok(Expected::Refused(words)),
+        (None, false, None) => Ok(Expected::Endings(endings)),
+        (None, true, _) => Err("says nowhere what to expect".to_owned()),
+        _ => Err("expects a refusal and transactions, or nothing of its last transaction".to_owned()),
+    }
+}
+
+fn ending(text: &str) -> Result<Ending, String> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let unknown = || format!("{text:?} is no outcome");
+    match word {
+        "unchanged" if rest.is_empty() => Ok(Ending::Unchanged),
+        "replaced" => Ok(Ending::Replaced(bytes(rest)?)),
+        "rejected" => {
+            let (code, message) = rest.split_once(' ').ok_or_else(unknown)?;
+            Ok(Ending::Rejected(code.parse().map_err(|_| unknown())?, bytes(message)?))
+        }
+        "fault" => {
+            let is_meant = |fault: &&Fault| format!("{} {fault:?}", fault.code()) == rest;
+            Fault::ALL.iter().find(is_meant).map(|fault| Ending::Fault(*fault)).ok_or_else(unknown)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+fn bytes(text: &str) -> Result<Bytes, String> {
+    let (one, times) = match text.rsplit_once(" x ") {
+        Some((one, times)) if times.bytes().all(|byte| byte.is_ascii_digit()) => (one, times),
+        _ => (text, "1"),
+    };
+    let times: usize = times.parse().map_err(|_| format!("{times:?} is no number"))?;
+    let one = match one.strip_prefix("0x") {
+        Some(digits) => data_encoding::HEXLOWER.decode(digits.as_bytes()).map_err(|error| error.to_string()),
+        None => serde_json::from_str::<String>(one).map(String::into_bytes).map_err(|error| error.to_string()),
+    };
+    Ok(Bytes::from(one.map_err(|error| format!("{text:?}: {error}"))?.repeat(times)))
+}
+
+/// A pipeline of this plugin alone, whose params are `{}`.
+pub(crate) fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
+    let plugin = PluginSpec {
+        name: PluginName::try_from("hostile".to_owned()).unwrap(),
+        sha256: PluginHash::of(wasm),
+        params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
+    };
+    Pipeline::admit(PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] }, &[wasm.to_vec()])
+}
