@@ -66,6 +66,10 @@ pub const ABCI_CONNECTIONS_MAX: usize = 64;
 /// ([`BLOCK_RECORD_BYTES_MAX`] and their entries), so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
+/// Memory a plugin grows by in a call costs a unit of fuel for so many bytes: a page of it is some 16 page faults. Each
+/// byte the host copies, in or out, costs a unit, as those do that the plugin copies itself. Part of the engine id.
+pub const GROWN_BYTES_PER_FUEL: u64 = 4;
+
 /// What the frames of a plugin's nested calls may take together, in bytes as the host counts them: about a thousand
 /// calls of an ordinary function. Part of the engine id.
 pub const STACK_BYTES_MAX: i32 = 4 << 20;

@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "92c92ed83ce8df0156a9c935bcafac5cbfdf040deb2f3a8ef79694443c854c19",
-            "3c4c7dd4d906779edbcb6418c0a2ad77ac177237e839b6ae5860a2a71d4d3ab2"
+            "faf1df0e4069092a6202b32791557374f17a48328249df2b9543a81d2a155812",
+            "f0939c0fe7ab7176a569b63a6a337421d87eca586fc0fe37b5f9f77a4452a765"
         ]
     );
 }

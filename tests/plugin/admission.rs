@@ -116,7 +116,10 @@ fn an_export_of_another_type_is_refused_with_both_types() {
         r#"(memory (export "memory") 1)"#,
         r#"(memory 1) (global (export "memory") i32 (i32.const 0))"#,
     ));
-    assert_eq!(error, "plugin p0: exports \"memory\" as a global, but ABI v1 asks for a memory");
+    assert_eq!(
+        error,
+        "plugin p0: exports \"memory\" as an immutable global of type i32, but ABI v1 asks for a memory"
+    );
 }
 
 #[test]

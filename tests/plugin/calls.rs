@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Verdict};
+use dseq::plugin::{Fault, Limits, Pipeline, Ruling, Verdict};
 use dseq::types::{Fuel, TxHash};
 
 use super::{ACCEPT, Guest, admit, apply, applying, record, rejection};
@@ -182,7 +182,7 @@ fn fuel_is_fixed() {
     for (name, body) in guests {
         let _ = writeln!(table, "{name}: {}", apply(&applying(&body), b"x").fuel);
     }
-    assert_eq!(table, "accept: 4\ncount 1: 13\ncount 1000: 7006\nfill 1 byte: 9\nfill 65536 bytes: 65544\n");
+    assert_eq!(table, "accept: 5\ncount 1: 14\ncount 1000: 7007\nfill 1 byte: 10\nfill 65536 bytes: 65545\n");
 }
 
 #[test]
@@ -310,4 +310,71 @@ fn nan_bits_are_the_same_on_every_processor() {
     ));
     // 0x7ff8... >> 51 is 0xfff.
     assert_eq!(rejection(apply(&pipeline, b"x")).0, 0xff);
+}
+
+/// What the transaction costs beyond what one of a single byte does.
+fn extra_fuel(pipeline: &Pipeline, tx: &'static [u8]) -> u64 {
+    apply(pipeline, tx).fuel.0 - apply(pipeline, b"x").fuel.0
+}
+
+#[test]
+fn each_byte_the_host_copies_and_each_page_grown_costs_fuel() {
+    assert_eq!(extra_fuel(&applying(ACCEPT), &[7; 1001]), 1000, "the input");
+    // Both answer the transaction's length; the one with twice the output costs the more of it.
+    let output = |factor: u64| {
+        let kind = "(i64.const 0x0002000000000000)";
+        applying(&format!("(i64.or {kind} (i64.mul (i64.const {factor}) (i64.extend_i32_u (local.get 0))))"))
+    };
+    assert_eq!(extra_fuel(&output(1), &[7; 1001]), 2000, "the input and the output");
+    assert_eq!(extra_fuel(&output(2), &[7; 1001]), 3000, "twice the output");
+    let message = "(i64.or (i64.const 0x0003000100000000) (i64.extend_i32_u (local.get 0)))";
+    assert_eq!(extra_fuel(&applying(message), &[b'x'; 1001]), 2000, "a message");
+    assert_eq!(
+        extra_fuel(&applying(message), &[b'x'; 2001]),
+        3023,
+        "what is cut from a message costs nothing"
+    );
+    let growing = |pages: &str| {
+        apply(&applying(&format!("(drop (memory.grow (i32.const {pages}))) {ACCEPT}")), b"x").fuel.0
+    };
+    assert_eq!(growing("3") - growing("0"), 3 * 16_384);
+    assert_eq!(growing("1000") - growing("0"), 0, "memory that is not given costs nothing");
+}
+
+#[test]
+fn copies_beyond_the_fuel_are_out_of_fuel() {
+    let limits = Limits { fuel_max: 1_000, ..Limits::default() };
+    let guest = Guest { apply: "(i64.const 0x00020000000001f4)", ..Guest::default() };
+    let pipeline = admit(limits, &[guest.wasm()]).unwrap();
+    let outcome = apply(&pipeline, &[7; 494]);
+    assert_eq!((outcome.fuel, record(outcome).len()), (Fuel(1_000), 500), "to the last unit");
+    for tx in [&[7; 495][..], &[7; 1_000], &[7; 1_001]] {
+        let outcome = pipeline.apply(&TxHash::of(tx), &Bytes::copy_from_slice(tx)).unwrap();
+        assert!(matches!(outcome.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{outcome:?}");
+        assert_eq!(outcome.fuel, Fuel(1_000));
+    }
+}
+
+#[test]
+fn each_plugins_step_is_told() {
+    let growing =
+        Guest { apply: &format!("(drop (memory.grow (i32.const 2))) {ACCEPT}"), ..Guest::default() }.wasm();
+    let replacing = Guest { apply: "(i64.const 0x0002000000000001)", ..Guest::default() }.wasm();
+    let panicking = Guest { apply: "unreachable", ..Guest::default() }.wasm();
+    let pipeline = admit(Limits::default(), &[growing, replacing, panicking.clone(), panicking]).unwrap();
+    let tx = Bytes::from_static(b"abc");
+    let steps = pipeline.steps(&tx).unwrap();
+    let told: Vec<(String, u64, Ruling)> =
+        steps.iter().map(|step| (step.plugin.to_string(), step.memory_bytes, step.ruling.clone())).collect();
+    let faulted = Ruling::Faulted { fault: Fault::Unreachable, message: String::new() };
+    assert_eq!(
+        told,
+        [
+            ("p0".to_owned(), 3 << 16, Ruling::Unchanged),
+            ("p1".to_owned(), 1 << 16, Ruling::Replaced(Bytes::from_static(b"a"))),
+            ("p2".to_owned(), 1 << 16, faulted),
+        ]
+    );
+    let fuel: u64 = steps.iter().map(|step| step.fuel.0).sum();
+    assert_eq!(apply(&pipeline, b"abc").fuel, Fuel(fuel));
 }

@@ -2,7 +2,7 @@
 use dseq::plugin::{Fault, Limits, Pipeline, Verdict};
 use dseq::types::Fuel;
 
-use super::{Guest, admit, apply, applying, name};
+use super::{Guest, admit, apply, applying, name, refusal};
 
 /// A guest that breaks its contract in this way on every transaction.
 fn guest(fault: Fault) -> Guest<'static> {
@@ -45,7 +45,7 @@ fn guest(fault: Fault) -> Guest<'static> {
 
 fn fault(pipeline: &Pipeline, tx: &'static [u8]) -> Fault {
     match apply(pipeline, tx).verdict {
-        Verdict::Faulted { fault, plugin } => {
+        Verdict::Faulted { fault, plugin, .. } => {
             assert_eq!(plugin, name("p0"));
             fault
         }
@@ -141,4 +141,73 @@ fn a_record_may_be_as_long_as_the_limit_and_no_longer() {
     let unchanged = admit(limits, &[Guest::default().wasm()]).unwrap();
     assert_eq!(super::record(apply(&unchanged, &[7; 100])).len(), 100);
     assert_eq!(fault(&unchanged, &[7; 101]), Fault::OutputTooLarge);
+}
+
+/// A guest with words about its panic at 100, told of at 40, which stops itself on every transaction.
+fn panicking(global: &str, told: &str) -> Guest<'static> {
+    let extra = format!(
+        r#"(global $panic (export "dseq_panic") {global}) (data (i32.const 40) "{told}")
+           (data (i32.const 100) "src/lib.rs:3:5: no \ff such")"#
+    );
+    Guest { extra: extra.leak(), apply: "unreachable", ..Guest::default() }
+}
+
+fn panic_message(pipeline: &Pipeline) -> String {
+    match apply(pipeline, b"x").verdict {
+        Verdict::Faulted { fault: Fault::Unreachable, message, .. } => message,
+        other => panic!("expected a panic, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_is_told_in_the_plugins_words_as_far_as_they_lie_in_its_memory() {
+    const PLACE: &str = "i32 (i32.const 40)";
+    for (global, told, expected) in [
+        (PLACE, r"\64\00\00\00\18\00\00\00", "src/lib.rs:3:5: no \u{fffd} suc"),
+        (PLACE, "", ""),
+        (PLACE, r"\64\00\00\00\ff\ff\ff\ff", ""),
+        (PLACE, r"\ff\ff\00\00\01\00\00\00", "\0"),
+        (PLACE, r"\ff\ff\00\00\02\00\00\00", ""),
+        ("i32 (i32.const 65529)", r"\64\00\00\00\18\00\00\00", ""),
+        ("i32 (i32.const -1)", r"\64\00\00\00\18\00\00\00", ""),
+    ] {
+        assert_eq!(panic_message(&panicking(global, told).pipeline()), expected, "{global} {told}");
+    }
+    let long = panic_message(&panicking(PLACE, r"\64\00\00\00\00\80\00\00").pipeline());
+    assert_eq!((long.len(), &long[..14]), (1024, "src/lib.rs:3:5"));
+}
+
+#[test]
+fn words_about_a_panic_are_not_told_of_another_fault() {
+    let guest = panicking("i32 (i32.const 40)", r"\64\00\00\00\18\00\00\00");
+    let dividing = Guest { apply: "(i64.div_u (i64.const 1) (i64.const 0))", ..guest };
+    match apply(&dividing.pipeline(), b"x").verdict {
+        Verdict::Faulted { fault: Fault::DivisionByZero, message, .. } => assert_eq!(message, ""),
+        other => panic!("expected a division by zero, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_of_init_is_told_with_the_refusal() {
+    let guest = panicking("i32 (i32.const 40)", r"\64\00\00\00\0f\00\00\00");
+    let message = refusal(Guest { init: "unreachable", ..guest }.admit()).to_string();
+    assert_eq!(
+        message,
+        "plugin p0: faulted when given its params {}: the plugin stopped itself (a panic, or unreachable code): \
+         src/lib.rs:3:5: (code 1000)"
+    );
+}
+
+#[test]
+fn the_place_of_words_about_a_panic_is_an_immutable_i32() {
+    for (global, found) in [
+        ("(mut i32) (i32.const 40)", "a mutable global of type i32"),
+        ("i64 (i64.const 40)", "an immutable global of type i64"),
+    ] {
+        let message = refusal(panicking(global, "").admit()).to_string();
+        let expected = format!(
+            "plugin p0: exports \"dseq_panic\" as {found}, but ABI v1 asks for an immutable global of type i32"
+        );
+        assert_eq!(message, expected);
+    }
 }

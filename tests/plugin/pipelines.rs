@@ -64,7 +64,8 @@ fn the_first_rejection_wins_and_names_its_plugin() {
 #[test]
 fn a_fault_is_charged_whole_on_top_of_the_plugins_before_it() {
     let Outcome { verdict, fuel } = apply(&two(b'F', b'2'), b"tx");
-    assert_eq!(verdict, Verdict::Faulted { plugin: name("p1"), fault: Fault::Unreachable });
+    let message = String::new();
+    assert_eq!(verdict, Verdict::Faulted { plugin: name("p1"), fault: Fault::Unreachable, message });
     let first = apply(&admit(Limits::default(), &[prefixing(b'F')]).unwrap(), b"tx");
     assert_eq!(fuel, Fuel(first.fuel.0 + Limits::default().fuel_max));
 }

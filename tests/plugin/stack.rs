@@ -2,19 +2,22 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::limits::PLUGIN_THREAD_STACK_BYTES;
 use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict};
 use dseq::types::TxHash;
 
 use super::{ACCEPT, Guest, admit, name};
 
-/// Judges a transaction on a thread as the node's are.
+/// Judges a transaction for a caller with hardly any stack of its own.
 fn apply(pipeline: &Pipeline, tx: &[u8]) -> Outcome {
     let (hash, tx) = (TxHash::of(tx), Bytes::copy_from_slice(tx));
+    let outcome = on_a_short_stack(|| pipeline.apply(&hash, &tx));
+    outcome.expect("a plugin's depth is no failure of the host")
+}
+
+fn on_a_short_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(PLUGIN_THREAD_STACK_BYTES);
-        let judged = thread.spawn_scoped(scope, || pipeline.apply(&hash, &tx)).unwrap();
-        judged.join().unwrap().expect("a plugin's depth is no failure of the host")
+        let short = std::thread::Builder::new().stack_size(256 << 10);
+        short.spawn_scoped(scope, work).unwrap().join().unwrap()
     })
 }
 
@@ -29,14 +32,17 @@ fn taking_a_plugin_in_needs_no_stack_of_the_caller() {
         ..Guest::default()
     };
     let module = guest.wasm();
-    let short = std::thread::Builder::new().stack_size(256 << 10);
-    let admitted = short.spawn(move || admit(Limits::default(), &[module]).map(|_| ())).unwrap();
-    admitted.join().unwrap().unwrap();
+    on_a_short_stack(|| admit(Limits::default(), &[module])).unwrap();
 }
 
 fn assert_overflows(guest: &Guest<'_>, what: &str) {
     let verdict = apply(&guest.pipeline(), b"x").verdict;
-    assert_eq!(verdict, Verdict::Faulted { plugin: name("p0"), fault: Fault::StackOverflow }, "{what}");
+    let message = String::new();
+    assert_eq!(
+        verdict,
+        Verdict::Faulted { plugin: name("p0"), fault: Fault::StackOverflow, message },
+        "{what}"
+    );
 }
 
 /// The depth is a number of the network: a change here lets plugins fault where they did not, or not where they did.

@@ -80,7 +80,7 @@ fn judged(tx_hash: TxHash, outcome: Outcome) -> Examined {
     let verdict = match outcome.verdict {
         Verdict::Accepted { record } => Ok(record),
         Verdict::Rejected { plugin, code, message } => by(&plugin, u32::from(code), message),
-        Verdict::Faulted { plugin, fault } => by(&plugin, fault.code(), fault.to_string()),
+        Verdict::Faulted { plugin, fault, message } => by(&plugin, fault.code(), fault.told(&message)),
     };
     Examined { tx_hash, fuel: outcome.fuel, verdict }
 }

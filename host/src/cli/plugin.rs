@@ -181,8 +181,8 @@ fn as_json(outcome: &Outcome, took: Duration) -> Value {
         Verdict::Rejected { code, message, .. } => {
             json!({ "verdict": "rejected", "code": code, "message": message })
         }
-        Verdict::Faulted { fault, .. } => {
-            json!({ "verdict": "faulted", "code": fault.code(), "message": fault.to_string() })
+        Verdict::Faulted { fault, message, .. } => {
+            json!({ "verdict": "faulted", "code": fault.code(), "message": fault.told(message) })
         }
     };
     report["fuel"] = outcome.fuel.0.into();
@@ -195,7 +195,9 @@ fn as_text(outcome: &Outcome, tx: &Bytes, took: Duration) -> String {
         Verdict::Accepted { record } if record == tx => "accepted   unchanged".to_owned(),
         Verdict::Accepted { record } => format!("accepted   as {} bytes: {}", record.len(), shown(record)),
         Verdict::Rejected { code, message, .. } => format!("rejected   code {code}: {message}"),
-        Verdict::Faulted { fault, .. } => format!("faulted    code {}: {fault}", fault.code()),
+        Verdict::Faulted { fault, message, .. } => {
+            format!("faulted    code {}: {}", fault.code(), fault.told(message))
+        }
     };
     let us = took.as_secs_f64() * 1e6;
     format!("{verdict}\nfuel       {}\ntime       {us:.1} us, the first call's", outcome.fuel.0)

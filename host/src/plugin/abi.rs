@@ -12,6 +12,7 @@
 //! | `dseq_init` | `(params_len: i32) -> i64` | takes the params in the buffer; accepts or rejects them |
 //! | `dseq_apply` | `(tx_len: i32) -> i64` | takes the transaction in the buffer; answers with its verdict |
 //! | `dseq_output` | `() -> i32` | where the output lies that the answer spoke of |
+//! | `dseq_panic` | immutable global, i32; may be missing | where 8 bytes lie: address and length of the words about a panic |
 //!
 //! Other exports are allowed and ignored. In a fresh instance the host calls `dseq_buffer`, writes the
 //! params, calls `dseq_init`; then `dseq_buffer`, writes the transaction, calls `dseq_apply`; and
@@ -27,6 +28,9 @@
 //! | 32-47 | rejection code, 1 to 999; 0 unless rejected |
 //! | 48-55 | 1 accept unchanged, 2 replace, 3 reject |
 //! | 56-63 | 0 |
+//!
+//! After an `unreachable` the host reads what `dseq_panic` points to, two little-endian 32-bit numbers and the UTF-8 text
+//! they tell of, as the fault's message. It calls nothing for it; a range outside of the memory is no message.
 //!
 //! Accept unchanged has length 0. Replace has the record's length, at least 1; `dseq_init` may not answer it.
 //! Reject has the length of a UTF-8 message, which may be 0. Any other answer is a fault.
@@ -47,6 +51,9 @@ pub(super) const INIT: &str = "dseq_init";
 pub(super) const APPLY: &str = "dseq_apply";
 /// Asks where the output lies.
 pub(super) const OUTPUT: &str = "dseq_output";
+
+/// Where the plugin says why it panicked; may be missing.
+pub(super) const PANIC: &str = "dseq_panic";
 
 /// Codes a plugin may reject with. Those below and above are the host's.
 pub(super) const REJECT_CODES: RangeInclusive<u16> = 1..=999;

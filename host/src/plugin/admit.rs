@@ -3,7 +3,7 @@
 //! The bytes pass the `gate` first. The checks here are of the module: its hash, its exports and their types, its
 //! memory, and that it accepts its params.
 
-use wasmtime::{ExternType, FuncType, Linker, Module, ValType};
+use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
 use super::abi;
 use super::call::Admitted;
@@ -157,7 +157,10 @@ pub enum AdmitError {
         message: String,
     },
     /// The plugin broke its contract before it saw a transaction.
-    #[error("plugin {plugin}: faulted when given its params {params}: {fault} (code {code})", code = fault.code())]
+    #[error(
+        "plugin {plugin}: faulted when given its params {params}: {words} (code {code})",
+        words = fault.told(message), code = fault.code()
+    )]
     Init {
         /// The plugin.
         plugin: PluginName,
@@ -165,6 +168,8 @@ pub enum AdmitError {
         params: String,
         /// What it did.
         fault: Fault,
+        /// The plugin's words about its panic.
+        message: String,
     },
     /// The engine could not be built, or broke.
     #[error("the wasm engine does not work on this host: {reason}")]
@@ -272,6 +277,7 @@ fn check_exports(
         apply: index(abi::APPLY)?,
         output: index(abi::OUTPUT)?,
         stack_left: index(STACK_EXPORT)?,
+        panic: check_panic(plugin, module)?,
         mutable_globals: mutable_globals.iter().map(|export| index(export)).collect::<Result<_, _>>()?,
     })
 }
@@ -297,6 +303,19 @@ fn check_function(
     }
 }
 
+/// Where the plugin says why it panicked, if it has such a place.
+fn check_panic(plugin: &PluginName, module: &Module) -> Result<Option<ModuleExport>, AdmitError> {
+    match module.get_export(abi::PANIC) {
+        None => Ok(None),
+        Some(ExternType::Global(global))
+            if global.mutability() == Mutability::Const && global.content().is_i32() =>
+        {
+            Ok(module.get_export_index(abi::PANIC))
+        }
+        Some(other) => Err(wrong_type(plugin, abi::PANIC, "an immutable global of type i32", &other)),
+    }
+}
+
 fn wrong_type(
     plugin: &PluginName,
     export: &'static str,
@@ -305,7 +324,10 @@ fn wrong_type(
 ) -> AdmitError {
     let found = match found {
         ExternType::Func(ty) => describe_function(ty),
-        ExternType::Global(_) => "a global".to_owned(),
+        ExternType::Global(global) if global.mutability() == Mutability::Var => {
+            format!("a mutable global of type {}", global.content())
+        }
+        ExternType::Global(global) => format!("an immutable global of type {}", global.content()),
         ExternType::Table(_) => "a table".to_owned(),
         ExternType::Memory(_) => "a memory".to_owned(),
         ExternType::Tag(_) => "a tag".to_owned(),
@@ -332,9 +354,9 @@ fn check_params(admitted: &Admitted) -> Result<(Live, Fuel), AdmitError> {
     match admitted.start() {
         Ok((live, Init::Accepted { fuel })) => Ok((live, fuel)),
         Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),
-        Err(Stop::Fault { fault, detail }) => {
-            tracing::debug!(%plugin, %fault, detail, "plugin faulted at admission");
-            Err(AdmitError::Init { plugin, params, fault })
+        Err(Stop::Fault { fault, message, detail }) => {
+            tracing::debug!(%plugin, %fault, message, detail, "plugin faulted at admission");
+            Err(AdmitError::Init { plugin, params, fault, message })
         }
         Err(Stop::Fatal { step, reason }) => Err(Fatal { plugin: Some(plugin), step, reason }.into()),
     }

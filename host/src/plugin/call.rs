@@ -35,35 +35,39 @@ pub(super) struct Admitted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Called {
     pub(super) fuel: Fuel,
+    /// The memory's length when it ended.
+    pub(super) memory_bytes: u64,
     pub(super) ruling: Ruling,
 }
 
 impl Admitted {
     /// Runs the plugin on one input: the transaction, or what the plugin before made of it.
     pub(super) fn call(&self, input: &[u8]) -> Result<Called, Fatal> {
-        match self.try_call(input) {
-            Ok(called) => Ok(called),
-            Err(Stop::Fault { fault, detail }) => {
-                tracing::debug!(plugin = %self.name, %fault, detail, "plugin faulted");
-                Ok(Called { fuel: Fuel(self.limits.fuel_max), ruling: Ruling::Faulted(fault) })
-            }
-            Err(Stop::Fatal { step, reason }) => Err(Fatal { plugin: Some(self.name.clone()), step, reason }),
-        }
+        self.try_call(input).map_err(|(step, reason)| Fatal { plugin: Some(self.name.clone()), step, reason })
     }
 
-    fn try_call(&self, input: &[u8]) -> Result<Called, Stop> {
+    fn try_call(&self, input: &[u8]) -> Result<Called, (&'static str, String)> {
         let kept = self.warm.as_ref().and_then(Warm::take);
         let mut live = match kept {
             Some(live) => live,
             None => self.start_again()?,
         };
-        live.refuel()?;
-        let ruling = live.apply(input)?;
-        let fuel = live.fuel_spent()?;
-        if let Some(warm) = &self.warm {
-            warm.put_back(live);
+        let ended = live.apply(input);
+        let memory_bytes = live.memory_bytes();
+        match ended {
+            Ok((fuel, ruling)) => {
+                if let Some(warm) = &self.warm {
+                    warm.put_back(live);
+                }
+                Ok(Called { fuel, memory_bytes, ruling })
+            }
+            Err(Stop::Fault { fault, message, detail }) => {
+                tracing::debug!(plugin = %self.name, %fault, message, detail, "plugin faulted");
+                let ruling = Ruling::Faulted { fault, message };
+                Ok(Called { fuel: Fuel(self.limits.fuel_max), memory_bytes, ruling })
+            }
+            Err(Stop::Fatal { step, reason }) => Err((step, reason)),
         }
-        Ok(Called { fuel, ruling })
     }
 
     /// Makes a fresh instance and tells it its params.
@@ -73,13 +77,13 @@ impl Admitted {
 
     /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does
     /// not compute the same thing twice.
-    fn start_again(&self) -> Result<Live, Stop> {
+    fn start_again(&self) -> Result<Live, (&'static str, String)> {
         let reason = match self.start() {
             Ok((live, Init::Accepted { .. })) => return Ok(live),
             Ok((_, Init::Refused { code, .. })) => format!("rejected with code {code}"),
-            Err(Stop::Fault { fault, detail }) => format!("{fault} ({detail})"),
-            Err(fatal @ Stop::Fatal { .. }) => return Err(fatal),
+            Err(Stop::Fault { fault, detail, .. }) => format!("{fault} ({detail})"),
+            Err(Stop::Fatal { step, reason }) => return Err((step, reason)),
         };
-        Err(Stop::Fatal { step: "dseq_init, which accepted the same params at admission,", reason })
+        Err(("dseq_init, which accepted the same params at admission,", reason))
     }
 }

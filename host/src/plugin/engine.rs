@@ -64,11 +64,12 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 4096;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 9] = [
+    let lines: [(&str, &dyn std::fmt::Display); 10] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
         ("fuel-costs", &"default"),
+        ("host-fuel", &format_args!("copied-byte=1 grown-bytes-per-unit={}", limits::GROWN_BYTES_PER_FUEL)),
         ("stack-bytes-max", &limits::STACK_BYTES_MAX),
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
         ("module-limits", &module_limits()),
@@ -203,6 +204,7 @@ mod tests {
              saturating-float-to-int sign-extension\n\
              nan canonical\n\
              fuel-costs default\n\
+             host-fuel copied-byte=1 grown-bytes-per-unit=4\n\
              stack-bytes-max 4194304\n\
              table-elements-max 65536\n\
              module-limits bytes=4194304 code-bytes=1048576 types=1000 functions=10000 globals=1000 exports=1000 \
@@ -214,7 +216,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "456f8e235993e5df4870eb47cd54e171ce0defad43f706e30aa9dec387f7ba2f"
+            "296b003a6e1bd665f4a0acd9a1e1567ab75f73c1025e14d1a3dcdc710115978b"
         );
     }
 

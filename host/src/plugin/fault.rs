@@ -66,6 +66,12 @@ faults! {
 }
 
 impl Fault {
+    /// The fault in words, with the plugin's own if it said any.
+    #[must_use]
+    pub fn told(self, message: &str) -> String {
+        if message.is_empty() { self.to_string() } else { format!("{self}: {message}") }
+    }
+
     /// The fault behind a trap; `None` for traps that no admitted module can cause. The engine's own stack overflow is
     /// one of those: what is counted in the bytecode ends a recursion first.
     pub(super) fn from_trap(trap: Trap) -> Option<Self> {
@@ -104,8 +110,9 @@ fn of(plugin: Option<&PluginName>) -> String {
 /// Why a call stopped before it had an answer.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The plugin's doing. The detail may differ between hosts and is for local logs only.
-    Fault { fault: Fault, detail: String },
+    /// The plugin's doing. The message is the plugin's own, about its panic; the detail may differ between hosts and is
+    /// for local logs only.
+    Fault { fault: Fault, message: String, detail: String },
     /// The host's.
     Fatal { step: &'static str, reason: String },
 }
@@ -114,7 +121,9 @@ impl Stop {
     /// Sorts an error of the engine: known traps are faults, everything else is fatal.
     pub(super) fn from_engine(step: &'static str, error: &wasmtime::Error) -> Self {
         match error.downcast_ref::<Trap>().and_then(|trap| Fault::from_trap(*trap)) {
-            Some(fault) => Self::Fault { fault, detail: format!("{step}: {error:#}") },
+            Some(fault) => {
+                Self::Fault { fault, message: String::new(), detail: format!("{step}: {error:#}") }
+            }
             None => Self::Fatal { step, reason: format!("{error:#}") },
         }
     }
@@ -122,7 +131,7 @@ impl Stop {
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
-        Self::Fault { fault, detail: String::new() }
+        Self::Fault { fault, message: String::new(), detail: String::new() }
     }
 }
 

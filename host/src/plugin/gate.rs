@@ -379,7 +379,7 @@ fn refuse_name(name: &str) -> Result<(), GateError> {
     if bytes > limits::EXPORT_NAME_BYTES_MAX {
         return Err(GateError::LongName { bytes });
     }
-    let is_known = [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT].contains(&name);
+    let is_known = [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT, abi::PANIC].contains(&name);
     if name.starts_with(RESERVED_PREFIX) && !is_known {
         return Err(GateError::ReservedExport { name: name.to_owned() });
     }

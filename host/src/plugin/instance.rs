@@ -31,6 +31,8 @@ pub(super) struct Exports {
     pub(super) output: ModuleExport,
     /// The counter of `stack`.
     pub(super) stack_left: ModuleExport,
+    /// Where the plugin says why it panicked, if it does.
+    pub(super) panic: Option<ModuleExport>,
     /// All globals that can change, if instances are to be put back.
     pub(super) mutable_globals: Vec<ModuleExport>,
 }
@@ -67,17 +69,27 @@ impl ResourceLimiter for Bounds {
     }
 }
 
-/// What one plugin made of one transaction.
+/// What one plugin made of what it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ruling {
+pub enum Ruling {
+    /// It goes on unchanged.
     Unchanged,
-    /// The host's own copy of the output.
+    /// This goes on instead: the host's own copy of the output.
     Replaced(Bytes),
+    /// It is rejected.
     Rejected {
+        /// The plugin's own code, from 1 to 999.
         code: u16,
+        /// The plugin's words to the producer.
         message: String,
     },
-    Faulted(Fault),
+    /// The plugin broke its contract over it.
+    Faulted {
+        /// How.
+        fault: Fault,
+        /// The plugin's words about its panic, or empty.
+        message: String,
+    },
 }
 
 /// What a plugin said to its params.
@@ -103,7 +115,10 @@ pub(super) struct Live {
     apply: TypedFunc<i32, i64>,
     output: ModuleExport,
     stack_left: ModuleExport,
+    panic: Option<ModuleExport>,
     limits: Limits,
+    /// Length of the memory when the present call began.
+    memory_bytes_before: u64,
 }
 
 impl Live {
@@ -131,50 +146,79 @@ impl Live {
         let mutable_globals = mutable_globals.collect::<Result<_, _>>()?;
         let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
         let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
-        let (output, stack_left) = (exports.output, exports.stack_left);
-        let mut live =
-            Self { store, memory, mutable_globals, instance, buffer, apply, output, stack_left, limits };
+        let memory_bytes_before = memory.data_size(&store) as u64;
+        let mut live = Self {
+            store,
+            memory,
+            mutable_globals,
+            instance,
+            buffer,
+            apply,
+            output: exports.output,
+            stack_left: exports.stack_left,
+            panic: exports.panic,
+            limits,
+            memory_bytes_before,
+        };
         let init = live.init(&exports.init, params.as_bytes())?;
         Ok((live, init))
     }
 
-    /// Gives it the fuel of one transaction.
-    pub(super) fn refuel(&mut self) -> Result<(), Stop> {
-        self.store.set_fuel(self.limits.fuel_max).map_err(|error| Stop::from_engine("refuelling", &error))
+    /// Length of the memory now.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.data_size(&self.store) as u64
     }
 
-    /// What it took of the fuel it was given.
-    pub(super) fn fuel_spent(&self) -> Result<Fuel, Stop> {
+    /// Gives it the fuel of one call, and takes back what copying its input costs.
+    fn refuel(&mut self, input: &[u8]) -> Result<(), Stop> {
+        self.memory_bytes_before = self.memory_bytes();
+        let fuel = self.limits.fuel_max.checked_sub(input.len() as u64).ok_or(Fault::OutOfFuel)?;
+        self.store.set_fuel(fuel).map_err(|error| Stop::from_engine("refuelling", &error))
+    }
+
+    /// What the call took of its fuel, with what copying `output_bytes` and the memory it grew by cost.
+    fn fuel_spent(&self, output_bytes: u64) -> Result<Fuel, Stop> {
         let left = self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))?;
+        let grown = self.memory_bytes().saturating_sub(self.memory_bytes_before);
+        let more = output_bytes.saturating_add(grown / limits::GROWN_BYTES_PER_FUEL);
+        let left = left.checked_sub(more).ok_or(Fault::OutOfFuel)?;
         Ok(Fuel(self.limits.fuel_max.saturating_sub(left)))
     }
 
     fn init(&mut self, init: &ModuleExport, params: &[u8]) -> Result<Init, Stop> {
+        self.refuel(params)?;
         let params_len = self.write_input(params)?;
         let init: TypedFunc<i32, i64> = typed(self.instance, &mut self.store, abi::INIT, init)?;
         let packed = self.invoke(abi::INIT, &init, params_len)?;
         match Answer::unpack(packed)? {
-            Answer::Accept => Ok(Init::Accepted { fuel: self.fuel_spent()? }),
+            Answer::Accept => Ok(Init::Accepted { fuel: self.fuel_spent(0)? }),
             Answer::Reject { code, len } => Ok(Init::Refused { code, message: self.message(len)? }),
             Answer::Replace { .. } => Err(Fault::BadVerdict.into()),
         }
     }
 
-    /// Hands over one transaction and takes the answer.
-    pub(super) fn apply(&mut self, input: &[u8]) -> Result<Ruling, Stop> {
+    /// Hands over one transaction and takes the answer, and what it cost.
+    pub(super) fn apply(&mut self, input: &[u8]) -> Result<(Fuel, Ruling), Stop> {
+        self.refuel(input)?;
         let tx_len = self.write_input(input)?;
         let apply = self.apply.clone();
         let packed = self.invoke(abi::APPLY, &apply, tx_len)?;
         match Answer::unpack(packed)? {
             Answer::Accept => {
                 self.check_record_len(input.len() as u64)?;
-                Ok(Ruling::Unchanged)
+                Ok((self.fuel_spent(0)?, Ruling::Unchanged))
             }
             Answer::Replace { len } => {
-                self.check_record_len(u64::from(len))?;
-                Ok(Ruling::Replaced(Bytes::copy_from_slice(self.output(len)?)))
+                let len_64 = u64::from(len);
+                self.check_record_len(len_64)?;
+                let start = self.output_start()?;
+                let fuel = self.fuel_spent(len_64)?;
+                Ok((fuel, Ruling::Replaced(Bytes::copy_from_slice(self.output(start, len)?))))
             }
-            Answer::Reject { code, len } => Ok(Ruling::Rejected { code, message: self.message(len)? }),
+            Answer::Reject { code, len } => {
+                let message = self.message(len)?;
+                Ok((self.fuel_spent(message.len() as u64)?, Ruling::Rejected { code, message }))
+            }
         }
     }
 
@@ -203,27 +247,26 @@ impl Live {
         Ok(wasm_len)
     }
 
-    /// The `len` bytes the plugin left in its output.
-    fn output(&mut self, len: u32) -> Result<&[u8], Stop> {
+    /// Asks where the output lies.
+    fn output_start(&mut self) -> Result<i32, Stop> {
         let output: TypedFunc<(), i32> = typed(self.instance, &mut self.store, abi::OUTPUT, &self.output)?;
-        let start = self.invoke(abi::OUTPUT, &output, ())?;
+        self.invoke(abi::OUTPUT, &output, ())
+    }
+
+    /// The `len` bytes the plugin left in its output.
+    fn output(&self, start: i32, len: u32) -> Result<&[u8], Stop> {
         let memory = self.memory.data(&self.store);
         let range = abi::range(memory.len(), start, len).ok_or(Fault::BadOutput)?;
         Ok(&memory[range])
     }
 
-    /// A rejection's message, made fit to print: valid UTF-8 and of bounded length.
+    /// A rejection's message.
     fn message(&mut self, len: u32) -> Result<String, Stop> {
         if len == 0 {
             return Ok(String::new());
         }
-        let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
-        let output = self.output(len)?;
-        // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
-        let output = &output[..output.len().min(max.saturating_add(4))];
-        let mut message = String::from_utf8_lossy(output).into_owned();
-        message.truncate(message.floor_char_boundary(max));
-        Ok(message)
+        let start = self.output_start()?;
+        Ok(printable(self.output(start, len)?))
     }
 
     fn invoke<P: WasmParams, R: WasmResults>(
@@ -233,8 +276,11 @@ impl Live {
         params: P,
     ) -> Result<R, Stop> {
         func.call(&mut self.store, params).map_err(|error| match Stop::from_engine(name, &error) {
-            Stop::Fault { fault: Fault::Unreachable, detail } if self.is_overflown() => {
-                Stop::Fault { fault: Fault::StackOverflow, detail }
+            Stop::Fault { fault: Fault::Unreachable, message, detail } if self.is_overflown() => {
+                Stop::Fault { fault: Fault::StackOverflow, message, detail }
+            }
+            Stop::Fault { fault: Fault::Unreachable, detail, .. } => {
+                Stop::Fault { fault: Fault::Unreachable, message: self.panic_message(), detail }
             }
             stop => stop,
         })
@@ -246,6 +292,29 @@ impl Live {
             self.instance.get_module_export(&mut self.store, &self.stack_left).and_then(Extern::into_global);
         left.is_some_and(|left| left.get(&mut self.store).i32() == Some(stack::OVERFLOWN))
     }
+
+    /// What the plugin says about its panic; empty if it says nothing, or points outside of its memory.
+    fn panic_message(&mut self) -> String {
+        let mut words = || {
+            let panic = self.instance.get_module_export(&mut self.store, self.panic.as_ref()?)?;
+            let place = panic.into_global()?.get(&mut self.store).i32()?;
+            let memory = self.memory.data(&self.store);
+            let (place, _) = memory[abi::range(memory.len(), place, 8)?].as_chunks();
+            let [start, len] = [*place.first()?, *place.get(1)?].map(u32::from_le_bytes);
+            Some(printable(&memory[abi::range(memory.len(), start.cast_signed(), len)?]))
+        };
+        words().unwrap_or_default()
+    }
+}
+
+/// The words of a plugin, made fit to print: valid UTF-8 and of bounded length.
+fn printable(words: &[u8]) -> String {
+    let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
+    // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
+    let words = &words[..words.len().min(max.saturating_add(4))];
+    let mut message = String::from_utf8_lossy(words).into_owned();
+    message.truncate(message.floor_char_boundary(max));
+    message
 }
 
 /// An export admission has seen, of a type it has checked.

@@ -15,10 +15,9 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use super::call::Called;
 use super::instance::Ruling;
 use crate::limits;
-use crate::types::TxHash;
+use crate::types::{Fuel, TxHash};
 
 /// Locks are held for the time of one map operation; this many keep two threads from waiting on each other.
 const SHARDS: usize = 16;
@@ -29,7 +28,8 @@ const GENERATIONS: u64 = 2 * SHARDS as u64;
 /// What the pipeline made of a transaction: the fuel of all plugins that ran, and what the last one ruled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Judged {
-    pub(super) called: Called,
+    pub(super) fuel: Fuel,
+    pub(super) ruling: Ruling,
     /// Position of the plugin that rejected or faulted.
     pub(super) plugin: usize,
 }
@@ -37,10 +37,10 @@ pub(super) struct Judged {
 impl Judged {
     /// Bytes on the heap beyond the entry itself.
     fn bytes(&self) -> u64 {
-        match &self.called.ruling {
+        match &self.ruling {
             Ruling::Replaced(record) => record.len() as u64,
-            Ruling::Rejected { message, .. } => message.len() as u64,
-            Ruling::Unchanged | Ruling::Faulted(_) => 0,
+            Ruling::Rejected { message, .. } | Ruling::Faulted { message, .. } => message.len() as u64,
+            Ruling::Unchanged => 0,
         }
     }
 }
@@ -108,10 +108,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::types::Fuel;
 
     fn judged(ruling: Ruling) -> Judged {
-        Judged { called: Called { fuel: Fuel(7), ruling }, plugin: 0 }
+        Judged { fuel: Fuel(7), ruling, plugin: 0 }
     }
 
     fn entries(memo: &Memo) -> u64 {

@@ -18,7 +18,7 @@
 //! bytes, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance` is one of it
 //! at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names the ways a
 //! plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's transactions
-//! on all processors.
+//! on all processors, on threads with the `room` that plugins need.
 //!
 //! # Invariants
 //!
@@ -40,6 +40,7 @@ mod memo;
 mod parallel;
 mod pipeline;
 mod rewrite;
+mod room;
 mod spec;
 mod stack;
 mod warm;
@@ -49,8 +50,10 @@ pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
 pub use gate::{GateError, Use, limits_used};
-pub use parallel::{in_parallel, with_room};
-pub use pipeline::{Outcome, Pipeline, Verdict};
+pub use instance::Ruling;
+pub use parallel::in_parallel;
+pub use pipeline::{Outcome, Pipeline, Step, Verdict};
+pub use room::{spawn_with_room, with_room};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
     PluginSpec,

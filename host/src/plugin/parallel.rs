@@ -1,12 +1,12 @@
-//! Work on all processors, on threads that plugins fit on: a block's transactions, and taking plugins in.
+//! Work on all processors: a block's transactions.
 
-use std::io;
 use std::sync::OnceLock;
 use std::thread;
 
 use rayon::prelude::*;
 
 use super::fault::Fatal;
+use super::room;
 use crate::limits;
 
 /// Below this many transactions, handing them to other threads costs more than it saves.
@@ -43,23 +43,6 @@ pub fn in_parallel<T: Sync, R: Send>(
     threads()?.install(|| items.par_iter().with_min_len(PARALLEL_MIN).map(work).collect())
 }
 
-/// Does `work` on a thread of its own that plugins fit on, whatever stack the calling one has.
-///
-/// # Errors
-///
-/// When the thread cannot be started.
-///
-/// # Panics
-///
-/// When `work` does, with what it panics with.
-pub fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
-    let thread = thread::Builder::new().name("admission".to_owned());
-    thread::scope(|scope| {
-        let thread = thread.stack_size(limits::PLUGIN_THREAD_STACK_BYTES).spawn_scoped(scope, work)?;
-        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
-}
-
 /// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
 fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
     static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
@@ -67,6 +50,7 @@ fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(processors())
             .stack_size(limits::PLUGIN_THREAD_STACK_BYTES)
+            .start_handler(|_| room::mark())
             .thread_name(|n| format!("plugin-{n}"))
             .build()
             .map_err(|error| error.to_string())

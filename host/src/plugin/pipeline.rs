@@ -10,7 +10,7 @@ use super::engine;
 use super::fault::{Fatal, Fault};
 use super::instance::Ruling;
 use super::memo::{Judged, Memo};
-use super::parallel::with_room;
+use super::room::with_room;
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;
 use crate::types::{Fuel, PipelineId, TxHash};
@@ -48,7 +48,22 @@ pub enum Verdict {
         plugin: PluginName,
         /// How.
         fault: Fault,
+        /// Its words about its panic, or empty. They enter no hash.
+        message: String,
     },
+}
+
+/// What one plugin of the pipeline made of what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its name.
+    pub plugin: PluginName,
+    /// What it took.
+    pub fuel: Fuel,
+    /// Length of its memory when it ended, in bytes.
+    pub memory_bytes: u64,
+    /// What it decided.
+    pub ruling: Ruling,
 }
 
 /// The plugins of the network, admitted and ready. A pure function of the transaction's bytes.
@@ -113,8 +128,8 @@ impl Pipeline {
         Fuel(fuel.fold(0, u64::saturating_add))
     }
 
-    /// Judges one transaction on the calling thread, which needs
-    /// [`PLUGIN_THREAD_STACK_BYTES`](limits::PLUGIN_THREAD_STACK_BYTES) of stack.
+    /// Judges one transaction: on the calling thread if plugins fit on it (see [`with_room`]), else on one that is made
+    /// for it.
     ///
     /// `hash` is [`TxHash::of`] the transaction: results are remembered by it. The caller has seen to it that
     /// the transaction is neither empty nor longer than `tx_bytes_max`.
@@ -129,40 +144,62 @@ impl Pipeline {
         if let Some(judged) = self.memo.get(hash) {
             return Ok(self.outcome(judged, tx));
         }
-        let judged = self.judge(tx)?;
+        let judged = self.judge(tx, |_, _| ())?;
         self.memo.insert(*hash, &judged);
         Ok(self.outcome(judged, tx))
     }
 
-    /// Runs the plugins in order until one rejects or faults.
-    fn judge(&self, tx: &Bytes) -> Result<Judged, Fatal> {
+    /// Judges one transaction as [`Self::apply`] does, and tells what each plugin that ran made of it. Nothing is
+    /// remembered, and nothing was.
+    ///
+    /// # Errors
+    ///
+    /// When this host cannot be trusted to go on.
+    pub fn steps(&self, tx: &Bytes) -> Result<Vec<Step>, Fatal> {
+        let mut steps = Vec::new();
+        self.judge(tx, |plugin, Called { fuel, memory_bytes, ruling }| {
+            let (plugin, ruling) = (plugin.clone(), ruling.clone());
+            steps.push(Step { plugin, fuel: *fuel, memory_bytes: *memory_bytes, ruling });
+        })?;
+        Ok(steps)
+    }
+
+    /// Runs the plugins in order until one rejects or faults; `see` is shown each call.
+    fn judge(&self, tx: &Bytes, see: impl FnMut(&PluginName, &Called) + Send) -> Result<Judged, Fatal> {
+        with_room(|| self.judge_here(tx, see)).unwrap_or_else(|error| {
+            Err(Fatal { plugin: None, step: "starting a thread", reason: error.to_string() })
+        })
+    }
+
+    fn judge_here(&self, tx: &Bytes, mut see: impl FnMut(&PluginName, &Called)) -> Result<Judged, Fatal> {
         let mut fuel = 0_u64;
         let mut replaced: Option<Bytes> = None;
         for (position, plugin) in self.plugins.iter().enumerate() {
             let called = plugin.call(replaced.as_ref().unwrap_or(tx))?;
+            see(&plugin.name, &called);
             fuel = fuel.saturating_add(called.fuel.0);
             match called.ruling {
                 Ruling::Unchanged => {}
                 Ruling::Replaced(record) => replaced = Some(record),
-                ruling @ (Ruling::Rejected { .. } | Ruling::Faulted(_)) => {
-                    return Ok(Judged { called: Called { fuel: Fuel(fuel), ruling }, plugin: position });
+                ruling @ (Ruling::Rejected { .. } | Ruling::Faulted { .. }) => {
+                    return Ok(Judged { fuel: Fuel(fuel), ruling, plugin: position });
                 }
             }
         }
         let ruling = replaced.map_or(Ruling::Unchanged, Ruling::Replaced);
         let last = self.plugins.len().saturating_sub(1);
-        Ok(Judged { called: Called { fuel: Fuel(fuel), ruling }, plugin: last })
+        Ok(Judged { fuel: Fuel(fuel), ruling, plugin: last })
     }
 
     fn outcome(&self, judged: Judged, tx: &Bytes) -> Outcome {
         let name = || self.plugins[judged.plugin].name.clone();
-        let verdict = match judged.called.ruling {
+        let verdict = match judged.ruling {
             Ruling::Unchanged => Verdict::Accepted { record: tx.clone() },
             Ruling::Replaced(record) => Verdict::Accepted { record },
             Ruling::Rejected { code, message } => Verdict::Rejected { plugin: name(), code, message },
-            Ruling::Faulted(fault) => Verdict::Faulted { plugin: name(), fault },
+            Ruling::Faulted { fault, message } => Verdict::Faulted { plugin: name(), fault, message },
         };
-        Outcome { fuel: judged.called.fuel, verdict }
+        Outcome { fuel: judged.fuel, verdict }
     }
 }
 

@@ -48,18 +48,23 @@ pub(super) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError>
     let is_restorable = gated.keeps_to_memory_and_globals
         && gated.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX;
     let restored = if is_restorable { gated.mutable_globals.as_slice() } else { &[] };
-    let named: Vec<(String, u32)> = restored.iter().map(|index| (name(gated, *index), *index)).collect();
     let mut exports = vec![(STACK_EXPORT.to_owned(), left)];
-    exports.extend(named.iter().filter(|(name, _)| name.starts_with(RESERVED_PREFIX)).cloned());
+    let named = |index: &u32| {
+        exported_as(gated, *index).unwrap_or_else(|| {
+            let name = format!("{RESERVED_PREFIX}global_{index}");
+            exports.push((name.clone(), *index));
+            name
+        })
+    };
+    let named = restored.iter().map(named).collect();
     let wasm = assemble(gated, &types, &exports, &code);
-    let mutable_globals = is_restorable.then(|| named.into_iter().map(|(name, _)| name).collect());
-    Ok(Rewritten { wasm, mutable_globals })
+    Ok(Rewritten { wasm, mutable_globals: is_restorable.then_some(named) })
 }
 
-/// The name under which a global is exported, or will be.
-fn name(gated: &Gated<'_>, index: u32) -> String {
+/// A name under which a global is exported.
+fn exported_as(gated: &Gated<'_>, index: u32) -> Option<String> {
     let exported = gated.exported_globals.iter().find(|(_, exported)| *exported == index);
-    exported.map_or_else(|| format!("{RESERVED_PREFIX}global_{index}"), |(name, _)| name.clone())
+    exported.map(|(name, _)| name.clone())
 }
 
 /// Types of blocks with several results: functions without parameters that have them.

@@ -41,7 +41,7 @@ use rustix::{
 };
 use tendermint_abci::Application;
 
-use crate::limits;
+use crate::{limits, plugin::spawn_with_room};
 
 mod addr;
 mod checks;
@@ -263,9 +263,7 @@ fn start_connection<A: Application>(
             registration.control.fail(HandlerPanic { method: "the transport", payload });
         }
     };
-    let thread =
-        thread::Builder::new().name(format!("abci-{id}")).stack_size(limits::PLUGIN_THREAD_STACK_BYTES);
-    if let Err(error) = thread.spawn(serve) {
+    if let Err(error) = spawn_with_room(format!("abci-{id}"), serve) {
         tracing::error!(%error, "cannot start a thread for an ABCI connection; closing it");
     }
 }
