@@ -16,7 +16,7 @@
 //! unchanged
 //! replaced <bytes>
 //! rejected <code> <message as bytes>
-//! fault <code> <name>
+//! fault <code> <name> [<words about a panic as bytes>]
 //! ```
 
 use std::fmt;
@@ -24,8 +24,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use dseq::plugin::{
-    AdmitError, CanonicalJson, Fault, Limits, Outcome, Pipeline, PipelineSpec, PluginName, PluginSpec,
-    Verdict, engine_id,
+    AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling,
+    engine_id,
 };
 use dseq::types::PluginHash;
 
@@ -47,35 +47,23 @@ pub(crate) enum Expected {
     Endings(Vec<(Bytes, Ending)>),
 }
 
-/// How a transaction ends, without what it took.
+/// How a transaction ends, without what it took. A ruling whose bytes can be as long as they like in a failed test.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Unchanged,
-    Replaced(Bytes),
-    Rejected(u16, Bytes),
-    Fault(Fault),
-}
-
-impl Ending {
-    /// How a pipeline of one plugin ended over `tx`.
-    pub(crate) fn of(outcome: &Outcome, tx: &Bytes) -> Self {
-        match &outcome.verdict {
-            Verdict::Accepted { record } if record == tx => Self::Unchanged,
-            Verdict::Accepted { record } => Self::Replaced(record.clone()),
-            Verdict::Rejected { code, message, .. } => Self::Rejected(*code, Bytes::from(message.clone())),
-            Verdict::Faulted { fault, .. } => Self::Fault(*fault),
-        }
-    }
-}
+pub(crate) struct Ending(pub(crate) Ruling);
 
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let some = |bytes: &Bytes| format!("{} bytes: {:?}", bytes.len(), bytes.slice(..bytes.len().min(100)));
-        match self {
-            Self::Unchanged => f.write_str("unchanged"),
-            Self::Replaced(record) => write!(f, "replaced by {}", some(record)),
-            Self::Rejected(code, message) => write!(f, "rejected {code} with {}", some(message)),
-            Self::Fault(fault) => write!(f, "fault {} {fault:?}", fault.code()),
+        let some = |bytes: &[u8]| {
+            let start = String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned();
+            format!("{} bytes: {start:?}", bytes.len())
+        };
+        match &self.0 {
+            Ruling::Unchanged => f.write_str("unchanged"),
+            Ruling::Replaced(record) => write!(f, "replaced by {}", some(record)),
+            Ruling::Rejected { code, message } => write!(f, "rejected {code}, {}", some(message.as_bytes())),
+            Ruling::Faulted { fault, message } => {
+                write!(f, "fault {} {fault:?}, {}", fault.code(), some(message.as_bytes()))
+            }
         }
     }
 }
@@ -114,7 +102,7 @@ pub(crate) fn expectation<'a>(head: impl Iterator<Item = &'a str>) -> Result<Exp
                 return Err(format!("no expectation before {line:?}"));
             }
         } else if let Some(text) = line.strip_prefix("expect: refused ") {
-            refused = Some(String::from_utf8(bytes(text)?.to_vec()).map_err(|error| error.to_string())?);
+            refused = Some(string(text)?);
         } else if let Some(text) = line.strip_prefix("expect: ") {
             let sent = tx.take().unwrap_or_else(|| Bytes::from_static(b"transaction"));
             endings.push((sent, ending(text)?));
@@ -129,21 +117,30 @@ pub(crate) fn expectation<'a>(head: impl Iterator<Item = &'a str>) -> Result<Exp
 }
 
 fn ending(text: &str) -> Result<Ending, String> {
-    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let unknown = || format!("{text:?} is no outcome");
-    match word {
-        "unchanged" if rest.is_empty() => Ok(Ending::Unchanged),
-        "replaced" => Ok(Ending::Replaced(bytes(rest)?)),
+    let mut words = text.splitn(4, ' ');
+    let mut word = || words.next().ok_or_else(|| format!("{text:?} is no outcome"));
+    let ruling = match word()? {
+        "unchanged" => Ruling::Unchanged,
+        "replaced" => Ruling::Replaced(bytes(text.split_once(' ').unwrap_or_default().1)?),
         "rejected" => {
-            let (code, message) = rest.split_once(' ').ok_or_else(unknown)?;
-            Ok(Ending::Rejected(code.parse().map_err(|_| unknown())?, bytes(message)?))
+            let code = word()?.parse().map_err(|_| format!("{text:?} has no code"))?;
+            let message = text.splitn(3, ' ').nth(2).unwrap_or_default();
+            Ruling::Rejected { code, message: string(message)? }
         }
         "fault" => {
-            let is_meant = |fault: &&Fault| format!("{} {fault:?}", fault.code()) == rest;
-            Fault::ALL.iter().find(is_meant).map(|fault| Ending::Fault(*fault)).ok_or_else(unknown)
+            let meant = format!("{} {}", word()?, word()?);
+            let is_meant = |fault: &&Fault| format!("{} {fault:?}", fault.code()) == meant;
+            let fault = Fault::ALL.iter().find(is_meant).ok_or_else(|| format!("{meant} is no fault"))?;
+            let message = words.next().map(string).transpose()?.unwrap_or_default();
+            Ruling::Faulted { fault: *fault, message }
         }
-        _ => Err(unknown()),
-    }
+        _ => return Err(format!("{text:?} is no outcome")),
+    };
+    Ok(Ending(ruling))
+}
+
+fn string(text: &str) -> Result<String, String> {
+    String::from_utf8(bytes(text)?.to_vec()).map_err(|error| error.to_string())
 }
 
 fn bytes(text: &str) -> Result<Bytes, String> {
@@ -154,7 +151,9 @@ fn bytes(text: &str) -> Result<Bytes, String> {
     let times: usize = times.parse().map_err(|_| format!("{times:?} is no number"))?;
     let one = match one.strip_prefix("0x") {
         Some(digits) => data_encoding::HEXLOWER.decode(digits.as_bytes()).map_err(|error| error.to_string()),
-        None => serde_json::from_str::<String>(one).map(String::into_bytes).map_err(|error| error.to_string()),
+        None => {
+            serde_json::from_str::<String>(one).map(String::into_bytes).map_err(|error| error.to_string())
+        }
     };
     Ok(Bytes::from(one.map_err(|error| format!("{text:?}: {error}"))?.repeat(times)))
 }

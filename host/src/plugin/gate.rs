@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use wasmparser::{
     BinaryReaderError, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody,
-    GlobalSectionReader, ImportSectionReader, Operator, Parser, Payload, SectionLimited, TableSectionReader,
-    ValType, ValidPayload, Validator, ValidatorResources,
+    GlobalSectionReader, ImportSectionReader, MemorySectionReader, Operator, Parser, Payload, SectionLimited,
+    TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
 use super::{abi, engine};
@@ -250,6 +250,10 @@ impl Gate<'_> {
                 bound_tables(tables)?;
                 None
             }
+            Payload::MemorySection(memories) => {
+                bound_memories(memories)?;
+                None
+            }
             _ => None,
         };
         if let Some((what, found, max)) = found {
@@ -359,6 +363,18 @@ fn bound_tables(tables: &TableSectionReader<'_>) -> Result<(), GateError> {
         let (found, max) = (table?.ty.initial, limits::TABLE_ELEMENTS_MAX);
         if found > max {
             return Err(GateError::TooMany { what: "table elements", found, max });
+        }
+    }
+    Ok(())
+}
+
+/// What no genesis may allow. The bound of the network's own genesis is for admission.
+fn bound_memories(memories: &MemorySectionReader<'_>) -> Result<(), GateError> {
+    let max = limits::MEMORY_BYTES_CEILING / limits::WASM_PAGE_BYTES;
+    for memory in memories.clone() {
+        let found = memory?.initial;
+        if found > max {
+            return Err(GateError::TooMany { what: "pages of memory", found, max });
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
 ;; Has the host write over its constant data; the next transaction finds the data as it was.
 ;; tx: "XX"
-;; expect: replaced "XXtant data"
+;; expect: replaced "XXnstant da"
 ;; tx: "Y"
-;; expect: replaced "Ynstant data"
+;; expect: replaced "Ycnstant da"
 ;; tx: "ZZZ"
-;; expect: replaced "ZZZant data"
+;; expect: replaced "ZZZstant da"
 (module
   (memory (export "memory") 1)
   (data (i32.const 1024) "constant data")

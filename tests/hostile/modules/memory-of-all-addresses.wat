@@ -1,5 +1,5 @@
 ;; Wants all that 32 bits can address.
-;; expect: refused "starts with 4294967296 bytes of memory"
+;; expect: refused "has 65536 pages of memory; at most 4096 are allowed"
 (module
   (memory (export "memory") 65536)
   (func (export "dseq_abi_v1"))
