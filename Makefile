@@ -86,7 +86,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check bench fmt fmt-check lint vet doc deny
+.PHONY: test e2e check bench differential fmt fmt-check lint vet doc deny
 test: plugins ## Tests that need no network; those that crash a node on purpose need strace
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
@@ -95,6 +95,11 @@ e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored
 
 check: fmt-check lint doc deny e2e test ## All that CI runs
+
+# Another seed each time, unless DSEQ_RANDOM_SEED says which; it is printed.
+differential: plugins ## Ten thousand random modules on every wasm engine we know
+	@DSEQ_RANDOM_MODULES="$${DSEQ_RANDOM_MODULES:-10000}" DSEQ_RANDOM_SEED="$${DSEQ_RANDOM_SEED:-$$(date +%s)}" \
+		cargo test $(CARGO_FLAGS) -p dseq --test differential -- --nocapture
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
@@ -125,4 +130,4 @@ $(DENY):
 help: ## This
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

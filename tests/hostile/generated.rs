@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// Name, head and bytes of each.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    [functions(), control(), sections(), encodings()].concat()
+    [locals_and_params(), functions(), control(), sections(), encodings()].concat()
 }
 
 type Generated = Vec<(&'static str, &'static str, Vec<u8>)>;
@@ -29,9 +29,8 @@ fn module(extra: &str, apply: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// Too much of what functions are made of, or as much as there may be.
-fn functions() -> Generated {
-    let accept = "(i64.const 0x0001000000000000)";
+/// Too much of what functions begin and end with, or as much as there may be.
+fn locals_and_params() -> Generated {
     let hundred = "i64 ".repeat(100);
     let wide = format!("(func $wide (param {hundred}) (result i64) (local.get 99))");
     vec![
@@ -82,6 +81,13 @@ fn functions() -> Generated {
             r#"expect: refused "function 5 has 17 results; at most 16 are allowed""#,
             accepting(&format!("(func (result {}) unreachable)", "i32 ".repeat(17))),
         ),
+    ]
+}
+
+/// Too many functions, or too long ones.
+fn functions() -> Generated {
+    let accept = "(i64.const 0x0001000000000000)";
+    vec![
         (
             "results-as-many-as-may-be",
             "expect: unchanged",

@@ -8,7 +8,7 @@ use std::process::Command;
 use dseq::plugin::{Limits, Pipeline, with_room};
 
 use super::suite::{self, Hostile};
-use super::{judge, txs};
+use super::{admit, judge, txs};
 
 /// Repetitions of each module's transactions.
 const REPETITIONS: usize = 10_000;
@@ -37,7 +37,7 @@ fn in_a_process_of_its_own() {
     let all = suite::all();
     // Little fuel, so that the endless ones end soon.
     let limits = Limits { fuel_max: 10_000, ..Limits::default() };
-    let admitted = |hostile: &Hostile| suite::admit(&hostile.wasm, limits).ok();
+    let admitted = |hostile: &Hostile| admit(&hostile.wasm, limits).ok();
     let pipelines: Vec<(&Hostile, Pipeline)> =
         all.iter().filter_map(|hostile| admitted(hostile).map(|pipeline| (hostile, pipeline))).collect();
     assert_grows_little("transactions", REPETITIONS, |repetition| {

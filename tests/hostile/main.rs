@@ -7,7 +7,11 @@ mod left_behind;
 mod suite;
 
 use bytes::Bytes;
-use dseq::plugin::{Limits, Pipeline, Ruling, Step, in_parallel, with_room};
+use dseq::plugin::{
+    AdmitError, CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, Step,
+    engine_id, in_parallel, with_room,
+};
+use dseq::types::PluginHash;
 use suite::{Ending, Expected, Hostile};
 
 /// Puts out a sum over every word of its memory, in which the transaction lies, over its globals and the memory's size:
@@ -39,7 +43,17 @@ fn good(pages: u32) -> Pipeline {
                 (i64.const 0x0002000000000008))
             (func (export "dseq_output") (result i32) (i32.const 0)))"#
     );
-    suite::admit(&wat::parse_str(text).unwrap(), Limits::default()).unwrap()
+    admit(&wat::parse_str(text).unwrap(), Limits::default()).unwrap()
+}
+
+/// A pipeline of this plugin alone, whose params are `{}`.
+fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
+    let plugin = PluginSpec {
+        name: PluginName::try_from("hostile".to_owned()).unwrap(),
+        sha256: PluginHash::of(wasm),
+        params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
+    };
+    Pipeline::admit(PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] }, &[wasm.to_vec()])
 }
 
 /// What a pipeline of one plugin makes of a transaction, without asking what it made of it before.
@@ -76,7 +90,7 @@ fn each_module_ends_as_its_head_says_and_the_next_transaction_does_not_notice() 
 
 /// Holds a module against its expectation, each transaction twice; `next` is asked after each.
 fn as_expected(hostile: &Hostile, next: impl Fn()) -> Result<(), String> {
-    let (endings, pipeline) = match (&hostile.expected, suite::admit(&hostile.wasm, Limits::default())) {
+    let (endings, pipeline) = match (&hostile.expected, admit(&hostile.wasm, Limits::default())) {
         (Expected::Refused(words), Err(error)) => {
             next();
             let error = error.to_string();
@@ -108,7 +122,7 @@ fn side_by_side_they_end_as_they_do_alone() {
     let all = suite::all();
     let pipelines = all.iter().filter(|hostile| !txs(hostile).is_empty());
     let pipelines: Vec<(&Hostile, Pipeline)> =
-        pipelines.map(|hostile| (hostile, suite::admit(&hostile.wasm, Limits::default()).unwrap())).collect();
+        pipelines.map(|hostile| (hostile, admit(&hostile.wasm, Limits::default()).unwrap())).collect();
     let mut items = Vec::new();
     for (hostile, pipeline) in &pipelines {
         items.extend(txs(hostile).iter().map(|(tx, ending)| (hostile.name.as_str(), pipeline, tx, ending)));

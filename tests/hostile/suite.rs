@@ -23,11 +23,7 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
-use dseq::plugin::{
-    AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling,
-    engine_id,
-};
-use dseq::types::PluginHash;
+use dseq::plugin::{Fault, Ruling};
 
 use super::generated;
 
@@ -156,14 +152,4 @@ fn bytes(text: &str) -> Result<Bytes, String> {
         }
     };
     Ok(Bytes::from(one.map_err(|error| format!("{text:?}: {error}"))?.repeat(times)))
-}
-
-/// A pipeline of this plugin alone, whose params are `{}`.
-pub(crate) fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
-    let plugin = PluginSpec {
-        name: PluginName::try_from("hostile".to_owned()).unwrap(),
-        sha256: PluginHash::of(wasm),
-        params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
-    };
-    Pipeline::admit(PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] }, &[wasm.to_vec()])
 }

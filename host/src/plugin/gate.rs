@@ -536,6 +536,11 @@ mod tests {
                 "has 1001 element segments; at most 1000 are allowed",
             ),
             (exports(1_000), exports(1_001), "has 1001 exports; at most 1000 are allowed"),
+            (
+                "(module (memory 4096))".to_owned(),
+                "(module (memory 4097))".to_owned(),
+                "has 4097 pages of memory; at most 4096 are allowed",
+            ),
             (types(1_000), types(1_001), "has 1001 types; at most 1000 are allowed"),
         ] {
             passes(&at_most);

@@ -53,6 +53,7 @@ pub use gate::{GateError, Use, limits_used};
 pub use instance::Ruling;
 pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
+pub use rewrite::instrumented;
 pub use room::{spawn_with_room, with_room};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
