@@ -165,7 +165,7 @@ fn panic_words(instance: &mut dyn Instance) -> Option<String> {
     let place = instance.global("dseq_panic")?;
     let place = range(instance, i64::from(place), 8)?;
     let told = u64::from_le_bytes(instance.memory()[place].try_into().unwrap());
-    let range = range(instance, i64::from(told.cast_signed() as i32), told >> 32)?;
+    let range = range(instance, told.cast_signed(), told >> 32)?;
     Some(words(&instance.memory()[range]))
 }
 

@@ -124,7 +124,7 @@ fn shape(wasm: &[u8]) -> Shape {
                 shape.types.extend(types.into_iter_err_on_gc_types().map(Result::unwrap));
             }
             Payload::FunctionSection(functions) => {
-                shape.functions.extend(functions.into_iter().map(Result::unwrap))
+                shape.functions.extend(functions.into_iter().map(Result::unwrap));
             }
             Payload::GlobalSection(globals) => {
                 shape.globals.extend(globals.into_iter().map(|global| global.unwrap().ty.content_type));
