@@ -21,8 +21,8 @@ impl From<Fault> for Stop {
 /// An engine that plugins are tried on.
 pub(crate) trait Engine: Sync {
     fn name(&self) -> &'static str;
-    /// Whether it counts the same fuel as the product.
-    fn counts_fuel(&self) -> bool;
+    /// Whether it counts the product's fuel, and makes NaNs canonical as the product does.
+    fn is_wasmtime(&self) -> bool;
     fn compile(&self, wasm: &[u8]) -> Box<dyn Module>;
 }
 

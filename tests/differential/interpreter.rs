@@ -1,10 +1,11 @@
-//! wasmi: an interpreter by other people, which shares no code with wasmtime but the parser's ancestry.
+//! wasmi: an interpreter by other people, which shares no code with wasmtime.
 //!
-//! It counts no fuel here, its own being another: what runs out of fuel in the product is not tried on it. Its build
-//! makes every NaN of an arithmetic instruction the canonical one, as the product does, so floats are compared to the bit.
+//! It counts no fuel here, its own being another: what runs out of fuel in the product is not tried on it. Nor are plugins
+//! that put out the bits of a NaN they computed: wasm leaves those to the engine, ours makes them canonical, wasmi leaves
+//! them to the processor.
 
 use dseq::plugin::{Fault, Limits};
-use wasmi::errors::{ErrorKind, InstantiationError};
+use wasmi::errors::{ErrorKind, InstantiationError, TableError};
 use wasmi::{Config, Linker, Store, StoreLimits, StoreLimitsBuilder, TrapCode, Val};
 
 use super::driver::{Engine, Instance, Module, Stop};
@@ -26,7 +27,7 @@ impl Engine for Wasmi {
         "wasmi"
     }
 
-    fn counts_fuel(&self) -> bool {
+    fn is_wasmtime(&self) -> bool {
         false
     }
 
@@ -94,7 +95,9 @@ fn stop(error: &wasmi::Error) -> Stop {
         Some(TrapCode::IndirectCallToNull) => Fault::NullCall,
         Some(TrapCode::BadSignature) => Fault::BadSignature,
         Some(TrapCode::TableOutOfBounds) => Fault::TableOutOfBounds,
+        // Traps of the standard that wasmi has no code for.
         _ => match error.kind() {
+            ErrorKind::Table(TableError::CopyOutOfBounds) => Fault::TableOutOfBounds,
             ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
                 Fault::TableOutOfBounds
             }

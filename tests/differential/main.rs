@@ -28,8 +28,7 @@ fn hostile_plugins_end_alike_on_every_engine() {
     for hostile in suite::all() {
         let Expected::Endings(endings) = &hostile.expected else { continue };
         let txs: Vec<Bytes> = endings.iter().map(|(tx, _)| tx.clone()).collect();
-        let plugin =
-            Plugin { name: &hostile.name, wasm: &hostile.wasm, params: "{}", limits: Limits::default() };
+        let plugin = told_nothing(&hostile.name, &hostile.wasm);
         let tally = panel.compare(&plugin, &txs).unwrap_or_else(|differs| panic!("{differs}"));
         assert_eq!(tally.judged(), txs.len(), "{} is not admitted", hostile.name);
     }
@@ -42,8 +41,7 @@ fn plugins_that_fail_at_init_do_so_on_every_engine() {
     let mut failed = 0;
     for hostile in suite::all() {
         let Expected::Refused(words) = &hostile.expected else { continue };
-        let plugin =
-            Plugin { name: &hostile.name, wasm: &hostile.wasm, params: "{}", limits: Limits::default() };
+        let plugin = told_nothing(&hostile.name, &hostile.wasm);
         let tally = panel.compare(&plugin, &[]).unwrap_or_else(|differs| panic!("{differs}"));
         failed += tally.init_failed;
         assert_eq!(tally.init_failed + tally.not_admitted, 1, "{}: {words}", hostile.name);
@@ -58,13 +56,18 @@ fn the_gallery_judges_alike_on_every_engine() {
     for (name, wasm) in gallery() {
         for (params, mut txs) in told(&name) {
             txs.extend(anything(&name));
-            let plugin = Plugin { name: &name, wasm: &wasm, params: &params, limits: Limits::default() };
+            let plugin = Plugin { params: &params, ..told_nothing(&name, &wasm) };
             let tally = panel.compare(&plugin, &txs).unwrap_or_else(|differs| panic!("{differs}"));
             assert_eq!(tally.not_admitted, 0, "{name}: {params}");
             judged += tally.judged();
         }
     }
     assert!(judged > 0);
+}
+
+/// A plugin whose params are `{}`.
+fn told_nothing<'a>(name: &'a str, wasm: &'a [u8]) -> Plugin<'a> {
+    Plugin { name, wasm, params: "{}", limits: Limits::default(), shows_nans: name == "nan-bits" }
 }
 
 fn root() -> PathBuf {

@@ -52,7 +52,7 @@ impl Engine for Wasmtime {
         self.name
     }
 
-    fn counts_fuel(&self) -> bool {
+    fn is_wasmtime(&self) -> bool {
         true
     }
 
