@@ -86,7 +86,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check bench differential fmt fmt-check lint vet doc deny
+.PHONY: test e2e check bench differential fuzz fmt fmt-check lint vet doc deny
 test: plugins ## Tests that need no network; those that crash a node on purpose need strace
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
@@ -100,6 +100,11 @@ check: fmt-check lint doc deny e2e test ## All that CI runs
 differential: plugins ## Ten thousand random modules on every wasm engine we know
 	@DSEQ_RANDOM_MODULES="$${DSEQ_RANDOM_MODULES:-10000}" DSEQ_RANDOM_SEED="$${DSEQ_RANDOM_SEED:-$$(date +%s)}" \
 		cargo test $(CARGO_FLAGS) -p dseq --test differential -- --nocapture
+
+# As above, with DSEQ_FUZZ_SEED.
+fuzz: plugins ## A hundred times what the tests try of random input
+	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
+		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run

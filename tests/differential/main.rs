@@ -10,7 +10,11 @@ mod driver;
 mod generated;
 mod interpreter;
 mod native;
+#[path = "../support/noise.rs"]
+mod noise;
 mod random;
+#[path = "../support/smith.rs"]
+mod smith;
 #[path = "../hostile/suite.rs"]
 mod suite;
 
@@ -142,7 +146,7 @@ fn anything(name: &str) -> Vec<Bytes> {
     txs.extend([&b"\xff"[..], b"\0", b"\xed\xa0\x80"].map(Bytes::from_static));
     txs.push(Bytes::from("[".repeat(10_000)));
     txs.push(Bytes::from(vec![b'7'; 1 << 20]));
-    let mut noise = random::Noise::new(name.len() as u64);
+    let mut noise = noise::Noise::new(name.len() as u64);
     txs.extend([1, 2, 31, 32, 33, 63, 64, 65, 1_000, 65_536].map(|len| Bytes::from(noise.bytes(len))));
     txs
 }
