@@ -72,8 +72,10 @@ plugins: toolchain ## The plugins, for wasm32
 toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is not installed; see https://rustup.rs" >&2; exit 1; }
 	@rustup toolchain list | grep -q '^$(TOOLCHAIN)-' || rustup toolchain install $(TOOLCHAIN) --profile minimal
-	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx wasm32-unknown-unknown \
-		|| rustup target add --toolchain $(TOOLCHAIN) wasm32-unknown-unknown
+	@for target in wasm32-unknown-unknown wasm32v1-none; do \
+		rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx $$target \
+			|| rustup target add --toolchain $(TOOLCHAIN) $$target || exit 1; \
+	done
 
 clippy rustfmt: toolchain
 	@rustup component list --toolchain $(TOOLCHAIN) --installed | grep -q '^$@' \
@@ -87,8 +89,9 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 ##@ Work
 
 .PHONY: test e2e check bench differential fuzz fmt fmt-check lint vet doc deny
-test: plugins ## Tests that need no network; those that crash a node on purpose need strace
+test: plugins ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
+	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Four real nodes, killed and brought back
@@ -117,6 +120,9 @@ fmt-check: rustfmt
 
 lint: clippy ## Clippy; every warning is an error
 	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@for std in --no-default-features --features=std; do \
+		cargo clippy --locked --profile plugin --target wasm32-unknown-unknown -p conformance $$std -- -D warnings || exit 1; \
+	done
 
 vet: toolchain ## Does it compile? Faster than lint
 	@cargo check $(CARGO_FLAGS) --workspace --all-targets

@@ -1,16 +1,5 @@
-//! ABI v1 as a plugin sees it: how an answer is packed. The host's own copy of this table, with every export and
-//! rule, is `host/src/plugin/abi.rs`.
-//!
-//! # Format
-//!
-//! `dseq_init` and `dseq_apply` answer with 64 bits:
-//!
-//! | bits | what |
-//! |---|---|
-//! | 0-31 | length of the output in bytes: the record, or the message |
-//! | 32-47 | rejection code, 1 to 999; 0 unless rejected |
-//! | 48-55 | 1 accept unchanged, 2 replace, 3 reject |
-//! | 56-63 | 0 |
+//! The contract with the host, and this side's part of its arithmetic: how an answer is packed.
+#![doc = include_str!("../abi-v1.md")]
 
 use crate::Verdict;
 

@@ -8,22 +8,20 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
-use core::cell::UnsafeCell;
 use core::ptr;
+
+use crate::unshared::Unshared;
 
 /// Size of one wasm page in bytes.
 const PAGE_BYTES: usize = 64 << 10;
 
 struct Arena {
     /// Address of the first free byte; 0 before the first allocation.
-    next: UnsafeCell<usize>,
+    next: Unshared<usize>,
 }
 
-// SAFETY: the host runs an instance on one thread, and wasm without the threads proposal cannot start another.
-unsafe impl Sync for Arena {}
-
 #[global_allocator]
-static ARENA: Arena = Arena { next: UnsafeCell::new(0) };
+static ARENA: Arena = Arena { next: Unshared::new(0) };
 
 unsafe extern "C" {
     /// Where the linker's data ends. Only its address means anything.
@@ -41,6 +39,8 @@ impl Arena {
     fn extend_to(&self, end: usize) -> bool {
         let bytes = memory_size(0) * PAGE_BYTES;
         if end > bytes && memory_grow(0, (end - bytes).div_ceil(PAGE_BYTES)) == usize::MAX {
+            #[cfg(feature = "std")]
+            crate::panic::leave_out_of_memory(end - self.next());
             return false;
         }
         // SAFETY: as in `next`.

@@ -7,16 +7,16 @@
 #![allow(unsafe_code, reason = "the ABI is raw memory; this file is the only one that touches it")]
 
 use alloc::vec::Vec;
-use core::cell::UnsafeCell;
 use core::slice;
 
-use crate::{Output, Plugin, Verdict, abi};
+use crate::unshared::Unshared;
+use crate::{Output, Params, Plugin, Verdict, abi, panic};
 
 /// Inputs up to this many bytes are written to a static buffer; only longer ones cost an allocation.
 const SMALL_BYTES_MAX: usize = 16 << 10;
 
 /// Where short inputs go. A static of its own, all zeros, so that it takes no room in the `.wasm` file.
-static SMALL: Unshared<[u8; SMALL_BYTES_MAX]> = Unshared(UnsafeCell::new([0; SMALL_BYTES_MAX]));
+static SMALL: Unshared<[u8; SMALL_BYTES_MAX]> = Unshared::new([0; SMALL_BYTES_MAX]);
 
 /// All other state of a plugin instance.
 #[doc(hidden)]
@@ -28,29 +28,23 @@ struct State<P> {
     large: Vec<u8>,
 }
 
-struct Unshared<T>(UnsafeCell<T>);
-
-// SAFETY: the host runs an instance on one thread, and wasm without the threads proposal has no way to
-// start another.
-unsafe impl<T> Sync for Unshared<T> {}
-
 impl<P: Plugin> Guest<P> {
     #[allow(clippy::new_without_default, reason = "only `export!` makes one, in a static")]
     pub const fn new() -> Self {
-        Self(Unshared(UnsafeCell::new(State { plugin: None, output: Output(Vec::new()), large: Vec::new() })))
+        Self(Unshared::new(State { plugin: None, output: Output(Vec::new()), large: Vec::new() }))
     }
 
     #[allow(clippy::mut_from_ref, reason = "exclusive by the order of the host's calls")]
     fn state(&self) -> &mut State<P> {
         // SAFETY: one thread, and no export calls another, so this is the only reference while it lives.
-        unsafe { &mut *self.0.0.get() }
+        unsafe { &mut *self.0.get() }
     }
 
     /// Where the host may write `len` bytes; what was there before is lost.
     pub fn buffer(&self, len: u32) -> u32 {
         let state = self.state();
         let start = if len as usize <= SMALL_BYTES_MAX {
-            SMALL.0.get().cast::<u8>().cast_const()
+            SMALL.get().cast::<u8>().cast_const()
         } else {
             state.large = Vec::with_capacity(len as usize);
             state.large.as_ptr()
@@ -60,17 +54,18 @@ impl<P: Plugin> Guest<P> {
 
     /// Makes the plugin from its params.
     pub fn init(&self, params_len: u32) -> u64 {
+        panic::listen();
         let state = self.state();
-        let made = match core::str::from_utf8(state.input(params_len)) {
-            Ok(params) => P::init(params),
-            Err(_) => Err(crate::Refusal::new("params are not UTF-8")),
-        };
+        let made = P::Params::parse(state.input(params_len)).and_then(P::init);
         let verdict = match made {
             Ok(plugin) => {
                 state.plugin = Some(plugin);
                 Verdict::Accept
             }
-            Err(refusal) => state.output.reject(1, refusal),
+            Err(refusal) => {
+                state.output.write(refusal.message().as_bytes());
+                Verdict::Reject(1)
+            }
         };
         state.answer(verdict)
     }
@@ -96,7 +91,7 @@ impl<P> State<P> {
     fn input(&self, len: u32) -> &[u8] {
         let len = len as usize;
         let (start, capacity) = if len <= SMALL_BYTES_MAX {
-            (SMALL.0.get().cast::<u8>().cast_const(), SMALL_BYTES_MAX)
+            (SMALL.get().cast::<u8>().cast_const(), SMALL_BYTES_MAX)
         } else {
             (self.large.as_ptr(), self.large.capacity())
         };

@@ -5,45 +5,88 @@
 //! else: no clock, no height, no earlier transaction. Every transaction meets a fresh copy of the plugin,
 //! so nothing a plugin remembers survives; what it computes is the same on every node.
 //!
-//! A complete plugin, which makes each transaction a line of text:
+//! A complete plugin, which makes each transaction a line of text, and its test:
 //!
 //! ```
 //! use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 //!
-//! pub struct Lines;
+//! dseq_sdk::params! {
+//!     /// What a genesis file may say, as in `{"bytes_max":80}`.
+//!     pub struct Params {
+//!         /// Longest line, in bytes, without its line feed.
+//!         pub bytes_max: u32 = 4096,
+//!     }
+//! }
+//!
+//! pub struct Lines {
+//!     bytes_max: usize,
+//! }
 //!
 //! impl Plugin for Lines {
-//!     fn init(params: &str) -> Result<Self, Refusal> {
-//!         if params == "{}" { Ok(Lines) } else { Err(Refusal::new("lines takes no params")) }
+//!     type Params = Params;
+//!
+//!     fn init(params: Params) -> Result<Self, Refusal> {
+//!         match params.bytes_max {
+//!             0 => Err(Refusal::new("bytes_max is 0, so no line would do; give at least 1")),
+//!             bytes_max => Ok(Lines { bytes_max: bytes_max as usize }),
+//!         }
 //!     }
 //!
 //!     fn apply(&self, tx: &[u8], out: &mut Output) -> Verdict {
-//!         match tx.split_last() {
-//!             Some((b'\n', line)) if !line.contains(&b'\n') => Verdict::Accept,
-//!             _ if tx.contains(&b'\n') => out.reject(1, "a line feed inside of the line"),
-//!             _ => {
-//!                 out.write(tx);
-//!                 out.write(b"\n");
-//!                 Verdict::Replace
-//!             }
+//!         let line = tx.strip_suffix(b"\n").unwrap_or(tx);
+//!         if line.contains(&b'\n') {
+//!             return out.reject(1, "a line feed inside of the line");
 //!         }
+//!         if line.len() > self.bytes_max {
+//!             return out.reject(2, format_args!("{} bytes; a line has at most {}", line.len(), self.bytes_max));
+//!         }
+//!         if line.len() < tx.len() {
+//!             return Verdict::Accept;
+//!         }
+//!         out.write(line);
+//!         out.write(b"\n");
+//!         Verdict::Replace
 //!     }
 //! }
 //!
 //! dseq_sdk::export!(Lines);
 //!
-//! // A plugin is plain Rust: its tests run natively.
-//! let lines = Lines::init("{}").unwrap();
-//! let mut out = Output::default();
-//! assert_eq!(lines.apply(b"hello", &mut out), Verdict::Replace);
-//! assert_eq!(out.as_bytes(), b"hello\n");
+//! // A plugin is plain Rust, and its tests are plain `cargo test`: this is the body of a #[test].
+//! use dseq_sdk::testing::{Outcome, Tester};
 //!
-//! let mut out = Output::default();
-//! assert_eq!(lines.apply(b"a\nb", &mut out), Verdict::Reject(1));
-//! assert_eq!(out.as_bytes(), b"a line feed inside of the line");
+//! let lines = Tester::<Lines>::new(r#"{ "bytes_max": 5 }"#).unwrap();
+//! assert_eq!(lines.apply("hello"), Outcome::replaced("hello\n"));
+//! assert_eq!(lines.apply("hello\n"), Outcome::Unchanged);
+//! assert_eq!(lines.apply("a\nb"), Outcome::rejected(1, "a line feed inside of the line"));
+//! assert_eq!(lines.apply("too long"), Outcome::rejected(2, "8 bytes; a line has at most 5"));
+//!
+//! let refusal = Tester::<Lines>::new(r#"{ "bytes_max": "5" }"#).err().unwrap();
+//! assert_eq!(
+//!     refusal.message(),
+//!     r#"bytes_max: expected an integer from 0 to 4294967295, found "5""#
+//! );
 //! ```
 //!
 //! Its `Cargo.toml` says `crate-type = ["cdylib", "rlib"]`: the first is the wasm, the second the tests.
+//!
+//! In reading order: [`Plugin`] is what a plugin is; [`params!`] makes a struct of what genesis may say to it;
+//! [`testing`] judges transactions as the host would; [`abi`] is the contract with the host, byte by byte.
+//!
+//! # Panics
+//!
+//! A panic rejects the transaction, and its words reach the producer with file and line. The file's name is the path the
+//! compiler was given: `--remap-path-prefix` keeps folders of your machine out of it.
+//!
+//! # Without the standard library
+//!
+//! The feature `std` is on by default. A plugin that does without it is smaller and, with the target `wasm32v1-none`, uses
+//! nothing but WebAssembly's first version: take the crate with `default-features = false` and begin the plugin's with
+//! `#![cfg_attr(target_arch = "wasm32", no_std)]`. The SDK then brings the panic handler, and in either case the allocator.
+//!
+//! # What the file says of itself
+//!
+//! [`export!`] puts name, version and description from the plugin's `Cargo.toml`, and the SDK's version, into the custom
+//! section `dseq_plugin`: `dseq plugin inspect` shows them.
 //!
 //! # Limits
 //!
@@ -56,108 +99,37 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
 
 pub mod abi;
 #[cfg(target_arch = "wasm32")]
 mod arena;
 #[cfg(target_arch = "wasm32")]
 mod guest;
-
-use alloc::string::String;
-use alloc::vec::Vec;
-use core::fmt::{self, Write};
+mod json;
+mod metadata;
+#[cfg(any(target_arch = "wasm32", test))]
+mod panic;
+mod params;
+mod plugin;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+#[cfg(target_arch = "wasm32")]
+mod unshared;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use guest::Guest;
+pub use json::Value;
+pub use params::{Param, ParamError, Params};
+pub use plugin::{Output, Plugin, Refusal, Verdict};
 
-/// What a network runs on each transaction.
-pub trait Plugin: Sized {
-    /// Makes the plugin from its params in genesis, given as canonical JSON (RFC 8785); `{}` if it has none.
-    ///
-    /// # Errors
-    ///
-    /// Params the plugin cannot work with. Every node then refuses to start the network with these words.
-    fn init(params: &str) -> Result<Self, Refusal>;
-
-    /// Decides about one transaction. What is left in `out` is the record of [`Verdict::Replace`] or the
-    /// message of [`Verdict::Reject`]; [`Verdict::Accept`] ignores it.
-    fn apply(&self, tx: &[u8], out: &mut Output) -> Verdict;
-}
-
-/// A plugin's decision about one transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The record is the transaction itself; nothing is copied.
-    Accept,
-    /// The record is what was written to the output: at least one byte.
-    Replace,
-    /// No record. The code is from 1 to 999 and the plugin's own; what was written to the output is the
-    /// message to the producer, as UTF-8.
-    Reject(u16),
-}
-
-/// Why a plugin will not work with its params.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(String);
-
-impl Refusal {
-    /// A refusal in words for whoever writes the genesis file.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-
-    /// The words.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl core::error::Error for Refusal {}
-
-/// Where a plugin writes a record or a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output(Vec<u8>);
-
-impl Output {
-    /// Appends bytes.
-    pub fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    /// Forgets what was written.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// What was written so far.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Rejects: puts `message` in place of whatever was written. `code` is from 1 to 999.
-    pub fn reject(&mut self, code: u16, message: impl fmt::Display) -> Verdict {
-        self.clear();
-        // Writing to an output cannot fail; an error could only be the message's own, and then the part
-        // written before it is all there is to say.
-        let _ = write!(self, "{message}");
-        Verdict::Reject(code)
-    }
-}
-
-impl Write for Output {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.write(text.as_bytes());
-        Ok(())
-    }
+/// What the macros name.
+#[doc(hidden)]
+pub mod macros {
+    pub use crate::metadata::{SDK_VERSION, encode, encoded_len};
+    pub use crate::params::{field_name, or_default, required};
 }
 
 /// Exports a [`Plugin`] to the host. Once for each plugin crate; does nothing off wasm.
@@ -166,6 +138,16 @@ macro_rules! export {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
+            const METADATA: [&str; 4] = [
+                ::core::env!("CARGO_PKG_NAME"),
+                ::core::env!("CARGO_PKG_VERSION"),
+                $crate::macros::SDK_VERSION,
+                ::core::env!("CARGO_PKG_DESCRIPTION"),
+            ];
+
+            #[unsafe(link_section = "dseq_plugin")]
+            static SECTION: [u8; $crate::macros::encoded_len(METADATA)] = $crate::macros::encode(METADATA);
+
             static GUEST: $crate::Guest<$plugin> = $crate::Guest::new();
 
             #[unsafe(no_mangle)]

@@ -86,7 +86,7 @@ pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_LEAF_BYTES_MAX 
 pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
 
 // The bounds on what a module may be. `cargo run --release --example bench-admission` measures what the worst modules
-// within them that we know of take to be compiled: at most 15 s and 270 MiB, on one core of an ordinary server. All are
+// within them that we know of take to be compiled: at most 15 s and 200 MiB, on one core of an ordinary server. All are
 // part of the engine id.
 
 /// Types of a plugin's functions, at most. rustc makes some dozens.
@@ -124,19 +124,27 @@ pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
 /// long before.
 pub const FUNCTION_LOOP_DEPTH_MAX: u64 = 25;
 
-/// Locals of one function times its blocks, branches and calls, at most: the compiler follows each of the ones through
-/// all of the others.
-pub const FUNCTION_LOCALS_TIMES_BRANCHES_MAX: u64 = 1_000_000;
+/// Locals and operands at each block, branch and call of one function, summed: the compiler follows each value through
+/// all of them.
+pub const FUNCTION_ALIVE_AT_BRANCHES_MAX: u64 = 1_000_000;
 
-/// Parameters of one function, at most. Each is a register or a place on the stack of each call.
-pub const FUNCTION_PARAMS_MAX: u64 = 100;
+/// Values that the branches of one function carry, and its blocks take and leave, summed: the compiler gives each a place
+/// where it arrives. What rustc makes carries next to none.
+pub const FUNCTION_CARRIED_MAX: u64 = 20_000;
 
-/// Results of one function, at most.
-pub const FUNCTION_RESULTS_MAX: u64 = 16;
+/// Parameters of a type, at most: of a function each is a register or a place on the stack of each call.
+pub const TYPE_PARAMS_MAX: u64 = 100;
+
+/// Results of a type, at most.
+pub const TYPE_RESULTS_MAX: u64 = 16;
 
 /// Parameters and locals of one function, at most. A few bytes can declare four billion, and the compiler follows each
 /// through every loop.
-pub const FUNCTION_LOCALS_MAX: u64 = 1_000;
+pub const FUNCTION_LOCALS_MAX: u64 = 2_000;
+
+/// Parameters and locals of one function times its loops within loops, at most: the compiler may have to carry each of
+/// the ones round each of the others.
+pub const FUNCTION_LOCALS_IN_LOOPS_MAX: u64 = 25_000;
 
 /// Largest table of a plugin, in elements: room for every function a plugin of [`WASM_BYTES_MAX`] could
 /// sensibly take the address of.

@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "faf1df0e4069092a6202b32791557374f17a48328249df2b9543a81d2a155812",
-            "f0939c0fe7ab7176a569b63a6a337421d87eca586fc0fe37b5f9f77a4452a765"
+            "ec85e1421fb82f917153979a845184cab824a0f7d932302fb96a60df9fe51e25",
+            "d8336dc677da8759b65ad47fcfdd499b98bf7159da908f678cc7d98652b5fc82"
         ]
     );
 }

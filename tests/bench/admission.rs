@@ -11,6 +11,10 @@ use dseq::limits;
 use dseq::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use dseq::types::PluginHash;
 
+/// What the names of modules of many short functions begin with, and how long each of those is.
+const SHORT: &str = "short: ";
+const SHORT_BYTES: usize = 8 << 10;
+
 /// A kind of module, and the body of its functions for about so many bytes of code.
 type Shape = (&'static str, fn(usize) -> Function);
 
@@ -46,10 +50,16 @@ const SHAPES: &[Shape] = &[
     ("values alive", alive),
     ("one table of branches", branch_table),
     ("many tables of branches", branch_tables),
-    ("locals in nested loops", |bytes| locals_in_loops(bytes, false)),
-    ("locals set in nested loops", |bytes| locals_in_loops(bytes, true)),
+    ("locals in nested loops", |bytes| locals_in_loops(bytes, 998, false)),
+    ("locals set in nested loops", |bytes| locals_in_loops(bytes, 998, true)),
+    ("all locals set in nested loops", |bytes| locals_in_loops(bytes, usize::MAX, true)),
     ("locals in a row of loops", locals_in_row),
     ("locals and ifs", locals_and_ifs),
+    ("values kept across loops", |bytes| kept(bytes, 1_000)),
+    ("values kept across few loops", |bytes| kept(bytes, 60)),
+    ("loops with 100 parameters", wide_loops),
+    ("branches with 16 values", wide_branches),
+    ("tables with 16 values", wide_tables),
 ];
 
 fn repeated(bytes: usize, others: usize, one: &str, one_bytes: usize) -> Function {
@@ -76,17 +86,17 @@ fn loops_in_rows(bytes: usize) -> Function {
 }
 
 fn loop_depth_max() -> usize {
-    usize::try_from(limits::FUNCTION_LOOP_DEPTH_MAX).unwrap_or(usize::MAX)
+    number(limits::FUNCTION_LOOP_DEPTH_MAX)
 }
 
 /// Branches beside so many locals.
 fn branches_beside(locals: usize) -> usize {
-    let both = usize::try_from(limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX).unwrap_or(usize::MAX);
-    (both / (locals + 2)).min(branches_max())
+    let both = number(limits::FUNCTION_ALIVE_AT_BRANCHES_MAX);
+    (both / (locals + 4)).min(branches_max())
 }
 
 fn branches_max() -> usize {
-    usize::try_from(limits::FUNCTION_BRANCHES_MAX).unwrap_or(usize::MAX) - 8
+    number(limits::FUNCTION_BRANCHES_MAX) - 8
 }
 
 /// As many values as fit, all of them needed at the end.
@@ -101,7 +111,7 @@ fn alive(bytes: usize) -> Function {
 }
 
 fn branch_table(bytes: usize) -> Function {
-    let targets = bytes.min(usize::try_from(limits::FUNCTION_BRANCH_TARGETS_MAX).unwrap_or(usize::MAX));
+    let targets = bytes.min(number(limits::FUNCTION_BRANCH_TARGETS_MAX));
     let targets: String = (0..targets).map(|number| format!("{} ", number % 100)).collect();
     let body = format!("(br_table {targets} (i32.wrap_i64 (local.get 0)))");
     Function { head: String::new(), body: "(block ".repeat(100) + &body + &")".repeat(100) }
@@ -118,12 +128,11 @@ fn branch_tables(bytes: usize) -> Function {
     repeated(bytes, 0, &one, 410)
 }
 
-/// Each loop of a nest, and each of so many locals used in the innermost.
-fn locals_in_loops(bytes: usize, set: bool) -> Function {
-    let locals =
-        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+/// A nest of loops as deep as it may be beside so many locals, and each of those used in the innermost.
+fn locals_in_loops(bytes: usize, locals: usize, set: bool) -> Function {
+    let locals = locals.min(number(limits::FUNCTION_LOCALS_MAX) - 2).min(bytes / 16);
     let depth = bytes.saturating_sub(locals * 8) / 9;
-    let depth = depth.min(loop_depth_max());
+    let depth = depth.min(loop_depth_max()).min(number(limits::FUNCTION_LOCALS_IN_LOOPS_MAX) / (locals + 2));
     let mut body = "(loop ".repeat(depth);
     for number in 2..locals + 2 {
         let used = format!("(local.set 0 (i64.add (local.get 0) (local.get {number})))");
@@ -135,8 +144,7 @@ fn locals_in_loops(bytes: usize, set: bool) -> Function {
 }
 
 fn locals_in_row(bytes: usize) -> Function {
-    let locals =
-        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+    let locals = number(limits::FUNCTION_LOCALS_MAX).saturating_sub(2).min(bytes / 16);
     let loops = bytes.saturating_sub(locals * 8) / 8;
     let loops = loops.min(branches_beside(locals) / 2);
     let mut body = "(loop (br_if 0 (i32.wrap_i64 (local.get 0))))".repeat(loops);
@@ -148,8 +156,7 @@ fn locals_in_row(bytes: usize) -> Function {
 }
 
 fn locals_and_ifs(bytes: usize) -> Function {
-    let locals =
-        usize::try_from(limits::FUNCTION_LOCALS_MAX).unwrap_or(usize::MAX).saturating_sub(2).min(bytes / 16);
+    let locals = number(limits::FUNCTION_LOCALS_MAX).saturating_sub(2).min(bytes / 16);
     let mut body = String::new();
     for number in 0..(bytes / 11).min(branches_beside(locals)) {
         let local = 2 + number % locals;
@@ -163,13 +170,70 @@ fn locals_and_ifs(bytes: usize) -> Function {
     Function { head: format!("(local {})", "i64 ".repeat(locals + 1)), body }
 }
 
-fn module(shape: &Shape) -> Result<Vec<u8>> {
-    let most = usize::try_from(limits::FUNCTION_BYTES_MAX)?;
-    let all = usize::try_from(limits::MODULE_CODE_BYTES_MAX)?;
+/// Values that are needed after all the loops, as many as may be alive at so many.
+fn kept(bytes: usize, loops: usize) -> Function {
+    let loops = loops.min(bytes / 30);
+    let all = number(limits::FUNCTION_ALIVE_AT_BRANCHES_MAX) / (2 * loops);
+    let count = all.min((bytes - loops * 15) / 7) - 3;
+    let mut body = String::new();
+    for number in 0..count {
+        writeln!(body, "(i64.rotl (local.get 0) (i64.const {}))", number % 64).expect("a string takes all");
+    }
+    let one =
+        "(loop (local.set 0 (i64.mul (local.get 0) (i64.const 3))) (br_if 0 (i32.wrap_i64 (local.get 0))))";
+    body.push_str(&one.repeat(loops));
+    body.push_str(&"i64.xor\n".repeat(count - 1));
+    Function { head: String::new(), body: body + "(local.set 0)" }
+}
+
+/// Loops that hand on a hundred values each time round.
+fn wide_loops(bytes: usize) -> Function {
+    let one = format!(
+        "{} (loop (type $wide_loop) (br_if 0 (i32.wrap_i64 (local.get 0))) {})",
+        "(local.get 0) ".repeat(100),
+        "drop ".repeat(100)
+    );
+    Function { head: String::new(), body: one.repeat((bytes / 420).min(carried_max() / 200)) }
+}
+
+/// Branches that carry sixteen values out of blocks.
+fn wide_branches(bytes: usize) -> Function {
+    let one = format!(
+        "(block (type $wide_block) {} (br_if 0 (i32.wrap_i64 (local.get 0)))) {}",
+        "(local.get 0) ".repeat(16),
+        "drop ".repeat(16)
+    );
+    Function { head: String::new(), body: one.repeat((bytes / 60).min(carried_max() / 32)) }
+}
+
+/// Tables of branches that carry sixteen values out of twenty blocks.
+fn wide_tables(bytes: usize) -> Function {
+    let targets: String = (0..100).map(|number| format!("{} ", number % 20)).collect();
+    let one = format!(
+        "{} {} (br_table {targets} (i32.wrap_i64 (local.get 0))) {} {}",
+        "(block (type $wide_block) ".repeat(20),
+        "(local.get 0) ".repeat(16),
+        ")".repeat(20),
+        "drop ".repeat(16)
+    );
+    Function { head: String::new(), body: one.repeat((bytes / 260).min(carried_max() / (16 * 121))) }
+}
+
+fn carried_max() -> usize {
+    number(limits::FUNCTION_CARRIED_MAX)
+}
+
+fn number(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// As many functions of a shape as fit, each of about `most` bytes.
+fn module(shape: &Shape, most: usize) -> Result<Vec<u8>> {
+    let all = number(limits::MODULE_CODE_BYTES_MAX);
     let function = shape.1(most - most / 16);
     let text = format!("(func (param i64) {} {})\n", function.head, function.body);
-    let one = wat::parse_str(with_functions(&text))?.len();
-    let count = (all - all / 64) / one;
+    let one = wat::parse_str(with_functions(&text))?.len() - wat::parse_str(with_functions(""))?.len();
+    let count = ((all - all / 64) / one).min(number(limits::MODULE_FUNCTIONS_MAX) - 8);
     ensure!(count > 0, "{} is too long", shape.0);
     Ok(wat::parse_str(with_functions(&text.repeat(count)))?)
 }
@@ -178,6 +242,7 @@ fn with_functions(functions: &str) -> String {
     format!(
         r#"(module
             (type $small (func)) (table 1 funcref)
+            (type $wide_loop (func (param {}))) (type $wide_block (func (result {})))
             (memory (export "memory") 1)
             (func $small)
             (func $wide (param {}) (result i64) (local.get 0))
@@ -188,16 +253,18 @@ fn with_functions(functions: &str) -> String {
             (func (export "dseq_output") (result i32) (i32.const 0))
             {functions})"#,
         "i64 ".repeat(100),
+        "i64 ".repeat(16),
+        "i64 ".repeat(100),
     )
 }
 
 fn tiny_functions() -> Result<Vec<u8>> {
-    let count = usize::try_from(limits::MODULE_FUNCTIONS_MAX)? - 7;
+    let count = number(limits::MODULE_FUNCTIONS_MAX) - 7;
     Ok(wat::parse_str(with_functions(&"(func (call $small))".repeat(count)))?)
 }
 
 fn data() -> Result<Vec<u8>> {
-    let bytes = usize::try_from(limits::WASM_BYTES_MAX)? - 1024;
+    let bytes = number(limits::WASM_BYTES_MAX) - 1024;
     let text = with_functions(&format!("(data (i32.const 0) \"{}\")", "x".repeat(bytes)));
     Ok(wat::parse_str(text.replace("\"memory\") 1)", "\"memory\") 64)"))?)
 }
@@ -206,7 +273,13 @@ fn admit(name: &str) -> Result<()> {
     let wasm = match name {
         "tiny functions" => tiny_functions()?,
         "data" => data()?,
-        name => module(SHAPES.iter().find(|shape| shape.0 == name).context("no such module")?)?,
+        name => {
+            let (name, most) = match name.strip_prefix(SHORT) {
+                Some(name) => (name, SHORT_BYTES),
+                None => (name, number(limits::FUNCTION_BYTES_MAX)),
+            };
+            module(SHAPES.iter().find(|shape| shape.0 == name).context("no such module")?, most)?
+        }
     };
     let before = peak_kib()?;
     let (bytes, started) = (wasm.len(), Instant::now());
@@ -219,7 +292,7 @@ fn admit(name: &str) -> Result<()> {
     Pipeline::admit(spec, &[wasm])?;
     let (took, peak) = (started.elapsed(), peak_kib()?);
     println!(
-        "{name:<28} {:>7} KiB {:>9.2} s {:>8} MiB ({} before)",
+        "{name:<36} {:>7} KiB {:>9.2} s {:>8} MiB ({} before)",
         bytes >> 10,
         took.as_secs_f64(),
         peak >> 10,
@@ -240,8 +313,10 @@ fn main() -> Result<()> {
         return admit(&name);
     }
     let program = std::env::current_exe()?;
-    for name in SHAPES.iter().map(|shape| shape.0).chain(["tiny functions", "data"]) {
-        let status = Command::new(&program).arg(name).status()?;
+    let long = SHAPES.iter().map(|shape| shape.0.to_owned());
+    let short = SHAPES.iter().map(|shape| format!("{SHORT}{}", shape.0));
+    for name in long.chain(short).chain(["tiny functions", "data"].map(str::to_owned)) {
+        let status = Command::new(&program).arg(&name).status()?;
         ensure!(status.success(), "{name} was not admitted");
     }
     Ok(())

@@ -34,8 +34,7 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
     assert_eq!(report["bytes"], moody().len());
     let limits = report["limits"].as_array().unwrap();
     let of = |what: &str, of_functions: bool| {
-        let same =
-            |one: &&serde_json::Value| one["what"] == what && one["function"].is_null() != of_functions;
+        let same = |one: &&serde_json::Value| one["what"] == what && one["item"].is_null() != of_functions;
         limits.iter().find(same).unwrap_or_else(|| panic!("no {what} in {stdout}"))
     };
     assert_eq!(
@@ -45,7 +44,7 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
     assert_eq!(of("data segments", false)["found"], 3);
     // Functions are numbered in the order of the text: dseq_apply is the last, and has three values.
     assert_eq!(of("parameters and locals", true)["found"], 3);
-    assert_eq!(of("parameters and locals", true)["function"], 4);
+    assert_eq!(of("parameters and locals", true)["item"], "function 4");
     assert_eq!(of("loops within loops", true)["found"], 1);
     let (code, stdout, _) = run(&mut dseq(&["plugin", "check", text(&path)]));
     assert!(code == 0 && stdout.contains(" is admitted\n"), "{stdout}");

@@ -6,6 +6,7 @@ use std::path::Path;
 use dseq::node::cometbft::VERSION;
 use serde_json::json;
 
+use super::plugins::{moody, moody_genesis};
 use super::supervisor::{Supervisor, children, stand_in, stop};
 use super::{dseq, run, text};
 
@@ -59,12 +60,21 @@ fn a_damaged_network_is_said_and_can_be_stopped_all_the_same() {
 fn a_network_keeps_its_pipeline_and_another_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     network(dir.path());
+    let genesis = serde_json::json!({ "app_state": moody_genesis() });
+    fs::write(dir.path().join("node0/config/genesis.json"), genesis.to_string()).unwrap();
     let wasm = dir.path().join("x.wasm");
-    fs::write(&wasm, "x").unwrap();
+    fs::write(&wasm, moody()).unwrap();
     let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
-    let mut command = dseq(&["testnet", "start", "--dir", text(dir.path()), "--cometbft", text(&cometbft)]);
-    let (code, _, stderr) = run(command.args(["--plugin", &format!("x={}", text(&wasm))]));
-    assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("holds a network with another pipeline"), "{stderr}");
-    assert!(!dir.path().join("node0/run").exists(), "something was started");
+    let named = |name: &str| format!("{name}={}", text(&wasm));
+    for args in [
+        vec!["--plugin".to_owned(), named("x")],
+        vec!["--plugin".to_owned(), named("moody"), "--params".to_owned(), "moody=[1]".to_owned()],
+    ] {
+        let mut command =
+            dseq(&["testnet", "start", "--dir", text(dir.path()), "--cometbft", text(&cometbft)]);
+        let (code, _, stderr) = run(command.args(args));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("holds a network with another pipeline, moody ("), "{stderr}");
+        assert!(!dir.path().join("node0/run").exists(), "something was started");
+    }
 }

@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use dseq::types::PluginHash;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

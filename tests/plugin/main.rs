@@ -1,12 +1,15 @@
 //! The plugin wall from outside: small modules in WAT, each good or bad in one way, and the plugins of this repository.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod abi;
 mod admission;
 mod calls;
+mod conformance;
 mod dir;
 mod faults;
 mod gallery;
 mod hex;
+mod params;
 mod passthrough;
 mod pipelines;
 mod stack;

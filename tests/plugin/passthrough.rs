@@ -35,6 +35,6 @@ fn params_are_refused() {
     spec.plugins[0].params = params(r#"{"max": 3}"#);
     assert_eq!(
         refusal(Pipeline::admit(spec, &[wasm])).to_string(),
-        "plugin p0: refuses its params {\"max\":3}: passthrough takes no params; write {} (code 1)"
+        "plugin p0: refuses its params {\"max\":3}: this plugin takes no params; write {} (code 1)"
     );
 }

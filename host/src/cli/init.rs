@@ -9,17 +9,17 @@ use anyhow::{Context, bail};
 use super::{HomeArg, say};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::genesis::{self, Member, NetworkSpec, PluginFile};
+use crate::node::genesis::{self, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::overrides;
+use crate::node::rules::{PluginFile, RulesError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     home: HomeArg,
-    /// A plugin of the pipeline, in order [default: passthrough, from plugins/ beside this program]
-    #[arg(long = "plugin", value_name = "NAME=FILE")]
-    plugins: Vec<String>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     /// The new network's name [default: made up]
     #[arg(long)]
     chain_id: Option<String>,
@@ -28,10 +28,25 @@ pub(super) struct Args {
     cometbft: Option<PathBuf>,
 }
 
-/// Reads `--plugin` options; none: none is given.
-pub(super) fn plugins(texts: &[String]) -> Result<Option<Vec<PluginFile>>, genesis::GenesisError> {
-    let plugins = texts.iter().map(|text| PluginFile::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    Ok((!plugins.is_empty()).then_some(plugins))
+/// The pipeline of a new network.
+#[derive(Debug, clap::Args)]
+pub(super) struct PipelineArgs {
+    /// A plugin of the pipeline, in order [default: passthrough, from plugins/ beside this program]
+    #[arg(long = "plugin", value_name = "NAME=FILE")]
+    plugins: Vec<String>,
+    /// What a plugin is told [default: {}]
+    #[arg(long = "params", value_name = "NAME=JSON")]
+    params: Vec<String>,
+}
+
+impl PipelineArgs {
+    /// The plugins; none: none is given, and nobody is told anything.
+    pub(super) fn files(&self) -> Result<Option<Vec<PluginFile>>, RulesError> {
+        let files = self.plugins.iter().map(|text| PluginFile::parse(text));
+        let mut files = files.collect::<Result<Vec<_>, _>>()?;
+        PluginFile::tell(&mut files, &self.params)?;
+        Ok((!files.is_empty()).then_some(files))
+    }
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -46,7 +61,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let spec = NetworkSpec {
         chain_id: args.chain_id,
-        plugins: match plugins(&args.plugins)? {
+        plugins: match args.pipeline.files()? {
             Some(plugins) => plugins,
             None => vec![PluginFile::passthrough()?],
         },

@@ -5,6 +5,7 @@
 
 mod checksum;
 mod config;
+mod genesis;
 mod init;
 mod plugin;
 mod serve;
@@ -23,6 +24,7 @@ use crate::node::cometbft;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
+use crate::node::rules::RulesError;
 use crate::node::testnet::TestnetError;
 
 const EXIT_FAILED: u8 = 1;
@@ -52,6 +54,9 @@ enum Command {
     /// See what a plugin is and does, without a network
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// See or change the rules in a genesis file, before its network begins
+    #[command(subcommand)]
+    Genesis(genesis::Command),
     /// Show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -92,6 +97,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Testnet(command) => testnet::run(command),
         Command::Checksum(args) => checksum::run(&args),
         Command::Plugin(command) => plugin::run(command),
+        Command::Genesis(command) => genesis::run(command),
         Command::Config(command) => config::run(command, matches),
     }
 }
@@ -139,16 +145,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
                     | TestnetError::OtherShape { .. }
                     | TestnetError::OtherPipeline { .. }
             )
-        ) || matches!(
-            cause.downcast_ref(),
-            Some(
-                GenesisError::PluginSyntax { .. }
-                    | GenesisError::PluginName(_)
-                    | GenesisError::PluginTwice { .. }
-                    | GenesisError::TooManyPlugins { .. }
-                    | GenesisError::ChainId { .. }
-            )
-        );
+        ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
+            || cause.downcast_ref().is_some_and(RulesError::is_usage);
         if usage {
             return EXIT_USAGE;
         }
@@ -218,7 +216,7 @@ mod tests {
         let home = || HomeError::NotPrivate { path: PathBuf::from("/x") };
         let err = anyhow::Error::from(SupervisorError::Home(home()));
         assert_eq!((exit_code(&err), describe(&err)), (EXIT_REFUSED, format!("error: {}", home())));
-        let genesis = || GenesisError::PluginSyntax { text: "x".to_owned() };
+        let genesis = || GenesisError::from(RulesError::PluginSyntax { text: "x".to_owned() });
         let err = anyhow::Error::from(TestnetError::Genesis(genesis()));
         assert_eq!((exit_code(&err), describe(&err)), (EXIT_USAGE, format!("error: {}", genesis())));
         assert_eq!(exit_code(&anyhow::Error::from(genesis()).context("cannot make it")), EXIT_USAGE);

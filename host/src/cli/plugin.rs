@@ -104,7 +104,7 @@ fn check(args: &ModuleArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         let limits: Vec<Value> = used
             .iter()
-            .map(|one| json!({ "what": one.what, "found": one.found, "max": one.max, "function": one.function }))
+            .map(|one| json!({ "what": one.what, "found": one.found, "max": one.max, "item": one.item.map(|item| item.to_string()) }))
             .collect();
         let report = json!({ "sha256": hash.to_string(), "bytes": wasm.len(), "init_fuel": init_fuel, "limits": limits });
         say(serde_json::to_string_pretty(&report)?)?;
@@ -112,8 +112,7 @@ fn check(args: &ModuleArgs) -> anyhow::Result<ExitCode> {
     }
     let mut rows = vec![["limit", "used", "allowed", "share"].map(str::to_owned).to_vec()];
     for one in used {
-        let of =
-            one.function.map_or_else(String::new, |function| format!(" of a function (most: {function})"));
+        let of = one.item.map_or_else(String::new, |item| format!(" (most: {item})"));
         let share = format!("{:.1} %", percent(one.found, one.max));
         rows.push(vec![format!("{}{of}", one.what), one.found.to_string(), one.max.to_string(), share]);
     }

@@ -49,9 +49,8 @@ pub(super) struct StartArgs {
     /// The port from which a new network's ports are counted [default: 26656]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
-    /// A plugin of the pipeline, in order; a network keeps the one it was made with [default: passthrough]
-    #[arg(long = "plugin", value_name = "NAME=FILE")]
-    plugins: Vec<String>,
+    #[command(flatten)]
+    pipeline: super::init::PipelineArgs,
     /// The CometBFT program
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
@@ -101,7 +100,7 @@ fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
         dir: args.dir.dir.clone(),
         nodes: args.nodes,
         base_port: args.base_port,
-        plugins: super::init::plugins(&args.plugins)?,
+        plugins: args.pipeline.files()?,
         cometbft,
         patience: Duration::from_secs(args.timeout),
     })?;

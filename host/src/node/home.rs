@@ -107,6 +107,12 @@ impl NodeHome {
         self.root.join("sequence")
     }
 
+    /// Whether the node has taken its genesis: it has its own copy of the rules from then on.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.sequence_dir().join(crate::sequence::CHAIN_FILE).exists()
+    }
+
     /// Where plugins' `.wasm` files are looked for.
     #[must_use]
     pub fn plugins_dir(&self) -> PathBuf {

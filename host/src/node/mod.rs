@@ -1,6 +1,6 @@
 //! A node as processes: its home on disk, its configuration, CometBFT as a supervised child, local networks of several nodes.
 //!
-//! A home is made once by [`genesis`]; [`config`] reads what its owner set; [`supervisor`] keeps the app and
+//! A home is made once by [`genesis`] for the [`rules`] that people wrote, which [`genesis_file`] reads and edits; [`config`] reads what its owner set; [`supervisor`] keeps the app and
 //! CometBFT running in it, with what [`cometbft`] found; [`testnet`] does that for several homes on one machine.
 //!
 //! # Invariants
@@ -13,12 +13,14 @@ pub mod cometbft;
 pub mod config;
 pub mod databases;
 pub mod genesis;
+pub mod genesis_file;
 pub mod home;
 pub mod listen;
 pub mod overrides;
 pub mod ports;
 pub mod process;
 pub mod rpc;
+pub mod rules;
 pub mod running;
 pub mod signals;
 pub mod supervisor;

@@ -1,39 +1,5 @@
-//! ABI v1: the contract between the host and a plugin. The SDK's mirror of it is `guest-sdk/src/abi.rs`.
-//!
-//! # Format
-//!
-//! A plugin is a core wasm module without imports. It exports:
-//!
-//! | export | type | what |
-//! |---|---|---|
-//! | `memory` | memory | its one linear memory |
-//! | `dseq_abi_v1` | `() -> ()` | says which ABI this is; never called |
-//! | `dseq_buffer` | `(len: i32) -> i32` | where the host may write `len` bytes of input |
-//! | `dseq_init` | `(params_len: i32) -> i64` | takes the params in the buffer; accepts or rejects them |
-//! | `dseq_apply` | `(tx_len: i32) -> i64` | takes the transaction in the buffer; answers with its verdict |
-//! | `dseq_output` | `() -> i32` | where the output lies that the answer spoke of |
-//! | `dseq_panic` | immutable global, i32; may be missing | where 8 bytes lie: address and length of the words about a panic |
-//!
-//! Other exports are allowed and ignored. In a fresh instance the host calls `dseq_buffer`, writes the
-//! params, calls `dseq_init`; then `dseq_buffer`, writes the transaction, calls `dseq_apply`; and
-//! `dseq_output` only after an answer whose length is not 0. For the next transaction the instance is a fresh one
-//! again, or is put back to where it was after `dseq_init`, which no plugin can tell apart. All numbers are unsigned,
-//! whatever wasm calls them.
-//!
-//! An answer is 64 bits:
-//!
-//! | bits | what |
-//! |---|---|
-//! | 0-31 | length of the output in bytes |
-//! | 32-47 | rejection code, 1 to 999; 0 unless rejected |
-//! | 48-55 | 1 accept unchanged, 2 replace, 3 reject |
-//! | 56-63 | 0 |
-//!
-//! After an `unreachable` the host reads what `dseq_panic` points to, two little-endian 32-bit numbers and the UTF-8 text
-//! they tell of, as the fault's message. It calls nothing for it; a range outside of the memory is no message.
-//!
-//! Accept unchanged has length 0. Replace has the record's length, at least 1; `dseq_init` may not answer it.
-//! Reject has the length of a UTF-8 message, which may be 0. Any other answer is a fault.
+//! The contract with a plugin, and this side's part of its arithmetic: names, answers, ranges.
+#![doc = include_str!("../../../guest-sdk/abi-v1.md")]
 
 use std::ops::{Range, RangeInclusive};
 

@@ -85,23 +85,25 @@ pub fn engine_text() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 16] = [
+    let all: [(&str, u64); 18] = [
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
         ("types", limits::MODULE_TYPES_MAX),
+        ("type-params", limits::TYPE_PARAMS_MAX),
+        ("type-results", limits::TYPE_RESULTS_MAX),
         ("functions", limits::MODULE_FUNCTIONS_MAX),
         ("globals", limits::MODULE_GLOBALS_MAX),
         ("exports", limits::MODULE_EXPORTS_MAX),
         ("export-name-bytes", limits::EXPORT_NAME_BYTES_MAX),
         ("segments", limits::MODULE_SEGMENTS_MAX),
         ("function-bytes", limits::FUNCTION_BYTES_MAX),
-        ("function-params", limits::FUNCTION_PARAMS_MAX),
-        ("function-results", limits::FUNCTION_RESULTS_MAX),
         ("function-locals", limits::FUNCTION_LOCALS_MAX),
         ("function-branches", limits::FUNCTION_BRANCHES_MAX),
         ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
-        ("function-locals-times-branches", limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX),
+        ("function-alive-at-branches", limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
+        ("function-carried", limits::FUNCTION_CARRIED_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
+        ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
     all.map(|(name, value)| format!("{name}={value}")).join(" ")
 }
@@ -207,16 +209,17 @@ mod tests {
              host-fuel copied-byte=1 grown-bytes-per-unit=4\n\
              stack-bytes-max 4194304\n\
              table-elements-max 65536\n\
-             module-limits bytes=4194304 code-bytes=1048576 types=1000 functions=10000 globals=1000 exports=1000 \
-             export-name-bytes=1000 segments=1000 function-bytes=131072 function-params=100 function-results=16 \
-             function-locals=1000 function-branches=5000 function-branch-targets=20000 \
-             function-locals-times-branches=1000000 function-loop-depth=25\n\
+             module-limits bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
+             globals=1000 exports=1000 export-name-bytes=1000 segments=1000 function-bytes=131072 \
+             function-locals=2000 function-branches=5000 function-branch-targets=20000 \
+             function-alive-at-branches=1000000 function-carried=20000 function-loop-depth=25 \
+             function-locals-in-loops=25000\n\
              abi 1\n\
              instrumentation 1\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "296b003a6e1bd665f4a0acd9a1e1567ab75f73c1025e14d1a3dcdc710115978b"
+            "1cd43ca5f77b5f3a80c347b29c5910f94239f8c0c63c39191be367af016e072b"
         );
     }
 

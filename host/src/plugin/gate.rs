@@ -8,14 +8,16 @@
 //!
 //! A refusal names the rule, what was found, the limit, and the item it is about.
 
+use std::fmt;
 use std::ops::Range;
 
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody,
-    GlobalSectionReader, ImportSectionReader, MemorySectionReader, Operator, Parser, Payload, SectionLimited,
+    BinaryReaderError, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations, FunctionBody,
+    GlobalSectionReader, ImportSectionReader, MemorySectionReader, Parser, Payload, SectionLimited,
     TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
+use super::body::{self, Function};
 use super::{abi, engine};
 use crate::limits;
 
@@ -72,11 +74,11 @@ pub enum GateError {
         /// Its length.
         bytes: u64,
     },
-    /// A function beyond its bounds.
-    #[error("function {function} has {found} {what}; at most {max} are allowed")]
-    Function {
-        /// Its index.
-        function: u32,
+    /// A type or a function beyond its bounds.
+    #[error("{item} has {found} {what}; at most {max} are allowed")]
+    Item {
+        /// Which.
+        item: Item,
         /// What there is too much of.
         what: &'static str,
         /// How many there are.
@@ -92,7 +94,25 @@ impl From<BinaryReaderError> for GateError {
     }
 }
 
-/// How much of one limit a module uses: of the limits on functions, what the function has that comes closest.
+/// What a limit that holds for each of several was looked at in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A type, by its index.
+    Type(u32),
+    /// A function, by its index.
+    Function(u32),
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(index) => write!(f, "type {index}"),
+            Self::Function(index) => write!(f, "function {index}"),
+        }
+    }
+}
+
+/// How much of one limit a module uses: of the limits on each of several, what the one has that comes closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
     /// Of what.
@@ -101,8 +121,8 @@ pub struct Use {
     pub found: u64,
     /// The limit.
     pub max: u64,
-    /// Of a limit on each function: the one that has the most.
-    pub function: Option<u32>,
+    /// Of a limit on each of several: the one that has the most.
+    pub item: Option<Item>,
 }
 
 /// Holds a module against the static limits, and tells how much of each it uses, in a fixed order. Nothing is compiled.
@@ -127,22 +147,11 @@ impl<T> From<&SectionLimited<'_, T>> for Items {
     }
 }
 
-/// What a function takes of its caller's stack, as far as the bytecode says.
+/// A function's type, or a block's.
 #[derive(Debug)]
-pub(super) struct Function {
-    /// Its body: locals, then instructions.
-    pub(super) body: Range<usize>,
-    /// Its instructions.
-    pub(super) code: Range<usize>,
+pub(super) struct Type {
+    pub(super) params: u64,
     pub(super) results: Vec<ValType>,
-    /// Parameters and locals.
-    pub(super) locals: u64,
-    /// Most values on the operand stack at any point.
-    pub(super) operands: u64,
-    /// Number of instructions.
-    pub(super) instructions: u64,
-    /// Whether it calls any function.
-    pub(super) calls: bool,
 }
 
 /// A valid module within all bounds.
@@ -167,7 +176,7 @@ pub(super) struct Gated<'a> {
 
 impl Gated<'_> {
     fn uses(&mut self, new: Use) {
-        let same = |old: &&mut Use| old.what == new.what && old.function.is_some() == new.function.is_some();
+        let same = |old: &&mut Use| old.what == new.what && old.item.is_some() == new.item.is_some();
         match self.used.iter_mut().find(same) {
             Some(old) if old.found >= new.found => {}
             Some(old) => *old = new,
@@ -178,7 +187,7 @@ impl Gated<'_> {
     /// Takes note of what a module has, and refuses more than its limit.
     fn bound(&mut self, what: &'static str, found: u32, max: u64) -> Result<(), GateError> {
         let found = u64::from(found);
-        self.uses(Use { what, found, max, function: None });
+        self.uses(Use { what, found, max, item: None });
         if found > max { Err(GateError::TooMany { what, found, max }) } else { Ok(()) }
     }
 }
@@ -215,8 +224,7 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
 /// The gate half way through a module.
 struct Gate<'a> {
     validator: Validator,
-    /// Number of parameters, and results, of each type.
-    types: Vec<(u64, Vec<ValType>)>,
+    types: Vec<Type>,
     allocations: FuncValidatorAllocations,
     gated: Gated<'a>,
 }
@@ -267,9 +275,8 @@ impl Gate<'_> {
         match payload {
             Payload::TypeSection(types) => {
                 self.gated.types = Items::from(&types);
-                for ty in types.into_iter_err_on_gc_types() {
-                    let ty = ty?;
-                    self.types.push((ty.params().len() as u64, ty.results().to_vec()));
+                for (index, ty) in (0..).zip(types.into_iter_err_on_gc_types()) {
+                    self.function_type(index, &ty?)?;
                 }
             }
             Payload::GlobalSection(globals) => self.globals(globals)?,
@@ -288,6 +295,21 @@ impl Gate<'_> {
         Ok(())
     }
 
+    fn function_type(&mut self, index: u32, ty: &FuncType) -> Result<(), GateError> {
+        let (params, results) = (ty.params().len() as u64, ty.results().to_vec());
+        for (what, found, max) in [
+            ("parameters", params, limits::TYPE_PARAMS_MAX),
+            ("results", results.len() as u64, limits::TYPE_RESULTS_MAX),
+        ] {
+            self.gated.uses(Use { what, found, max, item: Some(Item::Type(index)) });
+            if found > max {
+                return Err(GateError::Item { item: Item::Type(index), what, found, max });
+            }
+        }
+        self.types.push(Type { params, results });
+        Ok(())
+    }
+
     fn globals(&mut self, globals: GlobalSectionReader<'_>) -> Result<(), GateError> {
         self.gated.globals = Items::from(&globals);
         for (index, global) in (0..).zip(globals) {
@@ -303,57 +325,10 @@ impl Gate<'_> {
         function: FuncToValidate<ValidatorResources>,
         body: &FunctionBody<'_>,
     ) -> Result<(), GateError> {
-        let index = function.index;
-        let mut seen = Vec::new();
-        let mut check = |what, found, max| {
-            seen.push(Use { what, found, max, function: Some(index) });
-            if found > max { Err(GateError::Function { function: index, what, found, max }) } else { Ok(()) }
-        };
-        check("bytes of code", body.range().len() as u64, limits::FUNCTION_BYTES_MAX)?;
-        let (params, results) = self.types.get(function.ty as usize).cloned().unwrap_or_default();
-        check("parameters", params, limits::FUNCTION_PARAMS_MAX)?;
-        check("results", results.len() as u64, limits::FUNCTION_RESULTS_MAX)?;
-        let mut declared = params;
-        for local in body.get_locals_reader()? {
-            declared = declared.saturating_add(u64::from(local?.0));
-        }
-        check("parameters and locals", declared, limits::FUNCTION_LOCALS_MAX)?;
-
-        let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
-        let mut reader = body.get_binary_reader();
-        validator.read_locals(&mut reader)?;
-        reader.set_features(engine::features());
-        let mut operators = wasmparser::OperatorsReader::new(reader);
-        let code = operators.original_position()..body.range().end;
-        let (mut operands, mut instructions, mut calls) = (0, 0_u64, false);
-        let mut control = Control::default();
-        while !operators.eof() {
-            let (operator, offset) = operators.read_with_offset()?;
-            validator.op(offset, &operator)?;
-            operands = operands.max(validator.operand_stack_height());
-            instructions = instructions.saturating_add(1);
-            control.see(&operator);
-            calls |= matches!(operator, Operator::Call { .. } | Operator::CallIndirect { .. });
-            self.gated.keeps_to_memory_and_globals &= !changes_other_state(&operator);
-        }
-        operators.finish()?;
-        check("blocks, branches and calls", control.branches, limits::FUNCTION_BRANCHES_MAX)?;
-        check("targets of branch tables", control.targets, limits::FUNCTION_BRANCH_TARGETS_MAX)?;
-        let paths = declared.saturating_mul(control.branches);
-        check("locals times branches", paths, limits::FUNCTION_LOCALS_TIMES_BRANCHES_MAX)?;
-        check("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
-        seen.into_iter().for_each(|used| self.gated.uses(used));
-        self.allocations = validator.into_allocations();
-        let (body, operands) = (body.range(), u64::from(operands));
-        self.gated.functions.push(Function {
-            body,
-            code,
-            results,
-            locals: declared,
-            operands,
-            instructions,
-            calls,
-        });
+        let seen = body::look(function, body, &self.types, &mut self.allocations)?;
+        seen.used.into_iter().for_each(|used| self.gated.uses(used));
+        self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
+        self.gated.functions.push(seen.function);
         Ok(())
     }
 }
@@ -400,67 +375,6 @@ fn refuse_name(name: &str) -> Result<(), GateError> {
         return Err(GateError::ReservedExport { name: name.to_owned() });
     }
     Ok(())
-}
-
-/// How a function's control flow taxes the compiler.
-#[derive(Default)]
-struct Control {
-    /// Blocks, branches and calls; one through a table is several to the compiler.
-    branches: u64,
-    /// Targets of branch tables.
-    targets: u64,
-    /// The open blocks: whether each is a loop.
-    open: Vec<bool>,
-    loops: u64,
-    /// Most loops open at any point.
-    loops_max: u64,
-}
-
-impl Control {
-    fn see(&mut self, operator: &Operator<'_>) {
-        let weight = match operator {
-            Operator::Block { .. }
-            | Operator::Loop { .. }
-            | Operator::If { .. }
-            | Operator::Else
-            | Operator::Br { .. }
-            | Operator::BrIf { .. }
-            | Operator::BrTable { .. }
-            | Operator::Return
-            | Operator::Call { .. } => 1,
-            Operator::CallIndirect { .. } => 4,
-            _ => 0,
-        };
-        self.branches = self.branches.saturating_add(weight);
-        match operator {
-            Operator::Block { .. } | Operator::If { .. } => self.open.push(false),
-            Operator::Loop { .. } => {
-                self.open.push(true);
-                self.loops = self.loops.saturating_add(1);
-                self.loops_max = self.loops_max.max(self.loops);
-            }
-            Operator::End if self.open.pop() == Some(true) => self.loops = self.loops.saturating_sub(1),
-            Operator::BrTable { targets } => {
-                self.targets = self.targets.saturating_add(u64::from(targets.len()));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Whether an instruction changes anything of its instance but memory and globals. These are all of the admitted
-/// features that do.
-fn changes_other_state(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::DataDrop { .. }
-            | Operator::ElemDrop { .. }
-            | Operator::TableInit { .. }
-            | Operator::TableCopy { .. }
-            | Operator::TableSet { .. }
-            | Operator::TableGrow { .. }
-            | Operator::TableFill { .. }
-    )
 }
 
 #[cfg(test)]
@@ -546,75 +460,5 @@ mod tests {
             passes(&at_most);
             assert_eq!(refusal(&one_more), words);
         }
-    }
-
-    #[test]
-    fn a_function_beyond_its_bounds_is_refused_by_its_index() {
-        let function = |head: &str, count: usize, body: &str| {
-            format!("(module (func) (func ({head} {}) {body}))", "i32 ".repeat(count))
-        };
-        let nops = |count: usize| format!("(module (func) (func {}))", "nop ".repeat(count));
-        let ones = |count: usize| "i32.const 1 ".repeat(count);
-        for (at_most, one_more, words) in [
-            (
-                function("param", 100, ""),
-                function("param", 101, ""),
-                "function 1 has 101 parameters; at most 100 are allowed",
-            ),
-            (
-                function("result", 16, &ones(16)),
-                function("result", 17, &ones(17)),
-                "function 1 has 17 results; at most 16 are allowed",
-            ),
-            (
-                function("local", 1_000, ""),
-                function("local", 1_001, ""),
-                "function 1 has 1001 parameters and locals; at most 1000 are allowed",
-            ),
-            (
-                format!("(module (func) (func {}))", "(call 0)".repeat(5_000)),
-                format!("(module (func) (func {}))", "(call 0)".repeat(5_001)),
-                "function 1 has 5001 blocks, branches and calls; at most 5000 are allowed",
-            ),
-            (
-                format!("(module (func) (func {} {}))", "(loop ".repeat(25), ")".repeat(25)),
-                format!("(module (func) (func {} {}))", "(loop ".repeat(26), ")".repeat(26)),
-                "function 1 has 26 loops within loops; at most 25 are allowed",
-            ),
-            (
-                format!("(module (func) (func (br_table {} (i32.const 0))))", "0 ".repeat(20_001)),
-                format!("(module (func) (func (br_table {} (i32.const 0))))", "0 ".repeat(20_002)),
-                "function 1 has 20001 targets of branch tables; at most 20000 are allowed",
-            ),
-            (
-                function("local", 1_000, &"(call 0)".repeat(1_000)),
-                function("local", 1_000, &"(call 0)".repeat(1_001)),
-                "function 1 has 1001000 locals times branches; at most 1000000 are allowed",
-            ),
-            (
-                nops((128 << 10) - 2),
-                nops((128 << 10) - 1),
-                "function 1 has 131073 bytes of code; at most 131072 are allowed",
-            ),
-        ] {
-            passes(&at_most);
-            assert_eq!(refusal(&one_more), words);
-        }
-    }
-
-    #[test]
-    fn what_a_function_takes_is_counted() {
-        let wasm = wat::parse_str(
-            r#"(module (func (param i32 i64) (result f64) (local f32 f32 i64)
-                (drop (i32.add (i32.const 1) (i32.mul (i32.const 2) (i32.const 3)))) (f64.const 1))
-              (func (drop (call 0 (i32.const 1) (i64.const 1)))))"#,
-        );
-        let wasm = wasm.unwrap();
-        let functions = gate(&wasm).unwrap().functions;
-        let counts = |f: &Function| (f.locals, f.operands, f.instructions, f.calls, f.results.len());
-        assert_eq!(
-            functions.iter().map(counts).collect::<Vec<_>>(),
-            [(5, 3, 8, false, 1), (0, 2, 5, true, 0)]
-        );
     }
 }

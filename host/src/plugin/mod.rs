@@ -13,12 +13,12 @@
 //! and FinalizeBlock must agree, results may be remembered by transaction hash, and a block's transactions
 //! may run in parallel.
 //!
-//! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the
-//! one engine of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its
-//! bytes, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance` is one of it
-//! at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names the ways a
-//! plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's transactions
-//! on all processors, on threads with the `room` that plugins need.
+//! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
+//! of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
+//! at each function's, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance`
+//! is one of it at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names
+//! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
+//! transactions on all processors, on threads with the `room` that plugins need.
 //!
 //! # Invariants
 //!
@@ -30,6 +30,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod abi;
 mod admit;
+mod body;
 mod call;
 mod dir;
 mod engine;
@@ -49,7 +50,7 @@ pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
-pub use gate::{GateError, Use, limits_used};
+pub use gate::{GateError, Item, Use, limits_used};
 pub use instance::Ruling;
 pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};

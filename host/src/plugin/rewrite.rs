@@ -16,7 +16,8 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReaderError, ValType};
 
-use super::gate::{Function, GateError, Gated, RESERVED_PREFIX, gate};
+use super::body::Function;
+use super::gate::{GateError, Gated, RESERVED_PREFIX, gate};
 use super::stack;
 use crate::limits;
 

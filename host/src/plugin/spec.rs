@@ -203,6 +203,13 @@ fn inexact_integer(value: &serde_json::Value) -> Option<String> {
     }
 }
 
+impl Default for CanonicalJson {
+    /// The empty object: no params.
+    fn default() -> Self {
+        Self("{}".to_owned())
+    }
+}
+
 impl CanonicalJson {
     /// Writes a JSON value in its canonical form.
     ///

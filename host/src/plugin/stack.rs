@@ -28,8 +28,8 @@
 use wasm_encoder::{BlockType, Encode, Instruction};
 use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
 
+use super::body::Function;
 use super::engine;
-use super::gate::Function;
 use crate::limits;
 
 /// Of every frame: return address, saved registers, alignment, room for the arguments of calls. In bytes.

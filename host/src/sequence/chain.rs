@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::plugin::PipelineSpec;
 use crate::types::Height;
 
-/// Name of the file.
-pub(super) const CHAIN_FILE: &str = "chain";
+/// Name of the file with the rules, in the log's folder.
+pub const CHAIN_FILE: &str = "chain";
 
 const MAGIC: &[u8; 8] = b"dseqchn1";
 const HASH_LEN: usize = 32;

@@ -43,7 +43,7 @@ mod reader;
 mod records_root;
 mod recovery;
 
-pub use chain::Chain;
+pub use chain::{CHAIN_FILE, Chain};
 pub use entry::{ENTRY_BYTES, Entry};
 pub use files::IoError;
 pub use head::{Head, Receipt, SequenceFull, Staged, Staging};

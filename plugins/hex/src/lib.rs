@@ -6,6 +6,7 @@
 //! | 2 | there is no digit after it |
 //! | 3 | an odd number of digits |
 //! | 4 | something that is no hexadecimal digit |
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 
@@ -13,8 +14,10 @@ use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 pub struct Hex;
 
 impl Plugin for Hex {
-    fn init(params: &str) -> Result<Self, Refusal> {
-        if params == "{}" { Ok(Self) } else { Err(Refusal::new("hex takes no params; write {}")) }
+    type Params = ();
+
+    fn init((): ()) -> Result<Self, Refusal> {
+        Ok(Self)
     }
 
     fn apply(&self, tx: &[u8], out: &mut Output) -> Verdict {
@@ -59,21 +62,21 @@ dseq_sdk::export!(Hex);
 
 #[cfg(test)]
 mod tests {
+    use dseq_sdk::testing::{Outcome, Tester};
+
     use super::*;
 
-    fn apply(tx: &[u8]) -> (Verdict, Vec<u8>) {
-        let mut out = Output::default();
-        let verdict = Hex.apply(tx, &mut out);
-        (verdict, out.as_bytes().to_vec())
+    fn apply(tx: impl AsRef<[u8]>) -> Outcome {
+        Tester::<Hex>::new("{}").unwrap().apply(tx)
     }
 
     #[test]
     fn digits_become_bytes_in_either_case() {
-        assert_eq!(apply(b"0xDEADbeef"), (Verdict::Replace, vec![0xde, 0xad, 0xbe, 0xef]));
-        assert_eq!(apply(b"0X00ff"), (Verdict::Replace, vec![0x00, 0xff]));
+        assert_eq!(apply("0xDEADbeef"), Outcome::replaced(b"\xde\xad\xbe\xef"));
+        assert_eq!(apply("0X00ff"), Outcome::replaced(b"\x00\xff"));
         let all: Vec<u8> = (0..=255).collect();
         let text: String = all.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(apply(format!("0x{text}").as_bytes()), (Verdict::Replace, all));
+        assert_eq!(apply(format!("0x{text}")), Outcome::replaced(all));
     }
 
     #[test]
@@ -86,15 +89,13 @@ mod tests {
             (b"0xab-0", 4, "'-' at byte 4 is no hexadecimal digit"),
             (b"0x0\xff", 4, "'\\xff' at byte 3 is no hexadecimal digit"),
         ] {
-            assert_eq!(apply(tx), (Verdict::Reject(code), message.as_bytes().to_vec()));
+            assert_eq!(apply(tx), Outcome::rejected(code, message));
         }
     }
 
     #[test]
     fn params_are_refused_because_they_would_do_nothing() {
-        assert_eq!(
-            Hex::init(r#"{"case":"upper"}"#).err().unwrap().message(),
-            "hex takes no params; write {}"
-        );
+        let refusal = Tester::<Hex>::new(r#"{"case":"upper"}"#).err().unwrap();
+        assert_eq!(refusal.message(), "this plugin takes no params; write {}");
     }
 }

@@ -1,5 +1,6 @@
 //! The default plugin: accepts every transaction unchanged, so that the sequence is plainly the
 //! transactions' bytes, one after the other.
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 
@@ -7,8 +8,10 @@ use dseq_sdk::{Output, Plugin, Refusal, Verdict};
 pub struct Passthrough;
 
 impl Plugin for Passthrough {
-    fn init(params: &str) -> Result<Self, Refusal> {
-        if params == "{}" { Ok(Self) } else { Err(Refusal::new("passthrough takes no params; write {}")) }
+    type Params = ();
+
+    fn init((): ()) -> Result<Self, Refusal> {
+        Ok(Self)
     }
 
     fn apply(&self, _tx: &[u8], _out: &mut Output) -> Verdict {
@@ -20,17 +23,19 @@ dseq_sdk::export!(Passthrough);
 
 #[cfg(test)]
 mod tests {
+    use dseq_sdk::testing::{Outcome, Tester};
+
     use super::*;
 
     #[test]
     fn every_transaction_is_accepted_as_it_is() {
-        let plugin = Passthrough::init("{}").unwrap();
-        assert_eq!(plugin.apply(b"any bytes \x00\xff", &mut Output::default()), Verdict::Accept);
+        let plugin = Tester::<Passthrough>::new("{}").unwrap();
+        assert_eq!(plugin.apply(b"any bytes \x00\xff"), Outcome::Unchanged);
     }
 
     #[test]
     fn params_are_refused_because_they_would_do_nothing() {
-        let refusal = Passthrough::init(r#"{"max":3}"#).err().unwrap();
-        assert_eq!(refusal.message(), "passthrough takes no params; write {}");
+        let refusal = Tester::<Passthrough>::new(r#"{"max":3}"#).err().unwrap();
+        assert_eq!(refusal.message(), "this plugin takes no params; write {}");
     }
 }

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::genesis::{self, Member, NetworkSpec, PluginFile};
+use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
+use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::overrides;
 use crate::node::ports;
 use crate::node::process::ProcessId;
 use crate::node::rpc::Rpc;
+use crate::node::rules::{self, PluginFile};
 use crate::node::running::Running;
 use crate::node::signals;
 use crate::node::tail;
@@ -142,9 +144,13 @@ fn as_wanted(network: Network, options: &StartOptions) -> Result<Network, Testne
         return Err(TestnetError::OtherShape { dir: network.dir, found: network.shape });
     }
     if let Some(plugins) = &options.plugins {
-        let pinned = genesis::pinned(&network.home(0))?;
-        if pinned != genesis::would_pin(plugins)? {
-            let found: Vec<String> = pinned.iter().map(|(name, hash)| format!("{name} ({hash})")).collect();
+        let wanted = rules::would_pin(plugins).map_err(GenesisError::from)?;
+        let pinned = GenesisFile::read(&network.home(0).genesis_file()).and_then(|file| file.pinned());
+        let pinned = pinned.map_err(GenesisError::from)?;
+        if pinned != wanted {
+            let told =
+                |(name, hash, params): &(String, String, String)| format!("{name} ({hash}, params {params})");
+            let found: Vec<String> = pinned.iter().map(told).collect();
             return Err(TestnetError::OtherPipeline { dir: network.dir, found: found.join(", ") });
         }
     }
@@ -177,7 +183,7 @@ fn make(options: &StartOptions) -> Result<Network, TestnetError> {
         chain_id: None,
         plugins: match &options.plugins {
             Some(plugins) => plugins.clone(),
-            None => vec![PluginFile::passthrough()?],
+            None => vec![PluginFile::passthrough().map_err(GenesisError::from)?],
         },
         config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
     };

@@ -1,0 +1,212 @@
+//! `dseq genesis`: the rules in a genesis file, before its network begins.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::{HomeArg, say, table};
+use crate::app::GenesisRules;
+use crate::node::genesis_file::GenesisFile;
+use crate::node::home::NodeHome;
+use crate::node::rules::{self, PluginFile};
+use crate::plugin::{PluginDir, engine_id};
+use crate::types::PluginHash;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Show engine, limits and pipeline
+    Show(ShowArgs),
+    /// Change limits, the pipeline or its params; what no node would run is not written
+    Set(SetArgs),
+    /// Tell whether a node would begin with it
+    Verify(FileArgs),
+}
+
+/// Which genesis file: a home's, or any.
+#[derive(Debug, clap::Args)]
+pub(super) struct FileArgs {
+    #[command(flatten)]
+    home: Option<HomeArg>,
+    /// The genesis file, if it is not in a home
+    #[arg(long, value_name = "FILE", conflicts_with = "home")]
+    file: Option<PathBuf>,
+    /// Where the plugins' files are [default: the home's plugins/, or plugins/ beside the file]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["pipeline", "params", "limits"])))]
+pub(super) struct SetArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// A plugin of the new pipeline, in order; the old pipeline goes
+    #[arg(long = "plugin", id = "pipeline", value_name = "NAME=FILE")]
+    pipeline: Vec<String>,
+    /// What a plugin is told
+    #[arg(long, value_name = "NAME=JSON")]
+    params: Vec<String>,
+    /// A limit: tx_bytes_max, record_bytes_max, fuel_max or memory_bytes_max
+    #[arg(long = "limit", id = "limits", value_name = "NAME=NUMBER")]
+    limits: Vec<String>,
+    /// Put the new plugins' bytes into the genesis file, so that no node needs their files
+    #[arg(long, requires = "pipeline")]
+    inline: bool,
+}
+
+/// A genesis file and where its plugins are.
+struct Place {
+    genesis: PathBuf,
+    plugins: PluginDir,
+    /// The home it is in, if it was named by that.
+    home: Option<NodeHome>,
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Show(args) => show(&args),
+        Command::Set(args) => set(&args),
+        Command::Verify(args) => verify(&args),
+    }
+}
+
+fn place(args: &FileArgs) -> anyhow::Result<Place> {
+    let (genesis, beside, home) = match (&args.home, &args.file) {
+        (Some(HomeArg { home }), None) => {
+            let home = NodeHome::open(home)?;
+            (home.genesis_file(), home.plugins_dir(), Some(home))
+        }
+        (_, Some(file)) => (file.clone(), file.parent().unwrap_or(Path::new(".")).join("plugins"), None),
+        (None, None) => bail!("which genesis? Give --home DIR or --file FILE"),
+    };
+    let plugins = PluginDir::new(args.plugins.clone().unwrap_or(beside));
+    Ok(Place { genesis, plugins, home })
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let place = place(&args.file)?;
+    let file = GenesisFile::read(&place.genesis)?;
+    let rules = file.rules()?;
+    if args.json {
+        say(format!("{:#}", as_json(&file, &rules)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engine = rules.pipeline.engine;
+    let ours = if engine == engine_id() {
+        "this build's".to_owned()
+    } else {
+        format!("not this build's, which is {}", engine_id())
+    };
+    let limits = rules.pipeline.limits;
+    let mut rows = vec![["#", "plugin", "sha256", "params", "where"].map(str::to_owned).to_vec()];
+    for (number, (plugin, inline)) in (1..).zip(rules.pipeline.plugins.iter().zip(&rules.inline_wasm)) {
+        let found = || match place.plugins.find(&plugin.sha256) {
+            Ok(_) => place.plugins.path().display().to_string(),
+            Err(_) => format!("not in {}", place.plugins.path().display()),
+        };
+        let found = if inline.is_some() { "in the file".to_owned() } else { found() };
+        let params = plugin.params.as_str().to_owned();
+        rows.push(vec![
+            number.to_string(),
+            plugin.name.to_string(),
+            plugin.sha256.to_string(),
+            params,
+            found,
+        ]);
+    }
+    let pipeline =
+        if rows.len() == 1 { "no plugins: every transaction is a record".to_owned() } else { table(&rows) };
+    say(format!(
+        "chain id     {}\nengine       {engine} ({ours})\npipeline id  {}\nlimits       tx_bytes_max {}, \
+         record_bytes_max {}, fuel_max {}, memory_bytes_max {}\n\n{pipeline}",
+        file.chain_id(),
+        rules.pipeline.id(),
+        limits.tx_bytes_max,
+        limits.record_bytes_max,
+        limits.fuel_max,
+        limits.memory_bytes_max,
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(file: &GenesisFile, rules: &GenesisRules) -> Value {
+    let plugins = rules.pipeline.plugins.iter().zip(&rules.inline_wasm).map(|(plugin, inline)| {
+        let params: Value = serde_json::from_str(plugin.params.as_str()).unwrap_or_default();
+        json!({ "name": plugin.name.as_str(), "sha256": plugin.sha256.to_string(), "params": params, "inline": inline.is_some() })
+    });
+    json!({
+        "chain_id": file.chain_id(),
+        "engine": rules.pipeline.engine.to_string(),
+        "is_engine_of_this_build": rules.pipeline.engine == engine_id(),
+        "pipeline_id": rules.pipeline.id().to_string(),
+        "limits": rules.pipeline.limits,
+        "pipeline": plugins.collect::<Vec<_>>(),
+    })
+}
+
+fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
+    let place = place(&args.file)?;
+    if let Some(home) = place.home.as_ref().filter(|home| home.has_begun()) {
+        bail!(
+            "the node in {} has begun with its genesis and keeps its own copy of the rules; changing the file would \
+             change nothing. Rules are for a new network",
+            home.root().display()
+        );
+    }
+    let mut file = GenesisFile::read(&place.genesis)?;
+    let plugins = args.pipeline.iter().map(|text| PluginFile::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let plugins = rules::read_plugins(&plugins)?;
+    if !plugins.is_empty() {
+        file.pin(&plugins, args.inline);
+    }
+    file.tell(&args.params)?;
+    file.limit(&args.limits)?;
+    file.pin_engine();
+    let pipeline = file.admit(|wanted| {
+        let given = plugins.iter().find(|plugin| PluginHash::of(&plugin.wasm) == *wanted);
+        given.map_or_else(|| place.plugins.find(wanted), |plugin| Ok(plugin.wasm.clone()))
+    })?;
+    if !args.inline {
+        for plugin in &plugins {
+            place.plugins.store(&plugin.name, &plugin.wasm)?;
+        }
+    }
+    file.write()?;
+    say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
+    if place.home.is_some() {
+        say("Every node of the network needs the same file, and the plugins it pins.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: &FileArgs) -> anyhow::Result<ExitCode> {
+    let place = place(args)?;
+    let file = GenesisFile::read(&place.genesis)?;
+    let pipeline = file.admit(|wanted| place.plugins.find(wanted))?;
+    let limits = *pipeline.limits();
+    let names: Vec<&str> = pipeline.spec().plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    let pipeline_text = if names.is_empty() { "without plugins".to_owned() } else { names.join(", ") };
+    say(format!("{} is good: pipeline {pipeline_text}, id {}", place.genesis.display(), pipeline.id()))?;
+    // Both bounds are in force, so this is no error; but whoever set the larger one may have meant it.
+    if let Some(max) = file.block_bytes_max().and_then(|max| u64::try_from(max).ok())
+        && limits.tx_bytes_max >= max
+    {
+        say(format!(
+            "note: limits.tx_bytes_max is {}, but a block (consensus_params.block.max_bytes) has at most {max}: a \
+             longer transaction never gets into one",
+            limits.tx_bytes_max
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

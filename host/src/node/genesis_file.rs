@@ -1,0 +1,180 @@
+//! A genesis file: the part of it that is ours, read, edited, and held against what a node would refuse.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::rules::{self, Plugin, RulesError};
+use crate::app::{GenesisRules, parse_genesis};
+use crate::plugin::{Limits, Pipeline, PluginDirError};
+use crate::types::PluginHash;
+
+/// A genesis file of CometBFT's, for the part of it that is ours.
+#[derive(Clone, Debug)]
+pub struct GenesisFile {
+    path: PathBuf,
+    whole: Value,
+}
+
+impl GenesisFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is no JSON.
+    pub fn read(path: &Path) -> Result<Self, RulesError> {
+        let io = || RulesError::io(path);
+        let whole = serde_json::from_slice(&fs::read(path).map_err(io())?);
+        Ok(Self { path: path.to_owned(), whole: whole.map_err(io::Error::from).map_err(io())? })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The network's name.
+    #[must_use]
+    pub fn chain_id(&self) -> &str {
+        self.whole["chain_id"].as_str().unwrap_or_default()
+    }
+
+    /// Most bytes of a block; `None` if the file does not say.
+    #[must_use]
+    pub fn block_bytes_max(&self) -> Option<i64> {
+        let value = &self.whole["consensus_params"]["block"]["max_bytes"];
+        value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    }
+
+    /// What it says about the plugins.
+    ///
+    /// # Errors
+    ///
+    /// The first thing in it that is malformed.
+    pub fn rules(&self) -> Result<GenesisRules, RulesError> {
+        parse_genesis(self.whole["app_state"].to_string().as_bytes())
+            .map_err(|source| RulesError::Genesis { path: self.path.clone(), source })
+    }
+
+    /// Name, hash and canonical params of each plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::rules`].
+    pub fn pinned(&self) -> Result<Vec<(String, String, String)>, RulesError> {
+        let plugins = self.rules()?.pipeline.plugins;
+        let pinned = plugins.into_iter().map(|plugin| {
+            (plugin.name.as_str().to_owned(), plugin.sha256.to_string(), plugin.params.as_str().to_owned())
+        });
+        Ok(pinned.collect())
+    }
+
+    /// Admits it as a node would, which finds plugins' bytes that are not in the file by `find`.
+    ///
+    /// # Errors
+    ///
+    /// What a node would refuse to begin for.
+    pub fn admit(
+        &self,
+        find: impl Fn(&PluginHash) -> Result<Vec<u8>, PluginDirError>,
+    ) -> Result<Pipeline, RulesError> {
+        if let Some(max_bytes) = self.block_bytes_max().filter(|max_bytes| *max_bytes < 0) {
+            return Err(RulesError::UnboundedBlocks { path: self.path.clone(), max_bytes });
+        }
+        let GenesisRules { pipeline, inline_wasm } = self.rules()?;
+        let mut modules = Vec::new();
+        for (plugin, inline) in pipeline.plugins.iter().zip(inline_wasm) {
+            let found = inline.map_or_else(|| find(&plugin.sha256), Ok);
+            let name = plugin.name.clone();
+            modules.push(found.map_err(|source| RulesError::PluginFile { name, source })?);
+        }
+        Pipeline::admit(pipeline, &modules)
+            .map_err(|source| RulesError::Admit { path: self.path.clone(), source })
+    }
+
+    /// Pins these plugins instead of those it has, with their bytes in the file itself if `inline`.
+    pub fn pin(&mut self, plugins: &[Plugin], inline: bool) {
+        let pinned: Vec<Value> = plugins.iter().map(|plugin| plugin.pinned(inline)).collect();
+        self.ours("pipeline", pinned.into());
+    }
+
+    /// Tells plugins it has the params in `texts`, each written `name=JSON`.
+    ///
+    /// # Errors
+    ///
+    /// When a text is not of that form, or names a plugin that is not there.
+    pub fn tell(&mut self, texts: &[String]) -> Result<(), RulesError> {
+        let mut pipeline = self.whole["app_state"]["dseq"]["pipeline"].clone();
+        for (name, params) in rules::params(texts)? {
+            let plugins = pipeline.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+            let known =
+                plugins.iter().filter_map(|plugin| plugin["name"].as_str()).map(str::to_owned).collect();
+            let unknown = RulesError::ParamsForNobody { name: name.clone(), known };
+            let plugin = plugins.iter_mut().find(|plugin| plugin["name"] == *name).ok_or(unknown)?;
+            plugin["params"] = serde_json::from_str(params.as_str()).unwrap_or_default();
+        }
+        self.ours("pipeline", pipeline);
+        Ok(())
+    }
+
+    /// Sets limits, each written `name=NUMBER`.
+    ///
+    /// # Errors
+    ///
+    /// When a text is not of that form, or there is no such limit.
+    pub fn limit(&mut self, texts: &[String]) -> Result<(), RulesError> {
+        let mut limits = json!(Limits::default());
+        if let (Value::Object(limits), Value::Object(found)) =
+            (&mut limits, &self.whole["app_state"]["dseq"]["limits"])
+        {
+            limits.extend(found.clone());
+        }
+        for text in texts {
+            let syntax = || RulesError::LimitSyntax { text: text.clone() };
+            let (name, number) = text.split_once('=').ok_or_else(syntax)?;
+            let number: u64 = number.replace('_', "").parse().map_err(|_| syntax())?;
+            let limit = limits.get_mut(name).ok_or_else(syntax)?;
+            *limit = number.into();
+        }
+        self.ours("limits", limits);
+        Ok(())
+    }
+
+    /// Pins this build's engine.
+    pub fn pin_engine(&mut self) {
+        self.ours("engine", crate::plugin::engine_id().to_string().into());
+    }
+
+    /// Writes one field of our part, which is made if it is not there.
+    fn ours(&mut self, field: &str, value: Value) {
+        for part in ["app_state", "dseq"] {
+            let outer = if part == "dseq" { &mut self.whole["app_state"] } else { &mut self.whole };
+            if !outer[part].is_object() {
+                outer[part] = json!({});
+            }
+        }
+        self.whole["app_state"]["dseq"][field] = value;
+    }
+
+    /// Writes the file anew: whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the file system refuses; the file is as it was then.
+    pub fn write(&self) -> Result<(), RulesError> {
+        let partial = self.path.with_extension("json.partial");
+        let mut text = format!("{:#}", self.whole);
+        text.push('\n');
+        let written = File::create(&partial)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&partial, &self.path));
+        written.map_err(|source| {
+            // What cannot be written can hardly be removed, and its name says what it is.
+            let _ = fs::remove_file(&partial);
+            RulesError::Io { path: self.path.clone(), source }
+        })
+    }
+}

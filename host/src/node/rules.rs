@@ -1,0 +1,369 @@
+//! The rules of a network as people write them: plugins by name and file, with their params.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::limits;
+use crate::plugin::{
+    AdmitError, CanonicalJson, CanonicalJsonError, Limits, PluginDirError, PluginName, PluginNameError,
+};
+use crate::types::PluginHash;
+
+/// A plugin as the command line names it: `name=path.wasm`, and what it is to be told.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    /// Its name in the pipeline.
+    pub name: PluginName,
+    /// Its `.wasm` file.
+    pub path: PathBuf,
+    /// Its params.
+    pub params: CanonicalJson,
+}
+
+/// Rules that cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// A `--plugin` that is not `name=path`.
+    #[error("plugin {text:?} must be written name=path.wasm")]
+    PluginSyntax {
+        /// As it was given.
+        text: String,
+    },
+    /// A `--params` that is not `name=json`.
+    #[error("params {text:?} must be written name=JSON, such as lines='{{\"line_bytes_max\":80}}'")]
+    ParamsSyntax {
+        /// As they were given.
+        text: String,
+    },
+    /// Params that are no JSON.
+    #[error("the params of plugin {name} are no JSON: {source}")]
+    ParamsJson {
+        /// The plugin.
+        name: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// Params that have no canonical form, or too long a one.
+    #[error("plugin {name}: {source}")]
+    Params {
+        /// The plugin.
+        name: String,
+        /// What is wrong with them.
+        source: CanonicalJsonError,
+    },
+    /// Params for nobody.
+    #[error("params are given for plugin {name:?}, but the pipeline has {}", listed(.known))]
+    ParamsForNobody {
+        /// The name.
+        name: String,
+        /// The pipeline.
+        known: Vec<String>,
+    },
+    /// A limit that is not `name=number`, or of a name there is not.
+    #[error(
+        "limit {text:?} must be written name=NUMBER; the limits are tx_bytes_max, record_bytes_max, fuel_max, \
+         memory_bytes_max"
+    )]
+    LimitSyntax {
+        /// As it was given.
+        text: String,
+    },
+    /// A name that cannot be a plugin's.
+    #[error("{0}")]
+    PluginName(#[from] PluginNameError),
+    /// Two plugins of one name could not be told apart in a rejection's codespace.
+    #[error("plugin name {name} is given twice")]
+    PluginTwice {
+        /// The name.
+        name: PluginName,
+    },
+    /// More plugins than a pipeline may have.
+    #[error("{count} plugins are given; a pipeline has at most {max}", max = limits::PLUGINS_MAX)]
+    TooManyPlugins {
+        /// How many.
+        count: u64,
+    },
+    /// No file for a plugin.
+    #[error(
+        "no file for plugin {name} at {path}; `make plugins` builds the ones of this repository, --plugin \
+         name=path.wasm names another",
+        path = path.display()
+    )]
+    PluginMissing {
+        /// The plugin.
+        name: PluginName,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Too large a file.
+    #[error("plugin {name} is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
+    PluginTooLarge {
+        /// The plugin.
+        name: PluginName,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A genesis file without our part, or with one that is not as it must be.
+    #[error("{path}: {source}", path = path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: crate::app::GenesisError,
+    },
+    /// CometBFT would offer its whole mempool for each proposal.
+    #[error(
+        "{path}: consensus_params.block.max_bytes is {max_bytes}, no bound at all; set it to what a block may have, at \
+         most 104857600 (100 MiB)",
+        path = path.display()
+    )]
+    UnboundedBlocks {
+        /// The file.
+        path: PathBuf,
+        /// The value in it.
+        max_bytes: i64,
+    },
+    /// A plugin's bytes are not to be had.
+    #[error("plugin {name}: {source}")]
+    PluginFile {
+        /// The plugin.
+        name: PluginName,
+        /// Where they were looked for.
+        source: PluginDirError,
+    },
+    /// No node would run these rules.
+    #[error("{path}: {source}", path = path.display())]
+    Admit {
+        /// The genesis file.
+        path: PathBuf,
+        /// Why not.
+        source: AdmitError,
+    },
+    /// The file system refused.
+    #[error("cannot use {path}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "no plugins".to_owned() } else { names.join(", ") }
+}
+
+impl RulesError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    /// Whether what was wrong is what the command line said.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::PluginSyntax { .. }
+                | Self::ParamsSyntax { .. }
+                | Self::ParamsJson { .. }
+                | Self::ParamsForNobody { .. }
+                | Self::LimitSyntax { .. }
+                | Self::PluginName(_)
+                | Self::PluginTwice { .. }
+                | Self::TooManyPlugins { .. }
+        )
+    }
+}
+
+impl PluginFile {
+    /// Reads `name=path.wasm`; the params are `{}`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no `=`, or the name cannot be a plugin's.
+    pub fn parse(text: &str) -> Result<Self, RulesError> {
+        let syntax = || RulesError::PluginSyntax { text: text.to_owned() };
+        let (name, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(syntax)?;
+        let name = PluginName::try_from(name.to_owned())?;
+        Ok(Self { name, path: PathBuf::from(path), params: CanonicalJson::default() })
+    }
+
+    /// The default pipeline: `plugins/passthrough.wasm` beside the running executable.
+    ///
+    /// # Errors
+    ///
+    /// When the executable's own path is unknown.
+    pub fn passthrough() -> Result<Self, RulesError> {
+        let executable = std::env::current_exe().map_err(RulesError::io(Path::new("this executable")))?;
+        let beside = executable.parent().unwrap_or(Path::new("."));
+        Ok(Self {
+            name: PluginName::try_from("passthrough".to_owned())?,
+            path: beside.join("plugins").join("passthrough.wasm"),
+            params: CanonicalJson::default(),
+        })
+    }
+
+    /// Tells the plugins of `files` the params in `texts`, each written `name=JSON`.
+    ///
+    /// # Errors
+    ///
+    /// When a text is not of that form, or names a plugin that is not there.
+    pub fn tell(files: &mut [Self], texts: &[String]) -> Result<(), RulesError> {
+        for (name, params) in params(texts)? {
+            let known = || files.iter().map(|file| file.name.as_str().to_owned()).collect();
+            let unknown = RulesError::ParamsForNobody { name: name.clone(), known: known() };
+            let file = files.iter_mut().find(|file| file.name.as_str() == name).ok_or(unknown)?;
+            file.params = params;
+        }
+        Ok(())
+    }
+}
+
+/// Reads params written `name=JSON`.
+pub(super) fn params(texts: &[String]) -> Result<Vec<(String, CanonicalJson)>, RulesError> {
+    let read = |text: &String| {
+        let syntax = || RulesError::ParamsSyntax { text: text.clone() };
+        let (name, json) = text.split_once('=').ok_or_else(syntax)?;
+        let name = name.to_owned();
+        let value: Value = serde_json::from_str(json)
+            .map_err(|source| RulesError::ParamsJson { name: name.clone(), source })?;
+        let params =
+            CanonicalJson::new(&value).map_err(|source| RulesError::Params { name: name.clone(), source })?;
+        Ok((name, params))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// A plugin whose bytes are at hand.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Its name in the pipeline.
+    pub name: PluginName,
+    /// Its bytes.
+    pub wasm: Vec<u8>,
+    params: CanonicalJson,
+}
+
+impl Plugin {
+    /// As a genesis file has it.
+    pub(super) fn pinned(&self, inline: bool) -> Value {
+        let params: Value = serde_json::from_str(self.params.as_str()).unwrap_or_default();
+        let sha256 = PluginHash::of(&self.wasm).to_string();
+        let mut pinned = json!({ "name": self.name.as_str(), "sha256": sha256, "params": params });
+        if inline {
+            pinned["wasm"] = data_encoding::BASE64.encode(&self.wasm).into();
+        }
+        pinned
+    }
+}
+
+/// Reads the plugins' files.
+///
+/// # Errors
+///
+/// When there are too many, two have one name, or a file is missing or too large.
+pub fn read_plugins(files: &[PluginFile]) -> Result<Vec<Plugin>, RulesError> {
+    let count = files.len() as u64;
+    if count > limits::PLUGINS_MAX {
+        return Err(RulesError::TooManyPlugins { count });
+    }
+    let mut plugins: Vec<Plugin> = Vec::new();
+    for PluginFile { name, path, params } in files {
+        if plugins.iter().any(|plugin| plugin.name == *name) {
+            return Err(RulesError::PluginTwice { name: name.clone() });
+        }
+        let wasm = match fs::read(path) {
+            Ok(wasm) => wasm,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Err(RulesError::PluginMissing { name: name.clone(), path: path.clone() });
+            }
+            Err(source) => return Err(RulesError::Io { path: path.clone(), source }),
+        };
+        let bytes = wasm.len() as u64;
+        if bytes > limits::WASM_BYTES_MAX {
+            return Err(RulesError::PluginTooLarge { name: name.clone(), bytes });
+        }
+        plugins.push(Plugin { name: name.clone(), wasm, params: params.clone() });
+    }
+    Ok(plugins)
+}
+
+/// CometBFT's `app_state` for a new network with these plugins.
+pub(super) fn app_state(plugins: &[Plugin]) -> Value {
+    json!({ "dseq": {
+        "engine": crate::plugin::engine_id().to_string(),
+        "limits": Limits::default(),
+        "pipeline": plugins.iter().map(|plugin| plugin.pinned(false)).collect::<Vec<_>>(),
+    } })
+}
+
+/// Name, hash and canonical params of each plugin that a genesis with these would pin.
+///
+/// # Errors
+///
+/// When a plugin cannot be used.
+pub fn would_pin(files: &[PluginFile]) -> Result<Vec<(String, String, String)>, RulesError> {
+    let pinned = |plugin: &Plugin| {
+        let sha256 = PluginHash::of(&plugin.wasm).to_string();
+        (plugin.name.as_str().to_owned(), sha256, plugin.params.as_str().to_owned())
+    };
+    Ok(read_plugins(files)?.iter().map(pinned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugin(dir: &Path, name: &str, wasm: &[u8]) -> PluginFile {
+        let path = dir.join(format!("{name}.wasm"));
+        fs::write(&path, wasm).unwrap();
+        PluginFile::parse(&format!("{name}={}", path.display())).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_is_pinned_by_the_hash_of_its_file_in_the_order_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = [plugin(dir.path(), "two", b"2"), plugin(dir.path(), "one", b"1")];
+        PluginFile::tell(&mut files, &[r#"one={"b":1,"a":[2]}"#.to_owned()]).unwrap();
+        let state = app_state(&read_plugins(&files).unwrap());
+        assert_eq!(state["dseq"]["pipeline"][0]["name"], "two");
+        assert_eq!(state["dseq"]["pipeline"][0]["sha256"], PluginHash::of(b"2").to_string());
+        assert_eq!(state["dseq"]["pipeline"][0]["params"], json!({}));
+        assert_eq!(state["dseq"]["pipeline"][1]["params"], json!({ "a": [2], "b": 1 }));
+        assert_eq!(state["dseq"]["limits"]["tx_bytes_max"], 1_048_576);
+        assert_eq!(would_pin(&files).unwrap()[1].2, r#"{"a":[2],"b":1}"#);
+    }
+
+    #[test]
+    fn an_absent_plugin_is_refused_with_where_it_was_looked_for() {
+        let file = PluginFile::parse("ghost=/nowhere/ghost.wasm").unwrap();
+        let message = read_plugins(&[file]).err().unwrap().to_string();
+        assert!(message.starts_with("no file for plugin ghost at /nowhere/ghost.wasm; "), "{message}");
+    }
+
+    #[test]
+    fn plugins_are_written_as_name_and_path_and_no_name_comes_twice() {
+        for text in ["passthrough", "passthrough=", "=x.wasm", "Upper=x.wasm"] {
+            assert!(PluginFile::parse(text).is_err(), "{text}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let one = plugin(dir.path(), "one", b"1");
+        let twice = read_plugins(&[one.clone(), one]).err().unwrap();
+        assert_eq!(twice.to_string(), "plugin name one is given twice");
+    }
+
+    #[test]
+    fn params_must_be_json_for_a_plugin_that_is_there() {
+        let mut files = [PluginFile::parse("one=x.wasm").unwrap()];
+        let mut refusal =
+            |text: &str| PluginFile::tell(&mut files, &[text.to_owned()]).unwrap_err().to_string();
+        assert!(refusal("one").starts_with("params \"one\" must be written name=JSON"));
+        assert!(refusal("one={").starts_with("the params of plugin one are no JSON: EOF"));
+        assert!(refusal("one=9007199254740993").starts_with("plugin one: "));
+        assert_eq!(refusal("two={}"), "params are given for plugin \"two\", but the pipeline has one");
+    }
+}

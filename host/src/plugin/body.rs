@@ -1,0 +1,334 @@
+//! The gate's look at one function: what it takes of the stack, and how it taxes the compiler.
+//!
+//! # Limits
+//!
+//! A compiler follows each value that is alive through each branch, call and loop, and gives each value that a branch
+//! carries a place where it arrives. Those sums, and not the number of bytes, are what its time and memory grow with.
+
+use std::ops::Range;
+
+use wasmparser::{
+    BlockType, FrameKind, FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, Operator,
+    OperatorsReader, ValType, ValidatorResources,
+};
+
+use super::engine;
+use super::gate::{GateError, Item, Type, Use};
+use crate::limits;
+
+/// What a function takes of its caller's stack, as far as the bytecode says.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// Its body: locals, then instructions.
+    pub(super) body: Range<usize>,
+    /// Its instructions.
+    pub(super) code: Range<usize>,
+    pub(super) results: Vec<ValType>,
+    /// Parameters and locals.
+    pub(super) locals: u64,
+    /// Most values on the operand stack at any point.
+    pub(super) operands: u64,
+    /// Number of instructions.
+    pub(super) instructions: u64,
+    /// Whether it calls any function.
+    pub(super) calls: bool,
+}
+
+/// A function that is valid and within its bounds.
+pub(super) struct Seen {
+    pub(super) function: Function,
+    /// Each limit that was looked at, in that order.
+    pub(super) used: Vec<Use>,
+    /// Whether it changes anything of its instance but memory and globals.
+    pub(super) changes_other_state: bool,
+}
+
+/// Validates a function and holds it against its limits.
+///
+/// # Errors
+///
+/// The first rule it breaks.
+pub(super) fn look(
+    function: FuncToValidate<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    types: &[Type],
+    allocations: &mut FuncValidatorAllocations,
+) -> Result<Seen, GateError> {
+    let mut bounds = Bounds { item: Item::Function(function.index), used: Vec::new() };
+    bounds.hold("bytes of code", body.range().len() as u64, limits::FUNCTION_BYTES_MAX)?;
+    let ty = types.get(function.ty as usize);
+    let mut locals = ty.map_or(0, |ty| ty.params);
+    for local in body.get_locals_reader()? {
+        locals = locals.saturating_add(u64::from(local?.0));
+    }
+    bounds.hold("parameters and locals", locals, limits::FUNCTION_LOCALS_MAX)?;
+
+    let mut validator = function.into_validator(std::mem::take(allocations));
+    let mut reader = body.get_binary_reader();
+    validator.read_locals(&mut reader)?;
+    reader.set_features(engine::features());
+    let mut operators = OperatorsReader::new(reader);
+    let code = operators.original_position()..body.range().end;
+    let (mut operands, mut instructions) = (0, 0_u64);
+    let (mut calls, mut changes_other_state) = (false, false);
+    let mut control = Control { types, locals, ..Control::default() };
+    while !operators.eof() {
+        let (operator, offset) = operators.read_with_offset()?;
+        control.see(&operator, &validator);
+        validator.op(offset, &operator)?;
+        operands = operands.max(validator.operand_stack_height());
+        instructions = instructions.saturating_add(1);
+        calls |= matches!(operator, Operator::Call { .. } | Operator::CallIndirect { .. });
+        changes_other_state |= is_change_of_other_state(&operator);
+    }
+    operators.finish()?;
+    *allocations = validator.into_allocations();
+
+    bounds.hold("blocks, branches and calls", control.branches, limits::FUNCTION_BRANCHES_MAX)?;
+    bounds.hold("targets of branch tables", control.targets, limits::FUNCTION_BRANCH_TARGETS_MAX)?;
+    bounds.hold("values alive at branches", control.alive, limits::FUNCTION_ALIVE_AT_BRANCHES_MAX)?;
+    bounds.hold("values carried by branches", control.carried, limits::FUNCTION_CARRIED_MAX)?;
+    bounds.hold("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
+    let in_loops = locals.saturating_mul(control.loops_max);
+    bounds.hold("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX)?;
+    let results = ty.map(|ty| ty.results.clone()).unwrap_or_default();
+    let (body, operands) = (body.range(), u64::from(operands));
+    let function = Function { body, code, results, locals, operands, instructions, calls };
+    Ok(Seen { function, used: bounds.used, changes_other_state })
+}
+
+/// The limits on one function as far as they have been looked at.
+struct Bounds {
+    item: Item,
+    used: Vec<Use>,
+}
+
+impl Bounds {
+    /// Takes note of what the function has, and refuses more than its limit.
+    fn hold(&mut self, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
+        let item = self.item;
+        self.used.push(Use { what, found, max, item: Some(item) });
+        if found > max { Err(GateError::Item { item, what, found, max }) } else { Ok(()) }
+    }
+}
+
+/// How a function's control flow taxes the compiler.
+#[derive(Default)]
+struct Control<'a> {
+    types: &'a [Type],
+    /// Parameters and locals: alive everywhere, for all that is known here.
+    locals: u64,
+    /// Blocks, branches and calls; one through a table is several to the compiler.
+    branches: u64,
+    /// Targets of branch tables.
+    targets: u64,
+    /// Locals and operands at each of the branches, summed.
+    alive: u64,
+    /// Values that branches hand to where they go, and blocks take and leave, summed.
+    carried: u64,
+    /// The open blocks: whether each is a loop.
+    open: Vec<bool>,
+    loops: u64,
+    /// Most loops open at any point.
+    loops_max: u64,
+}
+
+impl Control<'_> {
+    /// Takes note of an instruction that `validator` has not seen yet.
+    fn see(&mut self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) {
+        let weight = match operator {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::Else
+            | Operator::Br { .. }
+            | Operator::BrIf { .. }
+            | Operator::BrTable { .. }
+            | Operator::Return
+            | Operator::Call { .. } => 1_u64,
+            Operator::CallIndirect { .. } => 4,
+            _ => 0,
+        };
+        self.branches = self.branches.saturating_add(weight);
+        let alive = self.locals.saturating_add(u64::from(validator.operand_stack_height()));
+        self.alive = self.alive.saturating_add(weight.saturating_mul(alive));
+        let carried = match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                let (params, results) = self.arity(*blockty);
+                params.saturating_add(results)
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                self.arrives(validator, *relative_depth)
+            }
+            Operator::BrTable { targets } => {
+                let count = u64::from(targets.len());
+                self.targets = self.targets.saturating_add(count);
+                self.arrives(validator, targets.default()).saturating_mul(count.saturating_add(1))
+            }
+            _ => 0,
+        };
+        self.carried = self.carried.saturating_add(carried);
+        match operator {
+            Operator::Block { .. } | Operator::If { .. } => self.open.push(false),
+            Operator::Loop { .. } => {
+                self.open.push(true);
+                self.loops = self.loops.saturating_add(1);
+                self.loops_max = self.loops_max.max(self.loops);
+            }
+            Operator::End if self.open.pop() == Some(true) => self.loops = self.loops.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// How many values a branch so many blocks out carries. All targets of a table take the same.
+    fn arrives(&self, validator: &FuncValidator<ValidatorResources>, depth: u32) -> u64 {
+        let frame = usize::try_from(depth).ok().and_then(|depth| validator.get_control_frame(depth));
+        frame.map_or(0, |frame| {
+            let (params, results) = self.arity(frame.block_type);
+            if frame.kind == FrameKind::Loop { params } else { results }
+        })
+    }
+
+    /// Values a block takes, and leaves.
+    fn arity(&self, block: BlockType) -> (u64, u64) {
+        match block {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(index) => {
+                self.types.get(index as usize).map_or((0, 0), |ty| (ty.params, ty.results.len() as u64))
+            }
+        }
+    }
+}
+
+/// Whether an instruction changes anything of its instance but memory and globals. These are all of the admitted
+/// features that do.
+fn is_change_of_other_state(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::DataDrop { .. }
+            | Operator::ElemDrop { .. }
+            | Operator::TableInit { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableSet { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableFill { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::gate;
+    use super::*;
+
+    fn refusal(wat: &str) -> String {
+        let wasm = wat::parse_str(wat).unwrap();
+        gate(&wasm).map(|_| ()).unwrap_err().to_string()
+    }
+
+    /// A module whose second function is this one.
+    fn function(head: &str, body: &str) -> String {
+        format!("(module (func) (func {head} {body}))")
+    }
+
+    fn many(what: &str, count: usize) -> String {
+        what.repeat(count)
+    }
+
+    fn values(kind: &str, count: usize) -> String {
+        format!("({kind} {})", many("i32 ", count))
+    }
+
+    fn loops(depth: usize) -> String {
+        many("(loop ", depth) + &many(")", depth)
+    }
+
+    /// The first passes, the second is refused in these words.
+    fn assert_edge([at_most, one_more]: [String; 2], words: &str) {
+        let at_most = wat::parse_str(at_most).unwrap();
+        assert!(gate(&at_most).is_ok(), "{words}");
+        assert_eq!(refusal(&one_more), words);
+    }
+
+    #[test]
+    fn a_type_or_function_beyond_its_bounds_is_refused_by_its_index() {
+        assert_edge(
+            [100, 101].map(|count| function(&values("param", count), "")),
+            "type 1 has 101 parameters; at most 100 are allowed",
+        );
+        assert_edge(
+            [16, 17].map(|count| function(&values("result", count), &many("i32.const 1 ", count))),
+            "type 1 has 17 results; at most 16 are allowed",
+        );
+        assert_edge(
+            [2_000, 2_001].map(|count| function(&values("local", count), "")),
+            "function 1 has 2001 parameters and locals; at most 2000 are allowed",
+        );
+        assert_edge(
+            [(128 << 10) - 2, (128 << 10) - 1].map(|count| function("", &many("nop ", count))),
+            "function 1 has 131073 bytes of code; at most 131072 are allowed",
+        );
+    }
+
+    #[test]
+    fn control_flow_beyond_its_bounds_is_refused() {
+        assert_edge(
+            [5_000, 5_001].map(|count| function("", &many("(call 0)", count))),
+            "function 1 has 5001 blocks, branches and calls; at most 5000 are allowed",
+        );
+        assert_edge(
+            [25, 26].map(|depth| function("", &loops(depth))),
+            "function 1 has 26 loops within loops; at most 25 are allowed",
+        );
+        assert_edge(
+            [1_000, 1_001].map(|locals| function(&values("local", locals), &loops(25))),
+            "function 1 has 25025 locals times loops within loops; at most 25000 are allowed",
+        );
+        // The last label is where all other numbers go.
+        assert_edge(
+            [20_001, 20_002]
+                .map(|labels| function("", &format!("(br_table {} (i32.const 0))", many("0 ", labels)))),
+            "function 1 has 20001 targets of branch tables; at most 20000 are allowed",
+        );
+    }
+
+    #[test]
+    fn values_at_branches_beyond_their_bounds_are_refused() {
+        assert_edge(
+            [1_000, 1_001].map(|calls| function(&values("local", 1_000), &many("(call 0)", calls))),
+            "function 1 has 1001000 values alive at branches; at most 1000000 are allowed",
+        );
+        assert_edge(
+            [1_000, 1_001].map(|calls| {
+                let (ones, drops) = (many("i32.const 1 ", 1_000), many("drop ", 1_000));
+                function("", &format!("{ones} {} {drops}", many("(call 0)", calls)))
+            }),
+            "function 1 has 1001000 values alive at branches; at most 1000000 are allowed",
+        );
+        // The block leaves one, each label takes one.
+        assert_edge(
+            [19_999, 20_000].map(|labels| {
+                let labels = many("0 ", labels);
+                let table = format!("(br_table {labels} (i32.const 1) (i32.const 0))");
+                function("", &format!("(drop (block (result i32) {table}))"))
+            }),
+            "function 1 has 20001 values carried by branches; at most 20000 are allowed",
+        );
+    }
+
+    #[test]
+    fn what_a_function_takes_is_counted() {
+        let wasm = wat::parse_str(
+            r#"(module (func (param i32 i64) (result f64) (local f32 f32 i64)
+                (drop (i32.add (i32.const 1) (i32.mul (i32.const 2) (i32.const 3)))) (f64.const 1))
+              (func (drop (call 0 (i32.const 1) (i64.const 1)))))"#,
+        );
+        let wasm = wasm.unwrap();
+        let functions = gate(&wasm).unwrap().functions;
+        let counts = |f: &Function| (f.locals, f.operands, f.instructions, f.calls, f.results.len());
+        assert_eq!(
+            functions.iter().map(counts).collect::<Vec<_>>(),
+            [(5, 3, 8, false, 1), (0, 2, 5, true, 0)]
+        );
+    }
+}
