@@ -3,8 +3,8 @@
 use std::fs;
 
 use dseq::app::parse_genesis;
-use dseq::node::genesis::{PluginFile, pinned};
-use dseq::node::home::NodeHome;
+use dseq::node::genesis_file::GenesisFile;
+use dseq::node::rules::PluginFile;
 use dseq::plugin::{Limits, engine_id};
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
@@ -58,17 +58,35 @@ fn a_genesis_is_refused_or_understood_the_same_way_twice() {
 }
 
 #[test]
-fn a_home_with_any_genesis_says_what_it_pins_or_why_not() {
+fn a_genesis_file_is_read_and_edited_or_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let home = NodeHome::new(dir.path());
-    fs::create_dir_all(home.genesis_file().parent().unwrap()).unwrap();
-    fuzz("genesis files", 2_000, |noise| {
-        let text = json!({ "chain_id": "fuzzed", "app_state": good(noise) }).to_string();
-        let text = mutate(noise, text.as_bytes());
-        fs::write(home.genesis_file(), &text).unwrap();
-        if let Err(error) = pinned(&home) {
-            assert!(!error.to_string().is_empty());
+    let path = dir.path().join("genesis.json");
+    let text = |noise: &mut Noise| {
+        if noise.below(8) == 0 {
+            return params::value(noise, 3).to_string().into_bytes();
         }
+        let whole = json!({
+            "chain_id": "fuzzed",
+            "consensus_params": { "block": { "max_bytes": noise.below(100).to_string() } },
+            "app_state": if noise.below(8) == 0 { params::value(noise, 3) } else { good(noise) },
+        });
+        let whole = whole.to_string().into_bytes();
+        if noise.below(2) == 0 { whole } else { mutate(noise, &whole) }
+    };
+    fuzz("genesis files", 500, |noise| {
+        fs::write(&path, text(noise)).unwrap();
+        let Ok(mut file) = GenesisFile::read(&path) else { return };
+        let (_, _, _) = (file.chain_id(), file.block_bytes_max(), file.pinned());
+        let told = file.tell(&["p0={\"a\":1}".to_owned()]);
+        let limited = file.limit(&["fuel_max=1_000".to_owned()]);
+        file.pin_engine();
+        if let (Ok(()), Ok(()), Ok(rules)) = (told, limited, file.rules()) {
+            assert_eq!(rules.pipeline.plugins[0].params.as_str(), "{\"a\":1}");
+            assert_eq!((rules.pipeline.limits.fuel_max, rules.pipeline.engine), (1_000, engine_id()));
+        }
+        file.pin(&[], false);
+        file.write().unwrap();
+        assert_eq!(GenesisFile::read(&path).unwrap().rules().ok(), file.rules().ok());
     });
 }
 
