@@ -36,12 +36,12 @@ fn locals_and_params() -> Generated {
     vec![
         (
             "locals-huge",
-            r#"expect: refused "function 5 has 50000 parameters and locals; at most 1000 are allowed""#,
+            r#"expect: refused "function 5 has 50000 parameters and locals; at most 2000 are allowed""#,
             accepting(&format!("(func (local {}))", "i64 ".repeat(50_000))),
         ),
         (
             "locals-by-the-billion",
-            r#"expect: refused "function 5 has 4000000000 parameters and locals; at most 1000 are allowed""#,
+            r#"expect: refused "function 5 has 4000000000 parameters and locals; at most 2000 are allowed""#,
             with_body(&[1, 0x80, 0xd0, 0xac, 0xf3, 0x0e, 0x7e, 0x0b]),
         ),
         (
@@ -51,7 +51,7 @@ fn locals_and_params() -> Generated {
         ),
         (
             "params-too-many",
-            r#"expect: refused "function 5 has 101 parameters; at most 100 are allowed""#,
+            r#"expect: refused "type 4 has 101 parameters; at most 100 are allowed""#,
             accepting(&format!("(func (param {hundred} i64))")),
         ),
         (
@@ -78,7 +78,7 @@ fn locals_and_params() -> Generated {
         ),
         (
             "results-too-many",
-            r#"expect: refused "function 5 has 17 results; at most 16 are allowed""#,
+            r#"expect: refused "type 4 has 17 results; at most 16 are allowed""#,
             accepting(&format!("(func (result {}) unreachable)", "i32 ".repeat(17))),
         ),
     ]
@@ -177,9 +177,30 @@ fn control() -> Generated {
             accepting(&format!("(type $t (func)) (table 1 funcref) (func {calls})")),
         ),
         (
-            "locals-times-branches-too-many",
-            r#"expect: refused "locals times branches; at most 1000000 are allowed""#,
+            "values-alive-at-branches-too-many",
+            r#"expect: refused "function 5 has 1080000 values alive at branches; at most 1000000 are allowed""#,
             accepting(&format!("(func (local {}) {})", "i32 ".repeat(900), "(call 0)".repeat(1_200))),
+        ),
+        (
+            "values-carried-too-many",
+            r#"expect: refused "values carried by branches; at most 20000 are allowed""#,
+            accepting(&format!(
+                "(func (block (result {}) {} (br_table {} (i32.const 0))) {})",
+                "i32 ".repeat(16),
+                "(i32.const 1) ".repeat(16),
+                "0 ".repeat(1_300),
+                "drop ".repeat(16)
+            )),
+        ),
+        (
+            "locals-in-nested-loops-too-many",
+            r#"expect: refused "locals times loops within loops; at most 25000 are allowed""#,
+            accepting(&format!(
+                "(func (local {}) {}{})",
+                "i32 ".repeat(1_100),
+                "(loop ".repeat(24),
+                ")".repeat(24)
+            )),
         ),
         (
             "values-alive-across-a-call",
