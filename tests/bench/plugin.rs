@@ -10,7 +10,7 @@ use bytes::Bytes;
 use clap::Parser;
 use dseq::abci::{Service, ServiceOptions};
 use dseq::plugin::{
-    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, with_room,
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented, with_room,
 };
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
@@ -29,6 +29,9 @@ struct Options {
     /// Where the plugins are.
     #[arg(long)]
     plugins: PathBuf,
+    /// Golden file of `signed` with a transaction that is accepted.
+    #[arg(long)]
+    goldens: PathBuf,
     /// Where the figures go.
     #[arg(long)]
     out: PathBuf,
@@ -53,6 +56,7 @@ fn rows(options: &Options) -> Result<Vec<Value>> {
         calls(options, &passthrough, &none, "a call, 256 B", 256, 6.0)?,
         calls(options, &passthrough, &none, "a call, 64 KiB", 64 << 10, 20.0)?,
         memoised_block(options)?,
+        instrumented_signature(options)?,
     ])
 }
 
@@ -167,4 +171,74 @@ fn finalize(service: &Service, height: i64, txs: &[Bytes]) -> Result<f64> {
     let took = started.elapsed();
     service.commit();
     Ok(txs.len() as f64 / took.as_secs_f64())
+}
+
+/// Calls of `signed`, which verifies a signature, with its stack counted and as its author built it, in microseconds.
+fn instrumented_signature(options: &Options) -> Result<Value> {
+    let wasm = read("signed", &options.plugins)?;
+    let (params, tx) = signed_transaction(&options.goldens)?;
+    let compiled = |wasm: &[u8]| {
+        let mut config = wasmtime::Config::new();
+        config.consume_fuel(true);
+        config.cranelift_nan_canonicalization(true);
+        wasmtime::Module::new(&wasmtime::Engine::new(&config)?, wasm)
+    };
+    let said = |error: wasmtime::Error| anyhow!("{error:#}");
+    let plain = compiled(&wasm).map_err(said)?;
+    let counted = compiled(&instrumented(&wasm)?).map_err(said)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        ours.push(verifications(&counted, &params, &tx).map_err(said)?);
+        theirs.push(verifications(&plain, &params, &tx).map_err(said)?);
+    }
+    Ok(json!({
+        "what": "verifying a signature", "unit": "us",
+        "ours": { "name": "with its stack counted", "rounds": ours },
+        "theirs": { "name": "as it was built", "rounds": theirs },
+        "target": { "kind": "at_most", "factor": 1.15, "allowance": 0.0 },
+    }))
+}
+
+/// Params and a transaction that is accepted under them, from the plugin's golden files.
+fn signed_transaction(goldens: &Path) -> Result<(String, Vec<u8>)> {
+    let text = fs::read_to_string(goldens).with_context(|| format!("cannot read {}", goldens.display()))?;
+    let golden: Value = toml::from_str(&text)?;
+    let cases = golden["case"].as_array().context("no cases")?;
+    let case = cases.iter().find(|case| case["verdict"] == "replaced").context("no case that is replaced")?;
+    let tx = case["tx_hex"].as_str().context("the case has no tx_hex")?;
+    let params = CanonicalJson::new(&golden["params"])?;
+    Ok((params.as_str().to_owned(), data_encoding::HEXLOWER.decode(tx.as_bytes())?))
+}
+
+/// Microseconds for each of some calls of one instance.
+fn verifications(module: &wasmtime::Module, params: &str, tx: &[u8]) -> wasmtime::Result<f64> {
+    const VERIFICATIONS: u32 = 20;
+    const ACCEPTED: i64 = 1 << 48;
+
+    let mut store = wasmtime::Store::new(module.engine(), ());
+    store.set_fuel(u64::MAX)?;
+    let instance = wasmtime::Instance::new(&mut store, module, &[])?;
+    let memory =
+        instance.get_memory(&mut store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))?;
+    let buffer = instance.get_typed_func::<i32, i32>(&mut store, "dseq_buffer")?;
+    let init = instance.get_typed_func::<i32, i64>(&mut store, "dseq_init")?;
+    let apply = instance.get_typed_func::<i32, i64>(&mut store, "dseq_apply")?;
+    let give = |store: &mut wasmtime::Store<()>, input: &[u8]| -> wasmtime::Result<i32> {
+        let len = i32::try_from(input.len())?;
+        let start = buffer.call(&mut *store, len)?;
+        memory.write(store, usize::try_from(start)?, input)?;
+        Ok(len)
+    };
+    let len = give(&mut store, params.as_bytes())?;
+    if init.call(&mut store, len)? != ACCEPTED {
+        return Err(wasmtime::Error::msg("the params were refused"));
+    }
+    let started = Instant::now();
+    for _ in 0..VERIFICATIONS {
+        let len = give(&mut store, tx)?;
+        if apply.call(&mut store, len)? >> 48 != 2 {
+            return Err(wasmtime::Error::msg("the signature was not accepted"));
+        }
+    }
+    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(VERIFICATIONS))
 }
