@@ -97,7 +97,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check bench fmt fmt-check lint vet doc deny
+.PHONY: test e2e check bench differential fuzz fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -107,6 +107,16 @@ e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
+
+# Another seed each time, unless DSEQ_RANDOM_SEED says which; it is printed.
+differential: plugins ## Ten thousand random modules on every wasm engine we know
+	@DSEQ_RANDOM_MODULES="$${DSEQ_RANDOM_MODULES:-10000}" DSEQ_RANDOM_SEED="$${DSEQ_RANDOM_SEED:-$$(date +%s)}" \
+		cargo test $(CARGO_FLAGS) -p dseq --test differential -- --nocapture
+
+# As above, with DSEQ_FUZZ_SEED.
+fuzz: plugins ## A hundred times what the tests try of random input
+	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
+		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run

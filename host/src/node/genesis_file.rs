@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rules::{self, Plugin, RulesError};
 use crate::app::{GenesisRules, parse_genesis};
@@ -23,11 +23,12 @@ impl GenesisFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is no JSON.
+    /// When it cannot be read, or is no JSON object.
     pub fn read(path: &Path) -> Result<Self, RulesError> {
         let io = || RulesError::io(path);
-        let whole = serde_json::from_slice(&fs::read(path).map_err(io())?);
-        Ok(Self { path: path.to_owned(), whole: whole.map_err(io::Error::from).map_err(io())? })
+        let whole: Result<Map<String, Value>, _> = serde_json::from_slice(&fs::read(path).map_err(io())?);
+        let whole = Value::Object(whole.map_err(io::Error::from).map_err(io())?);
+        Ok(Self { path: path.to_owned(), whole })
     }
 
     /// Where it is.

@@ -154,14 +154,32 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     config.profiler(ProfilingStrategy::None);
     config.cranelift_opt_level(OptLevel::Speed);
 
-    // Fresh instances at the price of a few microseconds: slots are mapped once, and a new instance sees
-    // the module's initial memory copy-on-write.
     config.memory_init_cow(true);
+    if cfg!(feature = "small-address-space") {
+        on_demand(&mut config)
+    } else {
+        pooled(&mut config)?
+    }
+    Ok(config)
+}
+
+/// Fresh instances at the price of a few microseconds: slots are mapped once, and a new instance sees the module's
+/// initial memory copy-on-write.
+fn pooled(config: &mut Config) -> Result<(), std::num::TryFromIntError> {
     config.memory_reservation(4 << 30); // All a 32-bit address can reach: no bounds checks in the code.
     config.memory_guard_size(32 << 20); // Beyond it: static offsets of loads and stores.
     config.memory_may_move(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()?));
-    Ok(config)
+    Ok(())
+}
+
+/// Fresh instances where address space is short: each memory as long as it is used, with bounds checks in the code. The
+/// same results, more slowly.
+fn on_demand(config: &mut Config) {
+    config.memory_reservation(0);
+    config.memory_guard_size(0);
+    config.memory_reservation_for_growth(0);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
 }
 
 /// Instances that may live at once: one for each thread that could run a plugin, and those kept for the next call.

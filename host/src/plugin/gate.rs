@@ -13,8 +13,8 @@ use std::ops::Range;
 
 use wasmparser::{
     BinaryReaderError, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations, FunctionBody,
-    GlobalSectionReader, ImportSectionReader, Parser, Payload, SectionLimited, TableSectionReader, ValType,
-    ValidPayload, Validator, ValidatorResources,
+    GlobalSectionReader, ImportSectionReader, MemorySectionReader, Parser, Payload, SectionLimited,
+    TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
 use super::body::{self, Function};
@@ -258,6 +258,10 @@ impl Gate<'_> {
                 bound_tables(tables)?;
                 None
             }
+            Payload::MemorySection(memories) => {
+                bound_memories(memories)?;
+                None
+            }
             _ => None,
         };
         if let Some((what, found, max)) = found {
@@ -334,6 +338,18 @@ fn bound_tables(tables: &TableSectionReader<'_>) -> Result<(), GateError> {
         let (found, max) = (table?.ty.initial, limits::TABLE_ELEMENTS_MAX);
         if found > max {
             return Err(GateError::TooMany { what: "table elements", found, max });
+        }
+    }
+    Ok(())
+}
+
+/// What no genesis may allow. The bound of the network's own genesis is for admission.
+fn bound_memories(memories: &MemorySectionReader<'_>) -> Result<(), GateError> {
+    let max = limits::MEMORY_BYTES_CEILING / limits::WASM_PAGE_BYTES;
+    for memory in memories.clone() {
+        let found = memory?.initial;
+        if found > max {
+            return Err(GateError::TooMany { what: "pages of memory", found, max });
         }
     }
     Ok(())
@@ -434,6 +450,11 @@ mod tests {
                 "has 1001 element segments; at most 1000 are allowed",
             ),
             (exports(1_000), exports(1_001), "has 1001 exports; at most 1000 are allowed"),
+            (
+                "(module (memory 4096))".to_owned(),
+                "(module (memory 4097))".to_owned(),
+                "has 4097 pages of memory; at most 4096 are allowed",
+            ),
             (types(1_000), types(1_001), "has 1001 types; at most 1000 are allowed"),
         ] {
             passes(&at_most);

@@ -57,6 +57,7 @@ pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata,
 pub use instance::Ruling;
 pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
+pub use rewrite::instrumented;
 pub use room::{spawn_with_room, with_room};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,

@@ -17,7 +17,7 @@ use wasm_encoder::{
 use wasmparser::{BinaryReaderError, ValType};
 
 use super::body::Function;
-use super::gate::{Gated, RESERVED_PREFIX};
+use super::gate::{GateError, Gated, RESERVED_PREFIX, gate};
 use super::stack;
 use crate::limits;
 
@@ -29,6 +29,15 @@ pub(super) struct Rewritten {
     pub(super) wasm: Vec<u8>,
     /// Names of the exports of all mutable globals; `None` if the module keeps anything out of the host's reach.
     pub(super) mutable_globals: Option<Vec<String>>,
+}
+
+/// What this host compiles in place of a module: what any engine would have to run to come to the same results.
+///
+/// # Errors
+///
+/// When the module breaks a static limit.
+pub fn instrumented(wasm: &[u8]) -> Result<Vec<u8>, GateError> {
+    Ok(rewrite(&gate(wasm)?)?.wasm)
 }
 
 /// Rewrites a module.

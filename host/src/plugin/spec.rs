@@ -178,13 +178,24 @@ pub enum CanonicalJsonError {
 /// The largest integer up to which a double keeps every one: 2^53 - 1.
 const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// The first integer in `value` that a double does not keep.
+/// From here on canonical JSON writes numbers with an exponent, and what reads them again takes them for floats.
+const JSON_EXPONENT_MIN: f64 = 1e21;
+
+/// The first integer in `value` that a double does not keep, or that would be one once it is written: a float like 1e16
+/// would be refused when its canonical form is read again.
 fn inexact_integer(value: &serde_json::Value) -> Option<String> {
     use serde_json::Value;
     match value {
         Value::Number(number) => {
             let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            magnitude.filter(|magnitude| *magnitude > JSON_INTEGER_MAX).map(|_| number.to_string())
+            let is_inexact = magnitude.map_or_else(
+                || {
+                    let float = number.as_f64().unwrap_or_default().abs();
+                    float > JSON_INTEGER_MAX as f64 && float < JSON_EXPONENT_MIN
+                },
+                |magnitude| magnitude > JSON_INTEGER_MAX,
+            );
+            is_inexact.then(|| number.to_string())
         }
         Value::Array(items) => items.iter().find_map(inexact_integer),
         Value::Object(fields) => fields.iter().find_map(|(_, field)| inexact_integer(field)),
@@ -297,10 +308,19 @@ mod tests {
 
     #[test]
     fn an_integer_that_would_change_is_refused_wherever_it_stands() {
-        for text in ["9007199254740992", r#"{"a":[1,{"b":-9007199254740993}]}"#, "18446744073709551615"] {
+        for text in [
+            "9007199254740992",
+            r#"{"a":[1,{"b":-9007199254740993}]}"#,
+            "18446744073709551615",
+            "100000000000000000001",
+            "-1e16",
+            "999999999999999999999.0",
+        ] {
             let message = CanonicalJson::new(&serde_json::from_str(text).unwrap()).unwrap_err().to_string();
             assert!(message.contains("from -9007199254740991 to 9007199254740991"), "{text}: {message}");
         }
+        let float = CanonicalJson::new(&serde_json::json!([1e21, 1e300, 0.5])).unwrap();
+        assert_eq!(float.as_str(), "[1e+21,1e+300,0.5]");
         let largest = serde_json::json!([9_007_199_254_740_991_u64, -9_007_199_254_740_991_i64]);
         assert_eq!(CanonicalJson::new(&largest).unwrap().as_str(), "[9007199254740991,-9007199254740991]");
     }

@@ -1,0 +1,156 @@
+//! One plugin on the product and on all engines beside it, and whether they come to the same.
+
+use bytes::Bytes;
+use dseq::plugin::{
+    AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling,
+    engine_id, instrumented, with_room,
+};
+use dseq::types::PluginHash;
+
+use super::driver::{Driver, Ended, Engine};
+use super::interpreter::Wasmi;
+use super::native;
+
+/// What is compared.
+pub(crate) struct Plugin<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) wasm: &'a [u8],
+    /// Canonical JSON.
+    pub(crate) params: &'a str,
+    pub(crate) limits: Limits,
+    /// Whether its results may hold bits of a NaN that an instruction made.
+    pub(crate) shows_nans: bool,
+}
+
+/// All engines but the product's own.
+pub(crate) struct Panel(Vec<Box<dyn Engine>>);
+
+/// How often plugins ended in which way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) not_admitted: usize,
+    pub(crate) init_failed: usize,
+    pub(crate) accepted: usize,
+    pub(crate) rejected: usize,
+    pub(crate) faulted: usize,
+    pub(crate) out_of_fuel: usize,
+}
+
+impl Tally {
+    pub(crate) fn judged(&self) -> usize {
+        self.accepted + self.rejected + self.faulted + self.out_of_fuel
+    }
+
+    fn count(&mut self, ruling: &Ruling) {
+        *match ruling {
+            Ruling::Unchanged | Ruling::Replaced(_) => &mut self.accepted,
+            Ruling::Rejected { .. } => &mut self.rejected,
+            Ruling::Faulted { fault: Fault::OutOfFuel, .. } => &mut self.out_of_fuel,
+            Ruling::Faulted { .. } => &mut self.faulted,
+        } += 1;
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.not_admitted += other.not_admitted;
+        self.init_failed += other.init_failed;
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.faulted += other.faulted;
+        self.out_of_fuel += other.out_of_fuel;
+    }
+}
+
+impl Panel {
+    pub(crate) fn new() -> Self {
+        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
+        for engine in native::all() {
+            engines.push(Box::new(engine));
+        }
+        engines.push(Box::new(Wasmi::new()));
+        Self(engines)
+    }
+
+    /// Runs the plugin everywhere, on a thread that plugins fit on; `Err` says who differs, and how.
+    pub(crate) fn compare(&self, plugin: &Plugin<'_>, txs: &[Bytes]) -> Result<Tally, String> {
+        with_room(|| self.compare_here(plugin, txs)).unwrap()
+    }
+
+    fn compare_here(&self, plugin: &Plugin<'_>, txs: &[Bytes]) -> Result<Tally, String> {
+        let mut tally = Tally::default();
+        let Some((init, pipeline)) = admit(plugin) else {
+            return Ok(Tally { not_admitted: 1, ..tally });
+        };
+        let wasm = instrumented(plugin.wasm).expect("it was admitted");
+        let mut expected = vec![("params".to_owned(), None, init)];
+        if let Some(pipeline) = &pipeline {
+            for (n, tx) in txs.iter().enumerate() {
+                let steps = pipeline.steps(tx).map_err(|fatal| format!("{}: {fatal}", plugin.name))?;
+                let [step] = steps.try_into().expect("a pipeline of one plugin");
+                tally.count(&step.ruling);
+                let ended = Ended { fuel: step.fuel.0, ruling: step.ruling };
+                expected.push((format!("transaction {n}"), Some(tx), ended));
+            }
+        } else {
+            tally.init_failed = 1;
+        }
+        for engine in self.0.iter().filter(|engine| engine.is_wasmtime() || !plugin.shows_nans) {
+            let module = engine.compile(&wasm);
+            let driver = Driver { module: module.as_ref(), limits: plugin.limits, params: plugin.params };
+            for (what, tx, expected) in &expected {
+                if !engine.is_wasmtime() && is_out_of_fuel(expected) {
+                    continue;
+                }
+                let found = tx.map_or_else(|| driver.init(), |tx| driver.apply(tx));
+                // The product does not say what a refusal of params took.
+                let same_fuel = found.fuel == expected.fuel
+                    || !engine.is_wasmtime()
+                    || (tx.is_none() && matches!(expected.ruling, Ruling::Rejected { .. }));
+                if found.ruling != expected.ruling || !same_fuel {
+                    return Err(format!(
+                        "{}, {what}: {} says {}, but the product {}",
+                        plugin.name,
+                        engine.name(),
+                        shown(&found),
+                        shown(expected)
+                    ));
+                }
+            }
+        }
+        Ok(tally)
+    }
+}
+
+/// What the product makes of the params, and the pipeline if it accepts them; none if it never comes to ask.
+fn admit(plugin: &Plugin<'_>) -> Option<(Ended, Option<Pipeline>)> {
+    let spec = PluginSpec {
+        name: PluginName::try_from("compared".to_owned()).unwrap(),
+        sha256: PluginHash::of(plugin.wasm),
+        params: CanonicalJson::new(&serde_json::from_str(plugin.params).unwrap()).unwrap(),
+    };
+    let spec = PipelineSpec { engine: engine_id(), limits: plugin.limits, plugins: vec![spec] };
+    let fuel = plugin.limits.fuel_max;
+    match Pipeline::admit(spec, &[plugin.wasm.to_vec()]) {
+        Ok(pipeline) => {
+            Some((Ended { fuel: pipeline.init_fuel().0, ruling: Ruling::Unchanged }, Some(pipeline)))
+        }
+        Err(AdmitError::Params { code, message, .. }) => {
+            Some((Ended { fuel, ruling: Ruling::Rejected { code, message } }, None))
+        }
+        Err(AdmitError::Init { fault, message, .. }) => {
+            Some((Ended { fuel, ruling: Ruling::Faulted { fault, message } }, None))
+        }
+        Err(AdmitError::Host { reason }) => panic!("{}: {reason}", plugin.name),
+        Err(_) => None,
+    }
+}
+
+fn is_out_of_fuel(ended: &Ended) -> bool {
+    matches!(ended.ruling, Ruling::Faulted { fault: Fault::OutOfFuel, .. })
+}
+
+/// At most so much of what can be megabytes.
+fn shown(ended: &Ended) -> String {
+    format!("{:.300}", format!("{ended:?}"))
+}

@@ -1,0 +1,10 @@
+;; Has constant data one byte beyond its memory.
+;; expect: refused "(code 1002)"
+(module
+  (memory (export "memory") 1)
+  (data (i32.const 65535) "ab")
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

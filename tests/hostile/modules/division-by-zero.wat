@@ -1,0 +1,10 @@
+;; Divides by zero.
+;; expect: fault 1003 DivisionByZero
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (i64.rem_s (i64.const 1) (i64.extend_i32_u (i32.load (i32.const 60000)))))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

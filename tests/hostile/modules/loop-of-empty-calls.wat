@@ -1,0 +1,14 @@
+;; Loops over calls of a function that does nothing: little code, much work.
+;; expect: fault 1001 OutOfFuel
+(module
+  (memory (export "memory") 1)
+  (func $nothing)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (loop $again
+      (call $nothing) (call $nothing) (call $nothing) (call $nothing)
+      (br $again))
+    unreachable)
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

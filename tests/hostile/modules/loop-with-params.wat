@@ -1,0 +1,22 @@
+;; Loops whose values go round with every turn.
+;; expect: rejected 55 ""
+(module
+  (memory (export "memory") 1)
+  (func $leaf)
+  (func $sum (param $n i32) (result i32)
+    (call $leaf)
+    (i32.const 0) (local.get $n)
+    (loop (param i32 i32) (result i32)
+      (local.set $n)
+      (i32.add (local.get $n))
+      (i32.sub (local.get $n) (i32.const 1))
+      (local.tee $n)
+      (br_if 0 (local.get $n))
+      drop))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (call $sum (i32.const 10))
+    i64.extend_i32_u i64.const 32 i64.shl i64.const 0x0003000000000000 i64.or)
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

@@ -1,0 +1,9 @@
+;; Wants a page more than the network allows.
+;; expect: refused "starts with 16842752 bytes of memory, but limits.memory_bytes_max is 16777216"
+(module
+  (memory (export "memory") 257)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

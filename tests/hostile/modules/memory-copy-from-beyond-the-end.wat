@@ -1,0 +1,10 @@
+;; Copies from a place that overflows 32 bits.
+;; expect: fault 1002 MemoryOutOfBounds
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (memory.copy (i32.const 0) (i32.const 0xfffffff0) (i32.const 0x20)) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

@@ -1,0 +1,10 @@
+;; Fills one byte more than there are from the middle of its memory on: nothing is written at all.
+;; expect: fault 1002 MemoryOutOfBounds
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (memory.fill (i32.const 32768) (i32.const 1) (i32.const 32769)) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

@@ -1,0 +1,9 @@
+;; Says that it wrote eight bytes, and wrote none: they are what the memory holds.
+;; expect: replaced 0x0000000000000000
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0002000000000008))
+  (func (export "dseq_output") (result i32) (i32.const 30000)))

@@ -1,0 +1,12 @@
+;; Three functions that call each other in turn.
+;; expect: fault 1009 StackOverflow
+(module
+  (memory (export "memory") 1)
+  (func $f (call $g))
+  (func $g (call $h))
+  (func $h (call $f))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64) (call $f) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

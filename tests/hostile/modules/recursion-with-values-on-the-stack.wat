@@ -1,0 +1,25 @@
+;; Leaves results of several types below each call, to be added up on the way back.
+;; expect: fault 1009 StackOverflow
+(module
+  (memory (export "memory") 1)
+  (func $f (param i64) (result i64 f64 i32)
+    (local i64 f64 i32)
+    (i64.mul (local.get 0) (i64.const 3))
+    (f64.convert_i64_s (local.get 0))
+    (i32.wrap_i64 (local.get 0))
+    (call $f (i64.add (local.get 0) (i64.const 1)))
+    (local.set 3) (local.set 2) (local.set 1)
+    (i32.add (local.get 3))
+    (local.set 3)
+    (f64.add (local.get 2))
+    (local.set 2)
+    (i64.add (local.get 1))
+    (local.get 2)
+    (local.get 3))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (call $f (i64.const 1)) drop drop drop
+    (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

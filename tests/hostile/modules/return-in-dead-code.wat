@@ -1,0 +1,25 @@
+;; Returns, branches and calls where nothing can ever come: after what always stops or leaves, with values that no
+;; one made.
+;; expect: unchanged
+(module
+  (memory (export "memory") 1)
+  (func $leaf (result i32 i64) (i32.const 1) (i64.const 2))
+  (func $dead (param i32) (result i32 i64)
+    (if (local.get 0) (then (return (i32.const 3) (i64.const 4)) (return)))
+    (block (br 1 (i32.const 5) (i64.const 6)) (return) (br 0))
+    (unreachable)
+    (return)
+    (loop (br 0) (return))
+    (call $leaf))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (call $dead (i32.const 0))
+    (if (i64.ne (i64.const 6)) (then unreachable))
+    (if (i32.ne (i32.const 5)) (then unreachable))
+    (call $dead (i32.const 1))
+    (if (i64.ne (i64.const 4)) (then unreachable))
+    (if (i32.ne (i32.const 3)) (then unreachable))
+    (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

@@ -1,0 +1,17 @@
+;; Counts transactions at the end of its memory and answers with the count.
+;; tx: "a"
+;; expect: rejected 1 ""
+;; tx: "b"
+;; expect: rejected 1 ""
+;; tx: "c"
+;; expect: rejected 1 ""
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (i32.store (i32.const 65532) (i32.add (i32.load (i32.const 65532)) (i32.const 1)))
+    (i32.load (i32.const 65532))
+    i64.extend_i32_u i64.const 32 i64.shl i64.const 0x0003000000000000 i64.or)
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

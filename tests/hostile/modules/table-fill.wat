@@ -1,0 +1,11 @@
+;; Fills a table, which is not on the list of features.
+;; expect: refused "not a module this engine accepts"
+(module
+  (memory (export "memory") 1)
+  (table $t 1 funcref)
+  (func (table.fill $t (i32.const 0) (ref.null func) (i32.const 1)))
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))

@@ -1,0 +1,13 @@
+;; Stops itself inside of blocks, loops and ifs.
+;; expect: fault 1000 Unreachable
+(module
+  (memory (export "memory") 1)
+  (func (export "dseq_abi_v1"))
+  (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
+  (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
+  (func (export "dseq_apply") (param i32) (result i64)
+    (block (loop (if (i32.const 1) (then
+      (block (loop (block (if (i32.const 0) (then) (else
+        (block (loop (unreachable))))))))))))
+    (i64.const 0x0001000000000000))
+  (func (export "dseq_output") (result i32) (i32.const 1024)))
