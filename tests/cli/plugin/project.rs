@@ -28,6 +28,8 @@ fn a_new_project_tests_builds_and_is_admitted_as_it_is() {
     let mut cargo = plain(Command::new("cargo"), &dir);
     let (code, stdout, stderr) = run(cargo.args(["test", "--locked", "--offline", "--lib"]));
     assert!(code == 0 && stdout.contains("3 passed"), "{stdout}{stderr}");
+    let (code, stdout, stderr) = run(plain(Command::new("cargo"), &dir).args(["fmt", "--check"]));
+    assert_eq!(code, 0, "formatting the project would change it: {stdout}{stderr}");
     let here = |args: &[&str]| run(&mut plain(dseq(args), &dir));
     let (code, stdout, stderr) = here(&["plugin", "build", "--json"]);
     assert_eq!(code, 0, "{stderr}");

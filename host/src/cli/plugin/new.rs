@@ -43,6 +43,9 @@ const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 /// The compiler of the kit and of the plugins that come with dseq.
 const TOOLCHAIN: &str = include_str!("../../../../rust-toolchain.toml");
 
+/// How the kit is formatted, so that formatting a project leaves it, and the plugin's hash, alone.
+const FORMAT: &str = include_str!("../../../../rustfmt.toml");
+
 /// Files of the project. `{{name}}` and `{{description}}` stand for the plugin's.
 const PROJECT: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("template/Cargo.toml")),
@@ -118,6 +121,7 @@ fn files(name: &PluginName) -> anyhow::Result<Vec<(String, String)>> {
         let text = if *path == "Cargo.toml" { kit_manifest(text)? } else { (*text).to_owned() };
         files.push((format!("dseq-sdk/{path}"), text));
     }
+    files.push(("dseq-sdk/rustfmt.toml".to_owned(), FORMAT.to_owned()));
     files.push(("Cargo.lock".to_owned(), lock(name)));
     files.push(("rust-toolchain.toml".to_owned(), toolchain()?));
     Ok(files)

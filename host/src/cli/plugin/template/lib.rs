@@ -29,7 +29,9 @@ impl Plugin for Filter {
 
     fn init(params: Params) -> Result<Self, Refusal> {
         match params.bytes_max {
-            0 => Err(Refusal::new("bytes_max is 0, so no text would do; give at least 1")),
+            0 => Err(Refusal::new(
+                "bytes_max is 0, so no text would do; give at least 1",
+            )),
             _ => Ok(Self { params }),
         }
     }
@@ -41,7 +43,11 @@ impl Plugin for Filter {
         if text.trim().is_empty() {
             return out.reject(2, "there is nothing in it but white space");
         }
-        let kept = if self.params.trim { text.trim_end() } else { text };
+        let kept = if self.params.trim {
+            text.trim_end()
+        } else {
+            text
+        };
         if kept.len() > self.params.bytes_max as usize {
             let (bytes, max) = (kept.len(), self.params.bytes_max);
             return out.reject(3, format_args!("{bytes} bytes; a text has at most {max}"));
@@ -74,14 +80,27 @@ mod tests {
     #[test]
     fn each_rejection_says_why() {
         let filter = Tester::<Filter>::new(r#"{"bytes_max":5}"#).unwrap();
-        assert_eq!(filter.apply(b"\xff"), Outcome::rejected(1, "the transaction is not UTF-8"));
-        assert_eq!(filter.apply(" \n"), Outcome::rejected(2, "there is nothing in it but white space"));
-        assert_eq!(filter.apply("hello!"), Outcome::rejected(3, "6 bytes; a text has at most 5"));
+        assert_eq!(
+            filter.apply(b"\xff"),
+            Outcome::rejected(1, "the transaction is not UTF-8")
+        );
+        assert_eq!(
+            filter.apply(" \n"),
+            Outcome::rejected(2, "there is nothing in it but white space")
+        );
+        assert_eq!(
+            filter.apply("hello!"),
+            Outcome::rejected(3, "6 bytes; a text has at most 5")
+        );
     }
 
     #[test]
     fn params_that_make_no_sense_are_refused() {
-        for params in [r#"{"bytes_max":0}"#, r#"{"bytes_max":"5"}"#, r#"{"bytes":5}"#] {
+        for params in [
+            r#"{"bytes_max":0}"#,
+            r#"{"bytes_max":"5"}"#,
+            r#"{"bytes":5}"#,
+        ] {
             assert!(Tester::<Filter>::new(params).is_err(), "{params}");
         }
     }
