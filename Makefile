@@ -88,7 +88,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check bench differential fuzz fmt fmt-check lint vet doc deny
+.PHONY: test e2e check bench differential fuzz test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -108,6 +108,19 @@ differential: plugins ## Ten thousand random modules on every wasm engine we kno
 fuzz: plugins ## A hundred times what the tests try of random input
 	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
 		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
+
+# Needs qemu-aarch64-static (qemu-user-static in the distribution), and cargo-zigbuild and ziglang (both from PyPI).
+AARCH64 := aarch64-unknown-linux-musl
+test-aarch64: plugins ## The same outcomes and app hashes on another processor, emulated
+	@for tool in qemu-aarch64-static cargo-zigbuild; do \
+		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
+	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx $(AARCH64) \
+		|| rustup target add --toolchain $(TOOLCHAIN) $(AARCH64)
+	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
+	@cargo zigbuild $(CARGO_FLAGS) --target $(AARCH64) -p dseq --example outcomes --features small-address-space
+	@target/release/examples/outcomes >$(BUILD)/outcomes.here
+	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
+	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
@@ -141,4 +154,4 @@ $(DENY):
 help: ## This
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
