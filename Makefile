@@ -40,7 +40,7 @@ need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` f
 
 ##@ Build
 
-.PHONY: build dseq cometbft plugins toolchain clippy rustfmt clean
+.PHONY: build dseq cometbft plugins plugins-lock plugins-verify toolchain clippy rustfmt clean
 build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
 
 # Replaced in one step and only when it changed: nodes may be running from it.
@@ -66,7 +66,16 @@ cometbft:
 		&& mv $(BUILD)/partial/cometbft $(COMETBFT)
 
 plugins: toolchain ## The plugins, for wasm32
-	@plugins/build.sh
+	@plugins/build.sh $(BUILD)/plugins >/dev/null
+
+plugins-lock: ## Pin the plugins as they are built now
+	@rm -rf $(BUILD)/plugins
+	@$(MAKE) --no-print-directory plugins
+	@{ sed -n '/^#/p' plugins/plugins.lock; cd $(BUILD)/plugins && sha256sum *.wasm; } >$(BUILD)/plugins.lock
+	@mv $(BUILD)/plugins.lock plugins/plugins.lock
+
+plugins-verify: toolchain ## The plugins, built in two places and compared with plugins.lock
+	@plugins/verify.sh
 
 # Automatic installs by rust-toolchain.toml may be off, so this says it.
 toolchain:
@@ -97,7 +106,7 @@ test: plugins ## Tests that need no network; some need strace, one clang and lld
 e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored
 
-check: fmt-check lint doc deny e2e test ## All that CI runs
+check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
 # Another seed each time, unless DSEQ_RANDOM_SEED says which; it is printed.
 differential: plugins ## Ten thousand random modules on every wasm engine we know
@@ -154,4 +163,4 @@ $(DENY):
 help: ## This
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,7 +4,7 @@
 //!
 //! A plugin instance has one thread and remembers no transaction: after each it is put back or dropped. The host calls, in this order:
 //! `buffer`, `init`, then `buffer`, `apply`, and `output` after an answer with an output.
-#![allow(unsafe_code, reason = "the ABI is raw memory; this file is the only one that touches it")]
+#![allow(unsafe_code, reason = "the ABI is raw memory")]
 
 use alloc::vec::Vec;
 use core::slice;

@@ -79,9 +79,10 @@
 //!
 //! # Without the standard library
 //!
-//! The feature `std` is on by default. A plugin that does without it is smaller and, with the target `wasm32v1-none`, uses
-//! nothing but WebAssembly's first version: take the crate with `default-features = false` and begin the plugin's with
-//! `#![cfg_attr(target_arch = "wasm32", no_std)]`. The SDK then brings the panic handler, and in either case the allocator.
+//! The feature `std` is on by default. A plugin that does without it is smaller: take the crate with
+//! `default-features = false` and begin the plugin's with `#![cfg_attr(target_arch = "wasm32", no_std)]`. The SDK then
+//! brings the panic handler; the allocator it brings in any case. Such a plugin can also be built for `wasm32v1-none`, and
+//! then uses nothing but WebAssembly's first version; its copies are loops, and cost more fuel.
 //!
 //! # What the file says of itself
 //!

@@ -20,9 +20,9 @@ struct Text {
 
 impl Text {
     const EMPTY: Self = Self { bytes: [0; TEXT_BYTES_MAX], len: 0 };
-}
 
-impl Text {
+    /// Appends these bytes.
+    ///
     /// Fails when there is no room for them all.
     #[inline(never)]
     fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {

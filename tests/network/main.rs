@@ -5,6 +5,7 @@
 
 mod four_nodes;
 mod one_node;
+mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
 mod support;

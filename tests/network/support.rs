@@ -40,7 +40,12 @@ pub(crate) fn run(command: &mut Command) -> (i32, String) {
 }
 
 pub(crate) fn plugin() -> String {
-    format!("passthrough={}", workspace_file("build/plugins/passthrough.wasm").display())
+    gallery("passthrough")
+}
+
+/// A plugin of this repository, as `--plugin` takes it.
+pub(crate) fn gallery(name: &str) -> String {
+    format!("{name}={}", workspace_file(&format!("build/plugins/{name}.wasm")).display())
 }
 
 /// A base port with free ports above it, out of the range from which the kernel takes ports for connections.
@@ -90,11 +95,17 @@ pub(crate) fn processes(home: &NodeHome) -> Vec<ProcessId> {
 pub(crate) struct Testnet {
     dir: tempfile::TempDir,
     pub(crate) base_port: u16,
+    pipeline: Vec<String>,
 }
 
 impl Testnet {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), base_port: free_base_port() }
+        Self::with(vec!["--plugin".to_owned(), plugin()])
+    }
+
+    /// A network whose pipeline is what these options say.
+    pub(crate) fn with(pipeline: Vec<String>) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), base_port: free_base_port(), pipeline }
     }
 
     pub(crate) fn dir(&self) -> &str {
@@ -108,7 +119,7 @@ impl Testnet {
     pub(crate) fn start_command(&self) -> Command {
         let base_port = self.base_port.to_string();
         let mut command = dseq(&["testnet", "start", "--dir", self.dir(), "--base-port", &base_port]);
-        command.args(["--plugin", &plugin()]);
+        command.args(&self.pipeline);
         command
     }
 

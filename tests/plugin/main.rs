@@ -8,10 +8,13 @@ mod conformance;
 mod dir;
 mod faults;
 mod gallery;
+mod goldens;
 mod hex;
+mod json;
 mod params;
 mod passthrough;
 mod pipelines;
+mod readmes;
 mod stack;
 
 use bytes::Bytes;

@@ -18,7 +18,7 @@ use super::codes::Code;
 use super::examine::{Examined, Refusal, examine_all};
 use crate::plugin::{Fatal, Pipeline};
 use crate::sequence::{Receipt, Staging};
-use crate::types::Fuel;
+use crate::types::{Fuel, Height, Offset};
 
 /// Length of an encoded receipt in bytes, as an array length.
 const RECEIPT_LEN: usize = 32;
@@ -43,6 +43,15 @@ pub fn encode_receipt(receipt: &Receipt) -> [u8; RECEIPT_LEN] {
     out
 }
 
+/// Reads what [`encode_receipt`] wrote; `None` if it did not write this.
+#[must_use]
+pub fn decode_receipt(bytes: &[u8]) -> Option<Receipt> {
+    let (fields, rest) = bytes.as_chunks();
+    let [height, index, offset, length] = *fields else { return None };
+    let [height, index, offset, length] = [height, index, offset, length].map(u64::from_le_bytes);
+    rest.is_empty().then_some(Receipt { height: Height(height), index, offset: Offset(offset), length })
+}
+
 /// Runs a block's transactions and stages the records of the accepted ones, in order.
 pub(super) fn run_block(
     pipeline: &Pipeline,
@@ -59,4 +68,18 @@ fn stage(staging: &mut Staging, examined: Examined) -> TxResult {
         staging.push(tx_hash, &record).map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
     });
     TxResult { outcome, fuel }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_read_as_it_was_written_and_nothing_else_is() {
+        let receipt = Receipt { height: Height(1), index: 2, offset: Offset(3), length: u64::MAX };
+        let bytes = encode_receipt(&receipt);
+        assert_eq!(decode_receipt(&bytes), Some(receipt));
+        assert_eq!(decode_receipt(&bytes[1..]), None);
+        assert_eq!(decode_receipt(&[&bytes[..], b"x"].concat()), None);
+    }
 }

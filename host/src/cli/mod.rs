@@ -146,7 +146,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
                     | TestnetError::OtherPipeline { .. }
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
-            || cause.downcast_ref().is_some_and(RulesError::is_usage);
+            || cause.downcast_ref().is_some_and(RulesError::is_usage)
+            || cause.is::<plugin::Usage>();
         if usage {
             return EXIT_USAGE;
         }

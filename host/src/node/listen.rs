@@ -22,6 +22,13 @@ pub fn addresses(home: &NodeHome) -> Vec<(String, u16)> {
         .collect()
 }
 
+/// Host and port of CometBFT's RPC, if its configuration says.
+#[must_use]
+pub fn rpc(home: &NodeHome) -> Option<(String, u16)> {
+    let config: DocumentMut = fs::read_to_string(home.cometbft_config()).ok()?.parse().ok()?;
+    host_and_port(config.get("rpc")?.get("laddr")?.as_str()?)
+}
+
 /// Reads `tcp://host:port` or `host:port`; no host is every address. Unix sockets have no port.
 fn host_and_port(address: &str) -> Option<(String, u16)> {
     let address = match address.split_once("://") {
@@ -46,7 +53,7 @@ mod tests {
     fn what_cometbft_will_listen_on_is_read_from_its_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let home = NodeHome::new(dir.path());
-        assert!(addresses(&home).is_empty());
+        assert!(addresses(&home).is_empty() && rpc(&home).is_none());
         fs::create_dir(dir.path().join("config")).unwrap();
         let write = |prometheus: bool| {
             let text = format!(
@@ -58,6 +65,7 @@ mod tests {
         };
         let two = [("0.0.0.0", 26656), ("127.0.0.1", 26657)];
         write(false);
+        assert_eq!(rpc(&home), Some(("127.0.0.1".to_owned(), 26657)));
         assert_eq!(addresses(&home), expected(&two));
         write(true);
         assert_eq!(addresses(&home), expected(&[two[0], two[1], ("0.0.0.0", 26660)]));

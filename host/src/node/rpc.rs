@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
+
+use crate::app::decode_receipt;
+use crate::sequence::Receipt;
+
+/// Longest answer that is read, in bytes: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// A question that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +41,16 @@ pub struct Status {
     pub catching_up: bool,
 }
 
-/// A client of one node's RPC on loopback.
+/// A transaction of a decided block, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedTx {
+    /// Its bytes.
+    pub tx: Bytes,
+    /// Where its record landed; or its code, codespace and log, if it has none.
+    pub result: Result<Receipt, (u32, String, String)>,
+}
+
+/// A client of one node's RPC.
 #[derive(Clone, Debug)]
 pub struct Rpc {
     agent: ureq::Agent,
@@ -45,8 +61,14 @@ impl Rpc {
     /// A client for a port of 127.0.0.1 that waits this long for each answer.
     #[must_use]
     pub fn new(port: u16, patience: Duration) -> Self {
+        Self::at(format!("http://127.0.0.1:{port}"), patience)
+    }
+
+    /// The same for any address, e.g. `http://127.0.0.1:26657`.
+    #[must_use]
+    pub fn at(base: String, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false);
-        Self { agent: config.build().into(), base: format!("http://127.0.0.1:{port}") }
+        Self { agent: config.build().into(), base }
     }
 
     /// Asks for a path, e.g. `status`, and returns the answer's `result`.
@@ -58,7 +80,8 @@ impl Rpc {
         let url = format!("{}/{path}", self.base);
         let silent = |why: ureq::Error| RpcError::Silent { url: url.clone(), why: why.to_string() };
         let mut response = self.agent.get(&url).call().map_err(silent)?;
-        let text = response.body_mut().read_to_string().map_err(silent)?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let text = body.read_to_string().map_err(silent)?;
         let refused = || RpcError::Refused { url: url.clone(), said: text.trim().to_owned() };
         let mut answer: Value = serde_json::from_str(&text).map_err(|_| refused())?;
         match answer.get_mut("result") {
@@ -105,7 +128,76 @@ impl Rpc {
         if result.get("code").is_some() { Ok(()) } else { Err(self.unexpected("check_tx", &result)) }
     }
 
+    /// The first and the last height whose blocks the node has.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn heights(&self) -> Result<(u64, u64), RpcError> {
+        let result = self.get("status")?;
+        let height = |key: &str| result["sync_info"][key].as_str()?.parse().ok();
+        let heights = height("earliest_block_height").zip(height("latest_block_height"));
+        heights.ok_or_else(|| self.unexpected("status", &result))
+    }
+
+    /// The transactions of a block, and what became of each.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn decided(&self, height: u64) -> Result<Vec<DecidedTx>, RpcError> {
+        let (block_path, results_path) =
+            (format!("block?height={height}"), format!("block_results?height={height}"));
+        let block = self.get(&block_path)?;
+        let txs = list(&block["block"]["data"]["txs"]).and_then(|txs| txs.iter().map(bytes).collect());
+        let txs: Vec<Bytes> = txs.ok_or_else(|| self.unexpected(&block_path, &block))?;
+        if txs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = self.get(&results_path)?;
+        let decided = list(&results["txs_results"]).filter(|all| all.len() == txs.len()).and_then(|all| {
+            let decided = all
+                .iter()
+                .zip(&txs)
+                .map(|(result, tx)| Some(DecidedTx { tx: tx.clone(), result: outcome(result)? }));
+            decided.collect()
+        });
+        decided.ok_or_else(|| self.unexpected(&results_path, &results))
+    }
+
+    /// A record by its index, as the node committed it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn record(&self, index: u64) -> Result<Bytes, RpcError> {
+        let path = format!("abci_query?path=%22/record/{index}%22");
+        let result = self.get(&path)?;
+        let response = &result["response"];
+        let record = (response["code"] == 0).then(|| bytes(&response["value"])).flatten();
+        record.ok_or_else(|| self.unexpected(&path, &result))
+    }
+
     fn unexpected(&self, path: &str, said: &Value) -> RpcError {
         RpcError::Refused { url: format!("{}/{path}", self.base), said: said.to_string() }
     }
+}
+
+/// Go writes an empty list as `null`.
+fn list(value: &Value) -> Option<&[Value]> {
+    if value.is_null() { Some(&[]) } else { value.as_array().map(Vec::as_slice) }
+}
+
+fn bytes(value: &Value) -> Option<Bytes> {
+    data_encoding::BASE64.decode(value.as_str()?.as_bytes()).ok().map(Bytes::from)
+}
+
+/// What became of a transaction, as `/block_results` says.
+fn outcome(result: &Value) -> Option<Result<Receipt, (u32, String, String)>> {
+    let code = u32::try_from(result["code"].as_u64()?).ok()?;
+    if code == 0 {
+        return decode_receipt(&bytes(&result["data"])?).map(Ok);
+    }
+    let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
+    Some(Err((code, text("codespace"), text("log"))))
 }

@@ -25,7 +25,7 @@ use crate::types::EngineId;
 
 /// What a plugin may be made of. Everything else of wasm is off: threads, SIMD, relaxed SIMD, 64-bit and
 /// multiple memories, GC, exceptions, tail calls, reference types, components.
-const FEATURES: &[(&str, WasmFeatures)] = &[
+pub(super) const FEATURES: &[(&str, WasmFeatures)] = &[
     // What rustc emits for memcpy and memset; its cost in fuel grows with the bytes.
     ("bulk-memory", WasmFeatures::BULK_MEMORY),
     // Only the padded encoding of call_indirect that rustc emits, without reference types behind it.
@@ -156,9 +156,9 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 
     config.memory_init_cow(true);
     if cfg!(feature = "small-address-space") {
-        on_demand(&mut config)
+        on_demand(&mut config);
     } else {
-        pooled(&mut config)?
+        pooled(&mut config)?;
     }
     Ok(config)
 }

@@ -18,7 +18,8 @@
 //! at each function's, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance`
 //! is one of it at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names
 //! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
-//! transactions on all processors, on threads with the `room` that plugins need.
+//! transactions on all processors, on threads with the `room` that plugins need. `inspect` shows people what is in any
+//! module.
 //!
 //! # Invariants
 //!
@@ -36,6 +37,7 @@ mod dir;
 mod engine;
 mod fault;
 mod gate;
+mod inspect;
 mod instance;
 mod memo;
 mod parallel;
@@ -51,6 +53,7 @@ pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
 pub use gate::{GateError, Item, Use, limits_used};
+pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
 pub use instance::Ruling;
 pub use parallel::in_parallel;
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};

@@ -1,9 +1,14 @@
-//! `dseq plugin`: modules and single transactions, without a network.
+//! `dseq plugin`: modules and transactions, without a network.
+
+mod bench;
+mod goldens;
+mod inspect;
+mod project;
+mod replay;
+mod run;
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use super::plugins::moody;
 use super::{dseq, run, text};
@@ -62,46 +67,4 @@ fn a_plugin_that_no_network_takes_is_refused_with_the_reason() {
     fs::write(&importing, wat::parse_str(r#"(module (import "env" "now" (func)))"#).unwrap()).unwrap();
     let (code, _, stderr) = run(&mut dseq(&["plugin", "check", text(&importing)]));
     assert!(code == 1 && stderr.contains(r#"imports "env" "now", but a plugin has no imports"#), "{stderr}");
-}
-
-#[test]
-fn a_transaction_is_judged_as_a_node_would() {
-    let (dir, path) = file();
-    let input = dir.path().join("tx");
-    fs::write(&input, "~").unwrap();
-    for (args, expected_code, expected) in [
-        (vec!["hello"], 0, "accepted   unchanged\nfuel       "),
-        (vec!["~"], 0, "accepted   as 4 bytes: \"wave\"\n"),
-        (vec!["--hex", "0x7e"], 0, "accepted   as 4 bytes: \"wave\"\n"),
-        (vec!["--input", text(&input)], 0, "accepted   as 4 bytes: \"wave\"\n"),
-        (vec!["!"], 0, "rejected   code 7: no shouting\n"),
-        (vec!["@"], 1, "faulted    code 1000: "),
-    ] {
-        let (code, stdout, stderr) = run(dseq(&["plugin", "run", text(&path)]).args(&args));
-        assert_eq!(code, expected_code, "{args:?}: {stderr}");
-        assert!(stdout.starts_with(expected), "{args:?}: {stdout}");
-    }
-    let (code, stdout, _) = run(&mut dseq(&["plugin", "run", "--json", text(&path), "!"]));
-    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &report["verdict"], &report["code"]), (0, &"rejected".into(), &7.into()));
-    assert!(report["fuel"].as_u64().unwrap() > 0, "{report}");
-}
-
-#[test]
-fn a_transaction_comes_from_standard_input_too_and_a_bad_one_is_refused() {
-    let (_dir, path) = file();
-    let mut command = dseq(&["plugin", "run", text(&path), "--input", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"~\xff").unwrap();
-    let stdout = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    assert!(stdout.starts_with("accepted   as 4 bytes: \"wave\"\n"), "{stdout}");
-
-    for (args, code, words) in [
-        (vec![""], 1, "the transaction has 0 bytes; a network takes 1 to 1048576"),
-        (vec!["--hex", "abc"], 1, "is not made of pairs of hexadecimal digits"),
-        (vec![], 2, "required"),
-    ] {
-        let (found, _, stderr) = run(dseq(&["plugin", "run", text(&path)]).args(&args));
-        assert!(found == code && stderr.contains(words), "{args:?}: {found} {stderr}");
-    }
 }

@@ -1,0 +1,57 @@
+//! `dseq plugin check`: would a network take this plugin?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{pipeline, read, say, table};
+use crate::plugin::{Limits, limits_used};
+use crate::types::PluginHash;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The `.wasm` file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The params that genesis would give it, as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    params: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let wasm = read(&args.file)?;
+    let plugin = pipeline::alone(&args.file, pipeline::params(&args.params)?)?;
+    let admitted = pipeline::admit(&[plugin], std::slice::from_ref(&wasm), Limits::default())?;
+    let (hash, init_fuel, used) = (PluginHash::of(&wasm), admitted.init_fuel().0, limits_used(&wasm)?);
+    if args.json {
+        let limits: Vec<Value> = used
+            .iter()
+            .map(|one| json!({ "what": one.what, "found": one.found, "max": one.max, "item": one.item.map(|item| item.to_string()) }))
+            .collect();
+        let report = json!({ "sha256": hash.to_string(), "bytes": wasm.len(), "init_fuel": init_fuel, "limits": limits });
+        say(serde_json::to_string_pretty(&report)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["limit", "used", "allowed", "share"].map(str::to_owned).to_vec()];
+    for one in used {
+        let of = one.item.map_or_else(String::new, |item| format!(" (most: {item})"));
+        let share = format!("{:.1} %", percent(one.found, one.max));
+        rows.push(vec![format!("{}{of}", one.what), one.found.to_string(), one.max.to_string(), share]);
+    }
+    say(format!(
+        "{} is admitted\n\nsha256     {hash}\nsize       {} bytes\ninit fuel  {init_fuel}\n\n{}",
+        args.file.display(),
+        wasm.len(),
+        table(&rows)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for people, to a tenth of a percent")]
+fn percent(found: u64, max: u64) -> f64 {
+    100.0 * found as f64 / max.max(1) as f64
+}

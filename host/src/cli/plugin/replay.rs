@@ -1,0 +1,178 @@
+//! `dseq plugin replay`: what other plugins would have made of the transactions that a node has.
+//!
+//! The transactions are in CometBFT's blocks, and reach us by the RPC of a running node, with what became of each. The
+//! candidate judges the same bytes; as the pipeline is a pure function of them, what it says is what it would have done.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+
+use super::judged::{End, judge};
+use super::pipeline::PipelineArgs;
+use super::replayed::{After, Before, Replayed};
+use super::{say, usage};
+use crate::app::GenesisRules;
+use crate::node::genesis_file::GenesisFile;
+use crate::node::home::NodeHome;
+use crate::node::listen;
+use crate::node::rpc::{DecidedTx, Rpc};
+use crate::plugin::{Limits, Pipeline, PluginDir, with_room};
+use crate::sequence::{Receipt, SEQUENCE_FILE};
+
+/// How long the node may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "dseq plugin replay [OPTIONS] <--home <DIR>|--rpc <URL>> <--genesis <FILE>|--plugin <NAME=FILE>...>"
+)]
+pub(in crate::cli) struct Args {
+    /// The node's home: it says where the RPC is, which limits the network has, and holds records and plugins
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The node's RPC [default: where the home's config/config.toml says]
+    #[arg(long, value_name = "URL")]
+    rpc: Option<String>,
+    /// Replay through the pipeline of this genesis file, in place of plugins
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plugins", "params"])]
+    genesis: Option<PathBuf>,
+    /// The first height [default: the first block that the node has]
+    #[arg(long, value_name = "HEIGHT")]
+    from: Option<u64>,
+    /// The last height [default: the newest block]
+    #[arg(long, value_name = "HEIGHT")]
+    to: Option<u64>,
+    /// How many differences to show
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    differences: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let home = args.home.as_deref().map(NodeHome::open).transpose()?;
+    let node = Node::of(args, home.as_ref())?;
+    let candidate = candidate(args, home.as_ref())?;
+    let (first, last) = heights(args, &node.rpc)?;
+    let mut replayed = Replayed::new(&candidate, (first, last), args.differences);
+    let replay_all = || -> anyhow::Result<()> {
+        for height in first..=last {
+            for (position, decided) in (0..).zip(node.rpc.decided(height)?) {
+                let (before, after) = node.compare(&decided, judge(&candidate, &decided.tx)?.end)?;
+                replayed.add((height, position), &decided.tx, &before, &after);
+            }
+        }
+        Ok(())
+    };
+    with_room(replay_all).context("cannot start a thread")??;
+    say(if args.json { serde_json::to_string_pretty(&replayed.json())? } else { replayed.text() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where blocks and records come from.
+struct Node {
+    rpc: Rpc,
+    /// The node's own file, which saves asking for each record.
+    sequence: Option<File>,
+}
+
+impl Node {
+    fn of(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Self> {
+        let url = match (&args.rpc, home) {
+            (Some(url), _) if !url.starts_with("http://") => {
+                return usage(format!("--rpc {url} must begin with http://; nothing else is spoken"));
+            }
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(home)) => {
+                let (host, port) = listen::rpc(home).with_context(|| {
+                    format!(
+                        "{} says no address for the RPC; give it by --rpc",
+                        home.cometbft_config().display()
+                    )
+                })?;
+                // What listens on every address is reached on this one.
+                let host = if host == "0.0.0.0" || host == "::" { "127.0.0.1".to_owned() } else { host };
+                format!("http://{host}:{port}")
+            }
+            (None, None) => return usage("which node? Give its --home or its --rpc"),
+        };
+        let open = |home: &NodeHome| {
+            let path = home.sequence_dir().join(SEQUENCE_FILE);
+            File::open(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok(Self { rpc: Rpc::at(url, PATIENCE), sequence: home.map(open).transpose()? })
+    }
+
+    /// What became of a transaction, and what would have. A record is fetched only where it has to be looked at.
+    fn compare(&self, decided: &DecidedTx, end: End) -> anyhow::Result<(Before, After)> {
+        let record = match &end {
+            End::Unchanged => Some(decided.tx.clone()),
+            End::Replaced(record) => Some(record.clone()),
+            End::Rejected { .. } | End::Faulted { .. } | End::Refused { .. } => None,
+        };
+        let before = match (&decided.result, &record) {
+            (Err((code, codespace, log)), _) => {
+                Before::Rejected { code: *code, codespace: codespace.clone(), log: log.clone() }
+            }
+            (Ok(receipt), Some(_)) => Before::Accepted { record: Some(self.record(receipt)?) },
+            (Ok(_), None) => Before::Accepted { record: None },
+        };
+        Ok((before, record.map_or(After::Rejected(end), After::Accepted)))
+    }
+
+    fn record(&self, receipt: &Receipt) -> anyhow::Result<Bytes> {
+        let Some(sequence) = &self.sequence else { return Ok(self.rpc.record(receipt.index)?) };
+        let mut record = vec![0; usize::try_from(receipt.length)?];
+        let read = sequence.read_exact_at(&mut record, receipt.offset.0);
+        read.with_context(|| {
+            format!(
+                "the home's sequence has no record of {} bytes at offset {}: is it that of another node?",
+                receipt.length, receipt.offset
+            )
+        })?;
+        Ok(record.into())
+    }
+}
+
+fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
+    let (earliest, latest) = rpc.heights()?;
+    let (first, last) = (args.from.unwrap_or(earliest), args.to.unwrap_or(latest));
+    if first < earliest || last > latest {
+        bail!("the node has the blocks from height {earliest} to {latest}, not those from {first} to {last}");
+    }
+    if first > last {
+        return usage(format!("--from {first} comes after --to {last}"));
+    }
+    Ok((first, last))
+}
+
+/// The pipeline that might be: that of `--genesis`, or of every `--plugin` under the limits that the network has.
+fn candidate(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Pipeline> {
+    let Some(file) = &args.genesis else {
+        if !args.pipeline.has_plugins() {
+            return usage("which plugins? Give them by --plugin NAME=FILE, or a --genesis that has them");
+        }
+        let limits = match home {
+            Some(home) => GenesisFile::read(&home.genesis_file())?.rules()?.pipeline.limits,
+            None => Limits::default(),
+        };
+        return args.pipeline.admit_under(limits);
+    };
+    let GenesisRules { mut pipeline, inline_wasm } = GenesisFile::read(file)?.rules()?;
+    pipeline.limits = args.pipeline.over(pipeline.limits);
+    // The plugins of a home lie beside its config folder.
+    let beside = || file.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("plugins");
+    let dir = PluginDir::new(home.map_or_else(beside, NodeHome::plugins_dir));
+    let pinned = pipeline.plugins.iter().zip(inline_wasm);
+    let modules = pinned.map(|(plugin, inline)| inline.map_or_else(|| dir.find(&plugin.sha256), Ok));
+    let modules = modules.collect::<Result<Vec<_>, _>>()?;
+    Pipeline::admit(pipeline, &modules).with_context(|| format!("{} would not be admitted", file.display()))
+}

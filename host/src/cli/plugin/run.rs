@@ -1,0 +1,104 @@
+//! `dseq plugin run`: hands transactions to a plugin, or to a pipeline of several, as a node would.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::judged::{Judged, judge};
+use super::subject::SubjectArgs;
+use super::transactions::Transactions;
+use super::{EXIT_FAILED, say, usage};
+use crate::plugin::with_room;
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
+    <TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>>")]
+pub(in crate::cli) struct Args {
+    /// Print JSON: an object for each transaction, on a line of its own
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    subject: SubjectArgs,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (pipeline, transactions) = args.subject.open()?;
+    let judge_all = || match transactions {
+        None => {
+            usage("a transaction is required: TEXT, --hex, --input, or many by --lines or --length-prefixed")
+        }
+        Some(Transactions::One(tx)) => {
+            let judged = judge(&pipeline, &tx)?;
+            say(if args.json { judged.json(&tx).to_string() } else { judged.text() })?;
+            Ok(judged.end.is_failure())
+        }
+        Some(Transactions::Many(txs)) => {
+            let mut counts = Counts::default();
+            for tx in txs {
+                let tx = tx?;
+                let judged = judge(&pipeline, &tx)?;
+                let position = counts.add(&judged);
+                if args.json {
+                    let mut report = judged.json(&tx);
+                    report["transaction"] = position.into();
+                    say(report.to_string())?;
+                } else {
+                    say(format!("{position:>6}  {}; fuel {}", judged.line(), judged.fuel()))?;
+                }
+            }
+            if !args.json {
+                say(format!("\n{}", counts.text()))?;
+            }
+            Ok(counts.failures > 0)
+        }
+    };
+    // A rejection is a plugin at work; a fault is one that broke its contract.
+    let failed = with_room(judge_all).context("cannot start a thread")??;
+    Ok(if failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// What became of many transactions.
+#[derive(Default)]
+pub(super) struct Counts {
+    verdicts: BTreeMap<&'static str, u64>,
+    transactions: u64,
+    failures: u64,
+    fuel: u64,
+    fuel_most: u64,
+}
+
+impl Counts {
+    /// Counts one more; answers with its number, from 1.
+    pub(super) fn add(&mut self, judged: &Judged) -> u64 {
+        let fuel = judged.fuel();
+        self.transactions += 1;
+        *self.verdicts.entry(judged.end.verdict()).or_default() += 1;
+        self.failures += u64::from(judged.end.is_failure());
+        self.fuel = self.fuel.saturating_add(fuel);
+        self.fuel_most = self.fuel_most.max(fuel);
+        self.transactions
+    }
+
+    /// The numbers of each verdict that there was.
+    pub(super) fn verdicts(&self) -> String {
+        let counts: Vec<String> =
+            self.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    }
+
+    /// How many transactions ended in each verdict that there was.
+    pub(super) fn by_verdict(&self) -> &BTreeMap<&'static str, u64> {
+        &self.verdicts
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{} transactions: {}\nfuel       {} in all, {} at most",
+            self.transactions,
+            self.verdicts(),
+            self.fuel,
+            self.fuel_most
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! The transactions that a command hands to plugins: one, or as many as a file holds.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+
+use super::usage;
+use crate::limits;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Transactions")]
+pub(super) struct TransactionArgs {
+    /// The transaction, as hexadecimal digits
+    #[arg(long, value_name = "DIGITS")]
+    hex: Option<String>,
+    /// The transaction is this file's bytes; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Each line of this file is a transaction, without its line feed; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
+    /// Transactions one after the other, each behind its length: 4 bytes, big endian; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    length_prefixed: Option<PathBuf>,
+}
+
+/// What is to be handed over.
+pub(super) enum Transactions {
+    One(Bytes),
+    Many(Box<dyn Iterator<Item = anyhow::Result<Bytes>> + Send>),
+}
+
+impl TransactionArgs {
+    /// The transactions, `text` being what stands for one on the command line; `None` if there is nothing.
+    pub(super) fn open(&self, text: Option<OsString>) -> anyhow::Result<Option<Transactions>> {
+        let many = |next: Next, file: &Path| -> anyhow::Result<_> {
+            let (reader, name) = (open(file)?, shown_name(file));
+            Ok(Some(Transactions::Many(Box::new(Reading { reader, name, next, position: 0 }))))
+        };
+        match (text, &self.hex, &self.input, &self.lines, &self.length_prefixed) {
+            (None, None, None, None, None) => Ok(None),
+            (Some(text), None, None, None, None) => Ok(Some(Transactions::One(text.into_vec().into()))),
+            (None, Some(digits), None, None, None) => Ok(Some(Transactions::One(from_hex(digits)?))),
+            (None, None, Some(file), None, None) => Ok(Some(Transactions::One(whole(file)?))),
+            (None, None, None, Some(file), None) => many(next_line, file),
+            (None, None, None, None, Some(file)) => many(next_prefixed, file),
+            _ => {
+                usage("give transactions in one way only: TEXT, --hex, --input, --lines or --length-prefixed")
+            }
+        }
+    }
+}
+
+fn from_hex(digits: &str) -> anyhow::Result<Bytes> {
+    let digits = digits.trim_start_matches("0x");
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE
+        .decode(digits.as_bytes())
+        .with_context(|| format!("--hex {digits:?} is not made of pairs of hexadecimal digits"))?;
+    Ok(bytes.into())
+}
+
+/// All of a file, or a byte more than any network takes: which is then refused like any other that is too large.
+fn whole(file: &Path) -> anyhow::Result<Bytes> {
+    let mut bytes = Vec::new();
+    open(file)?
+        .take(limits::TX_BYTES_CEILING.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", shown_name(file)))?;
+    Ok(bytes.into())
+}
+
+fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Box::new(BufReader::new(open)))
+}
+
+fn shown_name(file: &Path) -> String {
+    if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// Takes the next transaction from a reader; `None` at its end.
+type Next = fn(&mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>>;
+
+struct Reading {
+    reader: Box<dyn BufRead + Send>,
+    name: String,
+    next: Next,
+    position: u64,
+}
+
+impl Iterator for Reading {
+    type Item = anyhow::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.position = self.position.saturating_add(1);
+        let taken = (self.next)(&mut self.reader);
+        let taken =
+            taken.with_context(|| format!("cannot read transaction {} of {}", self.position, self.name));
+        taken.map(|bytes| bytes.map(Bytes::from)).transpose()
+    }
+}
+
+fn next_line(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let max = limits::TX_BYTES_CEILING;
+    reader.take(max.saturating_add(1)).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() as u64 > max {
+        bail!("the line has more than {max} bytes, which no network takes");
+    }
+    Ok(Some(line))
+}
+
+fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
+    if reader.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut length = [0; 4];
+    reader.read_exact(&mut length).context("the file ends inside of a length of 4 bytes")?;
+    let (length, max) = (u64::from(u32::from_be_bytes(length)), limits::TX_BYTES_CEILING);
+    if length > max {
+        bail!("its length of 4 bytes, big endian, says {length}; no network takes more than {max}");
+    }
+    let mut bytes = Vec::new();
+    reader.take(length).read_to_end(&mut bytes)?;
+    let found = bytes.len() as u64;
+    if found < length {
+        bail!("its length says {length}, but the file ends after {found} more bytes");
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(next: Next, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| next(&mut bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_told_apart_with_or_without_the_last_line_feed() {
+        assert_eq!(all(next_line, b"one\n\ntwo\r\n\xff"), [&b"one"[..], b"", b"two\r", b"\xff"]);
+        assert_eq!(all(next_line, b"one\n"), [b"one"]);
+        assert!(all(next_line, b"").is_empty());
+    }
+
+    #[test]
+    fn transactions_behind_their_lengths_hold_any_bytes() {
+        assert_eq!(all(next_prefixed, b"\0\0\0\x02\n\0\0\0\0\0\0\0\0\x01x"), [&b"\n\0"[..], b"", b"x"]);
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_refused_with_what_it_says() {
+        let refusal = |mut bytes: &[u8]| format!("{:#}", next_prefixed(&mut bytes).unwrap_err());
+        assert!(refusal(b"\0\0").starts_with("the file ends inside of a length"), "{}", refusal(b"\0\0"));
+        assert_eq!(refusal(b"\0\0\0\x05abc"), "its length says 5, but the file ends after 3 more bytes");
+        assert!(
+            refusal(b"\xff\xff\xff\xff").contains("says 4294967295; no network takes more than 67108864")
+        );
+    }
+}

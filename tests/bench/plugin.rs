@@ -1,0 +1,170 @@
+//! Benchmark of the plugin wall in one process: what a plugin costs in the host beside none at all.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use bytes::Bytes;
+use clap::Parser;
+use dseq::abci::{Service, ServiceOptions};
+use dseq::plugin::{
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, with_room,
+};
+use dseq::types::PluginHash;
+use serde_json::{Value, json};
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{RequestCheckTx, RequestFinalizeBlock, RequestInitChain};
+
+/// Transactions of a block.
+const BLOCK_TXS: usize = 4096;
+const BLOCK_TX_BYTES: usize = 256;
+
+/// Calls in each timing of single ones.
+const CALLS: usize = 500;
+
+#[derive(Parser)]
+struct Options {
+    /// Where the plugins are.
+    #[arg(long)]
+    plugins: PathBuf,
+    /// Where the figures go.
+    #[arg(long)]
+    out: PathBuf,
+    /// Timings in each comparison.
+    #[arg(long, default_value_t = 41)]
+    rounds: u32,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let rows = with_room(|| rows(&options)).context("cannot start a thread")??;
+    let cpus = std::thread::available_parallelism()?;
+    let taken = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let file = json!({ "program": "bench-plugin", "taken_unix": taken, "cpus": cpus.get(), "rows": rows });
+    fs::write(&options.out, serde_json::to_string_pretty(&file)? + "\n").context("cannot keep the figures")
+}
+
+fn rows(options: &Options) -> Result<Vec<Value>> {
+    let passthrough = pipeline(Some(("passthrough", &options.plugins)))?;
+    let none = pipeline(None)?;
+    Ok(vec![
+        calls(options, &passthrough, &none, "a call, 256 B", 256, 6.0)?,
+        calls(options, &passthrough, &none, "a call, 64 KiB", 64 << 10, 20.0)?,
+        memoised_block(options)?,
+    ])
+}
+
+fn read(name: &str, plugins: &Path) -> Result<Vec<u8>> {
+    let path = plugins.join(format!("{name}.wasm"));
+    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A pipeline of one plugin, or of none.
+fn pipeline(plugin: Option<(&str, &Path)>) -> Result<Pipeline> {
+    let mut modules = Vec::new();
+    let mut plugins = Vec::new();
+    if let Some((name, dir)) = plugin {
+        let wasm = read(name, dir)?;
+        let (sha256, params) = (PluginHash::of(&wasm), CanonicalJson::default());
+        plugins.push(PluginSpec { name: PluginName::try_from(name.to_owned())?, sha256, params });
+        modules.push(wasm);
+    }
+    let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins };
+    Ok(Pipeline::admit(spec, &modules)?)
+}
+
+/// Calls that nothing is remembered of, in microseconds each.
+fn calls(
+    options: &Options,
+    passthrough: &Pipeline,
+    none: &Pipeline,
+    what: &str,
+    bytes: usize,
+    allowance: f64,
+) -> Result<Value> {
+    let tx = Bytes::from(vec![b'x'; bytes]);
+    let time = |pipeline: &Pipeline| -> Result<f64> {
+        let started = Instant::now();
+        for _ in 0..CALLS {
+            black_box(pipeline.steps(black_box(&tx))?);
+        }
+        Ok(started.elapsed().as_secs_f64() * 1e6 / CALLS as f64)
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        ours.push(time(passthrough)?);
+        theirs.push(time(none)?);
+    }
+    Ok(json!({
+        "what": what, "unit": "us",
+        "ours": { "name": "passthrough", "rounds": ours },
+        "theirs": { "name": "no plugin", "rounds": theirs },
+        "target": { "kind": "at_most", "factor": 1.0, "allowance": allowance },
+    }))
+}
+
+/// `FinalizeBlock` over transactions that `CheckTx` has seen, of two applications in turn, in transactions per second.
+fn memoised_block(options: &Options) -> Result<Value> {
+    let work = tempfile::tempdir()?;
+    let passthrough = service(&work.path().join("passthrough"), Some(("passthrough", &options.plugins)))?;
+    let none = service(&work.path().join("none"), None)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for height in 1..=i64::from(options.rounds) {
+        let txs: Vec<Bytes> = (0..BLOCK_TXS).map(|index| transaction(height, index)).collect();
+        ours.push(finalize(&passthrough, height, &txs)?);
+        theirs.push(finalize(&none, height, &txs)?);
+    }
+    Ok(json!({
+        "what": "FinalizeBlock after CheckTx, 4,096 x 256 B", "unit": "tx/s",
+        "ours": { "name": "passthrough", "rounds": ours },
+        "theirs": { "name": "no plugin", "rounds": theirs },
+        "target": { "kind": "at_least", "factor": 0.8, "allowance": 0.0 },
+    }))
+}
+
+/// An application with a pipeline of one plugin, or of none.
+fn service(dir: &Path, plugin: Option<(&str, &Path)>) -> Result<Service> {
+    let mut pipeline = Vec::new();
+    if let Some((name, plugins)) = plugin {
+        let wasm = read(name, plugins)?;
+        let sha256 = PluginHash::of(&wasm).to_string();
+        pipeline.push(json!({ "name": name, "sha256": sha256, "wasm": data_encoding::BASE64.encode(&wasm) }));
+    }
+    let service = Service::open(&ServiceOptions {
+        sequence_dir: dir.join("sequence"),
+        plugins_dir: dir.join("plugins"),
+        disk_free_bytes_low: 0,
+    })
+    .map_err(|halt| anyhow!("the application does not start: {halt}"))?;
+    let limits = Limits::default();
+    let genesis =
+        json!({ "dseq": { "engine": engine_id().to_string(), "limits": limits, "pipeline": pipeline } });
+    service.init_chain(RequestInitChain {
+        chain_id: "bench".to_owned(),
+        initial_height: 1,
+        app_state_bytes: genesis.to_string().into(),
+        ..Default::default()
+    });
+    Ok(service)
+}
+
+fn transaction(height: i64, index: usize) -> Bytes {
+    let mut tx = format!("{height} {index} ").into_bytes();
+    tx.resize(BLOCK_TX_BYTES, b'x');
+    Bytes::from(tx)
+}
+
+fn finalize(service: &Service, height: i64, txs: &[Bytes]) -> Result<f64> {
+    for tx in txs {
+        let checked = service.check_tx(RequestCheckTx { tx: tx.clone(), ..Default::default() });
+        ensure!(checked.code == 0, "a transaction was refused: {}", checked.log);
+    }
+    let request = RequestFinalizeBlock { txs: txs.to_vec(), height, ..Default::default() };
+    let started = Instant::now();
+    black_box(service.finalize_block(request));
+    let took = started.elapsed();
+    service.commit();
+    Ok(txs.len() as f64 / took.as_secs_f64())
+}
