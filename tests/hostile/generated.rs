@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// Name, head and bytes of each.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    [locals_and_params(), functions(), control(), sections(), encodings()].concat()
+    [locals_and_params(), functions(), control(), branches(), sections(), encodings()].concat()
 }
 
 type Generated = Vec<(&'static str, &'static str, Vec<u8>)>;
@@ -136,14 +136,6 @@ fn functions() -> Generated {
 /// Control flow that would tax the compiler.
 fn control() -> Generated {
     let nested = |open: &str, depth| format!("(func {}{})", open.repeat(depth), ")".repeat(depth));
-    let targets = |count: usize| {
-        let targets = (0..count).fold(String::new(), |all, n| all + &format!("{} ", n % 50));
-        format!("{}(br_table {targets} (i32.const -1)){}", "(block ".repeat(50), ")".repeat(50))
-    };
-    let mut calls = String::new();
-    for _ in 0..1_300 {
-        writeln!(calls, "(call_indirect (type $t) (i32.const 0))").unwrap();
-    }
     vec![
         (
             "blocks-nested-too-deep",
@@ -161,6 +153,20 @@ fn control() -> Generated {
             "expect: unchanged",
             accepting(&format!("(func {}{})", "(if (i32.const 1) (then ".repeat(4_000), "))".repeat(4_000))),
         ),
+    ]
+}
+
+/// Branches, and values that are followed through them.
+fn branches() -> Generated {
+    let targets = |count: usize| {
+        let targets = (0..count).fold(String::new(), |all, n| all + &format!("{} ", n % 50));
+        format!("{}(br_table {targets} (i32.const -1)){}", "(block ".repeat(50), ")".repeat(50))
+    };
+    let mut calls = String::new();
+    for _ in 0..1_300 {
+        writeln!(calls, "(call_indirect (type $t) (i32.const 0))").unwrap();
+    }
+    vec![
         (
             "branch-table-too-long",
             r#"expect: refused "function 3 has 20001 targets of branch tables; at most 20000 are allowed""#,
