@@ -118,6 +118,19 @@ fuzz: plugins ## A hundred times what the tests try of random input
 	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
 		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
 
+# Needs qemu-aarch64-static (qemu-user-static in the distribution), and cargo-zigbuild and ziglang (both from PyPI).
+AARCH64 := aarch64-unknown-linux-musl
+test-aarch64: plugins ## The same outcomes and app hashes on another processor, emulated
+	@for tool in qemu-aarch64-static cargo-zigbuild; do \
+		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
+	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx $(AARCH64) \
+		|| rustup target add --toolchain $(TOOLCHAIN) $(AARCH64)
+	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
+	@cargo zigbuild $(CARGO_FLAGS) --target $(AARCH64) -p dseq --example outcomes --features small-address-space
+	@target/release/examples/outcomes >$(BUILD)/outcomes.here
+	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
+	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
+
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
 

@@ -21,7 +21,8 @@ pub(crate) fn shows_nans(seed: u64) -> bool {
     seed % 4 == 3
 }
 
-/// What makes NaNs, behind the type's name and the dot. (wasm-smith can do without them, but forgets the last two.)
+/// What makes NaNs, behind the type's name and the dot. (wasm-smith can see to it by itself, but forgets the
+/// last two.)
 const NAN_MAKERS: &[&str] = &[
     "add",
     "sub",

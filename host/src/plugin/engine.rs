@@ -156,9 +156,9 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 
     config.memory_init_cow(true);
     if cfg!(feature = "small-address-space") {
-        on_demand(&mut config)
+        on_demand(&mut config);
     } else {
-        pooled(&mut config)?
+        pooled(&mut config)?;
     }
     Ok(config)
 }
