@@ -314,7 +314,7 @@ mod tests {
             "18446744073709551615",
             "100000000000000000001",
             "-1e16",
-            "999999999999999999999.0",
+            "999999999999999900000.0",
         ] {
             let message = CanonicalJson::new(&serde_json::from_str(text).unwrap()).unwrap_err().to_string();
             assert!(message.contains("from -9007199254740991 to 9007199254740991"), "{text}: {message}");
