@@ -4,6 +4,7 @@
 
 use std::env;
 use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
 use dseq::plugin::{Fault, Limits, Ruling, instrumented, with_room};
@@ -33,7 +34,10 @@ fn for_each_seed<T: AddAssign + Default + Send>(modules: u64, one: impl Fn(u64) 
     let some = |thread: u64| {
         let mut all = T::default();
         for seed in (first..first + modules).filter(|seed| seed % threads == thread) {
-            all += one(seed);
+            all += catch_unwind(AssertUnwindSafe(|| one(seed))).unwrap_or_else(|panic| {
+                println!("failed: DSEQ_RANDOM_SEED={seed}");
+                resume_unwind(panic)
+            });
         }
         all
     };
