@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::read;
+use super::{read, usage};
 use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
@@ -102,8 +102,10 @@ fn has_name(text: &str) -> bool {
 
 /// Reads params as JSON.
 pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
-    let params = serde_json::from_str(text).with_context(|| format!("--params is no JSON: {text}"))?;
-    Ok(CanonicalJson::new(&params)?)
+    match serde_json::from_str(text) {
+        Ok(params) => Ok(CanonicalJson::new(&params)?),
+        Err(error) => usage(format!("--params is no JSON: {text}: {error}")),
+    }
 }
 
 /// The plugin of one file, called by the file's name if that can be a plugin's.
