@@ -67,7 +67,8 @@ compile() {
 
 build() {
     cd "$1"
-    root=$(dirname "$(cargo locate-project --workspace --message-format plain)")
+    manifest=$(cargo locate-project --workspace --message-format plain)
+    root=$(dirname "$manifest")
     [ -f "$root/Cargo.lock" ] || fail "there is no $root/Cargo.lock; \`cargo generate-lockfile\` makes it, and it belongs to the sources: the hash depends on it"
     case $(rustup show active-toolchain 2>/dev/null || true) in
         *'(directory override'*) fail "another toolchain than rust-toolchain.toml's is set for $PWD; run \`rustup override unset\` there" ;;
