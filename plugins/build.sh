@@ -27,12 +27,12 @@ if [ $# -eq 0 ]; then
 fi
 
 # Flags, wrappers and compilers of the caller's environment are ignored: they would change the hash.
-unset RUSTUP_TOOLCHAIN RUSTC CARGO_BUILD_RUSTC RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_INCREMENTAL RUSTC_BOOTSTRAP
+unset RUSTUP_TOOLCHAIN RUSTFLAGS CARGO_BUILD_RUSTFLAGS RUSTC_BOOTSTRAP RUSTC_FORCE_RUSTC_VERSION
 for name in $(env | sed -n 's/^\(CARGO_PROFILE_[A-Z_]*\)=.*/\1/p; s/^\(CARGO_TARGET_WASM32_[A-Z0-9_]*\)=.*/\1/p'); do
     unset "$name"
 done
-# Empty, and so are those of cargo's configuration files.
-export RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER=
+# Said here, because what is not said here cargo looks up in its configuration files (and in CARGO_BUILD_*).
+export RUSTC=rustc RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER= CARGO_INCREMENTAL=0
 
 # The profile, whole: what a Cargo.toml or a configuration file says of it is not asked.
 settings() {
@@ -67,8 +67,13 @@ compile() {
 
 build() {
     cd "$1"
-    root=$(dirname "$(cargo locate-project --workspace --message-format plain)")
+    manifest=$(cargo locate-project --workspace --message-format plain)
+    root=$(dirname "$manifest")
     [ -f "$root/Cargo.lock" ] || fail "there is no $root/Cargo.lock; \`cargo generate-lockfile\` makes it, and it belongs to the sources: the hash depends on it"
+    case $(rustup show active-toolchain 2>/dev/null || true) in
+        *'(directory override'*) fail "another toolchain than rust-toolchain.toml's is set for $PWD; run \`rustup override unset\` there" ;;
+        *'(default'*) echo "note: no rust-toolchain.toml chooses the compiler, so the hash is that of $(rustc -V); others get it with the same one only" >&2 ;;
+    esac
     cargo_home=${CARGO_HOME:-"$HOME/.cargo"}
     sysroot=$(rustc --print sysroot)
     commit=$(rustc -vV | sed -n 's/^commit-hash: //p')

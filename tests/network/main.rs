@@ -8,4 +8,5 @@ mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
+mod readme;
 mod support;

@@ -27,12 +27,15 @@ use crate::node::home::HomeError;
 use crate::node::rules::RulesError;
 use crate::node::testnet::TestnetError;
 
+/// As `--help` tells them.
+const EXIT_CODES: &str = "Exit codes: 0 fine; 1 a failure; 2 wrong usage; 78 something has to be mended first (configuration, home, genesis, plugins, CometBFT).";
+
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 /// A distributed byte sequencer: any node takes bytes, every node holds the identical sequence.
 #[derive(Debug, Parser)]
-#[command(name = "dseq", version, arg_required_else_help = true)]
+#[command(name = "dseq", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -215,6 +215,11 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
             used: Vec::new(),
         },
     };
+    // The parser says it in a dozen lines.
+    if !wasm.starts_with(b"\0asm") {
+        let reason = "it does not begin with the bytes of WebAssembly, \\0asm (at offset 0x0)".to_owned();
+        return Err(GateError::Invalid { reason });
+    }
     for payload in Parser::new(0).parse_all(wasm) {
         gate.payload(payload?)?;
     }
@@ -398,7 +403,9 @@ mod tests {
         for bytes in [&b""[..], b"not wasm", &cut] {
             let error = gate(bytes).map(|_| ()).unwrap_err().to_string();
             assert!(
-                error.starts_with("not a module this engine accepts") && error.contains("offset"),
+                error.starts_with("not a module this engine accepts")
+                    && error.contains("offset")
+                    && error.lines().count() == 1,
                 "{error}"
             );
         }

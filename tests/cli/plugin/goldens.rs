@@ -123,6 +123,8 @@ fn nothing_to_test_is_a_failure() {
     let (dir, plugin, goldens) = goldens(&[]);
     let (code, _, stderr) = test(&plugin, &goldens, &[]);
     assert!(code == 1 && stderr.contains("there is no golden file in "), "{stderr}");
+    let (code, _, stderr) = test(&plugin, &dir.path().join("nowhere"), &[]);
+    assert!(code == 1 && stderr.contains("cannot read ") && stderr.contains("/nowhere"), "{stderr}");
     let one = dir.path().join("one.toml");
     fs::write(&one, GOOD).unwrap();
     let (code, _, stderr) = run(&mut dseq(&["plugin", "test", text(&one)]));

@@ -68,13 +68,14 @@ fn same_bytes_elsewhere(temp: &Path, built: &Value) {
     let manifest = elsewhere.join("Cargo.toml");
     let settings = "\n[profile.plugin]\ninherits = \"dev\"\nopt-level = 0\n";
     fs::write(&manifest, fs::read_to_string(&manifest).unwrap() + settings).unwrap();
-    let config = "[build]\nrustflags = [\"-Copt-level=0\"]\nrustc-wrapper = \"/nowhere\"\n\
+    let config = "[build]\nrustc = \"/nowhere\"\nincremental = true\nrustflags = [\"-Copt-level=0\"]\nrustc-wrapper = \"/nowhere\"\n\
                   [profile.plugin]\ninherits = \"dev\"\nlto = \"off\"\n\
                   [target.wasm32-unknown-unknown]\nlinker = \"/nowhere\"\nrustflags = [\"-Copt-level=1\"]\n";
     fs::create_dir(elsewhere.join(".cargo")).unwrap();
     fs::write(elsewhere.join(".cargo/config.toml"), config).unwrap();
     let mut build = plain(dseq(&["plugin", "build", "--json", text(&elsewhere), "--out", "out"]), temp);
     build.env("RUSTFLAGS", "-Copt-level=0").env("CARGO_PROFILE_PLUGIN_LTO", "off");
+    build.env("CARGO_BUILD_INCREMENTAL", "true").env("RUSTC_FORCE_RUSTC_VERSION", "another");
     let (code, stdout, stderr) = run(&mut build);
     assert_eq!(code, 0, "{stderr}");
     let again: Value = serde_json::from_str(&stdout).unwrap();

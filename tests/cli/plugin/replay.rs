@@ -105,7 +105,7 @@ fn what_would_change_is_counted_and_shown() {
     let (code, stdout, _) = replay(&["--rpc", &rpc, "--plugin", &plugin, "--differences", "2"]);
     assert_eq!(code, 0);
     for words in [
-        "5 transactions of the heights 2 to 4, through new\n",
+        "5 transactions of the heights 2 to 4, through new {}\n",
         "  plugin/new, code 7",
         "the first 2 of 3 differences\n",
         "height 4, transaction 0: \"!\"\n  committed  accepted\n  candidate  rejected   by new, code 7: no shouting",
@@ -125,17 +125,17 @@ fn the_pipeline_of_a_genesis_is_replayed_as_it_stands() {
     let file = dir.path().join("genesis.json");
     fs::write(&file, whole(&moody_genesis())).unwrap();
     let found = report(&["--rpc", &rpc, "--genesis", text(&file)]);
-    assert_eq!((&found["candidate"], &found["other_record"]), (&"moody".into(), &1.into()));
+    assert_eq!((&found["candidate"][0]["name"], &found["other_record"]), (&"moody".into(), &1.into()));
     // Without plugins everything is accepted as it is.
     fs::write(&file, whole(&genesis(&json!([])))).unwrap();
     let found = report(&["--rpc", &rpc, "--genesis", text(&file)]);
-    assert_eq!((&found["candidate"], &found["same"]), (&"no plugin".into(), &4.into()));
+    assert_eq!((&found["candidate"], &found["same"]), (&json!([]), &4.into()));
     // What it pins but does not carry is looked for in the home.
     let hash = dseq::types::PluginHash::of(&moody()).to_string();
     fs::write(&file, whole(&genesis(&json!([{ "name": "moody", "sha256": hash }])))).unwrap();
     let home = home(dir.path(), &rpc);
     let found = report(&["--home", text(&home), "--genesis", text(&file)]);
-    assert_eq!((&found["candidate"], &found["other_record"]), (&"moody".into(), &1.into()));
+    assert_eq!((&found["candidate"][0]["name"], &found["other_record"]), (&"moody".into(), &1.into()));
 }
 
 fn whole(app_state: &Value) -> String {
@@ -176,6 +176,26 @@ fn a_home_says_where_the_node_is_and_has_its_records() {
     );
 }
 
+/// Another version of a plugin is replayed under the params that the network has, not under none.
+#[test]
+fn a_plugin_of_the_same_name_is_told_the_params_of_the_network() {
+    let (dir, path) = file();
+    let rpc = serve(answers());
+    let home = home(dir.path(), &rpc);
+    let hash = dseq::types::PluginHash::of(&moody()).to_string();
+    let pinned = json!([{ "name": "moody", "sha256": hash, "params": { "a": 1 } }]);
+    fs::write(home.join("config/genesis.json"), whole(&genesis(&pinned))).unwrap();
+    let home = text(&home);
+    let (same, other) = (format!("moody={}", text(&path)), format!("other={}", text(&path)));
+    // It takes none but {}.
+    let (code, _, stderr) = replay(&["--home", home, "--plugin", &same]);
+    assert!(code == 1 && stderr.contains(r#"plugin moody: refuses its params {"a":1}"#), "{stderr}");
+    for args in [vec!["--plugin", &other], vec!["--plugin", &same, "--params", "{}"]] {
+        let found = report(&[&["--home", home], &args[..]].concat());
+        assert_eq!(found["candidate"][0]["params"], json!({}), "{found}");
+    }
+}
+
 #[test]
 fn a_replay_that_cannot_be_is_refused_with_the_reason() {
     let (_dir, path) = file();
@@ -198,7 +218,7 @@ fn a_replay_that_cannot_be_is_refused_with_the_reason() {
         (
             vec!["--rpc", "http://127.0.0.1:1", "--plugin", &plugin],
             1,
-            "no answer from http://127.0.0.1:1/status",
+            "replay asks a running node for its blocks, and this one cannot be asked\n  caused by: no answer from http://127.0.0.1:1/status",
         ),
         (vec!["--home", "/nowhere", "--plugin", &plugin], 78, "no node home at /nowhere"),
     ] {

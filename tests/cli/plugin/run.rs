@@ -42,7 +42,7 @@ fn a_transaction_comes_from_standard_input_too_and_a_bad_one_is_refused() {
     assert!(stdout.starts_with("accepted   as 4 bytes: \"wave\"\n"), "{stdout}");
 
     for (args, code, words) in
-        [(vec!["--hex", "abc"], 1, "is not made of pairs of hexadecimal digits"), (vec![], 2, "required")]
+        [(vec!["--hex", "abc"], 2, "is not made of pairs of hexadecimal digits"), (vec![], 2, "required")]
     {
         let (found, _, stderr) = run(dseq(&["plugin", "run", text(&path)]).args(&args));
         assert!(found == code && stderr.contains(words), "{args:?}: {found} {stderr}");

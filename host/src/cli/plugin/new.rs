@@ -53,7 +53,7 @@ const PROJECT: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("template/lib.rs")),
     ("goldens/text.toml", include_str!("template/goldens/text.toml")),
     ("goldens/refused.toml", include_str!("template/goldens/refused.toml")),
-    (".gitignore", "/target\n/build\n"),
+    (".gitignore", "/target\n/build\n/net\n"),
 ];
 
 /// Plugins' names that cannot be those of Rust packages: words of the language, and crates that every plugin has.

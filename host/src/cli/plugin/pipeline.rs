@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::read;
+use super::{read, usage};
 use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
@@ -51,12 +51,13 @@ impl PipelineArgs {
 
     /// The pipeline of `file` alone, or of every `--plugin`.
     pub(super) fn admit(&self, file: Option<&Path>) -> anyhow::Result<Pipeline> {
-        self.admit_all(&self.plugins(file)?, Limits::default())
+        self.admit_all(&self.plugins(file, &[])?, Limits::default())
     }
 
-    /// The pipeline of every `--plugin`, under these limits where no others are given.
-    pub(super) fn admit_under(&self, limits: Limits) -> anyhow::Result<Pipeline> {
-        self.admit_all(&self.plugins(None)?, limits)
+    /// The pipeline of every `--plugin`, with the limits of this one, and the params of its plugin of the same name,
+    /// where no others are given.
+    pub(super) fn admit_in_place_of(&self, pipeline: &PipelineSpec) -> anyhow::Result<Pipeline> {
+        self.admit_all(&self.plugins(None, &pipeline.plugins)?, pipeline.limits)
     }
 
     fn admit_all(&self, plugins: &[PluginFile], limits: Limits) -> anyhow::Result<Pipeline> {
@@ -64,11 +65,16 @@ impl PipelineArgs {
         admit(plugins, &modules, self.over(limits))
     }
 
-    fn plugins(&self, file: Option<&Path>) -> anyhow::Result<Vec<PluginFile>> {
-        let mut plugins = match file {
+    fn plugins(&self, file: Option<&Path>, pinned: &[PluginSpec]) -> anyhow::Result<Vec<PluginFile>> {
+        let mut plugins: Vec<PluginFile> = match file {
             Some(file) => vec![alone(file, CanonicalJson::default())?],
             None => self.plugins.iter().map(|text| PluginFile::parse(text)).collect::<Result<_, _>>()?,
         };
+        for plugin in &mut plugins {
+            if let Some(pinned) = pinned.iter().find(|pinned| pinned.name == plugin.name) {
+                plugin.params = pinned.params.clone();
+            }
+        }
         match (&mut plugins[..], &self.params[..]) {
             // To whom is clear.
             ([only], [text]) if !has_name(text) => only.params = params(text)?,
@@ -96,8 +102,10 @@ fn has_name(text: &str) -> bool {
 
 /// Reads params as JSON.
 pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
-    let params = serde_json::from_str(text).with_context(|| format!("--params is no JSON: {text}"))?;
-    Ok(CanonicalJson::new(&params)?)
+    match serde_json::from_str(text) {
+        Ok(params) => Ok(CanonicalJson::new(&params)?),
+        Err(error) => usage(format!("--params is no JSON: {text}: {error}")),
+    }
 }
 
 /// The plugin of one file, called by the file's name if that can be a plugin's.

@@ -21,7 +21,7 @@ use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::listen;
 use crate::node::rpc::{DecidedTx, Rpc};
-use crate::plugin::{Limits, Pipeline, PluginDir, with_room};
+use crate::plugin::{Pipeline, PluginDir, with_room};
 use crate::sequence::{Receipt, SEQUENCE_FILE};
 
 /// How long the node may take for one answer.
@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
     override_usage = "dseq plugin replay [OPTIONS] <--home <DIR>|--rpc <URL>> <--genesis <FILE>|--plugin <NAME=FILE>...>"
 )]
 pub(in crate::cli) struct Args {
-    /// The node's home: it says where the RPC is, which limits the network has, and holds records and plugins
+    /// The node's home: it says where the RPC is, and which limits and params the network has (a plugin of the same name
+    /// is told them, unless --params tells it others), and holds records and plugins
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
     /// The node's RPC [default: where the home's config/config.toml says]
@@ -143,7 +144,8 @@ impl Node {
 }
 
 fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
-    let (earliest, latest) = rpc.heights()?;
+    let (earliest, latest) =
+        rpc.heights().context("replay asks a running node for its blocks, and this one cannot be asked")?;
     let (first, last) = (args.from.unwrap_or(earliest), args.to.unwrap_or(latest));
     if first < earliest || last > latest {
         bail!("the node has the blocks from height {earliest} to {latest}, not those from {first} to {last}");
@@ -154,17 +156,20 @@ fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
     Ok((first, last))
 }
 
-/// The pipeline that might be: that of `--genesis`, or of every `--plugin` under the limits that the network has.
+/// The pipeline that might be: that of `--genesis`, or of every `--plugin` with the limits, and a plugin of the same
+/// name with the params, that the network has.
 fn candidate(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Pipeline> {
     let Some(file) = &args.genesis else {
         if !args.pipeline.has_plugins() {
             return usage("which plugins? Give them by --plugin NAME=FILE, or a --genesis that has them");
         }
-        let limits = match home {
-            Some(home) => GenesisFile::read(&home.genesis_file())?.rules()?.pipeline.limits,
-            None => Limits::default(),
+        return match home {
+            Some(home) => {
+                let rules = GenesisFile::read(&home.genesis_file())?.rules()?;
+                args.pipeline.admit_in_place_of(&rules.pipeline)
+            }
+            None => args.pipeline.admit(None),
         };
-        return args.pipeline.admit_under(limits);
     };
     let GenesisRules { mut pipeline, inline_wasm } = GenesisFile::read(file)?.rules()?;
     pipeline.limits = args.pipeline.over(pipeline.limits);

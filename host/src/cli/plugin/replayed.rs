@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::judged::End;
 use super::{printable, shown, table};
 use crate::app::{CODESPACE, Code};
-use crate::plugin::Pipeline;
+use crate::plugin::{Pipeline, PluginSpec};
 use crate::types::TxHash;
 
 /// What became of a transaction on the node.
@@ -70,7 +70,8 @@ fn by(end: &End) -> (String, u32) {
 
 /// A whole replay.
 pub(super) struct Replayed {
-    plugins: String,
+    /// The candidate's.
+    plugins: Vec<PluginSpec>,
     heights: (u64, u64),
     transactions: u64,
     accepted_before: u64,
@@ -92,9 +93,8 @@ struct Shown {
 
 impl Replayed {
     pub(super) fn new(candidate: &Pipeline, heights: (u64, u64), shown_max: usize) -> Self {
-        let plugins: Vec<&str> = candidate.spec().plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         Self {
-            plugins: if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") },
+            plugins: candidate.spec().plugins.clone(),
             heights,
             transactions: 0,
             accepted_before: 0,
@@ -151,6 +151,14 @@ impl Replayed {
         self.newly_rejected.values().sum()
     }
 
+    /// The candidate's plugins, each with its params: they decide as much as its code does.
+    fn candidate(&self) -> String {
+        let plugins = self.plugins.iter();
+        let plugins: Vec<String> =
+            plugins.map(|plugin| format!("{} {}", plugin.name, printable(plugin.params.as_str()))).collect();
+        if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") }
+    }
+
     pub(super) fn text(&self) -> String {
         let (first, last) = self.heights;
         let (before, after) = (self.accepted_before, self.accepted_after);
@@ -178,7 +186,7 @@ impl Replayed {
         let mut text = format!(
             "{} transactions of the heights {first} to {last}, through {}\n\n{counts}\n\n{}",
             self.transactions,
-            self.plugins,
+            self.candidate(),
             table(&changes)
         );
         if !self.shown.is_empty() {
@@ -196,10 +204,14 @@ impl Replayed {
             .newly_rejected
             .iter()
             .map(|((by, code), count)| json!({ "codespace": by, "code": code, "count": count }));
+        let plugins = self.plugins.iter().map(|plugin| {
+            let params = serde_json::from_str(plugin.params.as_str()).unwrap_or(Value::Null);
+            json!({ "name": plugin.name, "sha256": plugin.sha256.to_string(), "params": params })
+        });
         json!({
             "from": self.heights.0,
             "to": self.heights.1,
-            "candidate": self.plugins,
+            "candidate": plugins.collect::<Vec<_>>(),
             "transactions": self.transactions,
             "accepted": { "committed": self.accepted_before, "candidate": self.accepted_after },
             "same": self.same,

@@ -44,7 +44,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The golden files at a path: itself, or those in the folder.
 fn golden_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
+    let found = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if !found.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let dir = if path.join("Cargo.toml").is_file() { path.join("goldens") } else { path.to_owned() };

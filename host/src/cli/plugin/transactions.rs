@@ -57,11 +57,11 @@ impl TransactionArgs {
 }
 
 fn from_hex(digits: &str) -> anyhow::Result<Bytes> {
-    let digits = digits.trim_start_matches("0x");
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE
-        .decode(digits.as_bytes())
-        .with_context(|| format!("--hex {digits:?} is not made of pairs of hexadecimal digits"))?;
-    Ok(bytes.into())
+    let digits = digits.strip_prefix("0x").unwrap_or(digits);
+    match data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => usage(format!("--hex {digits:?} is not made of pairs of hexadecimal digits: {error}")),
+    }
 }
 
 /// All of a file, or a byte more than any network takes: which is then refused like any other that is too large.
