@@ -204,6 +204,7 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
         validator: Validator::new_with_features(engine::features()),
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
+        joined: 0,
         gated: Gated {
             wasm,
             sections: Vec::new(),
@@ -229,6 +230,8 @@ struct Gate<'a> {
     validator: Validator,
     types: Vec<Type>,
     allocations: FuncValidatorAllocations,
+    /// Locals that meet where branches arrive, of all functions so far.
+    joined: u64,
     gated: Gated<'a>,
 }
 
@@ -341,6 +344,8 @@ impl Gate<'_> {
     ) -> Result<(), GateError> {
         let seen = body::look(function, body, &self.types, &mut self.allocations)?;
         seen.used.into_iter().for_each(|used| self.gated.uses(used));
+        self.joined = self.joined.saturating_add(seen.joined);
+        self.gated.bound("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
         self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
         self.gated.functions.push(seen.function);
         Ok(())
