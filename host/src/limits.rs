@@ -132,6 +132,13 @@ pub const FUNCTION_ALIVE_AT_BRANCHES_MAX: u64 = 1_000_000;
 /// where it arrives. What rustc makes carries next to none.
 pub const FUNCTION_CARRIED_MAX: u64 = 20_000;
 
+/// Locals set in each block of one function, times the ways to where its branches arrive, summed: the compiler joins them
+/// there, and its work grows with the square of how often: this many take it half a second, twenty times as many minutes.
+pub const FUNCTION_JOINED_MAX: u64 = 50_000;
+
+/// The same of all functions of a plugin together.
+pub const MODULE_JOINED_MAX: u64 = 500_000;
+
 /// Parameters of a type, at most: of a function each is a register or a place on the stack of each call.
 pub const TYPE_PARAMS_MAX: u64 = 100;
 

@@ -39,6 +39,8 @@ pub(super) struct Seen {
     pub(super) function: Function,
     /// Each limit that was looked at, in that order.
     pub(super) used: Vec<Use>,
+    /// Locals that meet where its branches arrive, summed.
+    pub(super) joined: u64,
     /// Whether it changes anything of its instance but memory and globals.
     pub(super) changes_other_state: bool,
 }
@@ -88,13 +90,14 @@ pub(super) fn look(
     bounds.hold("targets of branch tables", control.targets, limits::FUNCTION_BRANCH_TARGETS_MAX)?;
     bounds.hold("values alive at branches", control.alive, limits::FUNCTION_ALIVE_AT_BRANCHES_MAX)?;
     bounds.hold("values carried by branches", control.carried, limits::FUNCTION_CARRIED_MAX)?;
+    bounds.hold("locals joined by branches", control.joined, limits::FUNCTION_JOINED_MAX)?;
     bounds.hold("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
     let in_loops = locals.saturating_mul(control.loops_max);
     bounds.hold("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX)?;
     let results = ty.map(|ty| ty.results.clone()).unwrap_or_default();
     let (body, operands) = (body.range(), u64::from(operands));
     let function = Function { body, code, results, locals, operands, instructions, calls };
-    Ok(Seen { function, used: bounds.used, changes_other_state })
+    Ok(Seen { function, used: bounds.used, joined: control.joined, changes_other_state })
 }
 
 /// The limits on one function as far as they have been looked at.
@@ -112,6 +115,37 @@ impl Bounds {
     }
 }
 
+/// A block whose end is still to come.
+struct Open {
+    is_loop: bool,
+    /// Ways to where branches to it arrive: from before it or through it, and the branches.
+    ways: u64,
+    /// The locals set in it, a bit for each.
+    set: Vec<u64>,
+}
+
+impl Open {
+    fn new(is_loop: bool, ways: u64) -> Self {
+        Self { is_loop, ways, set: Vec::new() }
+    }
+
+    fn sets(&mut self, local: u32) {
+        let (word, bit) = (local as usize / 64, local % 64);
+        if self.set.len() <= word {
+            self.set.resize(word.saturating_add(1), 0);
+        }
+        self.set[word] |= 1 << bit;
+    }
+
+    /// Sets all that `inner` has set.
+    fn takes(&mut self, inner: &[u64]) {
+        if self.set.len() < inner.len() {
+            self.set.resize(inner.len(), 0);
+        }
+        self.set.iter_mut().zip(inner).for_each(|(outer, inner)| *outer |= inner);
+    }
+}
+
 /// How a function's control flow taxes the compiler.
 #[derive(Default)]
 struct Control<'a> {
@@ -126,8 +160,10 @@ struct Control<'a> {
     alive: u64,
     /// Values that branches hand to where they go, and blocks take and leave, summed.
     carried: u64,
-    /// The open blocks: whether each is a loop.
-    open: Vec<bool>,
+    /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
+    /// joins what they may be, and its work grows with the square of how often it does.
+    joined: u64,
+    open: Vec<Open>,
     loops: u64,
     /// Most loops open at any point.
     loops_max: u64,
@@ -168,15 +204,50 @@ impl Control<'_> {
             _ => 0,
         };
         self.carried = self.carried.saturating_add(carried);
+        self.join(operator);
+    }
+
+    /// Takes note of which locals meet where.
+    fn join(&mut self, operator: &Operator<'_>) {
         match operator {
-            Operator::Block { .. } | Operator::If { .. } => self.open.push(false),
+            Operator::Block { .. } => self.open.push(Open::new(false, 1)),
+            Operator::If { .. } => self.open.push(Open::new(false, 2)),
             Operator::Loop { .. } => {
-                self.open.push(true);
+                self.open.push(Open::new(true, 1));
                 self.loops = self.loops.saturating_add(1);
                 self.loops_max = self.loops_max.max(self.loops);
             }
-            Operator::End if self.open.pop() == Some(true) => self.loops = self.loops.saturating_sub(1),
+            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
+                if let Some(block) = self.open.last_mut() {
+                    block.sets(*local_index);
+                }
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                self.goes_to(*relative_depth);
+            }
+            Operator::BrTable { targets } => {
+                self.goes_to(targets.default());
+                targets.targets().flatten().for_each(|depth| self.goes_to(depth));
+            }
+            Operator::End => {
+                // None: the end of the function, where no local is needed any more.
+                let Some(Open { is_loop, ways, set }) = self.open.pop() else { return };
+                let locals: u64 = set.iter().map(|word| u64::from(word.count_ones())).sum();
+                self.joined = self.joined.saturating_add(ways.saturating_mul(locals));
+                if let Some(outer) = self.open.last_mut() {
+                    outer.takes(&set);
+                }
+                self.loops = self.loops.saturating_sub(u64::from(is_loop));
+            }
             _ => {}
+        }
+    }
+
+    /// A branch so many blocks out; one out of all of them leaves the function.
+    fn goes_to(&mut self, depth: u32) {
+        let place = self.open.len().checked_sub(1).and_then(|last| last.checked_sub(depth as usize));
+        if let Some(block) = place.and_then(|place| self.open.get_mut(place)) {
+            block.ways = block.ways.saturating_add(1);
         }
     }
 
@@ -313,6 +384,43 @@ mod tests {
                 function("", &format!("(drop (block (result i32) {table}))"))
             }),
             "function 1 has 20001 values carried by branches; at most 20000 are allowed",
+        );
+    }
+
+    /// Ten locals that are set in a block with so many ways to its end.
+    fn joins(ways: usize) -> String {
+        let sets: String = (0..10).map(|n| format!("(local.set {n} (i32.const 1))")).collect();
+        format!("(block {sets} (br_table {} (i32.const 0)))", many("0 ", ways - 1))
+    }
+
+    /// One function that joins a million takes the compiler hours.
+    #[test]
+    fn locals_joined_beyond_their_bounds_are_refused() {
+        assert_edge(
+            [5_000, 5_001].map(|ways| function(&values("local", 10), &joins(ways))),
+            "function 1 has 50010 locals joined by branches; at most 50000 are allowed",
+        );
+        let one = format!("(func {} {})", values("local", 10), joins(5_000));
+        let module = |functions| format!("(module {})", many(&one, functions));
+        assert!(gate(&wat::parse_str(module(10)).unwrap()).is_ok());
+        assert_eq!(
+            gate(&wat::parse_str(module(11)).unwrap()).unwrap_err().to_string(),
+            "has 550000 locals joined by branches; at most 500000 are allowed"
+        );
+    }
+
+    #[test]
+    fn a_local_is_joined_in_every_block_around_it() {
+        let wat = "(module (func (local i32 i32)
+            (block (loop (local.set 0 (i32.const 1)) (br_if 0 (i32.const 0)) (br_if 1 (i32.const 0)))
+              (if (i32.const 0) (then (local.set 1 (i32.const 1)) (br 1))))
+            (local.set 1 (i32.const 2))))";
+        let wasm = wat::parse_str(wat).unwrap();
+        let used = gate(&wasm).unwrap().used;
+        let joined = used.iter().find(|one| one.what == "locals joined by branches").unwrap().found;
+        assert_eq!(
+            joined, 10,
+            "one in the loop, two ways; one in the if, two ways; both in the block, three ways"
         );
     }
 

@@ -85,7 +85,7 @@ pub fn engine_text() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 18] = [
+    let all: [(&str, u64); 20] = [
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
         ("types", limits::MODULE_TYPES_MAX),
@@ -102,6 +102,8 @@ fn module_limits() -> String {
         ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
         ("function-alive-at-branches", limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
         ("function-carried", limits::FUNCTION_CARRIED_MAX),
+        ("function-joined", limits::FUNCTION_JOINED_MAX),
+        ("joined", limits::MODULE_JOINED_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
@@ -230,14 +232,14 @@ mod tests {
              module-limits bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 function-bytes=131072 \
              function-locals=2000 function-branches=5000 function-branch-targets=20000 \
-             function-alive-at-branches=1000000 function-carried=20000 function-loop-depth=25 \
+             function-alive-at-branches=1000000 function-carried=20000 function-joined=50000 joined=500000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
              instrumentation 1\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "1cd43ca5f77b5f3a80c347b29c5910f94239f8c0c63c39191be367af016e072b"
+            "1036a0adbce0d10a11aecd3cfc8ace18ed08ead250bd08bc30721646f1610e28"
         );
     }
 

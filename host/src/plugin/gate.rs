@@ -68,13 +68,7 @@ pub enum GateError {
         /// The limit.
         max: u64,
     },
-    /// A name longer than any that means something.
-    #[error("an export's name has {bytes} bytes; at most {max} are allowed", max = limits::EXPORT_NAME_BYTES_MAX)]
-    LongName {
-        /// Its length.
-        bytes: u64,
-    },
-    /// A type or a function beyond its bounds.
+    /// A type, a function or an export beyond its bounds.
     #[error("{item} has {found} {what}; at most {max} are allowed")]
     Item {
         /// Which.
@@ -101,6 +95,8 @@ pub enum Item {
     Type(u32),
     /// A function, by its index.
     Function(u32),
+    /// An export, by its place among them.
+    Export(u32),
 }
 
 impl fmt::Display for Item {
@@ -108,6 +104,7 @@ impl fmt::Display for Item {
         match self {
             Self::Type(index) => write!(f, "type {index}"),
             Self::Function(index) => write!(f, "function {index}"),
+            Self::Export(index) => write!(f, "export {index}"),
         }
     }
 }
@@ -185,10 +182,15 @@ impl Gated<'_> {
     }
 
     /// Takes note of what a module has, and refuses more than its limit.
-    fn bound(&mut self, what: &'static str, found: u32, max: u64) -> Result<(), GateError> {
-        let found = u64::from(found);
+    fn bound(&mut self, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
         self.uses(Use { what, found, max, item: None });
         if found > max { Err(GateError::TooMany { what, found, max }) } else { Ok(()) }
+    }
+
+    /// The same for one of several.
+    fn bound_item(&mut self, item: Item, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
+        self.uses(Use { what, found, max, item: Some(item) });
+        if found > max { Err(GateError::Item { item, what, found, max }) } else { Ok(()) }
     }
 }
 
@@ -202,6 +204,7 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
         validator: Validator::new_with_features(engine::features()),
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
+        joined: 0,
         gated: Gated {
             wasm,
             sections: Vec::new(),
@@ -220,6 +223,7 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
         let reason = "it does not begin with the bytes of WebAssembly, \\0asm (at offset 0x0)".to_owned();
         return Err(GateError::Invalid { reason });
     }
+    gate.gated.bound("bytes", wasm.len() as u64, limits::WASM_BYTES_MAX)?;
     for payload in Parser::new(0).parse_all(wasm) {
         gate.payload(payload?)?;
     }
@@ -231,6 +235,8 @@ struct Gate<'a> {
     validator: Validator,
     types: Vec<Type>,
     allocations: FuncValidatorAllocations,
+    /// Locals that meet where branches arrive, of all functions so far.
+    joined: u64,
     gated: Gated<'a>,
 }
 
@@ -260,7 +266,7 @@ impl Gate<'_> {
             }
             Payload::StartSection { func, .. } => return Err(GateError::Start { function: *func }),
             Payload::TableSection(tables) => {
-                bound_tables(tables)?;
+                self.tables(tables)?;
                 None
             }
             Payload::MemorySection(memories) => {
@@ -270,7 +276,7 @@ impl Gate<'_> {
             _ => None,
         };
         if let Some((what, found, max)) = found {
-            self.gated.bound(what, found, max)?;
+            self.gated.bound(what, u64::from(found), max)?;
         }
         let valid = self.validator.payload(&payload)?;
         self.gated.sections.extend(payload.as_section());
@@ -287,9 +293,9 @@ impl Gate<'_> {
             Payload::GlobalSection(globals) => self.globals(globals)?,
             Payload::ExportSection(exports) => {
                 self.gated.exports = Items::from(&exports);
-                for export in exports {
+                for (index, export) in (0..).zip(exports) {
                     let export = export?;
-                    refuse_name(export.name)?;
+                    self.name(index, export.name)?;
                     if export.kind == ExternalKind::Global {
                         self.gated.exported_globals.push((export.name.to_owned(), export.index));
                     }
@@ -306,12 +312,27 @@ impl Gate<'_> {
             ("parameters", params, limits::TYPE_PARAMS_MAX),
             ("results", results.len() as u64, limits::TYPE_RESULTS_MAX),
         ] {
-            self.gated.uses(Use { what, found, max, item: Some(Item::Type(index)) });
-            if found > max {
-                return Err(GateError::Item { item: Item::Type(index), what, found, max });
-            }
+            self.gated.bound_item(Item::Type(index), what, found, max)?;
         }
         self.types.push(Type { params, results });
+        Ok(())
+    }
+
+    fn tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), GateError> {
+        for table in tables.clone() {
+            self.gated.bound("table elements", table?.ty.initial, limits::TABLE_ELEMENTS_MAX)?;
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, export: u32, name: &str) -> Result<(), GateError> {
+        let (bytes, max) = (name.len() as u64, limits::EXPORT_NAME_BYTES_MAX);
+        self.gated.bound_item(Item::Export(export), "bytes of name", bytes, max)?;
+        let is_known =
+            [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT, abi::PANIC].contains(&name);
+        if name.starts_with(RESERVED_PREFIX) && !is_known {
+            return Err(GateError::ReservedExport { name: name.to_owned() });
+        }
         Ok(())
     }
 
@@ -332,20 +353,12 @@ impl Gate<'_> {
     ) -> Result<(), GateError> {
         let seen = body::look(function, body, &self.types, &mut self.allocations)?;
         seen.used.into_iter().for_each(|used| self.gated.uses(used));
+        self.joined = self.joined.saturating_add(seen.joined);
+        self.gated.bound("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
         self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
         self.gated.functions.push(seen.function);
         Ok(())
     }
-}
-
-fn bound_tables(tables: &TableSectionReader<'_>) -> Result<(), GateError> {
-    for table in tables.clone() {
-        let (found, max) = (table?.ty.initial, limits::TABLE_ELEMENTS_MAX);
-        if found > max {
-            return Err(GateError::TooMany { what: "table elements", found, max });
-        }
-    }
-    Ok(())
 }
 
 /// What no genesis may allow. The bound of the network's own genesis is for admission.
@@ -368,18 +381,6 @@ fn refuse_imports(imports: &ImportSectionReader<'_>) -> Result<(), GateError> {
             Err(GateError::Import { module: import.module.to_owned(), item: import.name.to_owned() })
         }
     }
-}
-
-fn refuse_name(name: &str) -> Result<(), GateError> {
-    let bytes = name.len() as u64;
-    if bytes > limits::EXPORT_NAME_BYTES_MAX {
-        return Err(GateError::LongName { bytes });
-    }
-    let is_known = [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT, abi::PANIC].contains(&name);
-    if name.starts_with(RESERVED_PREFIX) && !is_known {
-        return Err(GateError::ReservedExport { name: name.to_owned() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -426,7 +427,7 @@ mod tests {
         );
         let named = |bytes| format!(r#"(module (func (export "{}")))"#, "x".repeat(bytes));
         passes(&named(1000));
-        assert_eq!(refusal(&named(1001)), "an export's name has 1001 bytes; at most 1000 are allowed");
+        assert_eq!(refusal(&named(1001)), "export 0 has 1001 bytes of name; at most 1000 are allowed");
     }
 
     #[test]

@@ -51,6 +51,18 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
     assert_eq!(of("parameters and locals", true)["found"], 3);
     assert_eq!(of("parameters and locals", true)["item"], "function 4");
     assert_eq!(of("loops within loops", true)["found"], 1);
+    assert_eq!(
+        (&of("bytes", false)["found"], &of("bytes", false)["max"]),
+        (&report["bytes"], &4_194_304.into())
+    );
+    assert_eq!(
+        (&of("bytes of name", true)["found"], &of("bytes of name", true)["item"]),
+        (&11.into(), &"export 1".into())
+    );
+    let memory = of("bytes of memory at first (genesis)", false);
+    assert_eq!((&memory["found"], &memory["max"]), (&2_097_152.into(), &16_777_216.into()));
+    let init = of("fuel of init (genesis)", false);
+    assert_eq!((&init["found"], &init["max"]), (&report["init_fuel"], &100_000_000.into()));
     let (code, stdout, _) = run(&mut dseq(&["plugin", "check", text(&path)]));
     assert!(code == 0 && stdout.contains(" is admitted\n"), "{stdout}");
 }

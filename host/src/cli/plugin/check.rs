@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{pipeline, read, say, table};
-use crate::plugin::{Limits, limits_used};
+use crate::limits::WASM_PAGE_BYTES;
+use crate::plugin::{Limits, Pipeline, Use, inspect, limits_used};
 use crate::types::PluginHash;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wasm = read(&args.file)?;
     let plugin = pipeline::alone(&args.file, pipeline::params(&args.params)?)?;
     let admitted = pipeline::admit(&[plugin], std::slice::from_ref(&wasm), Limits::default())?;
-    let (hash, init_fuel, used) = (PluginHash::of(&wasm), admitted.init_fuel().0, limits_used(&wasm)?);
+    let (hash, init_fuel) = (PluginHash::of(&wasm), admitted.init_fuel().0);
+    let mut used = limits_used(&wasm)?;
+    used.extend(of_genesis(&admitted, &wasm));
     if args.json {
         let limits: Vec<Value> = used
             .iter()
@@ -49,6 +52,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         table(&rows)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How much of genesis's limits it uses before its first transaction.
+fn of_genesis(admitted: &Pipeline, wasm: &[u8]) -> [Use; 2] {
+    let limits = admitted.limits();
+    let pages = inspect(wasm).memories.iter().map(|memory| memory.initial).max().unwrap_or_default();
+    let bytes = pages.saturating_mul(WASM_PAGE_BYTES);
+    [
+        ("bytes of memory at first (genesis)", bytes, limits.memory_bytes_max),
+        ("fuel of init (genesis)", admitted.init_fuel().0, limits.fuel_max),
+    ]
+    .map(|(what, found, max)| Use { what, found, max, item: None })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people, to a tenth of a percent")]
