@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "ec85e1421fb82f917153979a845184cab824a0f7d932302fb96a60df9fe51e25",
-            "d8336dc677da8759b65ad47fcfdd499b98bf7159da908f678cc7d98652b5fc82"
+            "461cf48ca5eaeb05c2aa4381c667372ae89b4518f094fb4c476df1d317c3d37d",
+            "7c0fe5cc6e0072f752f0090becd6dee367ab54ef3ac87b862a5cf94339a1bb7a"
         ]
     );
 }
