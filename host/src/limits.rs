@@ -48,7 +48,7 @@ pub const WASM_BYTES_MAX: u64 = 4 << 20;
 
 /// Longest rejection message kept from a plugin, in bytes; a longer one is cut at a character boundary.
 ///
-/// It is returned to the producer and never enters a hash.
+/// It is returned to the producer and never enters a hash; but what is kept costs fuel, which does. Part of the engine id.
 pub const MESSAGE_BYTES_MAX: u64 = 1024;
 
 /// Largest ABCI frame accepted from the socket, in bytes.

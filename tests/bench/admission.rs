@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use dseq::limits;
-use dseq::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
+use dseq::plugin::{
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, limits_used,
+};
 use dseq::types::PluginHash;
 
 /// What the names of modules of many short functions begin with, and how long each of those is.
@@ -55,6 +57,7 @@ const SHAPES: &[Shape] = &[
     ("all locals set in nested loops", |bytes| locals_in_loops(bytes, usize::MAX, true)),
     ("locals in a row of loops", locals_in_row),
     ("locals and ifs", locals_and_ifs),
+    ("locals joined by a table", locals_joined),
     ("values kept across loops", |bytes| kept(bytes, 1_000)),
     ("values kept across few loops", |bytes| kept(bytes, 60)),
     ("loops with 100 parameters", wide_loops),
@@ -170,6 +173,25 @@ fn locals_and_ifs(bytes: usize) -> Function {
     Function { head: format!("(local {})", "i64 ".repeat(locals + 1)), body }
 }
 
+/// Locals that are set once, inside of blocks that one table may leave each by itself.
+fn locals_joined(bytes: usize) -> Function {
+    let locals = 100.min(bytes / 32);
+    let blocks = number(limits::FUNCTION_JOINED_MAX) / (2 * locals);
+    let targets: String = (0..blocks).map(|number| format!("{number} ")).collect();
+    let table = format!("(br_table {targets} (i32.wrap_i64 (local.get 0)))");
+    let locals = 1..=locals;
+    let set: String = locals.clone().map(|local| format!("(local.set {local} (local.get 0))")).collect();
+    let used =
+        locals.clone().map(|local| format!("(local.set 0 (i64.add (local.get 0) (local.get {local})))"));
+    let body = format!(
+        "{} {table}) {set} {} {}",
+        "(block ".repeat(blocks),
+        ")".repeat(blocks - 1),
+        used.collect::<String>()
+    );
+    Function { head: format!("(local {})", "i64 ".repeat(locals.count())), body }
+}
+
 /// Values that are needed after all the loops, as many as may be alive at so many.
 fn kept(bytes: usize, loops: usize) -> Function {
     let loops = loops.min(bytes / 30);
@@ -232,8 +254,14 @@ fn module(shape: &Shape, most: usize) -> Result<Vec<u8>> {
     let all = number(limits::MODULE_CODE_BYTES_MAX);
     let function = shape.1(most - most / 16);
     let text = format!("(func (param i64) {} {})\n", function.head, function.body);
-    let one = wat::parse_str(with_functions(&text))?.len() - wat::parse_str(with_functions(""))?.len();
-    let count = ((all - all / 64) / one).min(number(limits::MODULE_FUNCTIONS_MAX) - 8);
+    let with_one = wat::parse_str(with_functions(&text))?;
+    let one = with_one.len() - wat::parse_str(with_functions(""))?.len();
+    let joined = limits_used(&with_one)?
+        .iter()
+        .find(|used| used.what == "locals joined by branches" && used.item.is_none())
+        .map_or(0, |used| used.found);
+    let joining = limits::MODULE_JOINED_MAX.checked_div(joined).map_or(usize::MAX, number);
+    let count = ((all - all / 64) / one).min(joining).min(number(limits::MODULE_FUNCTIONS_MAX) - 8);
     ensure!(count > 0, "{} is too long", shape.0);
     Ok(wat::parse_str(with_functions(&text.repeat(count)))?)
 }

@@ -69,7 +69,14 @@ pub fn engine_text() -> String {
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
         ("fuel-costs", &"default"),
-        ("host-fuel", &format_args!("copied-byte=1 grown-bytes-per-unit={}", limits::GROWN_BYTES_PER_FUEL)),
+        (
+            "host-fuel",
+            &format_args!(
+                "copied-byte=1 grown-bytes-per-unit={} message-bytes-max={}",
+                limits::GROWN_BYTES_PER_FUEL,
+                limits::MESSAGE_BYTES_MAX
+            ),
+        ),
         ("stack-bytes-max", &limits::STACK_BYTES_MAX),
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
         ("module-limits", &module_limits()),
@@ -226,7 +233,7 @@ mod tests {
              saturating-float-to-int sign-extension\n\
              nan canonical\n\
              fuel-costs default\n\
-             host-fuel copied-byte=1 grown-bytes-per-unit=4\n\
+             host-fuel copied-byte=1 grown-bytes-per-unit=4 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              table-elements-max 65536\n\
              module-limits bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
@@ -239,7 +246,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "1036a0adbce0d10a11aecd3cfc8ace18ed08ead250bd08bc30721646f1610e28"
+            "24b60ab37e9f9f4d1e8b9c383a6ab7a14b2a15a8f794fcff8b486b8a57ffa526"
         );
     }
 
