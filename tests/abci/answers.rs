@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "461cf48ca5eaeb05c2aa4381c667372ae89b4518f094fb4c476df1d317c3d37d",
-            "7c0fe5cc6e0072f752f0090becd6dee367ab54ef3ac87b862a5cf94339a1bb7a"
+            "4e94c252be2b82308e69c22dd923d84da55faad03d164d07bbc709bba89bdfc9",
+            "b71345d8f74592d132ddb5221b229e82c58f21c4fb7e5f86effb1f93fa57b435"
         ]
     );
 }

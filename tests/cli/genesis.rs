@@ -129,6 +129,20 @@ fn rules_that_are_there_are_changed_one_by_one() {
 }
 
 #[test]
+fn a_change_of_the_engine_is_said() {
+    let (dir, wasm) = new_home();
+    let plugin = format!("moody={}", text(&wasm));
+    let (_, said, _) = in_home("set", dir.path(), &["--plugin", &plugin]);
+    assert!(!said.contains("engine"), "there was none: {said}");
+    let mut old = genesis(dir.path());
+    old["app_state"]["dseq"]["engine"] = "11".repeat(32).into();
+    fs::write(dir.path().join("config/genesis.json"), old.to_string()).unwrap();
+    let (code, said, _) = in_home("set", dir.path(), &["--limit", "fuel_max=1000000"]);
+    assert!(code == 0 && said.contains(&format!("It pinned engine {}", "11".repeat(32))), "{said}");
+    assert_eq!(genesis(dir.path())["app_state"]["dseq"]["engine"], engine_id().to_string());
+}
+
+#[test]
 fn what_a_node_would_refuse_is_told_before_it_does() {
     let (dir, wasm) = new_home();
     let plugin = format!("moody={}", text(&wasm));

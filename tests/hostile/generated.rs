@@ -198,6 +198,19 @@ fn branches() -> Generated {
                 "drop ".repeat(16)
             )),
         ),
+        // Eleven kilobytes that a compiler would be busy with for minutes.
+        (
+            "locals-joined-too-many",
+            r#"expect: refused "locals joined by branches; at most 50000 are allowed""#,
+            accepting(&format!(
+                "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {} {})",
+                "i32 ".repeat(999),
+                "(block ".repeat(900),
+                (0..900).fold(String::new(), |all, n| all + &format!("{n} ")),
+                (1..1_000).fold(String::new(), |all, n| all + &format!("(local.set {n} (local.get 0))")),
+                ")".repeat(900),
+            )),
+        ),
         (
             "locals-in-nested-loops-too-many",
             r#"expect: refused "locals times loops within loops; at most 25000 are allowed""#,
@@ -243,7 +256,7 @@ fn sections() -> Generated {
         ("exports-too-many", r#"expect: refused "exports; at most 1000 are allowed""#, accepting(&exports)),
         (
             "export-with-a-long-name",
-            r#"expect: refused "an export's name has 50000 bytes; at most 1000 are allowed""#,
+            r#"expect: refused "has 50000 bytes of name; at most 1000 are allowed""#,
             accepting(&format!("(export \"{}\" (func 0))", letters(50_000))),
         ),
         (

@@ -172,6 +172,7 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     }
     file.tell(&args.params)?;
     file.limit(&args.limits)?;
+    let pinned_engine = file.engine();
     file.pin_engine();
     let pipeline = file.admit(|wanted| {
         let given = plugins.iter().find(|plugin| PluginHash::of(&plugin.wasm) == *wanted);
@@ -184,6 +185,9 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     }
     file.write()?;
     say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
+    if let Some(old) = pinned_engine.filter(|old| *old != engine_id().to_string()) {
+        say(format!("It pinned engine {old}; it pins this build's now, which is {}.", engine_id()))?;
+    }
     if place.home.is_some() {
         say("Every node of the network needs the same file, and the plugins it pins.")?;
     }

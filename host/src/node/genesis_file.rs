@@ -50,6 +50,12 @@ impl GenesisFile {
         value.as_i64().or_else(|| value.as_str()?.parse().ok())
     }
 
+    /// The engine it pins, as it is written.
+    #[must_use]
+    pub fn engine(&self) -> Option<String> {
+        self.whole["app_state"]["dseq"]["engine"].as_str().map(str::to_owned)
+    }
+
     /// What it says about the plugins.
     ///
     /// # Errors
