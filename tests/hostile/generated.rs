@@ -156,6 +156,22 @@ fn control() -> Generated {
     ]
 }
 
+/// Eleven kilobytes that a compiler would be busy with for minutes.
+fn joined() -> (&'static str, &'static str, Vec<u8>) {
+    (
+        "locals-joined-too-many",
+        r#"expect: refused "locals joined by branches; at most 50000 are allowed""#,
+        accepting(&format!(
+            "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {} {})",
+            "i32 ".repeat(999),
+            "(block ".repeat(900),
+            (0..900).fold(String::new(), |all, n| all + &format!("{n} ")),
+            (1..1_000).fold(String::new(), |all, n| all + &format!("(local.set {n} (local.get 0))")),
+            ")".repeat(900),
+        )),
+    )
+}
+
 /// Branches, and values that are followed through them.
 fn branches() -> Generated {
     let targets = |count: usize| {
@@ -198,19 +214,7 @@ fn branches() -> Generated {
                 "drop ".repeat(16)
             )),
         ),
-        // Eleven kilobytes that a compiler would be busy with for minutes.
-        (
-            "locals-joined-too-many",
-            r#"expect: refused "locals joined by branches; at most 50000 are allowed""#,
-            accepting(&format!(
-                "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {} {})",
-                "i32 ".repeat(999),
-                "(block ".repeat(900),
-                (0..900).fold(String::new(), |all, n| all + &format!("{n} ")),
-                (1..1_000).fold(String::new(), |all, n| all + &format!("(local.set {n} (local.get 0))")),
-                ")".repeat(900),
-            )),
-        ),
+        joined(),
         (
             "locals-in-nested-loops-too-many",
             r#"expect: refused "locals times loops within loops; at most 25000 are allowed""#,
