@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "4e94c252be2b82308e69c22dd923d84da55faad03d164d07bbc709bba89bdfc9",
-            "b71345d8f74592d132ddb5221b229e82c58f21c4fb7e5f86effb1f93fa57b435"
+            "4a1274b2110fb00ed1692bb6d5fd3c95314f0931e37e1e12556b649f4bbdfbcb",
+            "bc73c110737537466c63850de2e48a26037af3448b44c174a08efcd906a06dea"
         ]
     );
 }

@@ -30,6 +30,8 @@ pub(super) struct Function {
     pub(super) operands: u64,
     /// Number of instructions.
     pub(super) instructions: u64,
+    /// Values that branches carry, and locals that meet where they arrive, summed.
+    pub(super) joined: u64,
     /// Whether it calls any function.
     pub(super) calls: bool,
 }
@@ -96,7 +98,8 @@ pub(super) fn look(
     bounds.hold("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX)?;
     let results = ty.map(|ty| ty.results.clone()).unwrap_or_default();
     let (body, operands) = (body.range(), u64::from(operands));
-    let function = Function { body, code, results, locals, operands, instructions, calls };
+    let joined = control.carried.saturating_add(control.joined);
+    let function = Function { body, code, results, locals, operands, instructions, joined, calls };
     Ok(Seen { function, used: bounds.used, joined: control.joined, changes_other_state })
 }
 
@@ -429,14 +432,18 @@ mod tests {
         let wasm = wat::parse_str(
             r#"(module (func (param i32 i64) (result f64) (local f32 f32 i64)
                 (drop (i32.add (i32.const 1) (i32.mul (i32.const 2) (i32.const 3)))) (f64.const 1))
-              (func (drop (call 0 (i32.const 1) (i64.const 1)))))"#,
+              (func (drop (call 0 (i32.const 1) (i64.const 1))))
+              (func (local i32)
+                (if (i32.const 1) (then (local.set 0 (i32.const 2))))
+                (drop (block (result i32) (br 0 (i32.const 1))))))"#,
         );
         let wasm = wasm.unwrap();
         let functions = gate(&wasm).unwrap().functions;
-        let counts = |f: &Function| (f.locals, f.operands, f.instructions, f.calls, f.results.len());
+        let counts =
+            |f: &Function| (f.locals, f.operands, f.instructions, f.joined, f.calls, f.results.len());
         assert_eq!(
             functions.iter().map(counts).collect::<Vec<_>>(),
-            [(5, 3, 8, false, 1), (0, 2, 5, true, 0)]
+            [(5, 3, 8, 0, false, 1), (0, 2, 5, 0, true, 0), (1, 1, 11, 4, false, 0)]
         );
     }
 }

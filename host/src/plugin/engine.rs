@@ -49,7 +49,7 @@ pub(super) fn features() -> WasmFeatures {
 const WASMTIME_LINE: u32 = 48;
 
 /// Version of what rewriting before compilation adds to a plugin: the counting of `stack` and its frames.
-const INSTRUMENTATION: u32 = 1;
+const INSTRUMENTATION: u32 = 2;
 
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
@@ -242,11 +242,11 @@ mod tests {
              function-alive-at-branches=1000000 function-carried=20000 function-joined=50000 joined=500000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
-             instrumentation 1\n"
+             instrumentation 2\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "24b60ab37e9f9f4d1e8b9c383a6ab7a14b2a15a8f794fcff8b486b8a57ffa526"
+            "e5427b3b8eee1ff5d3731ff625c2f22dfa9a5b590682b6d8d6fb93d9cb9e59d1"
         );
     }
 

@@ -35,8 +35,8 @@ use crate::limits;
 /// Of every frame: return address, saved registers, alignment, room for the arguments of calls. In bytes.
 const FRAME_BYTES: u64 = 256;
 
-/// Of a parameter, a local or an operand, in bytes. None is longer than 8; twice that, because the compiler may keep a
-/// value and what it has become at the same time.
+/// Of a parameter, a local or an operand, and of what becomes of one where branches meet, in bytes. None is longer than
+/// 8; twice that, because the compiler may keep a value and what it has become at the same time.
 const VALUE_BYTES: u64 = 16;
 
 /// Of an instruction, in bytes. The compiler may keep its result until it is needed again, however far that is: it
@@ -48,7 +48,8 @@ pub(super) const OVERFLOWN: i32 = -1;
 
 /// The most that any compiler makes of a function's frame, in bytes.
 pub(super) fn frame_bytes(function: &Function) -> u64 {
-    let values = function.locals.saturating_add(function.operands).saturating_mul(VALUE_BYTES);
+    let values = function.locals.saturating_add(function.operands).saturating_add(function.joined);
+    let values = values.saturating_mul(VALUE_BYTES);
     let instructions = function.instructions.saturating_mul(INSTRUCTION_BYTES);
     FRAME_BYTES.saturating_add(values).saturating_add(instructions)
 }
