@@ -12,7 +12,6 @@ use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::rules::{self, PluginFile};
 use crate::plugin::{PluginDir, engine_id};
-use crate::types::PluginHash;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -142,8 +141,8 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 
 fn as_json(file: &GenesisFile, rules: &GenesisRules) -> Value {
     let plugins = rules.pipeline.plugins.iter().zip(&rules.inline_wasm).map(|(plugin, inline)| {
-        let params: Value = serde_json::from_str(plugin.params.as_str()).unwrap_or_default();
-        json!({ "name": plugin.name.as_str(), "sha256": plugin.sha256.to_string(), "params": params, "inline": inline.is_some() })
+        let (name, sha256) = (plugin.name.as_str(), plugin.sha256.to_string());
+        json!({ "name": name, "sha256": sha256, "params": plugin.params.value(), "inline": inline.is_some() })
     });
     json!({
         "chain_id": file.chain_id(),
@@ -175,7 +174,7 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     let pinned_engine = file.engine();
     file.pin_engine();
     let pipeline = file.admit(|wanted| {
-        let given = plugins.iter().find(|plugin| PluginHash::of(&plugin.wasm) == *wanted);
+        let given = plugins.iter().find(|plugin| plugin.sha256 == *wanted);
         given.map_or_else(|| place.plugins.find(wanted), |plugin| Ok(plugin.wasm.clone()))
     })?;
     if !args.inline {

@@ -121,7 +121,7 @@ impl GenesisFile {
                 plugins.iter().filter_map(|plugin| plugin["name"].as_str()).map(str::to_owned).collect();
             let unknown = RulesError::ParamsForNobody { name: name.clone(), known };
             let plugin = plugins.iter_mut().find(|plugin| plugin["name"] == *name).ok_or(unknown)?;
-            plugin["params"] = serde_json::from_str(params.as_str()).unwrap_or_default();
+            plugin["params"] = params.value();
         }
         self.ours("pipeline", pipeline);
         Ok(())

@@ -245,15 +245,16 @@ pub struct Plugin {
     pub name: PluginName,
     /// Its bytes.
     pub wasm: Vec<u8>,
+    /// Their hash.
+    pub sha256: PluginHash,
     params: CanonicalJson,
 }
 
 impl Plugin {
     /// As a genesis file has it.
     pub(super) fn pinned(&self, inline: bool) -> Value {
-        let params: Value = serde_json::from_str(self.params.as_str()).unwrap_or_default();
-        let sha256 = PluginHash::of(&self.wasm).to_string();
-        let mut pinned = json!({ "name": self.name.as_str(), "sha256": sha256, "params": params });
+        let (name, sha256) = (self.name.as_str(), self.sha256.to_string());
+        let mut pinned = json!({ "name": name, "sha256": sha256, "params": self.params.value() });
         if inline {
             pinned["wasm"] = data_encoding::BASE64.encode(&self.wasm).into();
         }
@@ -287,7 +288,8 @@ pub fn read_plugins(files: &[PluginFile]) -> Result<Vec<Plugin>, RulesError> {
         if bytes > limits::WASM_BYTES_MAX {
             return Err(RulesError::PluginTooLarge { name: name.clone(), bytes });
         }
-        plugins.push(Plugin { name: name.clone(), wasm, params: params.clone() });
+        let (name, sha256) = (name.clone(), PluginHash::of(&wasm));
+        plugins.push(Plugin { name, wasm, sha256, params: params.clone() });
     }
     Ok(plugins)
 }
@@ -308,8 +310,7 @@ pub(super) fn app_state(plugins: &[Plugin]) -> Value {
 /// When a plugin cannot be used.
 pub fn would_pin(files: &[PluginFile]) -> Result<Vec<(String, String, String)>, RulesError> {
     let pinned = |plugin: &Plugin| {
-        let sha256 = PluginHash::of(&plugin.wasm).to_string();
-        (plugin.name.as_str().to_owned(), sha256, plugin.params.as_str().to_owned())
+        (plugin.name.as_str().to_owned(), plugin.sha256.to_string(), plugin.params.as_str().to_owned())
     };
     Ok(read_plugins(files)?.iter().map(pinned).collect())
 }

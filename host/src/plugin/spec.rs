@@ -228,6 +228,12 @@ impl CanonicalJson {
         Ok(Self(text))
     }
 
+    /// The value it is the canonical form of.
+    #[must_use]
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -205,7 +205,7 @@ impl Replayed {
             .iter()
             .map(|((by, code), count)| json!({ "codespace": by, "code": code, "count": count }));
         let plugins = self.plugins.iter().map(|plugin| {
-            let params = serde_json::from_str(plugin.params.as_str()).unwrap_or(Value::Null);
+            let params = plugin.params.value();
             json!({ "name": plugin.name, "sha256": plugin.sha256.to_string(), "params": params })
         });
         json!({
