@@ -74,12 +74,13 @@ pub const GROWN_BYTES_PER_FUEL: u64 = 4;
 /// calls of an ordinary function. Part of the engine id.
 pub const STACK_BYTES_MAX: i32 = 4 << 20;
 
-/// Frames up to this many bytes, of functions that call nobody, are not counted.
-pub const STACK_LEAF_BYTES_MAX: u64 = 4 << 10;
+/// Frames of a function and of all it can come to call, up to so many bytes together, are not counted. Part of the engine
+/// id.
+pub const STACK_UNCOUNTED_BYTES_MAX: u64 = 64 << 10;
 
-/// Native stack a plugin's call may use, in bytes: what is counted, a leaf that is not, and the engine's own way in and
-/// out. It must never decide anything.
-pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_LEAF_BYTES_MAX + (124 << 10);
+/// Native stack a plugin's call may use, in bytes: what is counted, one tree of calls that is not, and the engine's own
+/// way in and out. It must never decide anything.
+pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_UNCOUNTED_BYTES_MAX + (64 << 10);
 
 /// Native stack of every thread on which plugins run, in bytes: [`WASM_STACK_BYTES`], and as much again for the host.
 /// Only what is touched is ever backed by memory.

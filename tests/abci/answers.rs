@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "4a1274b2110fb00ed1692bb6d5fd3c95314f0931e37e1e12556b649f4bbdfbcb",
-            "bc73c110737537466c63850de2e48a26037af3448b44c174a08efcd906a06dea"
+            "e85f07540ab1335795d7ed8bdb2f64bd6ff823dae48317eb216cd7484b297239",
+            "06d070d548618fe2e971707ffa0a40abc686bc81c4e14385985ce2311fc31a43"
         ]
     );
 }

@@ -13,6 +13,7 @@ mod admission;
 #[path = "../hostile/generated.rs"]
 mod generated;
 mod genesis;
+mod marks;
 mod mutate;
 #[path = "../support/noise.rs"]
 mod noise;

@@ -10,7 +10,7 @@ use super::call::Admitted;
 use super::fault::{Fatal, Fault, Stop};
 use super::gate::{GateError, gate};
 use super::instance::{Exports, Init, Live};
-use super::rewrite::{Rewritten, STACK_EXPORT, rewrite};
+use super::rewrite::{Rewritten, STACK_EXPORT, TOUCHED_EXPORT, rewrite};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
 use super::{engine, engine_id};
@@ -202,7 +202,7 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
     let Rewritten { wasm, mutable_globals } = rewritten;
     let module = Module::from_binary(engine, &wasm).map_err(|error| refused(format!("{error:#}")))?;
     check_memory(plugin, limits, &module)?;
-    let exports = check_exports(plugin, &module, mutable_globals.as_deref().unwrap_or_default())?;
+    let exports = check_exports(plugin, &module, mutable_globals.as_deref())?;
     let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
     let mut admitted = Admitted {
@@ -255,7 +255,7 @@ fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result
 fn check_exports(
     plugin: &PluginName,
     module: &Module,
-    mutable_globals: &[String],
+    mutable_globals: Option<&[String]>,
 ) -> Result<Exports, AdmitError> {
     use ValType::{I32, I64};
 
@@ -277,8 +277,13 @@ fn check_exports(
         apply: index(abi::APPLY)?,
         output: index(abi::OUTPUT)?,
         stack_left: index(STACK_EXPORT)?,
+        touched: mutable_globals.map(|_| index(TOUCHED_EXPORT)).transpose()?,
         panic: check_panic(plugin, module)?,
-        mutable_globals: mutable_globals.iter().map(|export| index(export)).collect::<Result<_, _>>()?,
+        mutable_globals: mutable_globals
+            .unwrap_or_default()
+            .iter()
+            .map(|export| index(export))
+            .collect::<Result<_, _>>()?,
     })
 }
 

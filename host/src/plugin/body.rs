@@ -5,18 +5,20 @@
 //! A compiler follows each value that is alive through each branch, call and loop, and gives each value that a branch
 //! carries a place where it arrives. Those sums, and not the number of bytes, are what its time and memory grow with.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use wasmparser::{
     BlockType, FrameKind, FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, Operator,
-    OperatorsReader, ValType, ValidatorResources,
+    OperatorsReader, ValType, ValidatorResources, WasmModuleResources as _,
 };
 
 use super::engine;
 use super::gate::{GateError, Item, Type, Use};
+use super::marks::{self, Marking, Marks};
 use crate::limits;
 
-/// What a function takes of its caller's stack, as far as the bytecode says.
+/// What a function takes of its caller's stack, as far as the bytecode says, and what it stores to.
 #[derive(Debug)]
 pub(super) struct Function {
     /// Its body: locals, then instructions.
@@ -32,8 +34,12 @@ pub(super) struct Function {
     pub(super) instructions: u64,
     /// Values that branches carry, and locals that meet where they arrive, summed.
     pub(super) joined: u64,
-    /// Whether it calls any function.
-    pub(super) calls: bool,
+    /// The functions it calls by their index.
+    pub(super) callees: BTreeSet<u32>,
+    /// Whether it calls any through a table.
+    pub(super) calls_indirectly: bool,
+    /// How the host may know what it has stored to.
+    pub(super) marks: Marks,
 }
 
 /// A function that is valid and within its bounds.
@@ -74,15 +80,23 @@ pub(super) fn look(
     let mut operators = OperatorsReader::new(reader);
     let code = operators.original_position()..body.range().end;
     let (mut operands, mut instructions) = (0, 0_u64);
-    let (mut calls, mut changes_other_state) = (false, false);
+    let (mut callees, mut calls_indirectly) = (BTreeSet::new(), false);
+    let mut changes_other_state = false;
     let mut control = Control { types, locals, ..Control::default() };
+    let mut marking = Marking::default();
     while !operators.eof() {
         let (operator, offset) = operators.read_with_offset()?;
         control.see(&operator, &validator);
+        marking.see(offset, &operator);
         validator.op(offset, &operator)?;
-        operands = operands.max(validator.operand_stack_height());
+        let height = validator.operand_stack_height();
+        marking.settle(&operator, height as usize, results(&operator, &validator, types));
+        operands = operands.max(height);
         instructions = instructions.saturating_add(1);
-        calls |= matches!(operator, Operator::Call { .. } | Operator::CallIndirect { .. });
+        if let Operator::Call { function_index } = operator {
+            callees.insert(function_index);
+        }
+        calls_indirectly |= matches!(operator, Operator::CallIndirect { .. });
         changes_other_state |= is_change_of_other_state(&operator);
     }
     operators.finish()?;
@@ -96,11 +110,29 @@ pub(super) fn look(
     bounds.hold("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
     let in_loops = locals.saturating_mul(control.loops_max);
     bounds.hold("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX)?;
-    let results = ty.map(|ty| ty.results.clone()).unwrap_or_default();
-    let (body, operands) = (body.range(), u64::from(operands));
-    let joined = control.carried.saturating_add(control.joined);
-    let function = Function { body, code, results, locals, operands, instructions, joined, calls };
+    let function = Function {
+        body: body.range(),
+        code,
+        results: ty.map(|ty| ty.results.clone()).unwrap_or_default(),
+        locals,
+        operands: u64::from(operands),
+        instructions,
+        joined: control.carried.saturating_add(control.joined),
+        callees,
+        calls_indirectly,
+        marks: marking.into_marks(),
+    };
     Ok(Seen { function, used: bounds.used, joined: control.joined, changes_other_state })
+}
+
+/// How many values an instruction leaves on the stack, or more.
+fn results(operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>, types: &[Type]) -> usize {
+    let ty = match operator {
+        Operator::Call { function_index } => validator.resources().type_index_of_function(*function_index),
+        Operator::CallIndirect { type_index, .. } => Some(*type_index),
+        _ => return usize::from(!marks::leaves_nothing(operator)),
+    };
+    ty.and_then(|ty| types.get(ty as usize)).map_or(usize::MAX, |ty| ty.results.len())
 }
 
 /// The limits on one function as far as they have been looked at.
@@ -440,10 +472,10 @@ mod tests {
         let wasm = wasm.unwrap();
         let functions = gate(&wasm).unwrap().functions;
         let counts =
-            |f: &Function| (f.locals, f.operands, f.instructions, f.joined, f.calls, f.results.len());
+            |f: &Function| (f.locals, f.operands, f.instructions, f.joined, f.callees.len(), f.results.len());
         assert_eq!(
             functions.iter().map(counts).collect::<Vec<_>>(),
-            [(5, 3, 8, 0, false, 1), (0, 2, 5, 0, true, 0), (1, 1, 11, 4, false, 0)]
+            [(5, 3, 8, 0, 0, 1), (0, 2, 5, 0, 1, 0), (1, 1, 11, 4, 0, 0)]
         );
     }
 }

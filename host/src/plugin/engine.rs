@@ -48,8 +48,8 @@ pub(super) fn features() -> WasmFeatures {
 /// verdicts and fuel watch over them.
 const WASMTIME_LINE: u32 = 48;
 
-/// Version of what rewriting before compilation adds to a plugin: the counting of `stack` and its frames.
-const INSTRUMENTATION: u32 = 2;
+/// Version of what rewriting before compilation adds to a plugin: the counting of `stack` and its frames, and `marks`.
+const INSTRUMENTATION: u32 = 3;
 
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
@@ -242,11 +242,11 @@ mod tests {
              function-alive-at-branches=1000000 function-carried=20000 function-joined=50000 joined=500000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
-             instrumentation 2\n"
+             instrumentation 3\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "e5427b3b8eee1ff5d3731ff625c2f22dfa9a5b590682b6d8d6fb93d9cb9e59d1"
+            "4a3ea74c94036d9acc13358b1264d66b7ccbb82701d4d8b2c205e35b35cf1f97"
         );
     }
 

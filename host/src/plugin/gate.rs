@@ -8,13 +8,15 @@
 //!
 //! A refusal names the rule, what was found, the limit, and the item it is about.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations, FunctionBody,
-    GlobalSectionReader, ImportSectionReader, MemorySectionReader, Parser, Payload, SectionLimited,
-    TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
+    BinaryReaderError, ElementItems, ElementSectionReader, ExternalKind, FuncToValidate, FuncType,
+    FuncValidatorAllocations, FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader,
+    Operator, Parser, Payload, SectionLimited, TableSectionReader, ValType, ValidPayload, Validator,
+    ValidatorResources,
 };
 
 use super::body::{self, Function};
@@ -165,8 +167,12 @@ pub(super) struct Gated<'a> {
     pub(super) exported_globals: Vec<(String, u32)>,
     /// In the order of their indices.
     pub(super) functions: Vec<Function>,
+    /// Those that can be called from outside of the code: by the host, or through a table.
+    pub(super) entered: BTreeSet<u32>,
     /// Whether all of an instance's state is its memory and its globals.
     pub(super) keeps_to_memory_and_globals: bool,
+    /// Length of the memory at first, in bytes.
+    pub(super) memory_bytes: u64,
     /// Each limit that was looked at, in that order.
     pub(super) used: Vec<Use>,
 }
@@ -214,7 +220,9 @@ pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
             mutable_globals: Vec::new(),
             exported_globals: Vec::new(),
             functions: Vec::new(),
+            entered: BTreeSet::new(),
             keeps_to_memory_and_globals: true,
+            memory_bytes: 0,
             used: Vec::new(),
         },
     };
@@ -270,7 +278,7 @@ impl Gate<'_> {
                 None
             }
             Payload::MemorySection(memories) => {
-                bound_memories(memories)?;
+                self.memories(memories)?;
                 None
             }
             _ => None,
@@ -296,11 +304,18 @@ impl Gate<'_> {
                 for (index, export) in (0..).zip(exports) {
                     let export = export?;
                     self.name(index, export.name)?;
-                    if export.kind == ExternalKind::Global {
-                        self.gated.exported_globals.push((export.name.to_owned(), export.index));
+                    match export.kind {
+                        ExternalKind::Global => {
+                            self.gated.exported_globals.push((export.name.to_owned(), export.index));
+                        }
+                        ExternalKind::Func | ExternalKind::FuncExact => {
+                            self.gated.entered.insert(export.index);
+                        }
+                        _ => {}
                     }
                 }
             }
+            Payload::ElementSection(segments) => self.elements(segments)?,
             _ => {}
         }
         Ok(())
@@ -321,6 +336,19 @@ impl Gate<'_> {
     fn tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), GateError> {
         for table in tables.clone() {
             self.gated.bound("table elements", table?.ty.initial, limits::TABLE_ELEMENTS_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The bound is what no genesis may allow; that of the network's own genesis is for admission.
+    fn memories(&mut self, memories: &MemorySectionReader<'_>) -> Result<(), GateError> {
+        let max = limits::MEMORY_BYTES_CEILING / limits::WASM_PAGE_BYTES;
+        for memory in memories.clone() {
+            let found = memory?.initial;
+            if found > max {
+                return Err(GateError::TooMany { what: "pages of memory", found, max });
+            }
+            self.gated.memory_bytes = found.saturating_mul(limits::WASM_PAGE_BYTES);
         }
         Ok(())
     }
@@ -346,6 +374,28 @@ impl Gate<'_> {
         Ok(())
     }
 
+    fn elements(&mut self, segments: ElementSectionReader<'_>) -> Result<(), GateError> {
+        for segment in segments {
+            match segment?.items {
+                ElementItems::Functions(functions) => {
+                    for function in functions {
+                        self.gated.entered.insert(function?);
+                    }
+                }
+                ElementItems::Expressions(_, expressions) => {
+                    for expression in expressions {
+                        for operator in expression?.get_operators_reader() {
+                            if let Operator::RefFunc { function_index } = operator? {
+                                self.gated.entered.insert(function_index);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn function(
         &mut self,
         function: FuncToValidate<ValidatorResources>,
@@ -359,18 +409,6 @@ impl Gate<'_> {
         self.gated.functions.push(seen.function);
         Ok(())
     }
-}
-
-/// What no genesis may allow. The bound of the network's own genesis is for admission.
-fn bound_memories(memories: &MemorySectionReader<'_>) -> Result<(), GateError> {
-    let max = limits::MEMORY_BYTES_CEILING / limits::WASM_PAGE_BYTES;
-    for memory in memories.clone() {
-        let found = memory?.initial;
-        if found > max {
-            return Err(GateError::TooMany { what: "pages of memory", found, max });
-        }
-    }
-    Ok(())
 }
 
 fn refuse_imports(imports: &ImportSectionReader<'_>) -> Result<(), GateError> {

@@ -11,7 +11,7 @@
 
 use bytes::Bytes;
 use wasmtime::{
-    Extern, Global, Instance, InstancePre, Memory, ModuleExport, ResourceLimiter, Store, TypedFunc,
+    Extern, Global, Instance, InstancePre, Memory, ModuleExport, ResourceLimiter, Store, TypedFunc, Val,
     WasmParams, WasmResults,
 };
 
@@ -19,6 +19,7 @@ use super::abi::{self, Answer};
 use super::fault::{Fault, Stop};
 use super::spec::Limits;
 use super::stack;
+use super::touched::Touched;
 use crate::limits;
 use crate::types::Fuel;
 
@@ -31,6 +32,8 @@ pub(super) struct Exports {
     pub(super) output: ModuleExport,
     /// The counter of `stack`.
     pub(super) stack_left: ModuleExport,
+    /// What `marks` set, if instances are to be put back.
+    pub(super) touched: Option<ModuleExport>,
     /// Where the plugin says why it panicked, if it does.
     pub(super) panic: Option<ModuleExport>,
     /// All globals that can change, if instances are to be put back.
@@ -110,6 +113,10 @@ pub(super) struct Live {
     pub(super) memory: Memory,
     /// Every global that can change; empty when `warm` does not ask.
     pub(super) mutable_globals: Vec<Global>,
+    /// Marked by the plugin's code, if `warm` asks.
+    touched: Option<Global>,
+    /// Where the host has written since the instance was put back.
+    written: Touched,
     instance: Instance,
     buffer: TypedFunc<i32, i32>,
     apply: TypedFunc<i32, i64>,
@@ -139,11 +146,12 @@ impl Live {
             .get_module_export(&mut store, &exports.memory)
             .and_then(Extern::into_memory)
             .ok_or_else(|| gone(abi::MEMORY))?;
-        let mutable_globals = exports.mutable_globals.iter().map(|export| {
+        let mut global = |export: &ModuleExport| {
             let global = instance.get_module_export(&mut store, export).and_then(Extern::into_global);
             global.ok_or_else(|| gone("a global"))
-        });
-        let mutable_globals = mutable_globals.collect::<Result<_, _>>()?;
+        };
+        let mutable_globals = exports.mutable_globals.iter().map(&mut global).collect::<Result<_, _>>()?;
+        let touched = exports.touched.as_ref().map(&mut global).transpose()?;
         let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
         let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
         let memory_bytes_before = memory.data_size(&store) as u64;
@@ -151,6 +159,8 @@ impl Live {
             store,
             memory,
             mutable_globals,
+            touched,
+            written: Touched::default(),
             instance,
             buffer,
             apply,
@@ -243,8 +253,18 @@ impl Live {
         let start = self.invoke(abi::BUFFER, &buffer, wasm_len)?;
         let memory = self.memory.data_mut(&mut self.store);
         let room = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
+        self.written = self.written.and(Touched::all_of(&room));
         memory[room].copy_from_slice(input);
         Ok(wasm_len)
+    }
+
+    /// What of the memory may have changed since this was last asked; `None` if nothing tells.
+    pub(super) fn take_touched(&mut self) -> Option<Touched> {
+        let written = std::mem::take(&mut self.written);
+        let touched = self.touched?;
+        let marked = touched.get(&mut self.store).i32()?;
+        touched.set(&mut self.store, Val::I32(0)).ok()?;
+        Some(written.and(Touched::marked(marked)))
     }
 
     /// Asks where the output lies.

@@ -15,8 +15,9 @@
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
 //! of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
-//! at each function's, `rewrite` prepares it for being compiled, and `stack` bounds how deep its calls nest; `instance`
-//! is one of it at work; `call` has it judge one transaction, `warm` puts the instance back for the next; `fault` names
+//! at each function's, `rewrite` prepares it for being compiled: `stack` bounds how deep its calls nest, `marks` tell
+//! which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
+//! the instance back for the next; `fault` names
 //! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
 //! transactions on all processors, on threads with the `room` that plugins need. `inspect` shows people what is in any
 //! module.
@@ -39,6 +40,7 @@ mod fault;
 mod gate;
 mod inspect;
 mod instance;
+mod marks;
 mod memo;
 mod parallel;
 mod pipeline;
@@ -46,6 +48,7 @@ mod rewrite;
 mod room;
 mod spec;
 mod stack;
+mod touched;
 mod warm;
 
 pub use admit::AdmitError;

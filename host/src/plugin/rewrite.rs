@@ -3,31 +3,37 @@
 //!
 //! An instance's state is its memory, its mutable globals, its tables, and which segments it has dropped. The host
 //! reaches the memory by its export. Here the mutable globals get exports too. If the module touches nothing else, the
-//! host can put an instance back to where it was.
+//! host can put an instance back to where it was; and `marks` in the code tell it how much of the memory that takes.
 //!
 //! # Determinism
 //!
 //! Every module is rewritten, in one way, whatever the host. An added export changes no result and no fuel; what
-//! counting the stack adds is said in `stack`.
+//! counting the stack adds is said in `stack`, what marking adds in `marks`.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, Encode, ExportKind, GlobalType, RawSection, SectionId,
+    BlockType, CodeSection, ConstExpr, Encode, ExportKind, GlobalType, Instruction, RawSection, SectionId,
     ValType as NewValType,
 };
-use wasmparser::{BinaryReaderError, ValType};
+use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader, ValType};
 
 use super::body::Function;
+use super::engine;
 use super::gate::{GateError, Gated, RESERVED_PREFIX, gate};
-use super::stack;
+use super::marks::{Mark, Marks, Silent, TAKEN_LOCALS};
+use super::stack::{self, Added, Counting};
 use crate::limits;
 
 /// The counter of what is left of the stack.
 pub(super) const STACK_EXPORT: &str = "dseq_stack_left";
 
+/// The pieces of the memory that were stored to.
+pub(super) const TOUCHED_EXPORT: &str = "dseq_touched";
+
 /// A module as it will be compiled.
 pub(super) struct Rewritten {
     pub(super) wasm: Vec<u8>,
-    /// Names of the exports of all mutable globals; `None` if the module keeps anything out of the host's reach.
+    /// Names of the exports of all its mutable globals; `None` if its instances cannot be put back, or it does not pay.
+    /// If they can, there is [`TOUCHED_EXPORT`] beside [`STACK_EXPORT`].
     pub(super) mutable_globals: Option<Vec<String>>,
 }
 
@@ -46,19 +52,23 @@ pub fn instrumented(wasm: &[u8]) -> Result<Vec<u8>, GateError> {
 ///
 /// Never for what the gate has passed.
 pub(super) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError> {
+    let is_restorable = gated.keeps_to_memory_and_globals
+        && gated.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX
+        && gated.memory_bytes <= limits::RESTORED_MEMORY_BYTES_MAX;
     let left = gated.globals.count;
+    let touched = is_restorable.then(|| left.saturating_add(1));
     let mut types = AddedTypes { first: gated.types.count, results: Vec::new() };
     let mut code = CodeSection::new();
-    for function in &gated.functions {
-        match stack::counted(gated.wasm, function, left, types.block(function))? {
-            Some(body) => code.raw(&body),
-            None => code.raw(&gated.wasm[function.body.clone()]),
-        };
+    for body in bodies(gated, left, touched, &mut types)? {
+        code.raw(&body);
     }
-    let is_restorable = gated.keeps_to_memory_and_globals
-        && gated.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX;
     let restored = if is_restorable { gated.mutable_globals.as_slice() } else { &[] };
+    let mut globals = vec![limits::STACK_BYTES_MAX];
     let mut exports = vec![(STACK_EXPORT.to_owned(), left)];
+    if let Some(touched) = touched {
+        globals.push(0);
+        exports.push((TOUCHED_EXPORT.to_owned(), touched));
+    }
     let named = |index: &u32| {
         exported_as(gated, *index).unwrap_or_else(|| {
             let name = format!("{RESERVED_PREFIX}global_{index}");
@@ -67,8 +77,137 @@ pub(super) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError>
         })
     };
     let named = restored.iter().map(named).collect();
-    let wasm = assemble(gated, &types, &exports, &code);
+    let wasm = assemble(gated, &types, &globals, &exports, &code);
     Ok(Rewritten { wasm, mutable_globals: is_restorable.then_some(named) })
+}
+
+/// The functions' bodies, with their frames counted by the global `left`, and what they store to marked in `touched`.
+fn bodies(
+    gated: &Gated<'_>,
+    left: u32,
+    touched: Option<u32>,
+    types: &mut AddedTypes,
+) -> Result<Vec<Vec<u8>>, BinaryReaderError> {
+    let functions = &gated.functions;
+    let insertions: Vec<Insertions> = match touched {
+        Some(touched) => {
+            let marks: Vec<&Marks> = functions.iter().map(|function| &function.marks).collect();
+            let silent = Silent::among(&marks, &gated.entered);
+            let of =
+                |(index, function)| Insertions::of(function, silent.marks(index, &function.marks), touched);
+            functions.iter().enumerate().map(of).collect()
+        }
+        None => functions.iter().map(|_| Insertions::default()).collect(),
+    };
+    let frame = |(function, insertions): (_, &Insertions)| stack::frame_bytes(function, insertions.added());
+    let frames: Vec<u64> = functions.iter().zip(&insertions).map(frame).collect();
+    let counted = stack::counted(functions, &frames);
+    let mut bodies = Vec::with_capacity(functions.len());
+    for (index, function) in functions.iter().enumerate() {
+        let counting = counted[index].then(|| stack::counting(frames[index], left, types.block(function)));
+        bodies.push(body(gated.wasm, function, &insertions[index], counting.as_ref())?);
+    }
+    Ok(bodies)
+}
+
+/// What goes into a function's code.
+#[derive(Default)]
+struct Insertions {
+    /// In front of the instruction there, in the order of the code.
+    instructions: Vec<(usize, Vec<Instruction<'static>>)>,
+    /// More locals, of type i32.
+    locals: u32,
+}
+
+impl Insertions {
+    fn of<'a>(function: &Function, marks: impl Iterator<Item = &'a Mark>, touched: u32) -> Self {
+        let first_taken = u32::try_from(function.locals).expect("their number is bounded");
+        let mut insertions = Self::default();
+        for mark in marks {
+            if mark.takes_operands() {
+                insertions.locals = TAKEN_LOCALS;
+            }
+            insertions.instructions.push((mark.at, mark.instructions(touched, first_taken)));
+        }
+        insertions
+    }
+
+    fn added(&self) -> Added {
+        let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
+        Added { locals: u64::from(self.locals), instructions: instructions.sum() }
+    }
+}
+
+/// A function's body with what is inserted.
+fn body(
+    wasm: &[u8],
+    function: &Function,
+    insertions: &Insertions,
+    counting: Option<&Counting>,
+) -> Result<Vec<u8>, BinaryReaderError> {
+    if counting.is_none() && insertions.instructions.is_empty() {
+        return Ok(wasm[function.body.clone()].to_vec());
+    }
+    let mut body = Vec::with_capacity(function.body.len().saturating_mul(2));
+    locals(wasm, function, insertions.locals, &mut body)?;
+    let (before, after) = counting.map_or((&[][..], &[][..]), |counting| (&counting.before, &counting.after));
+    before.iter().for_each(|instruction| instruction.encode(&mut body));
+    copy_code(wasm, function, &insertions.instructions, counting.is_some(), &mut body)?;
+    after.iter().for_each(|instruction| instruction.encode(&mut body));
+    Ok(body)
+}
+
+/// The declarations of the function's locals, and of `more`.
+fn locals(wasm: &[u8], function: &Function, more: u32, body: &mut Vec<u8>) -> Result<(), BinaryReaderError> {
+    let declared = &wasm[function.body.start..function.code.start];
+    if more == 0 {
+        body.extend_from_slice(declared);
+        return Ok(());
+    }
+    let mut reader = BinaryReader::new(declared, function.body.start);
+    let groups = reader.read_var_u32()?;
+    groups.saturating_add(1).encode(body);
+    body.extend_from_slice(reader.read_bytes(reader.bytes_remaining())?);
+    more.encode(body);
+    NewValType::I32.encode(body);
+    Ok(())
+}
+
+/// Copies the instructions, with others `inserted` in front of some of them. Where all of them have been put into a
+/// block, `return` becomes a branch out of all blocks.
+fn copy_code(
+    wasm: &[u8],
+    function: &Function,
+    inserted: &[(usize, Vec<Instruction<'static>>)],
+    is_in_block: bool,
+    body: &mut Vec<u8>,
+) -> Result<(), BinaryReaderError> {
+    let code = &wasm[function.code.clone()];
+    let reader = BinaryReader::new_features(code, function.code.start, engine::features());
+    let mut operators = OperatorsReader::new(reader);
+    let mut inserted = inserted.iter().peekable();
+    // Blocks open at this point: the label of the one around them all.
+    let mut depth = 0_u32;
+    while !operators.eof() {
+        let from = operators.original_position();
+        let operator = operators.read()?;
+        let to = operators.original_position();
+        while let Some((_, instructions)) = inserted.next_if(|(at, _)| *at == from) {
+            instructions.iter().for_each(|instruction| instruction.encode(body));
+        }
+        match operator {
+            Operator::Return if is_in_block => Instruction::Br(depth).encode(body),
+            _ => body.extend_from_slice(&wasm[from..to]),
+        }
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                depth = depth.saturating_add(1);
+            }
+            Operator::End => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A name under which a global is exported.
@@ -128,22 +267,28 @@ fn new_type(ty: ValType) -> NewValType {
 }
 
 /// Puts the module together again. Sections that get nothing new are copied as they are.
-fn assemble(gated: &Gated<'_>, types: &AddedTypes, exports: &[(String, u32)], code: &CodeSection) -> Vec<u8> {
+fn assemble(
+    gated: &Gated<'_>,
+    types: &AddedTypes,
+    globals: &[i32],
+    exports: &[(String, u32)],
+    code: &CodeSection,
+) -> Vec<u8> {
     let mut module = wasm_encoder::Module::new();
     let has_globals = gated.sections.iter().any(|(id, _)| *id == SectionId::Global as u8);
-    let mut lacks_counter = !has_globals;
+    let mut lacks_globals = !has_globals;
     for (id, range) in &gated.sections {
-        if lacks_counter && comes_after_globals(*id) {
-            module.section(&RawSection {
-                id: SectionId::Global as u8,
-                data: &[&[1], counter().as_slice()].concat(),
-            });
-            lacks_counter = false;
+        if lacks_globals && comes_after_globals(*id) {
+            let mut data = Vec::new();
+            globals.len().encode(&mut data);
+            data.extend_from_slice(&counters(globals));
+            module.section(&RawSection { id: SectionId::Global as u8, data: &data });
+            lacks_globals = false;
         }
         let old = &gated.wasm[range.clone()];
         let (items, added, more) = match *id {
             id if id == SectionId::Type as u8 => (gated.types, types.results.len(), types.encoded()),
-            id if id == SectionId::Global as u8 => (gated.globals, 1, counter()),
+            id if id == SectionId::Global as u8 => (gated.globals, globals.len(), counters(globals)),
             id if id == SectionId::Export as u8 => (gated.exports, exports.len(), exported(exports)),
             id if id == SectionId::Code as u8 => {
                 module.section(code);
@@ -163,11 +308,13 @@ fn assemble(gated: &Gated<'_>, types: &AddedTypes, exports: &[(String, u32)], co
     module.finish()
 }
 
-/// The counter's global: it starts with all there is.
-fn counter() -> Vec<u8> {
+/// Globals of the host's own, with what they start with.
+fn counters(starts: &[i32]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    GlobalType { val_type: NewValType::I32, mutable: true, shared: false }.encode(&mut bytes);
-    ConstExpr::i32_const(limits::STACK_BYTES_MAX).encode(&mut bytes);
+    for start in starts {
+        GlobalType { val_type: NewValType::I32, mutable: true, shared: false }.encode(&mut bytes);
+        ConstExpr::i32_const(*start).encode(&mut bytes);
+    }
     bytes
 }
 
@@ -200,7 +347,7 @@ mod tests {
     fn rewritten(wat: &str) -> Rewritten {
         let wasm = wasm(wat);
         let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap();
-        let features = super::super::engine::features();
+        let features = engine::features();
         wasmparser::Validator::new_with_features(features).validate_all(&rewritten.wasm).unwrap();
         rewritten
     }
@@ -225,8 +372,8 @@ mod tests {
                   local.get 0
                   call 0))"#,
             r#"(module (memory 1)
-                (global (mut i32) (i32.const 4194304))
-                (export "f" (func 0)) (export "dseq_stack_left" (global 0))
+                (global (mut i32) (i32.const 4194304)) (global (mut i32) (i32.const 0))
+                (export "f" (func 0)) (export "dseq_stack_left" (global 0)) (export "dseq_touched" (global 1))
                 (func (param i32) (result i32)
                   global.get 0
                   i32.const 416
@@ -256,18 +403,38 @@ mod tests {
         );
     }
 
+    /// How often a module's code sets the counter of the stack.
+    fn counted(wat: &str) -> usize {
+        let text = wasmprinter::print_bytes(rewritten(wat).wasm).unwrap();
+        text.matches("global.set 0").count()
+    }
+
     #[test]
-    fn a_short_leaf_stays_as_it_is_and_a_long_one_is_counted() {
-        let leaf = |nops| format!(r#"(module (memory 1) (func (export "f") {}))"#, "nop ".repeat(nops));
-        let code =
-            |wat: &str| wasmprinter::print_bytes(rewritten(wat).wasm).unwrap().matches("global.set").count();
-        assert_eq!((code(&leaf(239)), code(&leaf(240))), (0, 3), "4096 bytes and 16 more");
+    fn calls_whose_end_is_known_are_not_counted_if_they_are_short() {
+        let nops = |count| "nop ".repeat(count);
+        let leaf = |count| format!("(module (func {}))", nops(count));
+        assert_eq!((counted(&leaf(4079)), counted(&leaf(4080))), (0, 3), "64 KiB and 16 bytes more");
+        let tree = |count| {
+            format!("(module (func $top (call $b) (call $c)) (func $b (call $c)) (func $c {}))", nops(count))
+        };
+        // Frames of 304 and 288 bytes are above it.
+        assert_eq!(counted(&tree(4042)), 0);
+        assert_eq!(counted(&tree(4043)), 3, "of $top alone");
+        assert_eq!(counted(&tree(4080)), 9, "and of those who call what is counted");
+    }
+
+    #[test]
+    fn calls_whose_end_is_not_known_are_counted() {
+        assert_eq!(counted("(module (func $a (call $b)) (func $b (call $a)) (func $c (call $b)) (func))"), 9);
+        let indirect =
+            "(module (table 1 funcref) (func (call_indirect (i32.const 0))) (func $a (call 0)) (func))";
+        assert_eq!(counted(indirect), 6);
     }
 
     #[test]
     fn several_results_get_a_type_of_their_own_once() {
         let function = "(result i32 f64) i32.const 1 f64.const 2 (call 0) return";
-        let wat = format!(r#"(module (func) (func (export "f") {function}) (func {function}))"#);
+        let wat = format!(r#"(module (func (call 0)) (func (export "f") {function}) (func {function}))"#);
         let text = wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
         assert_eq!(text.matches("(type (;2;) (func (result i32 f64)))").count(), 1, "{text}");
         assert_eq!(text.matches("block (type 2) (result i32 f64)").count(), 2, "{text}");
@@ -285,14 +452,16 @@ mod tests {
         let text = wasmprinter::print_bytes(rewritten.wasm).unwrap();
         for line in [
             "(global (;3;) (mut i32) i32.const 4194304)",
+            "(global (;4;) (mut i32) i32.const 0)",
             r#"(export "mine" (global 2))"#,
             r#"(export "dseq_stack_left" (global 3))"#,
+            r#"(export "dseq_touched" (global 4))"#,
             r#"(export "dseq_global_0" (global 0))"#,
             r#"(data (;0;) (i32.const 5) "x")"#,
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
-        assert_eq!(text.matches("(export").count(), 3, "{text}");
+        assert_eq!(text.matches("(export").count(), 4, "{text}");
     }
 
     #[test]

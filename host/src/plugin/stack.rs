@@ -6,6 +6,11 @@
 //! compiler makes of it, so the native stack, which is longer than that, never decides. (Should it all the same, the
 //! node stops: an engine's own stack overflow is no fault but fatal.)
 //!
+//! A function is not counted if all that it can come to call is known, has an end, and fits into
+//! [`STACK_UNCOUNTED_BYTES_MAX`](limits::STACK_UNCOUNTED_BYTES_MAX) together with it. What it calls is not counted
+//! either then, so there is only one such tree of calls at a time, and the native stack has room for it beyond what is
+//! counted. Most functions of a filter are like that, and those that compute most.
+//!
 //! # Format
 //!
 //! What a counted function becomes, `c` being its frame's bytes:
@@ -25,11 +30,9 @@
 //!
 //! The instructions added cost fuel. What they are, and how a frame is counted, is part of the engine id.
 
-use wasm_encoder::{BlockType, Encode, Instruction};
-use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
+use wasm_encoder::{BlockType, Instruction};
 
 use super::body::Function;
-use super::engine;
 use crate::limits;
 
 /// Of every frame: return address, saved registers, alignment, room for the arguments of calls. In bytes.
@@ -46,35 +49,64 @@ const INSTRUCTION_BYTES: u64 = 16;
 /// What the counter holds after it did not suffice.
 pub(super) const OVERFLOWN: i32 = -1;
 
-/// The most that any compiler makes of a function's frame, in bytes.
-pub(super) fn frame_bytes(function: &Function) -> u64 {
+/// The most that any compiler makes of a function's frame, in bytes, with what is `added` to the function beside counting.
+pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
     let values = function.locals.saturating_add(function.operands).saturating_add(function.joined);
-    let values = values.saturating_mul(VALUE_BYTES);
-    let instructions = function.instructions.saturating_mul(INSTRUCTION_BYTES);
-    FRAME_BYTES.saturating_add(values).saturating_add(instructions)
+    let values = values.saturating_add(added.locals).saturating_mul(VALUE_BYTES);
+    let instructions = function.instructions.saturating_add(added.instructions);
+    FRAME_BYTES.saturating_add(values).saturating_add(instructions.saturating_mul(INSTRUCTION_BYTES))
 }
 
-/// Whether a function's frame must be counted. A short one that calls nobody need not: there is only one at a time, and
-/// the native stack has room for it beyond what is counted.
-fn is_counted(function: &Function) -> bool {
-    function.calls || frame_bytes(function) > limits::STACK_LEAF_BYTES_MAX
+/// What a function has more than its author gave it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Added {
+    pub(super) locals: u64,
+    pub(super) instructions: u64,
 }
 
-/// A function's body with its frame counted by the global `left`; `None` where it may stay as it is. `block` is the type
-/// of a block with the function's results.
-pub(super) fn counted(
-    wasm: &[u8],
-    function: &Function,
-    left: u32,
-    block: BlockType,
-) -> Result<Option<Vec<u8>>, BinaryReaderError> {
-    if !is_counted(function) {
-        return Ok(None);
+/// The instructions that count a frame.
+pub(super) struct Counting {
+    /// In front of the function's own.
+    pub(super) before: [Instruction<'static>; 13],
+    /// Behind them.
+    pub(super) after: [Instruction<'static>; 5],
+}
+
+/// Which functions must be counted; `frames` are their frames' bytes.
+pub(super) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
+    let mut counted = vec![true; functions.len()];
+    let mut callers = vec![Vec::new(); functions.len()];
+    for (caller, function) in functions.iter().enumerate() {
+        function.callees.iter().for_each(|callee| callers[*callee as usize].push(caller));
     }
+    // Of each function: callees that are counted, as far as known, and the deepest stack of the others.
+    let mut counted_callees: Vec<usize> = functions.iter().map(|function| function.callees.len()).collect();
+    let mut below = vec![0_u64; functions.len()];
+    let mut ready: Vec<usize> =
+        (0..functions.len()).filter(|function| counted_callees[*function] == 0).collect();
+    while let Some(function) = ready.pop() {
+        let bytes = frames[function].saturating_add(below[function]);
+        if functions[function].calls_indirectly || bytes > limits::STACK_UNCOUNTED_BYTES_MAX {
+            continue;
+        }
+        counted[function] = false;
+        for caller in callers[function].iter().copied() {
+            below[caller] = below[caller].max(bytes);
+            counted_callees[caller] = counted_callees[caller].saturating_sub(1);
+            if counted_callees[caller] == 0 {
+                ready.push(caller);
+            }
+        }
+    }
+    counted
+}
+
+/// How a frame of so many bytes is counted by the global `left`; `block` is the type of a block with the function's
+/// results.
+pub(super) fn counting(frame_bytes: u64, left: u32, block: BlockType) -> Counting {
     // A frame beyond the whole counter is as good as any other that does not fit.
-    let frame = i32::try_from(frame_bytes(function)).unwrap_or(i32::MAX);
-    let mut body = wasm[function.body.start..function.code.start].to_vec();
-    let prologue = [
+    let frame = i32::try_from(frame_bytes).unwrap_or(i32::MAX);
+    let before = [
         Instruction::GlobalGet(left),
         Instruction::I32Const(frame),
         Instruction::I32LtU,
@@ -89,42 +121,12 @@ pub(super) fn counted(
         Instruction::GlobalSet(left),
         Instruction::Block(block),
     ];
-    let epilogue = [
+    let after = [
         Instruction::GlobalGet(left),
         Instruction::I32Const(frame),
         Instruction::I32Add,
         Instruction::GlobalSet(left),
         Instruction::End,
     ];
-    prologue.iter().for_each(|instruction| instruction.encode(&mut body));
-    copy_code(wasm, function, &mut body)?;
-    epilogue.iter().for_each(|instruction| instruction.encode(&mut body));
-    Ok(Some(body))
-}
-
-/// Copies the instructions; `return` becomes a branch out of all blocks.
-fn copy_code(wasm: &[u8], function: &Function, body: &mut Vec<u8>) -> Result<(), BinaryReaderError> {
-    let code = &wasm[function.code.clone()];
-    let start = function.code.start;
-    let reader = BinaryReader::new_features(code, start, engine::features());
-    let mut operators = OperatorsReader::new(reader);
-    // Blocks open at this point: the label of the one around them all.
-    let mut depth = 0_u32;
-    while !operators.eof() {
-        let from = operators.original_position();
-        let operator = operators.read()?;
-        let to = operators.original_position();
-        match operator {
-            Operator::Return => Instruction::Br(depth).encode(body),
-            _ => body.extend_from_slice(&wasm[from..to]),
-        }
-        match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                depth = depth.saturating_add(1);
-            }
-            Operator::End => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
+    Counting { before, after }
 }

@@ -1,8 +1,8 @@
 //! Instances kept for the next call, each put back to where it was after `dseq_init`.
 //!
 //! Making an instance and telling it its params costs several times what a filter does with a transaction. So one that
-//! ended a call well is put back by copying and used again, if everything it could have changed is within reach: see
-//! `rewrite`. To the plugin it is as fresh as any.
+//! ended a call well is put back by copying what it has touched and used again, if everything it could have changed is
+//! within reach: see `rewrite`. To the plugin it is as fresh as any.
 //!
 //! # Invariants
 //!
@@ -76,11 +76,14 @@ impl Drop for Warm {
 impl Snapshot {
     /// Whether `live` is as it was after init again.
     fn restore(&self, live: &mut Live) -> bool {
+        let Some(touched) = live.take_touched() else { return false };
         let memory = live.memory.data_mut(&mut live.store);
         if memory.len() != self.memory.len() {
             return false;
         }
-        memory.copy_from_slice(&self.memory);
+        for bytes in touched.ranges(memory.len()) {
+            memory[bytes.clone()].copy_from_slice(&self.memory[bytes]);
+        }
         let mut globals = live.mutable_globals.iter().zip(&self.globals);
         globals.all(|(global, value)| global.set(&mut live.store, *value).is_ok())
     }

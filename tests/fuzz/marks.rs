@@ -1,0 +1,304 @@
+//! What a plugin stores to and what its marks say it has: nothing may change outside of the pieces that are marked.
+//!
+//! Random functions that do hardly anything but store, branch and call each other are run with their marks on another
+//! engine than the product's, and the whole memory is compared before and after.
+
+use std::fmt::Write as _;
+
+use dseq::plugin::instrumented;
+use wasmi::{Config, Engine, Linker, Module, Store, Val};
+
+use super::noise::Noise;
+use super::{fuzz, smith};
+
+const MEMORY_BYTES: usize = 128 << 10;
+
+/// As the host puts back.
+const PIECE_BYTES: usize = 4 << 10;
+const REACH_BYTES: usize = 512;
+
+const FUNCTIONS: usize = 7;
+/// Two parameters and three more.
+const LOCALS: usize = 5;
+
+#[test]
+fn no_store_goes_unmarked() {
+    let (mut changed, mut unmarked, mut ended) = (0_u64, 0_u64, 0_u64);
+    let tally = std::cell::RefCell::new((&mut changed, &mut unmarked, &mut ended));
+    fuzz("marks", 4_000, |noise| {
+        let text = module(noise);
+        let wasm =
+            instrumented(&wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))).unwrap();
+        let Some(run) = run(&wasm, "run", &[noise.next(), noise.next()].map(address)) else { return };
+        let outside = run.outside();
+        assert!(outside.is_empty(), "changed at {:?}, marked {:032b}: {text}", &outside[..1], run.touched);
+        let mut tally = tally.borrow_mut();
+        *tally.0 += u64::from(run.before != run.after);
+        *tally.1 += u64::from(run.touched != u32::MAX);
+        *tally.2 += 1;
+    });
+    println!("{ended} ended well, {changed} changed their memory, {unmarked} left some of it unmarked");
+    // Were all of them marked whole, or none to store anything, this test would say nothing.
+    assert!(changed > ended / 2 && unmarked > ended / 10, "{changed} and {unmarked} of {ended}");
+}
+
+#[test]
+fn no_store_of_a_random_module_goes_unmarked() {
+    fuzz("marks of random modules", 200, |noise| {
+        let seed = noise.next();
+        let (plain, functions) = smith::module(seed);
+        let Ok(wasm) = instrumented(&plain) else { return };
+        for which in 0..=functions {
+            let mut tx = noise.bytes(1 + 8 * 32);
+            tx[0] = u8::try_from(which).unwrap();
+            let Some(run) = judge(&wasm, &tx) else { continue };
+            assert!(run.outside().is_empty(), "module {seed}, function {which}: {:032b}", run.touched);
+        }
+    });
+}
+
+/// A memory before and after a call that ended well.
+struct Run {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    touched: u32,
+}
+
+impl Run {
+    /// Where it changed and is not marked.
+    fn outside(&self) -> Vec<usize> {
+        let is_marked = |at: usize| {
+            (0..32).any(|piece| {
+                let (start, end) = (piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES);
+                self.touched & 1 << piece != 0 && at + REACH_BYTES >= start && at < end + REACH_BYTES
+            })
+        };
+        let changed = (0..self.before.len()).filter(|at| self.before[*at] != self.after[*at]);
+        changed.filter(|at| !is_marked(*at)).collect()
+    }
+}
+
+fn instance(wasm: &[u8]) -> Option<(Store<()>, wasmi::Instance)> {
+    let mut config = Config::default();
+    config.consume_fuel(true);
+    let engine = Engine::new(&config);
+    let module = Module::new(&engine, wasm).unwrap();
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(200_000).unwrap();
+    let instance = Linker::new(&engine).instantiate_and_start(&mut store, &module).ok()?;
+    Some((store, instance))
+}
+
+/// Runs one function; `None` if that traps, or if the module has no marks.
+fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
+    let (mut store, instance) = instance(wasm)?;
+    let memory = instance.get_memory(&store, "memory").unwrap();
+    let touched = instance.get_global(&store, "dseq_touched")?;
+    let before = memory.data(&store).to_vec();
+    let params: Vec<Val> = params.iter().map(|param| Val::I32(*param)).collect();
+    instance.get_func(&store, function).unwrap().call(&mut store, &params, &mut []).ok()?;
+    let touched = touched.get(&store).i32().unwrap().cast_unsigned();
+    Some(Run { before, after: memory.data(&store).to_vec(), touched })
+}
+
+/// Has a plugin judge a transaction; `None` if that traps or grows the memory, or if the plugin has no marks.
+fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
+    let (mut store, instance) = instance(wasm)?;
+    let touched = instance.get_global(&store, "dseq_touched")?;
+    let memory = instance.get_memory(&store, "memory").unwrap();
+    let (len, mut start) = (Val::I32(i32::try_from(tx.len()).unwrap()), [Val::I32(0)]);
+    instance.get_func(&store, "dseq_buffer").unwrap().call(&mut store, &[len.clone()], &mut start).ok()?;
+    let start = usize::try_from(start[0].i32().unwrap()).unwrap();
+    memory.data_mut(&mut store)[start..start + tx.len()].copy_from_slice(tx);
+    let before = memory.data(&store).to_vec();
+    instance.get_func(&store, "dseq_apply").unwrap().call(&mut store, &[len], &mut [Val::I64(0)]).ok()?;
+    let touched = touched.get(&store).i32().unwrap().cast_unsigned();
+    let after = memory.data(&store).to_vec();
+    (after.len() == before.len() && after.len() <= MEMORY_BYTES).then_some(Run { before, after, touched })
+}
+
+/// An address that is mostly inside of the memory, and often near the edge of a piece.
+fn address(random: u64) -> i32 {
+    let near_an_edge = (random >> 8) % 33 * 4096 + (random >> 20) % 1200;
+    let address =
+        if random.is_multiple_of(3) { (random >> 8) % 131_072 } else { near_an_edge.saturating_sub(600) };
+    i32::try_from(address).unwrap()
+}
+
+fn offset(noise: &mut Noise) -> u64 {
+    match noise.below(4) {
+        0 => 0,
+        1 => noise.next() % 64,
+        2 => noise.next() % 1_200,
+        _ => noise.next() % 9_000,
+    }
+}
+
+/// A module whose `run` stores, and calls functions that do.
+fn module(noise: &mut Noise) -> String {
+    let mut text = format!(
+        "(module (memory (export \"memory\") 2) (type $f (func (param i32 i32)))
+        (table 2 funcref) (elem (i32.const 0) $f{} $f{})\n",
+        FUNCTIONS - 1,
+        FUNCTIONS - 2
+    );
+    for function in 0..FUNCTIONS {
+        let export = if function == 0 { "(export \"run\")" } else { "" };
+        let locals = " i32".repeat(LOCALS - 2);
+        writeln!(text, "(func $f{function} {export} (param i32 i32) (local{locals} i32)").unwrap();
+        let mut body = Body { noise, text: String::new(), function, blocks: 0, loops: 0 };
+        let statements = 1 + body.noise.below(7);
+        (0..statements).for_each(|_| body.statement());
+        text.push_str(&body.text);
+        text.push_str(")\n");
+    }
+    text.push(')');
+    text
+}
+
+/// A function's body as far as it is written.
+struct Body<'a> {
+    noise: &'a mut Noise,
+    text: String,
+    function: usize,
+    /// Blocks that are open.
+    blocks: usize,
+    loops: usize,
+}
+
+impl Body<'_> {
+    fn put(&mut self, text: impl std::fmt::Display) {
+        writeln!(self.text, "{text}").unwrap();
+    }
+
+    fn statement(&mut self) {
+        match self.noise.below(16) {
+            0..6 => self.store(),
+            6 | 7 => self.set(),
+            8 => self.bulk(),
+            9 => self.block("block"),
+            10 => self.branching(),
+            11 if self.loops == 0 => self.looping(),
+            12 | 13 => self.call(),
+            14 if self.blocks > 0 => {
+                let (target, condition) = (self.noise.below(self.blocks), self.condition());
+                // A loop is only left, so that it ends.
+                self.put(format_args!("{condition} br_if $b{target}"));
+            }
+            15 if self.noise.below(4) == 0 => {
+                let condition = self.condition();
+                self.put(format_args!("{condition} if return end"));
+            }
+            _ => self.store(),
+        }
+    }
+
+    fn local(&mut self) -> usize {
+        self.noise.below(LOCALS)
+    }
+
+    fn condition(&mut self) -> String {
+        format!("local.get {} i32.const {} i32.and", self.local(), 1 << self.noise.below(12))
+    }
+
+    fn address(&mut self) -> String {
+        match self.noise.below(8) {
+            0..5 => format!("local.get {}", self.local()),
+            5 => format!("i32.const {}", address(self.noise.next())),
+            6 => format!("i32.const {} local.tee {}", address(self.noise.next()), self.local()),
+            _ => format!("local.get {} i32.const {} i32.xor", self.local(), self.noise.below(8_192)),
+        }
+    }
+
+    /// Now and then something happens between the address and the value.
+    fn store(&mut self) {
+        let (address, offset, value) = (self.address(), offset(self.noise), self.noise.next());
+        self.put(address);
+        if self.noise.below(6) == 0 {
+            self.set();
+        }
+        let (ty, width) =
+            [("i32", ""), ("i64", ""), ("i32", "8"), ("i32", "16"), ("i64", "32")][self.noise.below(5)];
+        let value = if ty == "i32" { value >> 32 } else { value };
+        self.put(format_args!("{ty}.const {value} {ty}.store{width} offset={offset}"));
+    }
+
+    fn set(&mut self) {
+        let (local, from) = (self.local(), self.local());
+        let value = match self.noise.below(3) {
+            0 => format!("i32.const {}", address(self.noise.next())),
+            1 => format!("local.get {from} i32.const {} i32.xor", self.noise.below(8_192)),
+            _ => format!("local.get {from}"),
+        };
+        self.put(format_args!("{value} local.set {local}"));
+    }
+
+    fn bulk(&mut self) {
+        let (to, len) = (self.address(), [0, 1, 100, 5_000][self.noise.below(4)]);
+        if self.noise.below(2) == 0 {
+            let from = self.address();
+            self.put(format_args!("{to} {from} i32.const {len} memory.copy"));
+        } else {
+            let byte = self.noise.below(256);
+            self.put(format_args!("{to} i32.const {byte} i32.const {len} memory.fill"));
+        }
+    }
+
+    fn statements(&mut self) {
+        let count = self.noise.below(4);
+        (0..count).for_each(|_| self.statement());
+    }
+
+    fn block(&mut self, opening: &str) {
+        let label = self.blocks;
+        self.put(format_args!("{opening} $b{label}"));
+        self.blocks += 1;
+        self.statements();
+        self.blocks -= 1;
+        self.put("end");
+    }
+
+    fn branching(&mut self) {
+        let (condition, label) = (self.condition(), self.blocks);
+        self.put(format_args!("{condition} if $b{label}"));
+        self.blocks += 1;
+        self.statements();
+        if self.noise.below(2) == 0 {
+            self.put("else");
+            self.statements();
+        }
+        self.blocks -= 1;
+        self.put("end");
+    }
+
+    /// Three times round.
+    fn looping(&mut self) {
+        let counter = LOCALS;
+        self.put(format_args!("i32.const 3 local.set {counter} loop $again"));
+        self.loops += 1;
+        self.statements();
+        self.loops -= 1;
+        self.put(format_args!(
+            "local.get {counter} i32.const 1 i32.sub local.tee {counter} br_if $again end"
+        ));
+    }
+
+    /// Only functions behind this one, so that no calls go round.
+    fn call(&mut self) {
+        let behind = FUNCTIONS - 1 - self.function;
+        if behind == 0 {
+            return self.store();
+        }
+        let (first, second) = (self.address(), self.address());
+        if self.function < FUNCTIONS - 2 && self.noise.below(4) == 0 {
+            let element = self.noise.below(2);
+            return self.put(format_args!("{first} {second} i32.const {element} call_indirect (type $f)"));
+        }
+        let callee = self.function + 1 + self.noise.below(behind);
+        self.put(format_args!("{first} {second} call $f{callee}"));
+        if self.noise.below(10) == 0 {
+            let condition = self.condition();
+            self.put(format_args!("{condition} if local.get 0 local.get 1 call $f{callee} unreachable end"));
+        }
+    }
+}
