@@ -1,8 +1,11 @@
 //! The SDK's reader of params against another reader of JSON: what genesis can say, a plugin reads.
-use dseq::plugin::CanonicalJson;
+use dseq::plugin::{CanonicalJson, Limits, Pipeline};
 use dseq_sdk::{Param, ParamError, Params, Value};
 use proptest::prelude::*;
-use serde_json::{Map, Number};
+use serde_json::{Map, Number, json};
+
+use super::gallery::built;
+use super::spec;
 
 /// A plugin's view of any JSON, told in the other reader's words.
 struct Tree(serde_json::Value);
@@ -108,4 +111,28 @@ proptest! {
             (Err(_), Err(_)) => {}
         }
     }
+}
+
+/// What a plugin's init costs with these params, in fuel.
+fn init_fuel(plugin: &str, params: &serde_json::Value) -> u64 {
+    let modules = [built(plugin)];
+    let mut spec = spec(Limits::default(), &modules);
+    spec.plugins[0].params = CanonicalJson::new(params).unwrap();
+    Pipeline::admit(spec, &modules).unwrap().init_fuel().0
+}
+
+/// A transaction is charged for init as well.
+#[test]
+fn params_cost_little_to_read() {
+    let string = |len: usize| init_fuel("json", &json!({ "required": ["x".repeat(len)] }));
+    let for_each_byte = (string(2000) - string(1000)) / 1000;
+    assert!(for_each_byte <= 20, "{for_each_byte} for each byte of a string");
+
+    let producers = |count: u64| {
+        let producer = |n| json!({ "name": "alice", "key": format!("{:064x}", n << 32) });
+        let producers: Vec<_> = (1..=count).map(producer).collect();
+        init_fuel("signed", &json!({ "context": "my-chain", "producers": producers }))
+    };
+    let for_each = (producers(20) - producers(10)) / 10;
+    assert!(for_each <= 10_000, "{for_each} for each object of a name and a key");
 }

@@ -1,8 +1,9 @@
-//! The syntax of JSON, one step at a time.
+//! The syntax of JSON, in one pass over the text.
 
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::Value;
+use super::DEPTH_MAX;
 
 /// Why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,100 +19,137 @@ impl fmt::Display for SyntaxError {
     }
 }
 
-/// A place in a text.
+/// Where a value stands in the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// How many nodes are within it, at any depth. They come right after it.
+    pub(super) within: usize,
+    /// Whether it is a string in which there are escapes.
+    pub(super) is_escaped: bool,
+}
+
+/// The nodes of a text which is one value, in the order in which they begin. Those within an object are a name (a string)
+/// and a value for each field.
+pub(super) fn nodes(text: &str) -> Result<Vec<Node>, SyntaxError> {
+    let mut cursor = Cursor { text: text.as_bytes(), at: 0 };
+    let mut nodes = Vec::new();
+    match cursor.document(&mut nodes) {
+        Ok(()) => {
+            // It lies last in the arena, so this costs nothing, and what is read goes where the rest was.
+            nodes.shrink_to_fit();
+            Ok(nodes)
+        }
+        Err(what) => Err(SyntaxError { at: cursor.at, what }),
+    }
+}
+
+/// What became of a step, or what is wrong where it stopped.
+pub(super) type Step<T> = Result<T, &'static str>;
+
+/// A place in a text that is being read.
 pub(super) struct Cursor<'a> {
-    pub(super) text: &'a str,
+    pub(super) text: &'a [u8],
     pub(super) at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    pub(super) fn error(&self, what: &'static str) -> SyntaxError {
-        SyntaxError { at: self.at, what }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+impl Cursor<'_> {
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
     }
 
     /// Steps over this byte, if it is the next one.
-    fn eat(&mut self, byte: u8) -> bool {
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
-    pub(super) fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    /// Steps over white space; answers what is next.
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                next => return next,
+            }
         }
     }
 
-    /// Steps over a value in which lists and objects nest at most `depth` deep.
-    pub(super) fn value(&mut self, depth: u32) -> Result<Value<'a>, SyntaxError> {
-        self.skip_space();
+    fn document(&mut self, nodes: &mut Vec<Node>) -> Step<()> {
+        self.value(DEPTH_MAX, nodes)?;
+        if self.peek_behind_space().is_some() { Err("more after the end") } else { Ok(()) }
+    }
+
+    /// Steps over a value in which lists and objects nest at most `depth` deep, and takes down its nodes.
+    fn value(&mut self, depth: u32, nodes: &mut Vec<Node>) -> Step<()> {
+        let first = self.peek_behind_space();
         let start = self.at;
-        match self.peek() {
-            Some(b'{') => self.items(b'}', depth)?,
-            Some(b'[') => self.items(b']', depth)?,
-            Some(b'"') => self.string()?,
+        let mut is_escaped = false;
+        match first {
+            Some(b'"') => is_escaped = self.string(None)?,
+            Some(b'{') => return self.items(b'}', depth, nodes),
+            Some(b'[') => return self.items(b']', depth, nodes),
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word()?,
         }
-        Ok(Value { text: self.text.get(start..self.at).unwrap_or_default() })
+        nodes.push(Node { start, end: self.at, within: 0, is_escaped });
+        Ok(())
     }
 
-    fn items(&mut self, close: u8, depth: u32) -> Result<(), SyntaxError> {
+    fn items(&mut self, close: u8, depth: u32, nodes: &mut Vec<Node>) -> Step<()> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(self.error("lists and objects nest deeper than 32"));
+            return Err("lists and objects nest deeper than 32");
         };
+        let (start, place) = (self.at, nodes.len());
+        nodes.push(Node { start, end: start, within: 0, is_escaped: false });
         self.at += 1;
-        let mut is_first = true;
-        while self.has_item(close, is_first)? {
-            self.item(close, depth)?;
-            is_first = false;
+        if self.peek_behind_space() != Some(close) {
+            self.item(close, depth, nodes)?;
+            while self.peek_behind_space() == Some(b',') {
+                self.at += 1;
+                self.item(close, depth, nodes)?;
+            }
+        }
+        if !self.eat(close) {
+            return Err("a comma or an end is missing");
+        }
+        let within = nodes.len() - place - 1;
+        if let Some(node) = nodes.get_mut(place) {
+            (node.end, node.within) = (self.at, within);
         }
         Ok(())
     }
 
-    /// Steps to the next item of a list or object, or over its end.
-    pub(super) fn has_item(&mut self, close: u8, is_first: bool) -> Result<bool, SyntaxError> {
-        self.skip_space();
-        if self.eat(close) {
-            return Ok(false);
+    /// Steps over the name and the value of an object's field, or over a list's element.
+    fn item(&mut self, close: u8, depth: u32, nodes: &mut Vec<Node>) -> Step<()> {
+        if close == b'}' {
+            if self.peek_behind_space() != Some(b'"') {
+                return Err("a field's name is missing");
+            }
+            let start = self.at;
+            let is_escaped = self.string(None)?;
+            nodes.push(Node { start, end: self.at, within: 0, is_escaped });
+            if self.peek_behind_space() != Some(b':') {
+                return Err("a colon is missing");
+            }
+            self.at += 1;
         }
-        if is_first || self.eat(b',') { Ok(true) } else { Err(self.error("a comma or an end is missing")) }
+        self.value(depth, nodes)
     }
 
-    /// Steps over an item: the name and the value of an object's field, or a list's element, which is told twice.
-    pub(super) fn item(&mut self, close: u8, depth: u32) -> Result<(Value<'a>, Value<'a>), SyntaxError> {
-        if close == b']' {
-            let value = self.value(depth)?;
-            return Ok((value, value));
-        }
-        self.skip_space();
-        if self.peek() != Some(b'"') {
-            return Err(self.error("a field's name is missing"));
-        }
-        let name = self.value(depth)?;
-        self.skip_space();
-        if !self.eat(b':') {
-            return Err(self.error("a colon is missing"));
-        }
-        Ok((name, self.value(depth)?))
-    }
-
-    fn word(&mut self) -> Result<(), SyntaxError> {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+    fn word(&mut self) -> Step<()> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
         for word in ["true", "false", "null"] {
             if rest.starts_with(word.as_bytes()) {
                 self.at += word.len();
                 return Ok(());
             }
         }
-        Err(self.error("a value is missing"))
+        Err("a value is missing")
     }
 
-    fn number(&mut self) -> Result<(), SyntaxError> {
+    fn number(&mut self) -> Step<()> {
         self.eat(b'-');
         if !self.eat(b'0') {
             self.digits()?;
@@ -126,76 +164,12 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), SyntaxError> {
+    fn digits(&mut self) -> Step<()> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start { Err(self.error("a digit is missing")) } else { Ok(()) }
-    }
-
-    fn string(&mut self) -> Result<(), SyntaxError> {
-        self.at += 1;
-        while self.character()?.is_some() {}
-        Ok(())
-    }
-
-    /// The next character of a string, or `None` for its closing quote.
-    pub(super) fn character(&mut self) -> Result<Option<char>, SyntaxError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let Some(char) = rest.chars().next() else { return Err(self.error("a string without an end")) };
-        if char < ' ' {
-            return Err(self.error("a control character in a string"));
-        }
-        self.at += char.len_utf8();
-        match char {
-            '"' => Ok(None),
-            '\\' => self.escape().map(Some),
-            _ => Ok(Some(char)),
-        }
-    }
-
-    /// What stands behind a backslash.
-    fn escape(&mut self) -> Result<char, SyntaxError> {
-        let char = match self.peek() {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                self.at += 1;
-                return self.utf16();
-            }
-            _ => return Err(self.error("an unknown escape")),
-        };
-        self.at += 1;
-        Ok(char)
-    }
-
-    /// A character by its one or two UTF-16 units, as in `\u00e9` or `\ud83d\ude00`, behind the first `\u`.
-    fn utf16(&mut self) -> Result<char, SyntaxError> {
-        let first = self.utf16_unit()?;
-        let code = match first {
-            0xd800..=0xdbff if self.eat(b'\\') && self.eat(b'u') => match self.utf16_unit()? {
-                second @ 0xdc00..=0xdfff => 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00),
-                _ => first,
-            },
-            _ => first,
-        };
-        char::from_u32(code).ok_or_else(|| self.error("half of a surrogate pair"))
-    }
-
-    fn utf16_unit(&mut self) -> Result<u32, SyntaxError> {
-        let mut unit = 0;
-        for _ in 0..4 {
-            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            let Some(digit) = digit else { return Err(self.error("not four hexadecimal digits")) };
-            unit = unit << 4 | digit;
-            self.at += 1;
-        }
-        Ok(unit)
+        if self.at == start { Err("a digit is missing") } else { Ok(()) }
     }
 }
 
@@ -204,10 +178,10 @@ mod tests {
     use alloc::string::{String, ToString};
     use std::format;
 
-    use super::*;
+    use super::super::Document;
 
     fn refusal(text: &str) -> String {
-        Value::parse(text).expect_err(text).to_string()
+        Document::parse(text).expect_err(text).to_string()
     }
 
     #[test]
@@ -265,10 +239,10 @@ mod tests {
     #[test]
     fn what_nests_too_deeply_is_refused_before_the_stack_is_full() {
         let lists = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(Value::parse(&lists(32)).is_ok());
+        assert!(Document::parse(&lists(32)).is_ok());
         assert_eq!(refusal(&lists(33)), "not JSON: lists and objects nest deeper than 32 at byte 32");
         let objects = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-        assert!(Value::parse(&objects(32)).is_ok());
+        assert!(Document::parse(&objects(32)).is_ok());
         assert!(refusal(&objects(33)).contains("nest deeper than 32"));
         assert!(refusal(&"[".repeat(1 << 20)).contains("nest deeper than 32"));
         assert!(refusal(&"{\"a\":[".repeat(1 << 20)).contains("nest deeper than 32"));

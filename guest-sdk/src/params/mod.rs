@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
+use crate::json::Document;
 use crate::{Refusal, Value};
 
 /// All params of a plugin: a struct made by [`params!`](crate::params!), or `()`, which takes none.
@@ -21,8 +22,8 @@ pub trait Params: Param {
     /// What is wrong with it, in words for whoever writes the genesis file.
     fn parse(text: &[u8]) -> Result<Self, Refusal> {
         let text = core::str::from_utf8(text).map_err(|_| Refusal::new("not UTF-8"))?;
-        let value = Value::parse(text).map_err(|error| Refusal::new(error.to_string()))?;
-        Self::read(value).map_err(|error| Refusal::new(error.to_string()))
+        let document = Document::parse(text).map_err(|error| Refusal::new(error.to_string()))?;
+        Self::read(document.value()).map_err(|error| Refusal::new(error.to_string()))
     }
 }
 
@@ -144,7 +145,7 @@ impl<'a> Value<'a> {
     fn fill_named_fields(self, names: &[&str], values: &mut [Option<Value<'a>>]) -> Result<(), ParamError> {
         let fields = self.fields().ok_or_else(|| ParamError::expected("an object", self))?;
         for (quoted, value) in fields {
-            let name = quoted.as_string().unwrap_or_default();
+            let name = quoted.said().unwrap_or_default();
             let known = names.iter().zip(&mut *values).find(|(known, _)| **known == name);
             match known {
                 Some((_, slot)) if slot.is_none() => *slot = Some(value),
@@ -250,16 +251,19 @@ macro_rules! params {
 
             fn read(value: $crate::Value<'_>) -> ::core::result::Result<Self, $crate::ParamError> {
                 let [$($field),*] =
-                    value.named_fields([$($crate::macros::field_name(::core::stringify!($field))),*])?;
+                    value.named_fields([$($crate::params!(@name $field)),*])?;
                 ::core::result::Result::Ok(Self {
                     $($field: $crate::params!(
-                        @field $crate::macros::field_name(::core::stringify!($field)), $field $(, $default)?
+                        @field $crate::params!(@name $field), $field $(, $default)?
                     ),)*
                 })
             }
         }
 
         impl $crate::Params for $name {}
+    };
+    (@name $field:ident) => {
+        const { $crate::macros::field_name(::core::stringify!($field)) }
     };
     (@field $name:expr, $value:ident) => { $crate::macros::required($name, $value)? };
     (@field $name:expr, $value:ident, $default:expr) => {
@@ -361,7 +365,7 @@ mod tests {
             let refusal = <() as Params>::parse(text).unwrap_err();
             assert_eq!(refusal.message(), "this plugin takes no params; write {}");
         }
-        let refusal = <()>::read(Value::parse(r#"{"a":1}"#).unwrap()).unwrap_err();
+        let refusal = <()>::read(Document::parse(r#"{"a":1}"#).unwrap().value()).unwrap_err();
         assert_eq!(refusal.to_string(), r#"unknown field "a"; there are none"#);
     }
 }

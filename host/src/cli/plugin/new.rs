@@ -27,6 +27,7 @@ const KIT: &[(&str, &str)] = kit![
     "src/guest.rs",
     "src/json/cursor.rs",
     "src/json/mod.rs",
+    "src/json/string.rs",
     "src/lib.rs",
     "src/metadata.rs",
     "src/panic.rs",
