@@ -59,5 +59,5 @@ fn memory_that_genesis_does_not_give_is_a_fault() {
 fn its_fuel_is_fixed() {
     let pipeline = hex();
     let fuel = [&b"0xDEADBEEF"[..], b"DEADBEEF", b"0xabc"].map(|tx| apply(&pipeline, tx).fuel.0);
-    assert_eq!(fuel, [813, 662, 1142]);
+    assert_eq!(fuel, [835, 788, 1351]);
 }
