@@ -330,7 +330,9 @@ fn features_fuel_and_module_limits_are_those_of_the_engine() {
     let features: Vec<&str> = table::<1>("feature").into_iter().map(|[feature]| feature).collect();
     assert_eq!(features, line("wasm-features").split(' ').collect::<Vec<_>>());
     let mut limits = of_line("module-limits");
-    limits.extend(["table-elements-max", "stack-bytes-max"].map(|name| (name, line(name))));
+    limits.extend(
+        ["table-elements-max", "stack-bytes-max", "stack-uncounted-bytes-max"].map(|name| (name, line(name))),
+    );
     assert_eq!(pairs("module limit"), limits);
 }
 

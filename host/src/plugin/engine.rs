@@ -64,7 +64,7 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 4096;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 10] = [
+    let lines: [(&str, &dyn std::fmt::Display); 11] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
@@ -78,6 +78,7 @@ pub fn engine_text() -> String {
             ),
         ),
         ("stack-bytes-max", &limits::STACK_BYTES_MAX),
+        ("stack-uncounted-bytes-max", &limits::STACK_UNCOUNTED_BYTES_MAX),
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
         ("module-limits", &module_limits()),
         ("abi", &1),
@@ -235,6 +236,7 @@ mod tests {
              fuel-costs default\n\
              host-fuel copied-byte=1 grown-bytes-per-unit=4 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
+             stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
              module-limits bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 function-bytes=131072 \
@@ -246,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "4a3ea74c94036d9acc13358b1264d66b7ccbb82701d4d8b2c205e35b35cf1f97"
+            "2e13306c6ba6bef9f619175a6131a14bced0382281033d831f38e903b7c85a59"
         );
     }
 
