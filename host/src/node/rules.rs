@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::json::JsonError;
 use crate::limits;
 use crate::plugin::{
     AdmitError, CanonicalJson, CanonicalJsonError, Limits, PluginDirError, PluginName, PluginNameError,
@@ -105,6 +106,20 @@ pub enum RulesError {
         name: PluginName,
         /// Its size.
         bytes: u64,
+    },
+    /// A genesis file that is no JSON, or does not say one thing.
+    #[error("{path}: {source}", path = path.display())]
+    GenesisJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: JsonError,
+    },
+    /// A genesis file whose JSON is another than a genesis'.
+    #[error("{path} is no genesis file: it is JSON, but no object", path = path.display())]
+    GenesisNoObject {
+        /// The file.
+        path: PathBuf,
     },
     /// A genesis file without our part, or with one that is not as it must be.
     #[error("{path}: {source}", path = path.display())]
