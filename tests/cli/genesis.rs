@@ -92,7 +92,17 @@ fn nonsense_is_refused_and_nothing_is_written() {
         (vec!["--plugin", &plugin, "--plugin", &plugin], 2, "plugin name moody is given twice"),
         (vec!["--plugin", "ghost=/nowhere.wasm"], 1, "no file for plugin ghost at /nowhere.wasm"),
         (vec!["--plugin", &plugin, "--params", "other={}"], 2, "but the pipeline has moody"),
-        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "the params of plugin moody are no JSON"),
+        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "plugin moody: params is no JSON: EOF"),
+        (
+            vec!["--plugin", &plugin, "--params", "moody={\"a\":1,\"a\":1}"],
+            2,
+            "plugin moody: params.a is given twice",
+        ),
+        (
+            vec!["--plugin", &plugin, "--params", "moody=123456789012345678901234567890"],
+            2,
+            "plugin moody: params is the integer 123456789012345678901234567890, which",
+        ),
         (vec!["--plugin", &plugin, "--params", "moody={\"a\":1}"], 1, "these params are not for me"),
         (
             vec!["--plugin", &plugin, "--limit", "fuel=1"],
