@@ -15,6 +15,7 @@
 //! The modules in reading order:
 //!
 //! - [`types`] and [`limits`]: the words, and every bound with its reason;
+//! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: the wall around plugins, and the pipeline they make;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
@@ -25,6 +26,8 @@
 pub mod types;
 
 pub mod limits;
+
+pub mod json;
 
 pub mod sequence;
 

@@ -43,6 +43,13 @@ pub const PLUGIN_NAME_BYTES_MAX: u64 = 32;
 /// Largest canonical JSON of one plugin's params, in bytes.
 pub const PARAMS_BYTES_MAX: u64 = 64 << 10;
 
+/// Most arrays and objects within each other in one plugin's params. A reader of JSON has to stop somewhere; people who
+/// write params by hand stop long before.
+pub const PARAMS_DEPTH_MAX: u64 = 123;
+
+/// The same in a genesis file, where params are within the file, `app_state`, `dseq`, `pipeline` and their plugin.
+pub const GENESIS_DEPTH_MAX: u64 = PARAMS_DEPTH_MAX + 5;
+
 /// Largest plugin file, in bytes. Bounds the time and memory of compiling it.
 pub const WASM_BYTES_MAX: u64 = 4 << 20;
 

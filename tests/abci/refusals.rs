@@ -11,8 +11,14 @@ use crate::support::plugins::{moody, moody_genesis};
 
 /// Sends InitChain with this app state; the node must stop without an answer. Answers its words and exit code.
 fn refused_genesis(node: &mut Node, app_state: &Value) -> (String, u8) {
-    let request = Ask::InitChain(Chain::new(app_state).init_request());
-    let answer = node.client().try_call(request);
+    refused_text(node, app_state.to_string())
+}
+
+/// The same with an app state as it is written.
+fn refused_text(node: &mut Node, app_state: String) -> (String, u8) {
+    let mut request = Chain::new(&json!({})).init_request();
+    request.app_state_bytes = app_state.into();
+    let answer = node.client().try_call(Ask::InitChain(request));
     assert!(answer.is_err(), "a refused genesis has no answer: {answer:?}");
     let halt = node.halted();
     (halt.to_string(), halt.exit_code())
@@ -74,6 +80,24 @@ fn params_the_plugin_refuses_are_told_in_its_own_words() {
     let (words, code) = refused_genesis(&mut Node::new(), &app_state);
     assert_eq!(code, 78);
     assert!(words.contains("moody") && words.contains("these params are not for me"), "{words}");
+}
+
+#[test]
+fn params_that_do_not_say_one_thing_are_refused_as_they_are_written() {
+    let good = moody_genesis().to_string();
+    for (params, words) in [
+        (r#"{"a":{"b":1,"b":1}}"#, "pipeline[0].params.a.b is given twice"),
+        (
+            "123456789012345678901234567890",
+            "pipeline[0].params is the integer 123456789012345678901234567890",
+        ),
+    ] {
+        let edited = good.replacen(r#""params":{}"#, &format!("\"params\":{params}"), 1);
+        assert_ne!(edited, good);
+        let (said, code) = refused_text(&mut Node::new(), edited);
+        assert_eq!(code, 78);
+        assert!(said.starts_with("genesis refused: ") && said.contains(words), "{said}");
+    }
 }
 
 #[test]

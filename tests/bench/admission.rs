@@ -314,7 +314,7 @@ fn admit(name: &str) -> Result<()> {
     let plugin = PluginSpec {
         name: PluginName::try_from("worst".to_owned())?,
         sha256: PluginHash::of(&wasm),
-        params: CanonicalJson::new(&serde_json::json!({}))?,
+        params: CanonicalJson::default(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: vec![plugin] };
     Pipeline::admit(spec, &[wasm])?;

@@ -206,7 +206,7 @@ fn signed_transaction(goldens: &Path) -> Result<(String, Vec<u8>)> {
     let cases = golden["case"].as_array().context("no cases")?;
     let case = cases.iter().find(|case| case["verdict"] == "replaced").context("no case that is replaced")?;
     let tx = case["tx_hex"].as_str().context("the case has no tx_hex")?;
-    let params = CanonicalJson::new(&golden["params"])?;
+    let params = CanonicalJson::parse(&golden["params"].to_string())?;
     Ok((params.as_str().to_owned(), data_encoding::HEXLOWER.decode(tx.as_bytes())?))
 }
 

@@ -92,7 +92,17 @@ fn nonsense_is_refused_and_nothing_is_written() {
         (vec!["--plugin", &plugin, "--plugin", &plugin], 2, "plugin name moody is given twice"),
         (vec!["--plugin", "ghost=/nowhere.wasm"], 1, "no file for plugin ghost at /nowhere.wasm"),
         (vec!["--plugin", &plugin, "--params", "other={}"], 2, "but the pipeline has moody"),
-        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "the params of plugin moody are no JSON"),
+        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "plugin moody: params is no JSON: EOF"),
+        (
+            vec!["--plugin", &plugin, "--params", "moody={\"a\":1,\"a\":1}"],
+            2,
+            "plugin moody: params.a is given twice",
+        ),
+        (
+            vec!["--plugin", &plugin, "--params", "moody=123456789012345678901234567890"],
+            2,
+            "plugin moody: params is the integer 123456789012345678901234567890, which",
+        ),
         (vec!["--plugin", &plugin, "--params", "moody={\"a\":1}"], 1, "these params are not for me"),
         (
             vec!["--plugin", &plugin, "--limit", "fuel=1"],
@@ -169,6 +179,41 @@ fn what_a_node_would_refuse_is_told_before_it_does() {
         missing.contains(&format!("has sha256 {}", "22".repeat(32))) && missing.contains("found moody-"),
         "{missing}"
     );
+}
+
+#[test]
+fn a_file_is_judged_as_it_is_written() {
+    let (dir, wasm) = new_home();
+    let plugin = format!("moody={}", text(&wasm));
+    assert_eq!(in_home("set", dir.path(), &["--plugin", &plugin]).0, 0);
+    let good = genesis(dir.path()).to_string();
+    for (one, other, words) in [
+        ("\"pipeline\":", "\"pipeline\":[],\"pipeline\":", "genesis.app_state.dseq.pipeline is given twice"),
+        ("\"app_state\":", "\"app_state\":{},\"app_state\":", "genesis.app_state is given twice"),
+        (
+            "\"params\":{}",
+            "\"params\":{\"a\":{\"b\":1,\"b\":1}}",
+            "genesis.app_state.dseq.pipeline[0].params.a.b is given twice",
+        ),
+        (
+            "\"params\":{}",
+            "\"params\":[123456789012345678901234567890]",
+            "genesis.app_state.dseq.pipeline[0].params[0] is the integer 123456789012345678901234567890, which",
+        ),
+    ] {
+        let edited = good.replacen(one, other, 1);
+        assert_ne!(edited, good);
+        fs::write(dir.path().join("config/genesis.json"), edited).unwrap();
+        for subcommand in ["verify", "show"] {
+            let (code, said, stderr) = in_home(subcommand, dir.path(), &[]);
+            assert!(code == 1 && stderr.contains(words), "{subcommand}: {said}{stderr}");
+        }
+        let (code, stderr) = refused(dir.path(), &["--limit", "fuel_max=1000000"]);
+        assert!(code == 1 && stderr.contains(words), "{stderr}");
+    }
+    fs::write(dir.path().join("config/genesis.json"), "[]").unwrap();
+    let (code, _, stderr) = in_home("verify", dir.path(), &[]);
+    assert!(code == 1 && stderr.contains("is no genesis file: it is JSON, but no object"), "{stderr}");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn admit(plugin: &Plugin<'_>) -> Option<(Ended, Option<Pipeline>)> {
     let spec = PluginSpec {
         name: PluginName::try_from("compared".to_owned()).unwrap(),
         sha256: PluginHash::of(plugin.wasm),
-        params: CanonicalJson::new(&serde_json::from_str(plugin.params).unwrap()).unwrap(),
+        params: CanonicalJson::parse(plugin.params).unwrap(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits: plugin.limits, plugins: vec![spec] };
     let fuel = plugin.limits.fuel_max;

@@ -50,7 +50,7 @@ fn golden(text: &str) -> (String, Vec<Bytes>) {
         }
         _ => panic!("a case without a transaction"),
     });
-    (CanonicalJson::new(&params).unwrap().as_str().to_owned(), txs.collect())
+    (CanonicalJson::parse(&params.to_string()).unwrap().as_str().to_owned(), txs.collect())
 }
 
 /// Transactions for any plugin: what tempts parsers, and noise of many lengths.

@@ -47,7 +47,7 @@ fn print_outcomes(name: &str, wasm: &[u8], params: &str, txs: &[Bytes]) {
     let plugin = PluginSpec {
         name: PluginName::try_from("tried".to_owned()).unwrap(),
         sha256: PluginHash::of(wasm),
-        params: CanonicalJson::new(&serde_json::from_str(params).unwrap()).unwrap(),
+        params: CanonicalJson::parse(params).unwrap(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: vec![plugin] };
     let pipeline = match Pipeline::admit(spec, &[wasm.to_vec()]) {

@@ -72,7 +72,7 @@ fn admit(wasm: &[u8]) -> bool {
     let plugin = PluginSpec {
         name: PluginName::try_from("fuzzed".to_owned()).unwrap(),
         sha256: PluginHash::of(wasm),
-        params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
+        params: CanonicalJson::default(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
     match (gated, Pipeline::admit(spec, &[wasm.to_vec()])) {

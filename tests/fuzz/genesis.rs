@@ -9,32 +9,48 @@ use dseq::plugin::{Limits, engine_id};
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
 
+use super::fuzz;
 use super::mutate::mutate;
 use super::noise::Noise;
-use super::{fuzz, params};
+use super::params::Writer;
 
-/// A good `app_state`, with params of any kind.
-fn good(noise: &mut Noise) -> Value {
-    let plugin = |n: usize, noise: &mut Noise| {
-        let wasm = noise.bytes(n);
-        json!({
-            "name": format!("p{n}"),
-            "sha256": PluginHash::of(&wasm).to_string(),
-            "params": params::value(noise, 3),
-            "wasm": data_encoding::BASE64.encode(&wasm),
-        })
+/// A good `app_state`, with params of any kind, unless the writer made it say more than one thing.
+fn app_state(writer: &mut Writer<'_>, plugins: usize) -> String {
+    let plugin = |n: usize| {
+        let wasm = vec![b'x'; n];
+        let (sha256, wasm) = (PluginHash::of(&wasm).to_string(), data_encoding::BASE64.encode(&wasm));
+        let params = writer.any(3);
+        writer.object(&[
+            ("name", json!(format!("p{n}")).to_string()),
+            ("sha256", json!(sha256).to_string()),
+            ("params", params),
+            ("wasm", json!(wasm).to_string()),
+        ])
     };
-    let plugins: Vec<Value> = (0..noise.below(4)).map(|n| plugin(n, noise)).collect();
-    json!({ "dseq": { "engine": engine_id().to_string(), "limits": Limits::default(), "pipeline": plugins } })
+    let plugins: Vec<String> = (0..plugins).map(plugin).collect();
+    let ours = writer.object(&[
+        ("engine", json!(engine_id().to_string()).to_string()),
+        ("limits", json!(Limits::default()).to_string()),
+        ("pipeline", format!("[{}]", plugins.join(","))),
+    ]);
+    writer.object(&[("dseq", ours)])
 }
 
 #[test]
 fn a_genesis_is_refused_or_understood_the_same_way_twice() {
     let understood = std::cell::Cell::new(0);
     fuzz("genesis", 20_000, |noise| {
-        let text = good(noise).to_string().into_bytes();
-        let text = if noise.below(4) == 0 { text } else { mutate(noise, &text) };
-        let Ok(rules) = parse_genesis(&text) else { return };
+        let plugins = noise.below(4);
+        let mut writer = Writer::new(noise);
+        let (text, says_one_thing) = (app_state(&mut writer, plugins), writer.says_one_thing);
+        let rules = if noise.below(2) == 0 {
+            let rules = parse_genesis(text.as_bytes());
+            assert_eq!(rules.is_ok(), says_one_thing, "{text}: {rules:?}");
+            rules
+        } else {
+            parse_genesis(&mutate(noise, text.as_bytes()))
+        };
+        let Ok(rules) = rules else { return };
         understood.set(understood.get() + 1);
         let plugins = rules.pipeline.plugins.iter().zip(&rules.inline_wasm).map(|(plugin, wasm)| {
             json!({
@@ -57,21 +73,63 @@ fn a_genesis_is_refused_or_understood_the_same_way_twice() {
     assert!(understood.get() > 0);
 }
 
+/// A genesis file, and the `app_state` in it.
+fn file(noise: &mut Noise) -> (Vec<u8>, String) {
+    let (kind, plugins, bytes) = (noise.below(8), noise.below(4), noise.below(100).to_string());
+    let mut writer = Writer::new(noise);
+    let app_state = match kind {
+        0 => writer.any(3),
+        1 => {
+            let other = writer.any(2);
+            writer.object(&[("other", other)])
+        }
+        _ => app_state(&mut writer, plugins),
+    };
+    let whole = writer.object(&[
+        ("chain_id", json!("fuzzed").to_string()),
+        ("consensus_params", json!({ "block": { "max_bytes": bytes } }).to_string()),
+        ("app_state", app_state.clone()),
+    ]);
+    (whole.into_bytes(), app_state)
+}
+
+#[test]
+fn a_genesis_file_says_to_people_what_it_says_to_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("genesis.json");
+    let understood = std::cell::Cell::new(0);
+    fuzz("genesis files as nodes see them", 500, |noise| {
+        let (text, app_state) = file(noise);
+        fs::write(&path, text).unwrap();
+        let Ok(file) = GenesisFile::read(&path) else { return };
+        let (rules, node) = (file.rules(), parse_genesis(app_state.as_bytes()));
+        match (rules, node) {
+            (Ok(rules), Ok(node)) => {
+                assert_eq!(rules, node);
+                understood.set(understood.get() + 1);
+            }
+            // In the same words, with the same line and column.
+            (Err(rules), Err(node)) => {
+                assert_eq!(rules.to_string(), format!("{}: {node}", path.display()));
+            }
+            (rules, node) => panic!("{app_state}: {rules:?}, but {node:?}"),
+        }
+    });
+    println!("{} were understood", understood.get());
+    assert!(understood.get() > 0);
+}
+
 #[test]
 fn a_genesis_file_is_read_and_edited_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("genesis.json");
     let text = |noise: &mut Noise| {
-        if noise.below(8) == 0 {
-            return params::value(noise, 3).to_string().into_bytes();
+        let (whole, _) = file(noise);
+        match noise.below(8) {
+            0 => Writer::new(noise).any(3).into_bytes(),
+            1..4 => whole,
+            _ => mutate(noise, &whole),
         }
-        let whole = json!({
-            "chain_id": "fuzzed",
-            "consensus_params": { "block": { "max_bytes": noise.below(100).to_string() } },
-            "app_state": if noise.below(8) == 0 { params::value(noise, 3) } else { good(noise) },
-        });
-        let whole = whole.to_string().into_bytes();
-        if noise.below(2) == 0 { whole } else { mutate(noise, &whole) }
     };
     fuzz("genesis files", 500, |noise| {
         fs::write(&path, text(noise)).unwrap();

@@ -51,7 +51,7 @@ fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
     let plugin = PluginSpec {
         name: PluginName::try_from("hostile".to_owned()).unwrap(),
         sha256: PluginHash::of(wasm),
-        params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
+        params: CanonicalJson::default(),
     };
     Pipeline::admit(PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] }, &[wasm.to_vec()])
 }

@@ -19,7 +19,7 @@ fn a_record_is_what_the_host_makes_of_the_same_params() {
         r#"["\u0000\u001f\"\\",{},[],{"":null,"\ufb33":true,"\ud83d\ude00":false}]"#,
         "9007199254740991",
     ] {
-        let canonical = CanonicalJson::new(&serde_json::from_str(tx).unwrap()).unwrap();
+        let canonical = CanonicalJson::parse(tx).unwrap();
         let outcome = pipeline.apply(&TxHash::of(tx.as_bytes()), &Bytes::from_static(tx.as_bytes())).unwrap();
         assert_eq!(record(outcome), format!("{}\n", canonical.as_str()));
     }

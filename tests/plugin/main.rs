@@ -92,7 +92,7 @@ fn name(name: &str) -> PluginName {
 }
 
 fn params(json: &str) -> CanonicalJson {
-    CanonicalJson::new(&serde_json::from_str(json).unwrap()).unwrap()
+    CanonicalJson::parse(json).unwrap()
 }
 
 fn spec(limits: Limits, modules: &[Vec<u8>]) -> PipelineSpec {

@@ -79,7 +79,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn what_genesis_says_is_what_the_plugin_reads(tree in trees()) {
-        let params = CanonicalJson::new(&tree).unwrap();
+        let params = CanonicalJson::parse(&tree.to_string()).unwrap();
         let read = Tree::parse(params.as_str().as_bytes());
         prop_assert_eq!(read?.0, tree);
     }

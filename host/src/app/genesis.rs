@@ -1,6 +1,7 @@
 //! Genesis: the `dseq` object in CometBFT's `app_state`, parsed.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::plugin::{
     CanonicalJson, CanonicalJsonError, Limits, PipelineSpec, PluginName, PluginNameError, PluginSpec,
@@ -33,7 +34,7 @@ pub enum GenesisError {
         source: ParseHashError,
     },
     /// A plugin's params.
-    #[error("app_state.dseq.pipeline[{index}]: {source}")]
+    #[error("app_state.dseq.pipeline[{index}].{source}")]
     Params {
         /// The plugin's place, from 0.
         index: u64,
@@ -72,30 +73,33 @@ pub struct GenesisRules {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AppState {
-    dseq: RawGenesis,
+struct AppState<'a> {
+    #[serde(borrow)]
+    dseq: RawGenesis<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawGenesis {
+struct RawGenesis<'a> {
     engine: String,
     limits: Limits,
-    pipeline: Vec<RawPlugin>,
+    #[serde(borrow)]
+    pipeline: Vec<RawPlugin<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawPlugin {
+struct RawPlugin<'a> {
     name: String,
     sha256: String,
-    #[serde(default = "no_params")]
-    params: serde_json::Value,
+    /// As they are written: what a reader would make of them is for [`CanonicalJson`] to say.
+    #[serde(borrow, default = "no_params")]
+    params: &'a RawValue,
     wasm: Option<String>,
 }
 
-fn no_params() -> serde_json::Value {
-    serde_json::Value::Object(serde_json::Map::new())
+fn no_params<'a>() -> &'a RawValue {
+    serde_json::from_str("{}").expect("an object without members is JSON")
 }
 
 /// Parses CometBFT's `app_state`.
@@ -111,10 +115,11 @@ pub fn parse_genesis(app_state: &[u8]) -> Result<GenesisRules, GenesisError> {
     Ok(GenesisRules { pipeline: PipelineSpec { engine, limits: dseq.limits, plugins }, inline_wasm })
 }
 
-fn parse_plugin(index: u64, raw: RawPlugin) -> Result<(PluginSpec, Option<Vec<u8>>), GenesisError> {
+fn parse_plugin(index: u64, raw: RawPlugin<'_>) -> Result<(PluginSpec, Option<Vec<u8>>), GenesisError> {
     let name = PluginName::try_from(raw.name).map_err(|source| GenesisError::Name { index, source })?;
     let sha256: PluginHash = raw.sha256.parse().map_err(|source| GenesisError::Hash { index, source })?;
-    let params = CanonicalJson::new(&raw.params).map_err(|source| GenesisError::Params { index, source })?;
+    let params =
+        CanonicalJson::parse(raw.params.get()).map_err(|source| GenesisError::Params { index, source })?;
     let wasm = raw.wasm.map(|text| data_encoding::BASE64.decode(text.as_bytes())).transpose();
     let wasm = wasm.map_err(|source| GenesisError::Wasm { index, source })?;
     if let Some(found) = wasm.as_deref().map(PluginHash::of).filter(|found| *found != sha256) {
@@ -171,6 +176,63 @@ mod tests {
                 .contains("but the wasm beside it has")
         );
         let long = |g: &mut serde_json::Value| g["pipeline"][0]["params"] = json!("x".repeat(65536));
-        assert!(refusal(long).contains("65538 bytes as canonical JSON; at most 65536"));
+        assert!(
+            refusal(long).contains("pipeline[0].params are 65538 bytes as canonical JSON; at most 65536")
+        );
+    }
+
+    /// A genesis whose plugin has these params, as they are written here.
+    fn told(params: &str) -> Result<GenesisRules, GenesisError> {
+        let text = genesis().to_string();
+        let edited = text.replace(r#"{"a":2,"b":1}"#, params);
+        assert_ne!(text, edited);
+        parse_genesis(edited.as_bytes())
+    }
+
+    #[test]
+    fn params_are_judged_as_they_are_written() {
+        for (params, words) in [
+            (r#"{"a":{"b":1,"b":1}}"#, "app_state.dseq.pipeline[0].params.a.b is given twice"),
+            (r#"[{"a":1,"\u0061":2}]"#, "app_state.dseq.pipeline[0].params[0].a is given twice"),
+            (
+                r#"{"a":123456789012345678901234567890}"#,
+                "app_state.dseq.pipeline[0].params.a is the integer 123456789012345678901234567890, which",
+            ),
+            (r#"{"a":1e999}"#, "app_state.dseq.pipeline[0].params.a is no JSON: number out of range"),
+        ] {
+            let message = told(params).unwrap_err().to_string();
+            assert!(message.starts_with(words), "{params}: {message}");
+        }
+        for (params, canonical) in [
+            ("null", "null"),
+            (r#"{ "b" : 1e2, "a" : "\u0041" }"#, r#"{"a":"A","b":100}"#),
+            ("1000000000000000000000", "1e+21"),
+            (r#"{"$serde_json::private::RawValue":"1"}"#, r#"{"$serde_json::private::RawValue":"1"}"#),
+        ] {
+            assert_eq!(told(params).unwrap().pipeline.plugins[0].params.as_str(), canonical);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_empty_object() {
+        let mut genesis = genesis();
+        genesis["dseq"]["pipeline"][0].as_object_mut().unwrap().remove("params");
+        let rules = parse_genesis(genesis.to_string().as_bytes()).unwrap();
+        assert_eq!(rules.pipeline.plugins[0].params, CanonicalJson::default());
+    }
+
+    #[test]
+    fn a_member_of_ours_that_stands_twice_is_refused() {
+        let text = genesis().to_string();
+        for (member, words) in [
+            (r#""pipeline":[]"#, "duplicate field `pipeline`"),
+            (r#""fuel_max":1"#, "duplicate field `fuel_max`"),
+            (r#""params":{}"#, "duplicate field `params`"),
+        ] {
+            let (name, _) = member.split_once(':').unwrap();
+            let twice = text.replacen(&format!("{name}:"), &format!("{member},{name}:"), 1);
+            let message = parse_genesis(twice.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(words), "{twice}: {message}");
+        }
     }
 }

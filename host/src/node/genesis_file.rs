@@ -1,13 +1,17 @@
 //! A genesis file: the part of it that is ours, read, edited, and held against what a node would refuse.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::rules::{self, Plugin, RulesError};
 use crate::app::{GenesisRules, parse_genesis};
+use crate::json;
+use crate::limits;
 use crate::plugin::{Limits, Pipeline, PluginDirError};
 use crate::types::PluginHash;
 
@@ -15,7 +19,17 @@ use crate::types::PluginHash;
 #[derive(Clone, Debug)]
 pub struct GenesisFile {
     path: PathBuf,
+    /// As it is read, or would be written. CometBFT hands a node the app state as it stands here, so this is judged.
+    text: String,
+    /// What the text says, to be looked at and edited; an object.
     whole: Value,
+}
+
+/// The part of a genesis file that nodes are handed.
+#[derive(Deserialize)]
+struct Handed<'a> {
+    #[serde(borrow, default)]
+    app_state: Option<&'a RawValue>,
 }
 
 impl GenesisFile {
@@ -23,12 +37,15 @@ impl GenesisFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is no JSON object.
+    /// When it cannot be read, is no JSON object, or does not say one thing ([`json::read`]).
     pub fn read(path: &Path) -> Result<Self, RulesError> {
-        let io = || RulesError::io(path);
-        let whole: Result<Map<String, Value>, _> = serde_json::from_slice(&fs::read(path).map_err(io())?);
-        let whole = Value::Object(whole.map_err(io::Error::from).map_err(io())?);
-        Ok(Self { path: path.to_owned(), whole })
+        let text = fs::read_to_string(path).map_err(RulesError::io(path))?;
+        let whole = json::read(&text, "genesis", limits::GENESIS_DEPTH_MAX);
+        let whole = whole.map_err(|source| RulesError::GenesisJson { path: path.to_owned(), source })?;
+        if !whole.is_object() {
+            return Err(RulesError::GenesisNoObject { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned(), text, whole })
     }
 
     /// Where it is.
@@ -62,8 +79,15 @@ impl GenesisFile {
     ///
     /// The first thing in it that is malformed.
     pub fn rules(&self) -> Result<GenesisRules, RulesError> {
-        parse_genesis(self.whole["app_state"].to_string().as_bytes())
+        parse_genesis(self.app_state().as_bytes())
             .map_err(|source| RulesError::Genesis { path: self.path.clone(), source })
+    }
+
+    /// The app state as a node sees it.
+    fn app_state(&self) -> &str {
+        let handed: Handed<'_> =
+            serde_json::from_str(&self.text).expect("the text was read or written as JSON");
+        handed.app_state.map_or("null", RawValue::get)
     }
 
     /// Name, hash and canonical params of each plugin.
@@ -164,6 +188,7 @@ impl GenesisFile {
             }
         }
         self.whole["app_state"]["dseq"][field] = value;
+        self.text = format!("{:#}\n", self.whole);
     }
 
     /// Writes the file anew: whole, or not at all.
@@ -173,10 +198,8 @@ impl GenesisFile {
     /// When the file system refuses; the file is as it was then.
     pub fn write(&self) -> Result<(), RulesError> {
         let partial = self.path.with_extension("json.partial");
-        let mut text = format!("{:#}", self.whole);
-        text.push('\n');
         let written = File::create(&partial)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|mut file| file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&partial, &self.path));
         written.map_err(|source| {
             // What cannot be written can hardly be removed, and its name says what it is.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::json::JsonError;
 use crate::limits;
 use crate::plugin::{
     AdmitError, CanonicalJson, CanonicalJsonError, Limits, PluginDirError, PluginName, PluginNameError,
@@ -38,15 +39,7 @@ pub enum RulesError {
         /// As they were given.
         text: String,
     },
-    /// Params that are no JSON.
-    #[error("the params of plugin {name} are no JSON: {source}")]
-    ParamsJson {
-        /// The plugin.
-        name: String,
-        /// Where and why.
-        source: serde_json::Error,
-    },
-    /// Params that have no canonical form, or too long a one.
+    /// Params that are no JSON, do not say one thing, or have no canonical form or too long a one.
     #[error("plugin {name}: {source}")]
     Params {
         /// The plugin.
@@ -105,6 +98,20 @@ pub enum RulesError {
         name: PluginName,
         /// Its size.
         bytes: u64,
+    },
+    /// A genesis file that is no JSON, or does not say one thing.
+    #[error("{path}: {source}", path = path.display())]
+    GenesisJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: JsonError,
+    },
+    /// A genesis file whose JSON is another than a genesis'.
+    #[error("{path} is no genesis file: it is JSON, but no object", path = path.display())]
+    GenesisNoObject {
+        /// The file.
+        path: PathBuf,
     },
     /// A genesis file without our part, or with one that is not as it must be.
     #[error("{path}: {source}", path = path.display())]
@@ -169,7 +176,7 @@ impl RulesError {
             self,
             Self::PluginSyntax { .. }
                 | Self::ParamsSyntax { .. }
-                | Self::ParamsJson { .. }
+                | Self::Params { .. }
                 | Self::ParamsForNobody { .. }
                 | Self::LimitSyntax { .. }
                 | Self::PluginName(_)
@@ -229,10 +236,8 @@ pub(super) fn params(texts: &[String]) -> Result<Vec<(String, CanonicalJson)>, R
         let syntax = || RulesError::ParamsSyntax { text: text.clone() };
         let (name, json) = text.split_once('=').ok_or_else(syntax)?;
         let name = name.to_owned();
-        let value: Value = serde_json::from_str(json)
-            .map_err(|source| RulesError::ParamsJson { name: name.clone(), source })?;
         let params =
-            CanonicalJson::new(&value).map_err(|source| RulesError::Params { name: name.clone(), source })?;
+            CanonicalJson::parse(json).map_err(|source| RulesError::Params { name: name.clone(), source })?;
         Ok((name, params))
     };
     texts.iter().map(read).collect()
@@ -363,8 +368,11 @@ mod tests {
         let mut refusal =
             |text: &str| PluginFile::tell(&mut files, &[text.to_owned()]).unwrap_err().to_string();
         assert!(refusal("one").starts_with("params \"one\" must be written name=JSON"));
-        assert!(refusal("one={").starts_with("the params of plugin one are no JSON: EOF"));
-        assert!(refusal("one=9007199254740993").starts_with("plugin one: "));
+        assert!(refusal("one={").starts_with("plugin one: params is no JSON: EOF"));
+        assert!(
+            refusal("one=9007199254740993").starts_with("plugin one: params is the integer 9007199254740993")
+        );
+        assert!(refusal(r#"one={"a":{"b":1,"b":1}}"#).starts_with("plugin one: params.a.b is given twice"));
         assert_eq!(refusal("two={}"), "params are given for plugin \"two\", but the pipeline has one");
     }
 }

@@ -17,6 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::json::{self, JsonError};
 use crate::limits;
 use crate::types::{EngineId, PipelineId, PluginHash};
 
@@ -149,58 +150,30 @@ impl fmt::Debug for PluginName {
 
 /// JSON in its canonical form (RFC 8785): the same value is always the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CanonicalJson(String);
 
-/// Params that have no canonical form, or too long a one.
+/// Params that are no JSON, do not say one thing, or have no canonical form or too long a one.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalJsonError {
+    /// No JSON, a name given twice or an integer that is not kept.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// A value RFC 8785 cannot write.
     #[error("params have no canonical form (RFC 8785): {0}")]
     NotCanonical(#[from] serde_json::Error),
-    /// RFC 8785 writes numbers as doubles, which would silently change this one.
-    #[error(
-        "params hold the integer {value}, which canonical JSON (RFC 8785) cannot keep; integers go from -{max} to {max}: \
-         write it as a string",
-        max = JSON_INTEGER_MAX
-    )]
-    Integer {
-        /// The number as it was given.
-        value: String,
-    },
     /// Too long once written.
     #[error("params are {bytes} bytes as canonical JSON; at most {max} are allowed", max = limits::PARAMS_BYTES_MAX)]
     TooLong {
         /// Length of the canonical form.
         bytes: u64,
     },
-}
-
-/// The largest integer up to which a double keeps every one: 2^53 - 1.
-const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
-
-/// From here on canonical JSON writes numbers with an exponent, and what reads them again takes them for floats.
-const JSON_EXPONENT_MIN: f64 = 1e21;
-
-/// The first integer in `value` that a double does not keep, or that would be one once it is written: a float like 1e16
-/// would be refused when its canonical form is read again.
-fn inexact_integer(value: &serde_json::Value) -> Option<String> {
-    use serde_json::Value;
-    match value {
-        Value::Number(number) => {
-            let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            let is_inexact = magnitude.map_or_else(
-                || {
-                    let float = number.as_f64().unwrap_or_default().abs();
-                    float > JSON_INTEGER_MAX as f64 && float < JSON_EXPONENT_MIN
-                },
-                |magnitude| magnitude > JSON_INTEGER_MAX,
-            );
-            is_inexact.then(|| number.to_string())
-        }
-        Value::Array(items) => items.iter().find_map(inexact_integer),
-        Value::Object(fields) => fields.iter().find_map(|(_, field)| inexact_integer(field)),
-        Value::Null | Value::Bool(_) | Value::String(_) => None,
-    }
+    /// Another spelling where only the canonical one may be.
+    #[error("params are not in their canonical form (RFC 8785), which is {canonical}")]
+    Spelling {
+        /// How they are written canonically.
+        canonical: String,
+    },
 }
 
 impl Default for CanonicalJson {
@@ -210,17 +183,37 @@ impl Default for CanonicalJson {
     }
 }
 
+impl TryFrom<String> for CanonicalJson {
+    type Error = CanonicalJsonError;
+
+    /// Takes a text that is canonical already, as the node's own copy of the rules has it.
+    fn try_from(text: String) -> Result<Self, CanonicalJsonError> {
+        let canonical = Self::parse(&text)?;
+        if canonical.0 == text {
+            Ok(canonical)
+        } else {
+            Err(CanonicalJsonError::Spelling { canonical: canonical.0 })
+        }
+    }
+}
+
+impl From<CanonicalJson> for String {
+    fn from(params: CanonicalJson) -> Self {
+        params.0
+    }
+}
+
 impl CanonicalJson {
-    /// Writes a JSON value in its canonical form.
+    /// Reads JSON as somebody wrote it. There is no other way in: a value that some reader made of a text does not tell
+    /// what that reader dropped or rounded.
     ///
     /// # Errors
     ///
-    /// When the value has no canonical form, holds an integer beyond 2^53 - 1 or is longer than [`limits::PARAMS_BYTES_MAX`].
-    pub fn new(value: &serde_json::Value) -> Result<Self, CanonicalJsonError> {
-        if let Some(value) = inexact_integer(value) {
-            return Err(CanonicalJsonError::Integer { value });
-        }
-        let text = serde_json_canonicalizer::to_string(value)?;
+    /// When the text is no JSON, does not say one thing ([`json::read`]), has no canonical form or one longer than
+    /// [`limits::PARAMS_BYTES_MAX`].
+    pub fn parse(text: &str) -> Result<Self, CanonicalJsonError> {
+        let value = json::read(text, "params", limits::PARAMS_DEPTH_MAX)?;
+        let text = serde_json_canonicalizer::to_string(&value)?;
         let bytes = text.len() as u64;
         if bytes > limits::PARAMS_BYTES_MAX {
             return Err(CanonicalJsonError::TooLong { bytes });
@@ -230,8 +223,13 @@ impl CanonicalJson {
 
     /// The value it is the canonical form of.
     #[must_use]
+    #[allow(
+        clippy::missing_panics_doc,
+        reason = "it does not: every one of them was read before it was written"
+    )]
     pub fn value(&self) -> serde_json::Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
+        let value = json::read(&self.0, "params", limits::PARAMS_DEPTH_MAX);
+        value.expect("the canonical form of what says one thing says the same")
     }
 
     /// The canonical text.
@@ -305,30 +303,45 @@ mod tests {
 
     #[test]
     fn params_are_the_same_bytes_whatever_their_spelling() {
-        let one = serde_json::from_str(r#"{ "b": 1.0, "a": [true, null] }"#).unwrap();
-        let two = serde_json::from_str(r#"{"a":[true,null],"b":1}"#).unwrap();
-        let one = CanonicalJson::new(&one).unwrap();
-        assert_eq!(one, CanonicalJson::new(&two).unwrap());
-        assert_eq!(one.as_str(), r#"{"a":[true,null],"b":1}"#);
+        let one = CanonicalJson::parse(r#"{ "b": 1.0, "a": [true, null], "\u0063": -0 }"#).unwrap();
+        assert_eq!(one, CanonicalJson::parse(r#"{"a":[true,null],"b":1,"c":0.0}"#).unwrap());
+        assert_eq!(one.as_str(), r#"{"a":[true,null],"b":1,"c":0}"#);
+        let numbers = CanonicalJson::parse("[1e21,1000000000000000000000,1e300,0.5]").unwrap();
+        assert_eq!(numbers.as_str(), "[1e+21,1e+21,1e+300,0.5]");
     }
 
     #[test]
-    fn an_integer_that_would_change_is_refused_wherever_it_stands() {
-        for text in [
-            "9007199254740992",
-            r#"{"a":[1,{"b":-9007199254740993}]}"#,
-            "18446744073709551615",
-            "100000000000000000001",
-            "-1e16",
-            "999999999999999900000.0",
-        ] {
-            let message = CanonicalJson::new(&serde_json::from_str(text).unwrap()).unwrap_err().to_string();
-            assert!(message.contains("from -9007199254740991 to 9007199254740991"), "{text}: {message}");
+    fn params_that_do_not_say_one_thing_are_refused() {
+        let refusal = |text| CanonicalJson::parse(text).unwrap_err().to_string();
+        assert!(refusal("{").starts_with("params is no JSON: EOF while parsing an object at line 1"));
+        assert!(refusal(r#"{"a":{"b":1,"b":1}}"#).starts_with("params.a.b is given twice"));
+        assert!(refusal("9007199254740993").starts_with("params is the integer 9007199254740993, which"));
+        assert_eq!(
+            refusal(&format!("\"{}\"", "x".repeat(65536))),
+            "params are 65538 bytes as canonical JSON; at most 65536 are allowed"
+        );
+    }
+
+    /// The node's own copy of the rules is read so.
+    #[test]
+    fn only_the_canonical_text_is_taken_for_canonical() {
+        let taken = |text: &str| postcard::from_bytes::<CanonicalJson>(&postcard::to_stdvec(text).unwrap());
+        assert_eq!(taken(r#"{"a":1e+21}"#).unwrap(), CanonicalJson::parse(r#"{"a":1e21}"#).unwrap());
+        for text in ["{ }", r#"{"b":1,"a":1}"#, "1.0", r#"{"a":1,"a":1}"#, "1e400", ""] {
+            assert!(taken(text).is_err(), "{text}");
         }
-        let float = CanonicalJson::new(&serde_json::json!([1e21, 1e300, 0.5])).unwrap();
-        assert_eq!(float.as_str(), "[1e+21,1e+300,0.5]");
-        let largest = serde_json::json!([9_007_199_254_740_991_u64, -9_007_199_254_740_991_i64]);
-        assert_eq!(CanonicalJson::new(&largest).unwrap().as_str(), "[9007199254740991,-9007199254740991]");
+    }
+
+    #[test]
+    fn params_nest_as_deeply_as_the_limit_says() {
+        let nested = |depth: u64| {
+            let depth = usize::try_from(depth).unwrap();
+            "[".repeat(depth) + &"]".repeat(depth)
+        };
+        let deepest = CanonicalJson::parse(&nested(limits::PARAMS_DEPTH_MAX)).unwrap();
+        assert_eq!(deepest.value().to_string(), deepest.as_str());
+        let message = CanonicalJson::parse(&nested(limits::PARAMS_DEPTH_MAX + 1)).unwrap_err().to_string();
+        assert!(message.starts_with("params is nested too deeply; at most 123 "), "{message}");
     }
 
     /// The pipeline id is part of every app hash: a change here is consensus-breaking. (Computed a second time from
@@ -338,13 +351,10 @@ mod tests {
         let plugin = |name: &str, byte, params| PluginSpec {
             name: PluginName::try_from(name.to_owned()).unwrap(),
             sha256: PluginHash([byte; 32]),
-            params: CanonicalJson::new(&params).unwrap(),
+            params: CanonicalJson::parse(params).unwrap(),
         };
         let limits = Limits { tx_bytes_max: 1, record_bytes_max: 2, fuel_max: 3, memory_bytes_max: 65_536 };
-        let plugins = vec![
-            plugin("one", 0x22, serde_json::json!({})),
-            plugin("two", 0x33, serde_json::json!({"a": [1, "x"]})),
-        ];
+        let plugins = vec![plugin("one", 0x22, "{}"), plugin("two", 0x33, r#"{"a": [1, "x"]}"#)];
         let spec = PipelineSpec { engine: EngineId([0x11; 32]), limits, plugins };
         assert_eq!(spec.id().to_string(), "bbec544c2dac949f3c17affe5280bda5230c7dca0d37375ec06d71fc3f8bc75f");
     }

@@ -109,7 +109,7 @@ mod tests {
         let spec = PluginSpec {
             name: PluginName::try_from("p".to_owned()).unwrap(),
             sha256: PluginHash::of(&wasm),
-            params: CanonicalJson::new(&serde_json::json!({})).unwrap(),
+            params: CanonicalJson::default(),
         };
         admit(&spec, &Limits::default(), &wasm).unwrap()
     }

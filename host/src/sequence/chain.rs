@@ -57,7 +57,7 @@ mod tests {
         let plugin = PluginSpec {
             name: PluginName::try_from("lines".to_owned()).unwrap(),
             sha256: PluginHash([3; 32]),
-            params: CanonicalJson::new(&serde_json::json!({"max": 5})).unwrap(),
+            params: CanonicalJson::parse(r#"{"max":5}"#).unwrap(),
         };
         let pipeline =
             PipelineSpec { engine: EngineId([1; 32]), limits: Limits::default(), plugins: vec![plugin] };

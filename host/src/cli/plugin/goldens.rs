@@ -131,7 +131,7 @@ impl Golden {
             bail!("{}: there is neither a [[case]] nor `refused`", place());
         }
         let params = json(toml::Value::Table(raw.params)).with_context(place)?;
-        let params = CanonicalJson::new(&params).with_context(place)?;
+        let params = CanonicalJson::parse(&params.to_string()).with_context(place)?;
         let cases = raw.cases.into_iter().map(|case| {
             let name = case.name.clone();
             Case::new(case).with_context(|| format!("case {name:?} in {}", path.display()))

@@ -102,10 +102,7 @@ fn has_name(text: &str) -> bool {
 
 /// Reads params as JSON.
 pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
-    match serde_json::from_str(text) {
-        Ok(params) => Ok(CanonicalJson::new(&params)?),
-        Err(error) => usage(format!("--params is no JSON: {text}: {error}")),
-    }
+    CanonicalJson::parse(text).or_else(|error| usage(format!("--params {text}: {error}")))
 }
 
 /// The plugin of one file, called by the file's name if that can be a plugin's.
