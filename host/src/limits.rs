@@ -173,7 +173,7 @@ pub const RESTORED_MEMORY_BYTES_MAX: u64 = 128 << 10;
 pub const RESTORED_GLOBALS_MAX: u64 = 16;
 
 /// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
-/// computed is still there when its block is decided. About 48 MiB when full.
+/// computed is still there when its block is decided. About 26 MiB when full.
 pub const MEMO_ENTRIES_MAX: u64 = 262_144;
 
 /// Records and messages the pipeline remembers, in bytes, beyond what the entries themselves take.

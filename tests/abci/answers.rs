@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "e85f07540ab1335795d7ed8bdb2f64bd6ff823dae48317eb216cd7484b297239",
-            "06d070d548618fe2e971707ffa0a40abc686bc81c4e14385985ce2311fc31a43"
+            "ed6bfef36590d45419d0714233aa145ffed64ea6a477a0e56f5ab41682b6847e",
+            "ecbcb542bc68dd1a9be9735a3ff8b6e6894900e8e2a192cee14a70bc69cf1889"
         ]
     );
 }

@@ -35,6 +35,9 @@ const SHAPES: &[Shape] = &[
     ("divisions", |bytes| repeated(bytes, 0, "(local.set 0 (i64.div_s (local.get 0) (local.get 0)))", 7)),
     ("loads", |bytes| repeated(bytes, 0, "(local.set 0 (i64.load (i32.wrap_i64 (local.get 0))))", 8)),
     ("stores", |bytes| repeated(bytes, 0, "(i64.store (i32.wrap_i64 (local.get 0)) (local.get 0))", 8)),
+    ("stores in blocks", |bytes| {
+        repeated(bytes, 0, "(block (i64.store (i32.wrap_i64 (local.get 0)) (i64.const 0)))", 12)
+    }),
     ("fills", |bytes| repeated(bytes, 0, "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))", 9)),
     ("calls", |bytes| repeated(bytes, 0, "(call $small)", 2)),
     ("indirect calls", |bytes| repeated(bytes, 0, "(call_indirect (type $small) (i32.const 0))", 20)),

@@ -117,7 +117,7 @@ proptest! {
 fn init_fuel(plugin: &str, params: &serde_json::Value) -> u64 {
     let modules = [built(plugin)];
     let mut spec = spec(Limits::default(), &modules);
-    spec.plugins[0].params = CanonicalJson::new(params).unwrap();
+    spec.plugins[0].params = CanonicalJson::parse(&params.to_string()).unwrap();
     Pipeline::admit(spec, &modules).unwrap().init_fuel().0
 }
 

@@ -30,18 +30,46 @@ const GENERATIONS: u64 = 2 * SHARDS as u64;
 pub(super) struct Judged {
     pub(super) fuel: Fuel,
     pub(super) ruling: Ruling,
-    /// Position of the plugin that rejected or faulted.
+    /// Position of the plugin that rejected or faulted; of no meaning otherwise.
     pub(super) plugin: usize,
 }
 
-impl Judged {
+/// A result as it is kept: short, because a look-up costs what it misses in the processor's caches, and most plugins
+/// leave most transactions as they are.
+struct Kept {
+    fuel: Fuel,
+    /// `None` if the transaction goes on unchanged.
+    changed: Option<Box<Changed>>,
+}
+
+#[derive(Clone)]
+struct Changed {
+    ruling: Ruling,
+    plugin: usize,
+}
+
+impl Kept {
+    fn of(judged: &Judged) -> Self {
+        let Judged { fuel, ruling, plugin } = judged;
+        let changed = Changed { ruling: ruling.clone(), plugin: *plugin };
+        Self { fuel: *fuel, changed: (*ruling != Ruling::Unchanged).then(|| Box::new(changed)) }
+    }
+
+    fn judged(&self) -> Judged {
+        let unchanged = Changed { ruling: Ruling::Unchanged, plugin: 0 };
+        let Changed { ruling, plugin } = self.changed.as_deref().cloned().unwrap_or(unchanged);
+        Judged { fuel: self.fuel, ruling, plugin }
+    }
+
     /// Bytes on the heap beyond the entry itself.
     fn bytes(&self) -> u64 {
-        match &self.ruling {
+        let Some(changed) = &self.changed else { return 0 };
+        let more = match &changed.ruling {
             Ruling::Replaced(record) => record.len() as u64,
             Ruling::Rejected { message, .. } | Ruling::Faulted { message, .. } => message.len() as u64,
             Ruling::Unchanged => 0,
-        }
+        };
+        more.saturating_add(size_of::<Changed>() as u64)
     }
 }
 
@@ -55,8 +83,8 @@ pub(super) struct Memo {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<TxHash, Judged>,
-    old: HashMap<TxHash, Judged>,
+    young: HashMap<TxHash, Kept>,
+    old: HashMap<TxHash, Kept>,
     young_bytes: u64,
 }
 
@@ -77,12 +105,13 @@ impl Memo {
     /// What is remembered about a transaction.
     pub(super) fn get(&self, hash: &TxHash) -> Option<Judged> {
         let shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.young.get(hash).or_else(|| shard.old.get(hash)).cloned()
+        shard.young.get(hash).or_else(|| shard.old.get(hash)).map(Kept::judged)
     }
 
     /// Remembers a result, unless it alone would fill a generation.
     pub(super) fn insert(&self, hash: TxHash, judged: &Judged) {
-        let bytes = judged.bytes();
+        let kept = Kept::of(judged);
+        let bytes = kept.bytes();
         if bytes > self.bytes_max {
             return;
         }
@@ -93,7 +122,7 @@ impl Memo {
             shard.old = mem::take(&mut shard.young);
             shard.young_bytes = 0;
         }
-        if shard.young.insert(hash, judged.clone()).is_none() {
+        if shard.young.insert(hash, kept).is_none() {
             shard.young_bytes = shard.young_bytes.saturating_add(bytes);
         }
     }

@@ -15,8 +15,8 @@
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
 //! of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
-//! at each function's, `rewrite` prepares it for being compiled: `stack` bounds how deep its calls nest, `marks` tell
-//! which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
+//! at each function's, `rewrite` prepares it for being compiled, and `insert` each function: `stack` bounds how deep its
+//! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
 //! the instance back for the next; `fault` names
 //! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
 //! transactions on all processors, on threads with the `room` that plugins need. `inspect` shows people what is in any
@@ -38,6 +38,7 @@ mod dir;
 mod engine;
 mod fault;
 mod gate;
+mod insert;
 mod inspect;
 mod instance;
 mod marks;

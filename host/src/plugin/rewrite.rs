@@ -11,16 +11,16 @@
 //! counting the stack adds is said in `stack`, what marking adds in `marks`.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, Encode, ExportKind, GlobalType, Instruction, RawSection, SectionId,
+    BlockType, CodeSection, ConstExpr, Encode, ExportKind, GlobalType, RawSection, SectionId,
     ValType as NewValType,
 };
-use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader, ValType};
+use wasmparser::{BinaryReaderError, ValType};
 
 use super::body::Function;
-use super::engine;
 use super::gate::{GateError, Gated, RESERVED_PREFIX, gate};
-use super::marks::{Mark, Marks, Silent, TAKEN_LOCALS};
-use super::stack::{self, Added, Counting};
+use super::insert::Insertions;
+use super::marks::{Marks, Silent};
+use super::stack;
 use crate::limits;
 
 /// The counter of what is left of the stack.
@@ -105,109 +105,9 @@ fn bodies(
     let mut bodies = Vec::with_capacity(functions.len());
     for (index, function) in functions.iter().enumerate() {
         let counting = counted[index].then(|| stack::counting(frames[index], left, types.block(function)));
-        bodies.push(body(gated.wasm, function, &insertions[index], counting.as_ref())?);
+        bodies.push(insertions[index].body(gated.wasm, function, counting.as_ref())?);
     }
     Ok(bodies)
-}
-
-/// What goes into a function's code.
-#[derive(Default)]
-struct Insertions {
-    /// In front of the instruction there, in the order of the code.
-    instructions: Vec<(usize, Vec<Instruction<'static>>)>,
-    /// More locals, of type i32.
-    locals: u32,
-}
-
-impl Insertions {
-    fn of<'a>(function: &Function, marks: impl Iterator<Item = &'a Mark>, touched: u32) -> Self {
-        let first_taken = u32::try_from(function.locals).expect("their number is bounded");
-        let mut insertions = Self::default();
-        for mark in marks {
-            if mark.takes_operands() {
-                insertions.locals = TAKEN_LOCALS;
-            }
-            insertions.instructions.push((mark.at, mark.instructions(touched, first_taken)));
-        }
-        insertions
-    }
-
-    fn added(&self) -> Added {
-        let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
-        Added { locals: u64::from(self.locals), instructions: instructions.sum() }
-    }
-}
-
-/// A function's body with what is inserted.
-fn body(
-    wasm: &[u8],
-    function: &Function,
-    insertions: &Insertions,
-    counting: Option<&Counting>,
-) -> Result<Vec<u8>, BinaryReaderError> {
-    if counting.is_none() && insertions.instructions.is_empty() {
-        return Ok(wasm[function.body.clone()].to_vec());
-    }
-    let mut body = Vec::with_capacity(function.body.len().saturating_mul(2));
-    locals(wasm, function, insertions.locals, &mut body)?;
-    let (before, after) = counting.map_or((&[][..], &[][..]), |counting| (&counting.before, &counting.after));
-    before.iter().for_each(|instruction| instruction.encode(&mut body));
-    copy_code(wasm, function, &insertions.instructions, counting.is_some(), &mut body)?;
-    after.iter().for_each(|instruction| instruction.encode(&mut body));
-    Ok(body)
-}
-
-/// The declarations of the function's locals, and of `more`.
-fn locals(wasm: &[u8], function: &Function, more: u32, body: &mut Vec<u8>) -> Result<(), BinaryReaderError> {
-    let declared = &wasm[function.body.start..function.code.start];
-    if more == 0 {
-        body.extend_from_slice(declared);
-        return Ok(());
-    }
-    let mut reader = BinaryReader::new(declared, function.body.start);
-    let groups = reader.read_var_u32()?;
-    groups.saturating_add(1).encode(body);
-    body.extend_from_slice(reader.read_bytes(reader.bytes_remaining())?);
-    more.encode(body);
-    NewValType::I32.encode(body);
-    Ok(())
-}
-
-/// Copies the instructions, with others `inserted` in front of some of them. Where all of them have been put into a
-/// block, `return` becomes a branch out of all blocks.
-fn copy_code(
-    wasm: &[u8],
-    function: &Function,
-    inserted: &[(usize, Vec<Instruction<'static>>)],
-    is_in_block: bool,
-    body: &mut Vec<u8>,
-) -> Result<(), BinaryReaderError> {
-    let code = &wasm[function.code.clone()];
-    let reader = BinaryReader::new_features(code, function.code.start, engine::features());
-    let mut operators = OperatorsReader::new(reader);
-    let mut inserted = inserted.iter().peekable();
-    // Blocks open at this point: the label of the one around them all.
-    let mut depth = 0_u32;
-    while !operators.eof() {
-        let from = operators.original_position();
-        let operator = operators.read()?;
-        let to = operators.original_position();
-        while let Some((_, instructions)) = inserted.next_if(|(at, _)| *at == from) {
-            instructions.iter().for_each(|instruction| instruction.encode(body));
-        }
-        match operator {
-            Operator::Return if is_in_block => Instruction::Br(depth).encode(body),
-            _ => body.extend_from_slice(&wasm[from..to]),
-        }
-        match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                depth = depth.saturating_add(1);
-            }
-            Operator::End => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// A name under which a global is exported.
@@ -347,7 +247,7 @@ mod tests {
     fn rewritten(wat: &str) -> Rewritten {
         let wasm = wasm(wat);
         let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap();
-        let features = engine::features();
+        let features = super::super::engine::features();
         wasmparser::Validator::new_with_features(features).validate_all(&rewritten.wasm).unwrap();
         rewritten
     }

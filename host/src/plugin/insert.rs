@@ -1,0 +1,116 @@
+//! Putting instructions into a function: what it stores to is marked, and its frame is counted around all of it.
+
+use wasm_encoder::{Encode, Instruction, ValType};
+use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
+
+use super::body::Function;
+use super::engine;
+use super::marks::{Mark, TAKEN_LOCALS};
+use super::stack::{Added, Counting};
+
+/// What goes into a function's code beside its counting.
+#[derive(Default)]
+pub(super) struct Insertions {
+    /// In front of the instruction there, in the order of the code.
+    instructions: Vec<(usize, Vec<Instruction<'static>>)>,
+    /// More locals, of type i32.
+    locals: u32,
+}
+
+impl Insertions {
+    /// That of the function's marks; `touched` is the global they set.
+    pub(super) fn of<'a>(function: &Function, marks: impl Iterator<Item = &'a Mark>, touched: u32) -> Self {
+        let first_taken = u32::try_from(function.locals).expect("their number is bounded");
+        let mut insertions = Self::default();
+        for mark in marks {
+            if mark.takes_operands() {
+                insertions.locals = TAKEN_LOCALS;
+            }
+            insertions.instructions.push((mark.at, mark.instructions(touched, first_taken)));
+        }
+        insertions
+    }
+
+    /// What its frame grows by.
+    pub(super) fn added(&self) -> Added {
+        let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
+        Added { locals: u64::from(self.locals), instructions: instructions.sum() }
+    }
+
+    /// The function's body with all that is inserted.
+    ///
+    /// # Errors
+    ///
+    /// Never for what the gate has passed.
+    pub(super) fn body(
+        &self,
+        wasm: &[u8],
+        function: &Function,
+        counting: Option<&Counting>,
+    ) -> Result<Vec<u8>, BinaryReaderError> {
+        if counting.is_none() && self.instructions.is_empty() {
+            return Ok(wasm[function.body.clone()].to_vec());
+        }
+        let mut body = Vec::with_capacity(function.body.len().saturating_mul(2));
+        locals(wasm, function, self.locals, &mut body)?;
+        let (before, after) =
+            counting.map_or((&[][..], &[][..]), |counting| (&counting.before, &counting.after));
+        before.iter().for_each(|instruction| instruction.encode(&mut body));
+        copy_code(wasm, function, &self.instructions, counting.is_some(), &mut body)?;
+        after.iter().for_each(|instruction| instruction.encode(&mut body));
+        Ok(body)
+    }
+}
+
+/// The declarations of the function's locals, and of `more`.
+fn locals(wasm: &[u8], function: &Function, more: u32, body: &mut Vec<u8>) -> Result<(), BinaryReaderError> {
+    let declared = &wasm[function.body.start..function.code.start];
+    if more == 0 {
+        body.extend_from_slice(declared);
+        return Ok(());
+    }
+    let mut reader = BinaryReader::new(declared, function.body.start);
+    let groups = reader.read_var_u32()?;
+    groups.saturating_add(1).encode(body);
+    body.extend_from_slice(reader.read_bytes(reader.bytes_remaining())?);
+    more.encode(body);
+    ValType::I32.encode(body);
+    Ok(())
+}
+
+/// Copies the instructions, with others `inserted` in front of some of them. Where all of them have been put into a
+/// block, `return` becomes a branch out of all blocks.
+fn copy_code(
+    wasm: &[u8],
+    function: &Function,
+    inserted: &[(usize, Vec<Instruction<'static>>)],
+    is_in_block: bool,
+    body: &mut Vec<u8>,
+) -> Result<(), BinaryReaderError> {
+    let code = &wasm[function.code.clone()];
+    let reader = BinaryReader::new_features(code, function.code.start, engine::features());
+    let mut operators = OperatorsReader::new(reader);
+    let mut inserted = inserted.iter().peekable();
+    // Blocks open at this point: the label of the one around them all.
+    let mut depth = 0_u32;
+    while !operators.eof() {
+        let from = operators.original_position();
+        let operator = operators.read()?;
+        let to = operators.original_position();
+        while let Some((_, instructions)) = inserted.next_if(|(at, _)| *at == from) {
+            instructions.iter().for_each(|instruction| instruction.encode(body));
+        }
+        match operator {
+            Operator::Return if is_in_block => Instruction::Br(depth).encode(body),
+            _ => body.extend_from_slice(&wasm[from..to]),
+        }
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                depth = depth.saturating_add(1);
+            }
+            Operator::End => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
