@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict};
+use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict, instrumented};
 use dseq::types::TxHash;
 
 use super::{ACCEPT, Guest, admit, name};
@@ -58,12 +58,53 @@ fn calls_nest_as_deep_as_their_counted_frames_allow_and_no_deeper() {
     };
     let pipeline = deep.pipeline();
     let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes()).verdict;
-    let (mut fits, mut faults) = (1_u32, 1_000_000_u32);
-    while faults - fits > 1 {
-        let middle = fits.midpoint(faults);
-        if matches!(depth(middle), Verdict::Accepted { .. }) { fits = middle } else { faults = middle }
+    assert_eq!(deepest(|calls| matches!(depth(calls), Verdict::Accepted { .. })), 9038);
+}
+
+/// What is not counted comes on top of the deepest stack that is. Were there no room for it, the engine's own limit would
+/// come first, and that is fatal.
+#[test]
+fn calls_that_are_not_counted_fit_on_the_deepest_stack_that_is() {
+    // 700 values kept over a call, and 100: with the instructions that make them, just below 64 KiB as they are counted.
+    let kept = |values: usize, call: &str| {
+        let make: String =
+            (0..values).map(|n| format!("(i64.mul (local.get 0) (i64.const {}))\n", 3 + 2 * n)).collect();
+        format!("(param i64) (result i64) {make} {call} {}", "i64.xor\n".repeat(values))
+    };
+    let extra = format!(
+        "(func $deep (param i32)
+            (if (i32.gt_u (local.get 0) (i32.const 1))
+              (then (call $deep (i32.sub (local.get 0) (i32.const 1))))
+              (else (drop (call $tree (i64.extend_i32_u (local.get 0)))))))
+         (func $tree {})
+         (func $leaf {})",
+        kept(700, "(call $leaf (local.get 0))"),
+        kept(100, "(local.get 0)")
+    );
+    let apply_wat = format!("(call $deep (i32.load (i32.const 1024))) {ACCEPT}");
+    let guest = Guest { extra: &extra, apply: &apply_wat, ..Guest::default() };
+    let text = wasmprinter::print_bytes(instrumented(&guest.wasm()).unwrap()).unwrap();
+    assert_eq!(
+        text.matches("global.set").count(),
+        6,
+        "$deep and dseq_apply are counted, and no others: {text}"
+    );
+    let pipeline = guest.pipeline();
+    let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes()).verdict;
+    let deepest = deepest(|calls| matches!(depth(calls), Verdict::Accepted { .. }));
+    assert!(deepest > 5_000, "{deepest}");
+    let fault = Fault::StackOverflow;
+    assert_eq!(depth(deepest + 1), Verdict::Faulted { plugin: name("p0"), fault, message: String::new() });
+}
+
+/// The largest number that fits.
+fn deepest(fits: impl Fn(u32) -> bool) -> u32 {
+    let (mut most, mut too_many) = (1_u32, 1_000_000_u32);
+    while too_many - most > 1 {
+        let middle = most.midpoint(too_many);
+        if fits(middle) { most = middle } else { too_many = middle }
     }
-    assert_eq!(fits, 9038);
+    most
 }
 
 /// Each function here ends in another way, a hundred thousand times in one call: were a frame not given back, or given

@@ -87,8 +87,9 @@ mod tests {
 
     const MEMORY: usize = 128 << 10;
 
-    fn ranges(bits: u32) -> Vec<Range<usize>> {
-        Touched(bits).ranges(MEMORY).collect()
+    /// Start and end of each range.
+    fn ranges(bits: u32, memory_len: usize) -> Vec<(usize, usize)> {
+        Touched(bits).ranges(memory_len).map(|range| (range.start, range.end)).collect()
     }
 
     #[test]
@@ -111,12 +112,16 @@ mod tests {
 
     #[test]
     fn what_is_put_back_is_each_run_of_pieces_and_what_lies_near_it() {
-        assert!(ranges(0).is_empty());
-        assert_eq!(ranges(1), [0..4608]);
-        assert_eq!(ranges(0b1_0110), [3584..12800, 15872..20992]);
-        assert_eq!(ranges(1 << 31), [126464..131072]);
-        assert_eq!(ranges(u32::MAX), [0..MEMORY]);
-        assert_eq!(Touched(0b11 << 15).ranges(65536).collect::<Vec<_>>(), [60928..65536]);
-        assert_eq!(Touched(1 << 31).ranges(65536).collect::<Vec<_>>(), [65536..65536], "beyond the memory");
+        for (pieces, expected) in [
+            (0, &[][..]),
+            (1, &[(0, 4608)]),
+            (0b1_0110, &[(3584, 12_800), (15_872, 20_992)]),
+            (1 << 31, &[(126_464, MEMORY)]),
+            (u32::MAX, &[(0, MEMORY)]),
+        ] {
+            assert_eq!(ranges(pieces, MEMORY), expected, "{pieces:b}");
+        }
+        assert_eq!(ranges(0b11 << 15, 65_536), [(60_928, 65_536)]);
+        assert_eq!(ranges(1 << 31, 65_536), [(65_536, 65_536)], "beyond the memory");
     }
 }
