@@ -166,11 +166,18 @@ pub const FUNCTION_LOCALS_IN_LOOPS_MAX: u64 = 25_000;
 pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
 
 /// Largest memory of an instance that is put back for the next call, in bytes: 32 pieces of 4 KiB, a bit of one number for
-/// each. To copy all of them takes some 2.5 us; a fresh instance, which is what longer ones get, some 4 us.
+/// each. To copy all of them takes some 2.5 us; a fresh instance, which is what longer ones get, some 4 us. Part of the
+/// engine id, as the bounds below: they decide where marks stand, and marks cost fuel.
 pub const RESTORED_MEMORY_BYTES_MAX: u64 = 128 << 10;
 
 /// Most mutable globals of an instance that is put back for the next call. rustc makes one: the stack pointer.
 pub const RESTORED_GLOBALS_MAX: u64 = 16;
+
+/// Most marks of single pieces of memory in one function; from then on the whole memory is marked.
+pub const FUNCTION_MARKS_MAX: u64 = 16;
+
+/// The same in all functions of a plugin together: each is up to 24 instructions more for the compiler.
+pub const MODULE_MARKS_MAX: u64 = 2_000;
 
 /// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
 /// computed is still there when its block is decided. About 26 MiB when full.

@@ -294,6 +294,14 @@ fn tiny_functions() -> Result<Vec<u8>> {
     Ok(wat::parse_str(with_functions(&"(func (call $small))".repeat(count)))?)
 }
 
+/// Functions that hardly say where they write: each byte of theirs is as many instructions of ours as it can be.
+fn tiny_fills() -> Result<Vec<u8>> {
+    let many = format!("(func $many (result {}) {})", "i32 ".repeat(16), "(i32.const 0) ".repeat(16));
+    let fills = format!("call $many {} drop\n", "memory.fill ".repeat(5)).repeat(5);
+    let count = number(limits::MODULE_FUNCTIONS_MAX) - 8;
+    Ok(wat::parse_str(with_functions(&(many + &format!("(func {fills})").repeat(count))))?)
+}
+
 fn data() -> Result<Vec<u8>> {
     let bytes = number(limits::WASM_BYTES_MAX) - 1024;
     let text = with_functions(&format!("(data (i32.const 0) \"{}\")", "x".repeat(bytes)));
@@ -303,6 +311,7 @@ fn data() -> Result<Vec<u8>> {
 fn admit(name: &str) -> Result<()> {
     let wasm = match name {
         "tiny functions" => tiny_functions()?,
+        "tiny functions that fill" => tiny_fills()?,
         "data" => data()?,
         name => {
             let (name, most) = match name.strip_prefix(SHORT) {
@@ -346,7 +355,9 @@ fn main() -> Result<()> {
     let program = std::env::current_exe()?;
     let long = SHAPES.iter().map(|shape| shape.0.to_owned());
     let short = SHAPES.iter().map(|shape| format!("{SHORT}{}", shape.0));
-    for name in long.chain(short).chain(["tiny functions", "data"].map(str::to_owned)) {
+    for name in
+        long.chain(short).chain(["tiny functions", "tiny functions that fill", "data"].map(str::to_owned))
+    {
         let status = Command::new(&program).arg(&name).status()?;
         ensure!(status.success(), "{name} was not admitted");
     }

@@ -20,6 +20,7 @@ use wasmtime::{
 };
 
 use super::parallel::{instances_kept_max, processors};
+use super::touched::{PIECE_SHIFT, REACH_BYTES};
 use crate::limits;
 use crate::types::EngineId;
 
@@ -64,7 +65,7 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 4096;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 11] = [
+    let lines: [(&str, &dyn std::fmt::Display); 12] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
@@ -83,6 +84,7 @@ pub fn engine_text() -> String {
         ("module-limits", &module_limits()),
         ("abi", &1),
         ("instrumentation", &INSTRUMENTATION),
+        ("marks", &marks()),
     ];
     for (name, value) in lines {
         // Writing to a String cannot fail.
@@ -116,6 +118,18 @@ fn module_limits() -> String {
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
     all.map(|(name, value)| format!("{name}={value}")).join(" ")
+}
+
+/// What decides where marks stand.
+fn marks() -> String {
+    format!(
+        "restored-memory-bytes={} restored-globals={} piece-bytes={} reach-bytes={REACH_BYTES} function={} module={}",
+        limits::RESTORED_MEMORY_BYTES_MAX,
+        limits::RESTORED_GLOBALS_MAX,
+        1 << PIECE_SHIFT,
+        limits::FUNCTION_MARKS_MAX,
+        limits::MODULE_MARKS_MAX
+    )
 }
 
 /// The identity of this build's engine. Genesis pins one; a node with another refuses to start.
@@ -244,7 +258,8 @@ mod tests {
              function-alive-at-branches=1000000 function-carried=20000 function-joined=50000 joined=500000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
-             instrumentation 3\n"
+             instrumentation 3\n\
+             marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),

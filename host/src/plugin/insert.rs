@@ -18,11 +18,23 @@ pub(super) struct Insertions {
 }
 
 impl Insertions {
-    /// That of the function's marks; `touched` is the global they set.
-    pub(super) fn of<'a>(function: &Function, marks: impl Iterator<Item = &'a Mark>, touched: u32) -> Self {
+    /// That of the function's marks; `touched` is the global they set, `marks_left` how many may still say less than
+    /// the whole memory.
+    pub(super) fn of<'a>(
+        function: &Function,
+        marks: impl Iterator<Item = &'a Mark>,
+        touched: u32,
+        marks_left: &mut u64,
+    ) -> Self {
         let first_taken = u32::try_from(function.locals).expect("their number is bounded");
         let mut insertions = Self::default();
-        for mark in marks {
+        for mut mark in marks.copied() {
+            if mark.is_of_pieces() {
+                match marks_left.checked_sub(1) {
+                    Some(fewer) => *marks_left = fewer,
+                    None => mark = mark.whole(),
+                }
+            }
             if mark.takes_operands() {
                 insertions.locals = TAKEN_LOCALS;
             }
@@ -112,5 +124,6 @@ fn copy_code(
             _ => {}
         }
     }
+    debug_assert!(inserted.next().is_none(), "in the order of the code");
     Ok(())
 }

@@ -93,8 +93,10 @@ fn bodies(
         Some(touched) => {
             let marks: Vec<&Marks> = functions.iter().map(|function| &function.marks).collect();
             let silent = Silent::among(&marks, &gated.entered);
-            let of =
-                |(index, function)| Insertions::of(function, silent.marks(index, &function.marks), touched);
+            let mut marks_left = limits::MODULE_MARKS_MAX;
+            let of = |(index, function): (usize, &Function)| {
+                Insertions::of(function, silent.marks(index, &function.marks), touched, &mut marks_left)
+            };
             functions.iter().enumerate().map(of).collect()
         }
         None => functions.iter().map(|_| Insertions::default()).collect(),

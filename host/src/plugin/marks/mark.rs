@@ -8,7 +8,7 @@ use crate::plugin::touched::{PIECE_SHIFT, Touched};
 pub(in crate::plugin) const TAKEN_LOCALS: u32 = 3;
 
 /// What is to be inserted in front of an instruction.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plugin) struct Mark {
     /// Where the instruction begins.
     pub(in crate::plugin) at: usize,
@@ -35,6 +35,16 @@ impl Mark {
     /// Whether it needs [`TAKEN_LOCALS`].
     pub(in crate::plugin) fn takes_operands(&self) -> bool {
         self.what == What::Bulk
+    }
+
+    /// Whether it says less than the whole memory.
+    pub(in crate::plugin) fn is_of_pieces(&self) -> bool {
+        !matches!(self.what, What::Whole | What::Call(_))
+    }
+
+    /// Has it say the whole memory instead.
+    pub(in crate::plugin) fn whole(&self) -> Self {
+        Self { at: self.at, what: What::Whole }
     }
 
     /// The instructions; `first_taken` is the first of [`TAKEN_LOCALS`].

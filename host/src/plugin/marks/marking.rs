@@ -6,10 +6,8 @@ use wasmparser::{MemArg, Operator};
 
 use super::Marks;
 use super::mark::{Mark, What};
+use crate::limits;
 use crate::plugin::touched::{REACH_BYTES, Touched};
-
-/// Most marks of single pieces in one function; from then on the whole memory is marked.
-pub(super) const MARKS_MAX: usize = 16;
 
 /// Longest store, in bytes.
 const STORE_BYTES_MAX: u32 = 8;
@@ -67,9 +65,10 @@ struct Calling {
 pub(in crate::plugin) struct Marking {
     marks: Marks,
     /// How many of the marks are of single pieces.
-    marked: usize,
-    /// The operand stack.
+    marked: u64,
+    /// The upper end of the operand stack; of the `unknown` values below nothing is known.
     operands: Vec<Origin>,
+    unknown: usize,
     /// How often each local has been set so far, in the order of the code.
     versions: Vec<u32>,
     covered: Vec<Covered>,
@@ -132,10 +131,16 @@ impl Marking {
             }
             _ => Origin::Unknown,
         };
-        let kept = if is_control(operator) { 0 } else { height.saturating_sub(results) };
-        self.operands.truncate(kept);
-        self.operands.resize(height.saturating_sub(results), Origin::Unknown);
-        self.operands.resize(height, origin);
+        let kept = height.saturating_sub(results);
+        if is_control(operator)
+            || kept < self.unknown
+            || kept > self.unknown.saturating_add(self.operands.len())
+        {
+            self.operands.clear();
+            self.unknown = if is_control(operator) { height } else { kept };
+        }
+        self.operands.truncate(kept.saturating_sub(self.unknown));
+        self.operands.resize(height.saturating_sub(self.unknown), origin);
     }
 
     fn version(&mut self, local: u32) -> &mut u32 {
@@ -227,7 +232,7 @@ impl Marking {
         }
         if let Some(outermost) = &mut self.outermost_loop {
             outermost.stores = true;
-        } else if what == What::Whole || self.marked == MARKS_MAX {
+        } else if what == What::Whole || self.marked == limits::FUNCTION_MARKS_MAX {
             self.mark(at, What::Whole, Some(Covered::Whole));
         } else {
             self.marked = self.marked.saturating_add(1);

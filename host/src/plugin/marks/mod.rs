@@ -4,8 +4,8 @@
 //! A mark sets bits of one more global. Where it stands decides how much it says, so that it costs little: outside of
 //! loops a mark goes with each store whose address is a local and an offset, or a constant, unless an earlier mark
 //! covers it. Stores in loops, those whose address is computed, and those of a function with many are all covered by a
-//! mark of the whole memory, in front of the loop or the store: after it nothing more needs to be marked. So functions
-//! that loops call are *silent*, and those that they call: they have no marks, and whoever calls one from elsewhere marks
+//! mark of the whole memory, in front of the loop or the store: after it nothing more needs to be marked. The same goes
+//! for a module with very many, so that marks never are what takes the compiler long. So functions that loops call are *silent*, and those that they call: they have no marks, and whoever calls one from elsewhere marks
 //! the whole memory before.
 //!
 //! # Format
@@ -23,8 +23,8 @@
 //!
 //! - Whenever a store or a bulk instruction has changed bytes, and nothing traps before the call ends, these bytes lie in
 //!   marked pieces or within their reach (`touched`).
-//! - A silent function runs only when the whole memory is marked, or nothing but a trap can follow. Neither the host nor a
-//!   table can call one.
+//! - A silent function that stores runs only when the whole memory is marked, or nothing but a trap can follow. Neither the
+//!   host nor a table can call a silent one.
 //! - Marks branch nowhere and trap never.
 //!
 //! # Determinism
@@ -101,8 +101,8 @@ mod tests {
     use wasmparser::{BinaryReader, OperatorsReader};
 
     use super::super::gate::gate;
-    use super::marking::MARKS_MAX;
     use super::*;
+    use crate::limits;
 
     /// The instructions of a module's first function with its marks where they stand, those that push a constant or a
     /// local left out.
@@ -221,7 +221,7 @@ mod tests {
         let store = |n| format!("(i32.store (local.get {n}) (i32.const 1))");
         let stores: String = (0..20).map(store).collect();
         let shown = body(&format!("(param{})", " i32".repeat(20)), &stores);
-        assert_eq!(shown.matches("LOCAL").count(), MARKS_MAX);
+        assert_eq!(shown.matches("LOCAL").count() as u64, limits::FUNCTION_MARKS_MAX);
         assert!(
             shown.ends_with("LOCAL-15+0 i32store WHOLE i32store i32store i32store i32store end"),
             "{shown}"
