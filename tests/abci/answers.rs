@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "ed6bfef36590d45419d0714233aa145ffed64ea6a477a0e56f5ab41682b6847e",
-            "ecbcb542bc68dd1a9be9735a3ff8b6e6894900e8e2a192cee14a70bc69cf1889"
+            "a5dc1df712492de6cd5d58973b99e1dd67e401729bd3c305ae64f1c1dfa9d58f",
+            "f47b02b5f465dc0cc2c5f18591c5df3f7424f19610eb4a58a3f2d1ab8189f757"
         ]
     );
 }

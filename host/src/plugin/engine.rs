@@ -263,7 +263,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "2e13306c6ba6bef9f619175a6131a14bced0382281033d831f38e903b7c85a59"
+            "d352872a8aeb33fe24ce1a420dd413106ab23d993cf7e7ee7d916ff8836f44fb"
         );
     }
 
