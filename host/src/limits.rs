@@ -94,7 +94,7 @@ pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_UNCOUNTED_BYTES
 pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
 
 // The bounds on what a module may be. `cargo run --release --example bench-admission` measures what the worst modules
-// within them that we know of take to be compiled: at most 15 s and 200 MiB, on one core of an ordinary server. All are
+// within them that we know of take to be compiled: at most some 18 s and 300 MiB, on one core of an ordinary server. All are
 // part of the engine id.
 
 /// Types of a plugin's functions, at most. rustc makes some dozens.
