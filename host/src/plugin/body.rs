@@ -33,7 +33,7 @@ pub(super) struct Function {
     /// Number of instructions.
     pub(super) instructions: u64,
     /// Values that branches carry, and locals that meet where they arrive, summed.
-    pub(super) joined: u64,
+    pub(super) arriving: u64,
     /// The functions it calls by their index.
     pub(super) callees: BTreeSet<u32>,
     /// Whether it calls any through a table.
@@ -117,7 +117,7 @@ pub(super) fn look(
         locals,
         operands: u64::from(operands),
         instructions,
-        joined: control.carried.saturating_add(control.joined),
+        arriving: control.carried.saturating_add(control.joined),
         callees,
         calls_indirectly,
         marks: marking.into_marks(),
@@ -471,8 +471,9 @@ mod tests {
         );
         let wasm = wasm.unwrap();
         let functions = gate(&wasm).unwrap().functions;
-        let counts =
-            |f: &Function| (f.locals, f.operands, f.instructions, f.joined, f.callees.len(), f.results.len());
+        let counts = |f: &Function| {
+            (f.locals, f.operands, f.instructions, f.arriving, f.callees.len(), f.results.len())
+        };
         assert_eq!(
             functions.iter().map(counts).collect::<Vec<_>>(),
             [(5, 3, 8, 0, 0, 1), (0, 2, 5, 0, 1, 0), (1, 1, 11, 4, 0, 0)]

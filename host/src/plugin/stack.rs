@@ -51,7 +51,7 @@ pub(super) const OVERFLOWN: i32 = -1;
 
 /// The most that any compiler makes of a function's frame, in bytes, with what is `added` to the function beside counting.
 pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
-    let values = function.locals.saturating_add(function.operands).saturating_add(function.joined);
+    let values = function.locals.saturating_add(function.operands).saturating_add(function.arriving);
     let values = values.saturating_add(added.locals).saturating_mul(VALUE_BYTES);
     let instructions = function.instructions.saturating_add(added.instructions);
     FRAME_BYTES.saturating_add(values).saturating_add(instructions.saturating_mul(INSTRUCTION_BYTES))
