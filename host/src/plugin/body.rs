@@ -87,8 +87,10 @@ pub(super) fn look(
     while !operators.eof() {
         let (operator, offset) = operators.read_with_offset()?;
         control.see(&operator, &validator);
-        marking.see(offset, &operator);
         validator.op(offset, &operator)?;
+        // Not before: an index of a local may be any number until then.
+        control.join(&operator);
+        marking.see(offset, &operator);
         let height = validator.operand_stack_height();
         marking.settle(&operator, height as usize, results(&operator, &validator, types));
         operands = operands.max(height);
@@ -239,10 +241,9 @@ impl Control<'_> {
             _ => 0,
         };
         self.carried = self.carried.saturating_add(carried);
-        self.join(operator);
     }
 
-    /// Takes note of which locals meet where.
+    /// Takes note of which locals meet where, by an instruction that `validator` has seen.
     fn join(&mut self, operator: &Operator<'_>) {
         match operator {
             Operator::Block { .. } => self.open.push(Open::new(false, 1)),
@@ -442,6 +443,13 @@ mod tests {
             gate(&wat::parse_str(module(11)).unwrap()).unwrap_err().to_string(),
             "has 550000 locals joined by branches; at most 500000 are allowed"
         );
+    }
+
+    /// Were its place kept before it is known to be there, five bytes would take gigabytes.
+    #[test]
+    fn a_local_that_is_not_there_takes_no_memory() {
+        let words = refusal("(module (func (block (local.set 4294967295 (i32.const 1)))))");
+        assert!(words.contains("unknown local 4294967295"), "{words}");
     }
 
     #[test]
