@@ -170,7 +170,8 @@ fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
     Some(Run { before, after: memory.data(&store).to_vec(), touched })
 }
 
-/// Has a plugin judge a transaction; `None` if that traps or grows the memory, or if the plugin has no marks.
+/// Has a plugin judge a transaction; `None` if that traps, or grows the memory, or does not fit into it, or if the
+/// plugin has no marks.
 fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
     let touched = instance.get_global(&store, "dseq_touched")?;
@@ -182,7 +183,7 @@ fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
         .call(&mut store, std::slice::from_ref(&len), &mut start)
         .ok()?;
     let start = usize::try_from(start[0].i32().unwrap()).unwrap();
-    memory.data_mut(&mut store)[start..start + tx.len()].copy_from_slice(tx);
+    memory.data_mut(&mut store).get_mut(start..start + tx.len())?.copy_from_slice(tx);
     let before = memory.data(&store).to_vec();
     instance.get_func(&store, "dseq_apply").unwrap().call(&mut store, &[len], &mut [Val::I64(0)]).ok()?;
     let touched = touched.get(&store).i32().unwrap().cast_unsigned();
