@@ -109,10 +109,26 @@ impl CometBft {
     /// A command that runs it for a node's home.
     #[must_use]
     pub fn command(&self, home: &Path) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg("--home").arg(home).stdin(Stdio::null());
+        let mut command = isolated(&self.path);
+        command.arg("--home").arg(home);
         command
     }
+}
+
+/// What CometBFT may see of our environment: what a program needs to run at all, and the knobs of Go's runtime.
+///
+/// Nothing else. CometBFT takes each of its settings from `CMT_*` and `TM_*` variables too, and `CMTHOME` and `TMHOME` win
+/// over `--home`: with one left over from another node, it would run on that node's genesis, keys and data.
+const ENVIRONMENT: &[&str] = &[
+    "PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK",
+];
+
+/// A command in an environment of our choice, without input.
+fn isolated(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let passed_on = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(passed_on).stdin(Stdio::null());
+    command
 }
 
 fn beside_executable() -> Option<PathBuf> {
@@ -127,7 +143,7 @@ fn on_path() -> Vec<PathBuf> {
 
 /// Asks a program for its version. Builds from a checkout say `v0.38.26+<commit>`.
 fn version_of(path: &Path) -> Result<String, WhyNot> {
-    let output = Command::new(path).arg("version").stdin(Stdio::null()).output();
+    let output = isolated(path).arg("version").output();
     let output = output.map_err(|err| match err.kind() {
         io::ErrorKind::NotFound => WhyNot::Absent,
         _ => WhyNot::Failed(format!("cannot be run: {err}")),
@@ -164,6 +180,16 @@ mod tests {
         assert_eq!(found.path(), right);
         let passed_over: Vec<String> = found.passed_over().map(ToString::to_string).collect();
         assert_eq!(passed_over, [format!("{}: is version 1.0.0, not {VERSION}", wrong.display())]);
+    }
+
+    #[test]
+    fn cometbft_sees_only_the_environment_that_was_chosen_for_it() {
+        let cometbft = CometBft { path: "/bin/cometbft".into(), named: true, passed_over: Vec::new() };
+        let command = cometbft.command(Path::new("/home"));
+        let seen: Vec<_> = command.get_envs().filter_map(|(name, value)| value.and(name.to_str())).collect();
+        assert!(seen.contains(&"PATH"), "{seen:?}");
+        assert!(seen.iter().all(|name| ENVIRONMENT.contains(name)), "{seen:?}");
+        assert!(!ENVIRONMENT.iter().any(|name| name.starts_with("CMT") || name.starts_with("TM_")));
     }
 
     #[test]
