@@ -4,6 +4,7 @@
 mod configuration;
 mod genesis;
 mod node;
+mod places;
 mod plugin;
 #[path = "../support/plugins.rs"]
 mod plugins;

@@ -7,6 +7,12 @@ use crate::types::AppHash;
 
 use super::transport::{BindError, ServeError};
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "build dseq with panic = \"unwind\": the reason why a node stops, and its exit code, leave a handler by unwinding, and \
+     an abort would lose both"
+);
+
 /// Why the app ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Halt {
@@ -82,6 +88,7 @@ impl Halt {
             Self::Open(OpenError::Io(_) | OpenError::Locked { .. }) => EXIT_FAILED,
             Self::Open(_) => EXIT_REFUSED,
             Self::Sequencing(SequencingError::AlreadyStarted { .. }) => EXIT_REFUSED,
+            Self::Bind(BindError::PathTooLong { .. } | BindError::NotASocket(_)) => EXIT_REFUSED,
             Self::Commit(_) | Self::Sequencing(_) | Self::Bind(_) | Self::Serve(_) => EXIT_FAILED,
         }
     }

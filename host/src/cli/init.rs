@@ -1,16 +1,14 @@
 //! `dseq init`: makes a node's home.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-
-use anyhow::{Context, bail};
 
 use super::{HomeArg, say};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
 use crate::node::genesis::{self, Member, NetworkSpec};
 use crate::node::home::NodeHome;
+use crate::node::new_home::NewHome;
 use crate::node::overrides;
 use crate::node::rules::{PluginFile, RulesError};
 
@@ -50,15 +48,8 @@ impl PipelineArgs {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let root = std::path::absolute(&args.home.home).context("cannot tell the current folder")?;
     let cometbft = CometBft::find(args.cometbft.as_deref())?;
-    let occupied = fs::read_dir(&root).map(|mut entries| entries.next().is_some()).unwrap_or(root.exists());
-    if occupied {
-        bail!(
-            "{} is there already; nothing was changed. Choose another --home, or move it away",
-            root.display()
-        );
-    }
+    let place = NewHome::prepare(&args.home.home)?;
     let spec = NetworkSpec {
         chain_id: args.chain_id,
         plugins: match args.pipeline.files()? {
@@ -67,27 +58,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         },
         config_overrides: &[overrides::COMMON_CONFIG],
     };
-    make(&cometbft, &spec, &root)?;
+    let root = place.root().to_owned();
+    let home = NodeHome::new(place.partial());
+    genesis::create(&cometbft, &spec, &[Member { home, moniker: place.moniker(), ports: None }])?;
+    place.put_in_place()?;
     say(format!(
         "made {root}\n\n  run it     dseq start --home {root}\n  settings   {root}/dseq.toml\n  genesis    {root}/config/genesis.json",
         root = root.display()
     ))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Makes the home aside and moves it into place, so that there is never half a home.
-fn make(cometbft: &CometBft, spec: &NetworkSpec, root: &Path) -> anyhow::Result<()> {
-    let name = root.file_name().context("--home must not be the root folder")?.to_string_lossy();
-    let parent = root.parent().context("--home must not be the root folder")?;
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    let partial = parent.join(format!(".{name}.partial-{}", std::process::id()));
-    let member = Member { home: NodeHome::new(&partial), moniker: name.into_owned(), ports: None };
-    let made = genesis::create(cometbft, spec, &[member])
-        .map_err(anyhow::Error::from)
-        .and_then(|()| fs::rename(&partial, root).with_context(|| format!("cannot make {}", root.display())));
-    if made.is_err() && partial.exists() {
-        // The reason why it was not made matters more than what it leaves behind.
-        let _ = fs::remove_dir_all(&partial);
-    }
-    made
 }

@@ -129,12 +129,16 @@ fn describe(err: &anyhow::Error) -> String {
 
 fn exit_code(err: &anyhow::Error) -> u8 {
     for cause in err.chain() {
-        if let Some(ConfigError::BadValue { origin: Origin::Flag(_), .. }) = cause.downcast_ref() {
+        if let Some(
+            ConfigError::BadValue { origin: Origin::Flag(_), .. }
+            | ConfigError::SocketPathTooLong { origin: Origin::Flag(_), .. },
+        ) = cause.downcast_ref()
+        {
             return EXIT_USAGE;
         }
         let refused = cause.is::<ConfigError>()
             || cause.is::<cometbft::NotFound>()
-            || matches!(cause.downcast_ref(), Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. }));
+            || cause.downcast_ref().is_some_and(HomeError::is_refusal);
         if refused {
             return EXIT_REFUSED;
         }

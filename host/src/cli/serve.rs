@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     let home = NodeHome::open(&args.home.home)?;
     let settings = super::settings::load(Some(&home), matches)?;
     telemetry::init(&settings);
-    home.make_private_dirs()?;
+    home.make_run_dir()?;
     let (stop, shutdown) = mpsc::channel();
     signals::forward(stop.clone()).context("cannot listen for signals")?;
     if args.supervised {
@@ -41,7 +41,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         super::settings::warn_of_unknown_variables();
     }
     let options = RunOptions {
-        listen: settings.abci.value.unwrap_or_else(|| home.abci_address()),
+        listen: match settings.abci.value {
+            Some(address) => address,
+            None => home.abci_address()?,
+        },
         service: ServiceOptions {
             sequence_dir: home.sequence_dir(),
             plugins_dir: home.plugins_dir(),

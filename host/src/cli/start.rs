@@ -44,7 +44,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         home.cometbft_log().display()
     );
     let plan = Plan {
-        abci: settings.abci.value.clone().unwrap_or_else(|| home.abci_address()),
+        abci: match settings.abci.value.clone() {
+            Some(address) => address,
+            None => home.abci_address()?,
+        },
         app_flags: flags_for_app(&settings),
         backoff_max: Duration::from_secs(settings.restart_backoff_seconds_max.value),
         by_testnet: args.by_testnet,

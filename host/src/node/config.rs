@@ -12,7 +12,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::home::NodeHome;
-use crate::abci::transport::ListenAddr;
+use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::limits;
 
 /// The variable that names a node's home.
@@ -174,6 +174,21 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A socket path that the system does not take.
+    #[error(
+        "{origin}: the path of {key} {found:?} is {bytes} bytes long, and the system takes at most \
+         {SOCKET_PATH_BYTES_MAX} for a socket; use a shorter one"
+    )]
+    SocketPathTooLong {
+        /// Where it came from.
+        origin: Origin,
+        /// The setting.
+        key: &'static str,
+        /// The path.
+        found: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 /// Values as text, with their origin, by name: one layer over the file.
@@ -230,9 +245,16 @@ impl Settings {
     }
 
     fn apply(&mut self, layer: &Given) -> Result<(), ConfigError> {
-        put(layer, &ABCI, &mut self.abci, "unix:///path or tcp://host:port", |text| {
-            if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+        let expected = "unix:///path or tcp://host:port, the port from 1 to 65535";
+        put(layer, &ABCI, &mut self.abci, expected, |text| {
+            if text.is_empty() { Some(None) } else { text.parse().ok().filter(is_fixed).map(Some) }
         })?;
+        if let Setting { value: Some(ListenAddr::Unix(found)), origin } = &self.abci {
+            let (found, origin, bytes) = (found.clone(), origin.clone(), found.as_os_str().len());
+            if bytes > SOCKET_PATH_BYTES_MAX {
+                return Err(ConfigError::SocketPathTooLong { origin, key: ABCI.name, found, bytes });
+            }
+        }
         put(layer, &COMETBFT, &mut self.cometbft, "the path of a program", |text| {
             Some((!text.is_empty()).then(|| PathBuf::from(text)))
         })?;
@@ -281,6 +303,11 @@ impl Settings {
             ),
         ]
     }
+}
+
+/// Whether CometBFT can be told the address beforehand: a port that the system chooses is known to the app alone.
+fn is_fixed(address: &ListenAddr) -> bool {
+    !matches!(address, ListenAddr::Tcp { port: 0, .. })
 }
 
 fn whole_number(text: &str) -> Option<u64> {
@@ -440,6 +467,15 @@ mod tests {
         assert!(error("disk_free_bytes_low = -1").contains("must be a number of bytes"));
         assert!(error("restart_backoff_seconds_max = 0").contains("from 1 to 3600"));
         assert!(error("abci = \"http://x\"").contains("unix:///path"));
+        assert!(error("abci = \"tcp://127.0.0.1:0\"").ends_with("the port from 1 to 65535"));
+    }
+
+    #[test]
+    fn a_socket_path_that_is_too_long_is_named_with_the_limit_and_its_length() {
+        let longest = format!("/{}", "x".repeat(106));
+        load(&format!("abci = \"unix://{longest}\"")).unwrap();
+        let message = error(&format!("abci = \"unix://{longest}x\""));
+        assert!(message.contains("is 108 bytes long, and the system takes at most 107"), "{message}");
     }
 
     #[test]

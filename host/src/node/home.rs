@@ -5,12 +5,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::abci::transport::ListenAddr;
-
-/// Longest path a unix socket address holds, in bytes: `sun_path` is 108 with its terminating zero.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 
 /// A node's folder.
 ///
@@ -27,9 +25,37 @@ pub struct NodeHome {
     root: PathBuf,
 }
 
+/// A folder, as the kernel names it until the machine is booted again: the same after a rename, another for a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderId {
+    /// The device of its file system.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
 /// A folder that cannot be used as a node's home.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
+    /// A path that does not reach CometBFT as it is.
+    #[error("{path:?} cannot be a node's home: {why}; choose another path")]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The path of the ABCI socket does not fit into a socket's address.
+    #[error(
+        "the ABCI socket {path:?} would have a path of {bytes} bytes, and the system takes at most \
+         {SOCKET_PATH_BYTES_MAX}; use a home with a shorter path, set TMPDIR to a shorter one, or set `abci` in dseq.toml"
+    )]
+    SocketPathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
     /// Nothing there, or not a folder.
     #[error("no node home at {path}; make one with `dseq init --home {path}`", path = path.display())]
     Missing {
@@ -52,6 +78,20 @@ pub enum HomeError {
     },
 }
 
+impl HomeError {
+    /// Whether trying again cannot help.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Path { .. }
+            | Self::SocketPathTooLong { .. }
+            | Self::Missing { .. }
+            | Self::NotPrivate { .. } => true,
+            Self::Io { .. } => false,
+        }
+    }
+}
+
 impl NodeHome {
     /// Names a home that may not exist yet.
     #[must_use]
@@ -67,6 +107,7 @@ impl NodeHome {
     pub fn open(root: &Path) -> Result<Self, HomeError> {
         let missing = || HomeError::Missing { path: root.to_owned() };
         let root = root.canonicalize().map_err(|_| missing())?;
+        check_path(&root)?;
         let home = Self { root };
         if home.genesis_file().is_file() { Ok(home) } else { Err(missing()) }
     }
@@ -150,24 +191,60 @@ impl NodeHome {
         std::env::temp_dir().join(format!("dseq-{user}-{name}")).join("abci.sock")
     }
 
-    /// The address of that socket.
-    #[must_use]
-    pub fn abci_address(&self) -> ListenAddr {
-        ListenAddr::Unix(self.abci_socket())
-    }
-
-    /// Makes `run/` and the socket's folder, so that only this user can open them.
+    /// The address of that socket, whose folder is made, so that only this user can open it.
     ///
     /// # Errors
     ///
-    /// When they cannot be made, or one is there already and belongs to somebody else.
-    pub fn make_private_dirs(&self) -> Result<(), HomeError> {
-        make_private_dir(&self.run_dir())?;
-        match self.abci_socket().parent() {
-            Some(dir) => make_private_dir(dir),
-            None => Ok(()),
+    /// When the path is too long even so, or its folder cannot be made or belongs to somebody else.
+    pub fn abci_address(&self) -> Result<ListenAddr, HomeError> {
+        let path = self.abci_socket();
+        let bytes = path.as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES_MAX {
+            return Err(HomeError::SocketPathTooLong { path, bytes });
         }
+        // Only the temporary folder's path is new here: it comes from the environment.
+        check_path(&path)?;
+        if let Some(dir) = path.parent() {
+            make_private_dir(dir)?;
+        }
+        Ok(ListenAddr::Unix(path))
     }
+
+    /// Makes `run/`, so that only this user can open it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, or is there already and belongs to somebody else.
+    pub fn make_run_dir(&self) -> Result<(), HomeError> {
+        make_private_dir(&self.run_dir())
+    }
+
+    /// Which folder this is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked at.
+    pub fn id(&self) -> io::Result<FolderId> {
+        let found = fs::metadata(&self.root)?;
+        Ok(FolderId { device: found.dev(), inode: found.ino() })
+    }
+}
+
+/// Refuses a path that would not reach CometBFT as it is.
+///
+/// CometBFT's library for configuration replaces `$NAME` in `--home` by what the environment has, and would then run
+/// with its defaults, or with another folder's configuration. The address of a socket is text.
+///
+/// # Errors
+///
+/// When it is such a path.
+pub fn check_path(path: &Path) -> Result<(), HomeError> {
+    let why = match path.to_str() {
+        None => "its path is not valid UTF-8",
+        Some(text) if text.contains('$') => "CometBFT takes a `$` in a path for the name of a variable",
+        Some(_) => return Ok(()),
+    };
+    Err(HomeError::Path { path: path.to_owned(), why })
 }
 
 /// Makes a 0700 folder, or tightens one that this user already owns.
@@ -200,6 +277,18 @@ mod tests {
         assert!(socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX, "{socket:?}");
         let other = NodeHome::new(&Path::new("/srv").join("y".repeat(100)));
         assert_ne!(other.abci_socket(), socket);
+    }
+
+    #[test]
+    fn a_path_that_would_not_reach_cometbft_as_it_is_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let latin1 = Path::new(std::ffi::OsStr::from_bytes(b"/srv/n\xf8de"));
+        let message = check_path(latin1).unwrap_err().to_string();
+        let expected =
+            "\"/srv/n\\xF8de\" cannot be a node's home: its path is not valid UTF-8; choose another path";
+        assert_eq!(message, expected);
+        assert!(check_path(Path::new("/srv/a$b")).unwrap_err().to_string().contains("name of a variable"));
+        check_path(Path::new("/srv/nœud %d,\\ x")).unwrap();
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod genesis;
 pub mod genesis_file;
 pub mod home;
 pub mod listen;
+pub mod new_home;
 pub mod overrides;
 pub mod ports;
 pub mod process;

@@ -110,7 +110,7 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> SupervisorErro
 ///
 /// When somebody else runs this home, or a process cannot be started at all.
 pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
-    plan.home.make_private_dirs()?;
+    plan.home.make_run_dir()?;
     let lock = RunLock::take(&plan.home).map_err(io_error("lock the home"))?;
     let Some(_lock) = lock else {
         let who =

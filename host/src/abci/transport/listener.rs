@@ -21,7 +21,7 @@ use rustix::{
 use super::ListenAddr;
 
 /// Longest path of a unix socket, in bytes: `sun_path` is 108 bytes on Linux, one of them the closing zero.
-const PATH_BYTES_MAX: usize = 107;
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Connections the kernel keeps waiting to be accepted. CometBFT opens four.
 const BACKLOG: i32 = 128;
@@ -31,7 +31,7 @@ const BACKLOG: i32 = 128;
 pub enum BindError {
     /// The path does not fit into a socket address.
     #[error(
-        "the ABCI socket path {} is {bytes} bytes long and the system takes at most {PATH_BYTES_MAX}; \
+        "the ABCI socket path {} is {bytes} bytes long and the system takes at most {SOCKET_PATH_BYTES_MAX}; \
          use a shorter or a relative path",
         path.display()
     )]
@@ -76,7 +76,7 @@ impl Listener {
 
     fn bind_unix(addr: &ListenAddr, path: &Path) -> Result<Self, BindError> {
         let bytes = path.as_os_str().as_bytes().len();
-        if bytes > PATH_BYTES_MAX {
+        if bytes > SOCKET_PATH_BYTES_MAX {
             return Err(BindError::PathTooLong { path: path.to_owned(), bytes });
         }
         let failed =

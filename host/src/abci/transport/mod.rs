@@ -52,7 +52,7 @@ mod frames;
 mod listener;
 
 pub use addr::{ListenAddr, ParseAddrError};
-pub use listener::BindError;
+pub use listener::{BindError, SOCKET_PATH_BYTES_MAX};
 
 use checks::Checks;
 use connection::Connection;

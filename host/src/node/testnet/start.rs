@@ -12,7 +12,7 @@ use crate::node::cometbft::CometBft;
 use crate::node::config;
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::genesis_file::GenesisFile;
-use crate::node::home::NodeHome;
+use crate::node::home::{self, NodeHome};
 use crate::node::overrides;
 use crate::node::ports;
 use crate::node::process::ProcessId;
@@ -100,6 +100,8 @@ pub enum ReadyError {
 /// When the network cannot be made, a port is in use, or a node does not come up in time.
 pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
     let dir = &options.dir;
+    let at = std::path::absolute(dir).map_err(io_error(format!("find {}", dir.display())))?;
+    home::check_path(&at.canonicalize().unwrap_or(at))?;
     fs::create_dir_all(dir).map_err(io_error(format!("make {}", dir.display())))?;
     let _lock = lock(dir)?;
     let (send, stop) = mpsc::channel();
