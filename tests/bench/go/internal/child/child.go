@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -38,16 +39,24 @@ func Start(log string, env []string, command string, args ...string) (*Child, er
 	cmd := exec.Command(command, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	// An interrupt from the terminal reaches only the benchmark, which then ends its children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	// An interrupt from the terminal reaches only the benchmark. However that ends, the kernel ends its children.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	child := &Child{name: filepath.Base(command), log: log, cmd: cmd, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel takes the end of the thread that started a child for the end of its parent: this one stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			child.err = cmd.Wait()
+			close(child.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("%s does not start: %w", command, err)
 	}
-	child := &Child{name: filepath.Base(command), log: log, cmd: cmd, done: make(chan struct{})}
-	go func() {
-		child.err = cmd.Wait()
-		close(child.done)
-	}()
 	return child, nil
 }
 
