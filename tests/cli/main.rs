@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod configuration;
+mod copies;
+mod engine_failures;
 mod genesis;
 mod node;
 mod places;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
@@ -11,9 +11,14 @@ use rustix::process::Signal;
 use crate::support::{ask, dseq, free_base_port, plugin, processes, run, until};
 
 /// Makes a home whose CometBFT listens on ports of this test.
-fn init(root: &Path) -> (NodeHome, u16) {
+pub(crate) fn init(root: &Path) -> (NodeHome, u16) {
     let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
+    listen_elsewhere(root)
+}
+
+/// Moves a new home to ports of this test.
+pub(crate) fn listen_elsewhere(root: &Path) -> (NodeHome, u16) {
     let home = NodeHome::new(root);
     let base = free_base_port();
     let config = fs::read_to_string(home.cometbft_config()).unwrap();
@@ -25,8 +30,13 @@ fn init(root: &Path) -> (NodeHome, u16) {
 }
 
 fn start(home: &NodeHome, rpc: u16) -> Child {
+    start_with(home, rpc, &mut dseq(&["start"]))
+}
+
+/// Starts it by a command that has all but the home, and waits for its first block.
+pub(crate) fn start_with(home: &NodeHome, rpc: u16, command: &mut Command) -> Child {
     let log = fs::File::create(home.app_log()).unwrap();
-    let mut command = dseq(&["start", "--home", home.root().to_str().unwrap()]);
+    command.arg("--home").arg(home.root());
     let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
     until("first block", || {
         let status = ask(rpc, "status")?;
@@ -43,7 +53,10 @@ fn a_home_is_made_once_runs_and_ends_with_0_when_asked() {
     let (home, rpc) = init(&root);
     let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
     assert_eq!(code, 1);
-    assert!(said.contains("is there already; nothing was changed"), "{said}");
+    assert!(
+        said.contains("is there already, with \"config\", ") && said.contains("nothing was changed"),
+        "{said}"
+    );
 
     // As CometBFT leaves a database when it is killed while it makes it; by itself it does not get over that.
     let unfinished = home.data_dir().join("blockstore.db");

@@ -3,6 +3,8 @@
 //! # Invariants
 //!
 //! - A record of before this machine's last boot counts as none: its pids and start times mean nothing any more.
+//! - Neither does a record that was written in another folder: a copy of a home never acts on the original's processes.
+//!   A home that was moved while it ran is still the same folder, and its processes are still its own.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::home::NodeHome;
+use super::home::{FolderId, NodeHome};
 use super::process::{Ending, ProcessId};
 
 /// How long one process may take to end after SIGTERM, before SIGKILL.
@@ -38,8 +40,36 @@ pub struct Running {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     boot_id: String,
+    /// Where the home was when this was written; for people, since homes can be moved.
+    path: PathBuf,
+    /// The home's folder, which a copy of the record does not lie in.
+    folder: FolderId,
     #[serde(flatten)]
     running: Running,
+}
+
+impl Record {
+    /// What lies in a home, wherever it was written, since this machine was booted.
+    fn read(home: &NodeHome) -> Option<Self> {
+        let found: Self = serde_json::from_slice(&fs::read(record(home)).ok()?).ok()?;
+        (found.boot_id == boot_id().ok()?).then_some(found)
+    }
+}
+
+/// What to say of a home that is a copy, made while the original ran, if that still runs.
+#[must_use]
+pub fn original_that_runs(home: &NodeHome) -> Option<String> {
+    let found = Record::read(home)?;
+    let is_copy = found.folder != home.id().ok()? && found.running.is_alive();
+    is_copy.then(|| {
+        format!(
+            "{} is a copy of {}, which pid {} runs: both have the same keys, and a validator that runs twice signs twice; \
+             never let both take part in a network",
+            home.root().display(),
+            found.path.display(),
+            found.running.supervisor.pid
+        )
+    })
 }
 
 fn boot_id() -> io::Result<String> {
@@ -76,8 +106,8 @@ impl Running {
     /// Reads who was last said to run a home; none: nobody since this machine was booted, or an unreadable record.
     #[must_use]
     pub fn read(home: &NodeHome) -> Option<Self> {
-        let found: Record = serde_json::from_slice(&fs::read(record(home)).ok()?).ok()?;
-        (found.boot_id == boot_id().ok()?).then_some(found.running)
+        let found = Record::read(home)?;
+        (found.folder == home.id().ok()?).then_some(found.running)
     }
 
     /// Says who runs a home, at once or not at all.
@@ -88,7 +118,12 @@ impl Running {
     pub fn write(&self, home: &NodeHome) -> io::Result<()> {
         let path = record(home);
         let new = path.with_extension("new");
-        let record = Record { boot_id: boot_id()?, running: self.clone() };
+        let record = Record {
+            boot_id: boot_id()?,
+            path: home.root().to_owned(),
+            folder: home.id()?,
+            running: self.clone(),
+        };
         fs::write(&new, serde_json::to_vec_pretty(&record)?)?;
         fs::rename(&new, &path)
     }
@@ -146,5 +181,24 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace(&boot_id().unwrap(), "00000000-0000-0000-0000-000000000000")).unwrap();
         assert_eq!(Running::read(&home), None);
+    }
+
+    #[test]
+    fn a_record_stays_with_a_folder_that_is_moved_and_not_with_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, moved) = (dir.path().join("first"), dir.path().join("moved"));
+        let home = NodeHome::new(&first);
+        fs::create_dir_all(home.run_dir()).unwrap();
+        let supervisor = ProcessId::of(std::process::id()).unwrap();
+        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None };
+        running.write(&home).unwrap();
+        fs::rename(&first, &moved).unwrap();
+        assert_eq!(Running::read(&NodeHome::new(&moved)), Some(running));
+        assert_eq!(original_that_runs(&NodeHome::new(&moved)), None);
+        // The copy has the very path at which the record was written.
+        fs::create_dir_all(home.run_dir()).unwrap();
+        fs::copy(record(&NodeHome::new(&moved)), record(&home)).unwrap();
+        assert_eq!(Running::read(&home), None);
+        assert!(original_that_runs(&home).unwrap().contains("is a copy of "));
     }
 }

@@ -24,9 +24,9 @@ use super::home::{HomeError, NodeHome};
 use super::listen;
 use super::ports::{self, Unusable};
 use super::process::ProcessId;
-use super::running::{END_PATIENCE, RunLock, Running};
+use super::running::{self, END_PATIENCE, RunLock, Running};
 use super::signals::StopSignals;
-use super::tail;
+use super::watch::{Progress, Watch};
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
 
@@ -36,10 +36,12 @@ pub const READY_LINE: &str = "ready";
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// A node that ran this long was healthy: its next trouble is a new one.
 const HEALTHY: Duration = Duration::from_secs(60);
+/// The same for a node whose CometBFT stopped working without ending, which takes longer to show.
+const HEALTHY_BEFORE_STUCK: Duration = Duration::from_secs(2 * 3600);
 /// After this long without the app listening the log says what is being waited for.
 const APP_SLOW: Duration = Duration::from_secs(10);
-/// How many of CometBFT's last lines are shown when it ends.
-const LAST_LINES: usize = 5;
+/// What is said with a failure from the fifth in a row on.
+const FAILURES_MANY: u32 = 5;
 
 /// What to run.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ pub struct Plan {
 pub enum End {
     /// It was asked to.
     Asked,
-    /// The app refuses to run, and has said why.
+    /// The node refuses to run, and has said why.
     Refused,
 }
 
@@ -112,12 +114,16 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> SupervisorErro
 pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     plan.home.make_run_dir()?;
     let lock = RunLock::take(&plan.home).map_err(io_error("lock the home"))?;
-    let Some(_lock) = lock else {
-        let who =
-            Running::read(&plan.home).map_or_else(String::new, |r| format!(", by pid {}", r.supervisor.pid));
+    let last = Running::read(&plan.home);
+    // A lock that is free although the supervisor is alive: somebody removed its file.
+    if lock.is_none() || last.as_ref().is_some_and(|last| last.supervisor.is_alive()) {
+        let who = last.map_or_else(String::new, |last| format!(", by pid {}", last.supervisor.pid));
         return Err(SupervisorError::AlreadyRunning { home: plan.home.root().display().to_string(), who });
-    };
-    if let Some(last) = Running::read(&plan.home) {
+    }
+    if let Some(original) = running::original_that_runs(&plan.home) {
+        tracing::warn!("{original}");
+    }
+    if let Some(last) = last {
         for (what, id) in last.end_orphans().map_err(io_error("end what ran here before"))? {
             tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
@@ -135,18 +141,37 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
 async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
     let mut stop = StopSignals::new().map_err(io_error("listen for signals"))?;
     let mut backoff = Backoff::new(plan.backoff_max);
+    let mut progress = Progress::default();
+    let folder = plan.home.id().map_err(io_error("look at the home"))?;
     loop {
+        // Another home may have taken this one's place, with another network's data.
+        if plan.home.id().is_ok_and(|now| now != folder) || !plan.home.root().exists() {
+            tracing::error!(
+                "the home was moved away from {} while it ran; not restarting",
+                plan.home.root().display()
+            );
+            return Ok(End::Refused);
+        }
         let started = Instant::now();
-        let why = match round(plan, &mut stop).await {
+        let (why, healthy) = match round(plan, &mut progress, &mut stop).await {
             Round::Stopped => return Ok(End::Asked),
             Round::Refused => {
                 tracing::error!("the app refuses to run, for the reason given above; not restarting");
                 return Ok(End::Refused);
             }
-            Round::Died(why) => why,
+            Round::CometBftRefused(why) => {
+                tracing::error!("CometBFT refuses to run: {why}; not restarting");
+                return Ok(End::Refused);
+            }
+            Round::Died(why) => (why, HEALTHY),
+            Round::Stuck(why) => (why, HEALTHY_BEFORE_STUCK),
         };
-        let pause = backoff.next(started.elapsed());
-        tracing::error!("{why}; restarting both in {:.1} s", pause.as_secs_f64());
+        let pause = backoff.next(started.elapsed(), healthy);
+        let often = match backoff.failures {
+            FAILURES_MANY.. => format!(" (failure {} in a row)", backoff.failures),
+            _ => String::new(),
+        };
+        tracing::error!("{why}; restarting both in {:.1} s{often}", pause.as_secs_f64());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             name = stop.recv() => {
@@ -160,8 +185,14 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
 /// How one run of the two processes ended.
 enum Round {
     Stopped,
+    /// The app refuses to run.
     Refused,
+    /// CometBFT does, for this reason.
+    CometBftRefused(String),
+    /// One of them ended.
     Died(String),
+    /// CometBFT stopped working, though its process goes on.
+    Stuck(String),
 }
 
 impl Round {
@@ -176,6 +207,18 @@ impl Round {
             Err(err) => Self::failed("wait for the app", &err),
         }
     }
+
+    fn cometbft_ended(status: io::Result<ExitStatus>, watch: &mut Watch) -> Self {
+        let status = match status {
+            Ok(status) => status,
+            Err(err) => return Self::failed("wait for CometBFT", &err),
+        };
+        watch.read_log();
+        match watch.words.refusal() {
+            Some(why) if status.code().is_some_and(|code| code != 0) => Self::CometBftRefused(why),
+            _ => Self::Died(format!("CometBFT ended ({status}){}", watch.words.at_its_end())),
+        }
+    }
 }
 
 /// The app, and our ends of its pipes: it stops when its input ends.
@@ -186,15 +229,18 @@ struct App {
 }
 
 /// Starts both, waits until one of them ends or a signal comes, and ends what is left.
-async fn round(plan: &Plan, stop: &mut StopSignals) -> Round {
+async fn round(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals) -> Round {
     let mut app = match start_app(plan) {
         Ok(app) => app,
         Err(err) => return Round::failed("start the app", &err),
     };
-    let mut round = with_app(plan, stop, &mut app).await;
+    let mut round = with_app(plan, progress, stop, &mut app).await;
     match end(&mut app.child, "the app").await {
         // CometBFT may be seen to go first although it was the app that went.
-        Ok(status) if matches!(round, Round::Died(_)) && status.code() == Some(EXIT_REFUSED.into()) => {
+        Ok(status)
+            if matches!(round, Round::Died(_) | Round::CometBftRefused(_))
+                && status.code() == Some(EXIT_REFUSED.into()) =>
+        {
             round = Round::Refused;
         }
         Ok(_) => {}
@@ -204,7 +250,7 @@ async fn round(plan: &Plan, stop: &mut StopSignals) -> Round {
 }
 
 /// Waits until the app listens, and runs CometBFT beside it; ends CometBFT, but not the app.
-async fn with_app(plan: &Plan, stop: &mut StopSignals, app: &mut App) -> Round {
+async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, app: &mut App) -> Round {
     if let Err(err) = record(plan, &app.child, None) {
         return Round::failed("record who runs the home", &err);
     }
@@ -214,12 +260,11 @@ async fn with_app(plan: &Plan, stop: &mut StopSignals, app: &mut App) -> Round {
         name = stop.recv() => { tracing::info!("{name}: stopping"); return Round::Stopped; }
         () = listens(&mut app.output, &plan.abci) => {}
     }
-    let log = plan.home.cometbft_log();
-    let log_start = tail::length(&log).unwrap_or(0);
+    let mut watch = Watch::new(&plan.home, plan.by_testnet);
     let mut cometbft = match start_cometbft(plan) {
         Ok(cometbft) => cometbft,
         Err(err) => {
-            let path = plan.cometbft.path().display();
+            let (path, log) = (plan.cometbft.path().display(), plan.home.cometbft_log());
             return Round::failed(&format!("start {path} with its output in {}", log.display()), &err);
         }
     };
@@ -231,13 +276,8 @@ async fn with_app(plan: &Plan, stop: &mut StopSignals, app: &mut App) -> Round {
                 biased;
                 name = stop.recv() => { tracing::info!("{name}: stopping"); Round::Stopped }
                 status = app.child.wait() => Round::app_ended(status),
-                status = cometbft.wait() => match status {
-                    Ok(status) => {
-                        let words = tail::quote(&log, log_start, LAST_LINES);
-                        Round::Died(format!("CometBFT ended ({status}); its last words:\n{words}"))
-                    }
-                    Err(err) => Round::failed("wait for CometBFT", &err),
-                }
+                status = cometbft.wait() => Round::cometbft_ended(status, &mut watch),
+                why = watch.until_stuck(progress) => Round::Stuck(why),
             }
         }
     };
@@ -316,22 +356,25 @@ async fn end(child: &mut Child, what: &str) -> io::Result<ExitStatus> {
     child.wait().await
 }
 
-/// Pauses that double up to a bound, and start over after a healthy minute.
+/// Pauses that double up to a bound, and start over when the node was healthy in between.
 #[derive(Debug)]
 struct Backoff {
     pause: Duration,
     max: Duration,
+    /// In a row.
+    failures: u32,
 }
 
 impl Backoff {
     fn new(max: Duration) -> Self {
-        Self { pause: BACKOFF_FIRST, max }
+        Self { pause: BACKOFF_FIRST, max, failures: 0 }
     }
 
-    fn next(&mut self, lived: Duration) -> Duration {
-        if lived >= HEALTHY {
-            self.pause = BACKOFF_FIRST;
+    fn next(&mut self, lived: Duration, healthy: Duration) -> Duration {
+        if lived >= healthy {
+            *self = Self::new(self.max);
         }
+        self.failures = self.failures.saturating_add(1);
         let pause = self.pause.min(self.max);
         self.pause = self.pause.saturating_mul(2).min(self.max);
         pause
@@ -346,9 +389,10 @@ mod tests {
     fn pauses_double_up_to_the_bound_and_start_over_after_a_healthy_minute() {
         let mut backoff = Backoff::new(Duration::from_secs(1));
         let brief = Duration::from_secs(59);
-        let pauses: Vec<_> = (0..4).map(|_| backoff.next(brief).as_millis()).collect();
-        assert_eq!(pauses, [250, 500, 1000, 1000]);
-        assert_eq!(backoff.next(HEALTHY).as_millis(), 250);
-        assert_eq!(backoff.next(brief).as_millis(), 500);
+        let pauses: Vec<_> = (0..4).map(|_| backoff.next(brief, HEALTHY).as_millis()).collect();
+        assert_eq!((pauses.as_slice(), backoff.failures), ([250, 500, 1000, 1000].as_slice(), 4));
+        assert_eq!(backoff.next(HEALTHY, HEALTHY_BEFORE_STUCK).as_millis(), 1000);
+        assert_eq!((backoff.next(HEALTHY, HEALTHY).as_millis(), backoff.failures), (250, 1));
+        assert_eq!(backoff.next(brief, HEALTHY).as_millis(), 500);
     }
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::rotate;
+
 /// How far from its end a log is read to find its last lines, in bytes.
 const TAIL_BYTES: u64 = 64 << 10;
 
@@ -52,9 +54,12 @@ impl Tail {
             Err(err) => return Err(err),
         };
         if file.metadata()?.len() < self.offset {
-            // Somebody emptied the log: begin again.
+            // It was emptied. If it was rotated, the newest rotated part begins with all that was read before.
+            let rotated = File::open(rotate::rotated(&self.path, 1)).and_then(|file| self.read_on(file));
+            if rotated.is_err() {
+                self.partial.clear();
+            }
             self.offset = 0;
-            self.partial.clear();
         }
         file.seek(SeekFrom::Start(self.offset))?;
         let added = file.read_to_end(&mut self.partial)?;
@@ -62,6 +67,16 @@ impl Tail {
         let whole = self.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
         let lines = self.partial.drain(..whole).collect::<Vec<u8>>();
         Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
+    }
+
+    /// Reads what another file has from our offset on.
+    fn read_on(&mut self, mut file: File) -> io::Result<()> {
+        if file.metadata()?.len() < self.offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.seek(SeekFrom::Start(self.offset))?;
+        file.read_to_end(&mut self.partial)?;
+        Ok(())
     }
 }
 

@@ -1,0 +1,252 @@
+//! What CometBFT says before it fails, reduced to the reason.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+/// How many of its last lines are shown when none of them tells a reason.
+const LAST_LINES: usize = 5;
+/// Longest line and longest reason that are shown, in characters; of a longer one both ends.
+const SHOWN_CHARS_MAX: usize = 600;
+/// How many lines a reason may have, e.g. one for each bad setting.
+const REASON_LINES_MAX: usize = 12;
+
+/// The message of the log line with which CometBFT's consensus ends, while its process goes on.
+const CONSENSUS_FAILURE: &str = "CONSENSUS FAILURE!!!";
+/// How lines begin with which CometBFT, or Go for it, says why the process ends. Seen in 0.38.26 and 0.39.4.
+const ENDS: &[&str] = &["panic: ", "fatal error: ", "ERROR: ", "Error reading PrivValidator "];
+
+/// Reasons that stay until somebody mends a file.
+const STAYS: &[&str] = &[
+    "While parsing config",
+    "error(s) decoding",
+    "decoding failed",
+    "error in config file",
+    "failed to parse log level",
+    "failed to parse default log level",
+    "unknown flag",
+    "invalid argument",
+    "failed to load or gen node key",
+    "Error reading PrivValidator",
+    "priv_validator_key.json: ",
+    "priv_validator_state.json: ",
+    "GenesisDoc",
+    "info.Moniker",
+    "could not add peer",
+    "seed node configuration has error",
+    "invalid address",
+    "invalid listening address",
+    "unknown db_backend",
+];
+/// What makes such a reason one that may pass.
+const PASSES: &[&str] = &[
+    "no space left on device",
+    "quota exceeded",
+    "input/output error",
+    "too many open files",
+    "cannot allocate memory",
+    "resource temporarily unavailable",
+    "lookup ",
+    "timeout",
+];
+
+/// What one run of CometBFT has said that may be shown later.
+#[derive(Debug, Default)]
+pub struct Words {
+    consensus_failure: Option<String>,
+    reason: Vec<String>,
+    /// Whether the next lines still belong to the reason.
+    open: bool,
+    last: VecDeque<String>,
+}
+
+impl Words {
+    /// Takes its next line.
+    pub fn take(&mut self, line: &str) {
+        if self.consensus_failure.is_none() && line.contains(CONSENSUS_FAILURE) {
+            self.consensus_failure = Some(shown(&consensus_failure(line)));
+        }
+        if line.starts_with("goroutine ") {
+            self.open = false;
+        }
+        if self.reason.is_empty() && ENDS.iter().any(|begin| line.starts_with(begin)) {
+            self.open = true;
+        }
+        if self.open && !line.trim().is_empty() && self.reason.len() < REASON_LINES_MAX {
+            self.reason.push(line.trim().to_owned());
+        }
+        if !line.trim().is_empty() {
+            self.last.push_back(shown(line));
+            if self.last.len() > LAST_LINES {
+                self.last.pop_front();
+            }
+        }
+    }
+
+    /// Why its consensus ended, if it did.
+    #[must_use]
+    pub fn consensus_failure(&self) -> Option<&str> {
+        self.consensus_failure.as_deref()
+    }
+
+    /// Why it will end each time until somebody mends a file, if it said so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        // Where CometBFT itself gives up on a file of its key, it says only what the system said.
+        let said = if self.reason.is_empty() {
+            self.last.back().cloned().filter(|line| line.starts_with("open ") || line.starts_with("read "))?
+        } else {
+            self.reason.join(" ")
+        };
+        let stays = STAYS.iter().any(|part| said.contains(part)) && !said.starts_with("panic: ");
+        (stays && !PASSES.iter().any(|part| said.contains(part))).then(|| shown(&said))
+    }
+
+    /// Why it ended: the reason it gave, or else its last words.
+    #[must_use]
+    pub fn at_its_end(&self) -> String {
+        if let Some(reason) = &self.consensus_failure {
+            return format!(": {CONSENSUS_FAILURE} {reason}");
+        }
+        if !self.reason.is_empty() {
+            return format!(": {}", shown(&self.reason.join(" ")));
+        }
+        if self.last.is_empty() {
+            return " without a word".to_owned();
+        }
+        let lines: Vec<String> = self.last.iter().map(|line| format!("  {line}")).collect();
+        format!("; its last words:\n{}", lines.join("\n"))
+    }
+}
+
+/// The error in a log line of either of CometBFT's formats.
+fn consensus_failure(line: &str) -> String {
+    if let Ok(fields) = serde_json::from_str::<Value>(line) {
+        return match &fields["err"] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+    }
+    let Some((_, value)) = line.split_once(" err=") else { return line.to_owned() };
+    let end = match value.strip_prefix('"') {
+        // Until the quote that is not escaped.
+        Some(quoted) => {
+            let mut escaped = false;
+            let end = quoted.find(|one| {
+                let ends = one == '"' && !escaped;
+                escaped = one == '\\' && !escaped;
+                ends
+            });
+            return quoted.get(..end.unwrap_or(quoted.len())).unwrap_or(quoted).replace("\\n", " ");
+        }
+        None => value.find(" stack=").unwrap_or(value.len()),
+    };
+    value.get(..end).unwrap_or(value).to_owned()
+}
+
+/// A line as it may stand in a log of ours and on a terminal: bounded, without control characters.
+fn shown(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let escape = |one: char| -> String {
+        if one.is_control() { one.escape_default().collect() } else { one.to_string() }
+    };
+    let chars: Vec<char> =
+        words.join(" ").chars().flat_map(|one| escape(one).chars().collect::<Vec<_>>()).collect();
+    if chars.len() <= SHOWN_CHARS_MAX {
+        return chars.into_iter().collect();
+    }
+    let half = SHOWN_CHARS_MAX / 2;
+    let (begin, end) = (chars.iter().take(half), chars.iter().skip(chars.len().saturating_sub(half)));
+    format!("{} ... {}", begin.collect::<String>(), end.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Words {
+        let mut words = Words::default();
+        text.lines().for_each(|line| words.take(line));
+        words
+    }
+
+    #[test]
+    fn the_reason_of_a_panic_is_told_and_not_the_end_of_its_stack() {
+        let text = "I[2026-11-26|15:01:13.752] some line module=x\n\
+                    panic: failed to write a message\n  of two lines: file too large [recovered]\n\n\
+                    goroutine 1 [running]:\nmain.main()\n\t/src/main.go:7 +0x1\nexit status 2\n";
+        assert_eq!(
+            words(text).at_its_end(),
+            ": panic: failed to write a message of two lines: file too large [recovered]"
+        );
+        let text = "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [running]:\nx\n";
+        assert_eq!(words(text).at_its_end(), ": fatal error: all goroutines are asleep - deadlock!");
+    }
+
+    #[test]
+    fn without_a_reason_the_last_words_are_told_in_bounds_and_without_control_characters() {
+        assert_eq!(words("1\n2\n3\n4\n5\n6\n").at_its_end(), "; its last words:\n  2\n  3\n  4\n  5\n  6");
+        assert_eq!(words("\u{1b}[31mred\u{7}").at_its_end(), "; its last words:\n  \\u{1b}[31mred\\u{7}");
+        assert_eq!(words("").at_its_end(), " without a word");
+        assert!(words(&format!("panic: {}", "x".repeat(10_000))).at_its_end().len() < 700);
+    }
+
+    /// As 0.38.26 and 0.39.4 say it when a write to the WAL fails, in both formats of the log.
+    #[test]
+    fn a_consensus_failure_is_recognized_with_its_error() {
+        let plain = "E[2026-11-26|15:01:13.752] CONSENSUS FAILURE!!!                         module=consensus \
+                     err=\"failed to write {[BlockPart H:5]\\n \\\"x\\\"} msg to consensus WAL: file too large\" \
+                     stack=\"goroutine 49 [running]:\\nruntime/debug.Stack()\\n\"";
+        let reason = "failed to write {[BlockPart H:5] \\\"x\\\"} msg to consensus WAL: file too large";
+        assert_eq!(words(plain).consensus_failure(), Some(reason));
+        let json = "{\"_msg\":\"CONSENSUS FAILURE!!!\",\"err\":\"wrong \\\"x\\\"\",\"level\":\"error\",\"stack\":\"goroutine 49\"}";
+        assert_eq!(words(json).consensus_failure(), Some("wrong \"x\""));
+        let bare = "E[x] CONSENSUS FAILURE!!! module=consensus err=EOF stack=\"goroutine\"";
+        assert_eq!(words(bare).consensus_failure(), Some("EOF"));
+        assert_eq!(words("panic: x").consensus_failure(), None);
+    }
+
+    /// Each as both versions say it.
+    #[test]
+    fn what_only_a_mended_file_helps_is_a_refusal() {
+        for text in [
+            "ERROR: While parsing config: toml: incomplete number",
+            "ERROR: 1 error(s) decoding:\n\n* cannot parse 'p2p.max_num_inbound_peers' as int",
+            "ERROR: decoding failed due to the following error(s):\n\n'consensus.timeout_commit' time: unknown unit",
+            "ERROR: error in config file: error in [p2p] section: max_num_inbound_peers can't be negative",
+            "ERROR: failed to parse default log level (pair *:loud, list *:loud): expected either",
+            "ERROR: failed to create node: failed to load or gen node key h/config/node_key.json: invalid character 'g'",
+            "Error reading PrivValidator key from h/config/priv_validator_key.json: invalid character 'g'\n",
+            "Error reading PrivValidator state from h/data/priv_validator_state.json: invalid character 'g'\n",
+            "open h/data/priv_validator_state.json: no such file or directory",
+            "read h/config/priv_validator_key.json: is a directory",
+            "ERROR: failed to create node: error reading GenesisDoc at h/config/genesis.json: invalid character 'g'",
+            "ERROR: failed to create node: couldn't read GenesisDoc file: open h/config/genesis.json: no such file or directory",
+            "ERROR: failed to create node: info.Moniker must be valid non-empty ASCII text without tabs, but got nœud",
+            "ERROR: failed to create node: could not add peers from persistent_peers field: address (nonsense) does not contain ID",
+            "ERROR: failed to start node: failed to start PEX: seed node configuration has error: address (nonsense) does not contain ID",
+            "ERROR: failed to create node: invalid address (nonsense): address nonsense: missing port in address",
+            "ERROR: failed to start node: invalid listening address nonsense (use fully formed addresses)",
+            "ERROR: failed to create node: unknown db_backend nosuchdb, expected one of memdb,goleveldb",
+        ] {
+            let refusal = words(text).refusal().expect(text);
+            let last = text.trim().lines().next_back().unwrap();
+            assert!(refusal.ends_with(last), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_no_refusal() {
+        for text in [
+            "ERROR: failed to create node: failed to load or gen node key h: write h: no space left on device",
+            "ERROR: failed to start node: failed to listen on 127.0.0.1:7: bind: address already in use",
+            "ERROR: failed to create node: error during handshake: error on replay: EOF",
+            "ERROR: failed to create node: invalid address (x:1): lookup x: server misbehaving",
+            "panic: invalid argument",
+            "open h/data/cs.wal/wal: permission denied",
+            "no genesis here",
+        ] {
+            assert_eq!(words(text).refusal(), None, "{text}");
+        }
+    }
+}

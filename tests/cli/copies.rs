@@ -1,0 +1,118 @@
+//! A copy of a home, and a home that is moved, while a node runs in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dseq::node::cometbft::VERSION;
+use dseq::node::process::ProcessId;
+use rustix::process::Signal;
+
+use super::supervisor::{Supervisor, children, said, stand_in, stop, until};
+use super::{dseq, run, text};
+
+/// The home of a network's only node, as far as the app needs one.
+fn network(dir: &Path) -> PathBuf {
+    let home = dir.join("node0");
+    fs::create_dir_all(home.join("config")).unwrap();
+    fs::write(home.join("config/genesis.json"), "{}").unwrap();
+    fs::write(dir.join("network.json"), "{ \"nodes\": 1, \"base_port\": 29000 }").unwrap();
+    home
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+#[test]
+fn neither_start_nor_stop_in_a_copy_touches_the_original() {
+    let dir = tempfile::tempdir().unwrap();
+    let (original, copied) = (dir.path().join("net"), dir.path().join("copy"));
+    let home = network(&original);
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let mut command = dseq(&["start", "--by-testnet"]);
+    let supervisor = Supervisor::with(&home, command.arg("--cometbft").arg(&cometbft));
+    let first = children(&home, &[]);
+    copy(&original, &copied);
+
+    let (code, stdout, _) = run(&mut dseq(&["testnet", "stop", "--dir", text(&copied)]));
+    assert_eq!((code, stdout.as_str()), (0, "The network was stopped already.\n"));
+
+    let copied_home = copied.join("node0");
+    let second = Supervisor::start(&copied_home, &cometbft);
+    let both = children(&copied_home, &first);
+    let warned = said(&copied_home);
+    let expected = format!(
+        "{} is a copy of {}, which pid {} runs: both have the same keys",
+        text(&copied_home),
+        text(&home),
+        supervisor.child.id()
+    );
+    assert!(warned.contains(&expected), "{warned}");
+    assert!(!warned.contains("left behind"), "{warned}");
+    assert!(first.iter().all(|id| id.is_alive()), "{warned}");
+    stop(second);
+    assert!(both.iter().all(|id| !id.is_alive()));
+    assert_eq!(children(&home, &[]), first);
+    stop(supervisor);
+}
+
+#[test]
+fn an_orphan_of_the_original_is_none_of_the_copys_business() {
+    let dir = tempfile::tempdir().unwrap();
+    let (original, copied) = (dir.path().join("net"), dir.path().join("copy"));
+    let home = network(&original);
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let mut supervisor = Supervisor::start(&home, &cometbft);
+    let [_, orphan] = children(&home, &[]);
+    supervisor.child.kill().unwrap();
+    supervisor.child.wait().unwrap();
+    copy(&original, &copied);
+    let copied_home = copied.join("node0");
+    let second = Supervisor::start(&copied_home, &cometbft);
+    children(&copied_home, &[orphan]);
+    assert!(orphan.is_alive());
+    stop(second);
+    orphan.signal(Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_moved_home_is_still_the_home_of_its_processes_and_its_node_does_not_go_on_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = network(&dir.path().join("net"));
+    let moved = dir.path().join("moved");
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let mut supervisor = Supervisor::start(&home, &cometbft);
+    let both = children(&home, &[]);
+    fs::rename(&home, &moved).unwrap();
+    let mut command = dseq(&["start", "--home", text(&moved), "--cometbft", text(&cometbft)]);
+    let (code, _, stderr) = run(&mut command);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(&format!("is already running, by pid {}", supervisor.child.id())), "{stderr}");
+
+    // What takes its place is another home, in which its supervisor must start nothing.
+    let other = network(&dir.path().join("net"));
+    both[0].signal(Signal::KILL).unwrap();
+    let ended = until(&moved, "end of the supervisor", || supervisor.child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(78), "{}", said(&moved));
+    let expected = format!("the home was moved away from {} while it ran", text(&other));
+    assert!(said(&moved).contains(&expected), "{}", said(&moved));
+    assert!(both.iter().all(|id| !id.is_alive()));
+    assert!(!other.join("run").exists());
+}
+
+#[test]
+fn a_free_lock_does_not_let_a_second_supervisor_end_what_the_first_one_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = network(&dir.path().join("net"));
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let supervisor = Supervisor::start(&home, &cometbft);
+    let both = children(&home, &[]);
+    // Another file of that name is another lock.
+    fs::remove_file(home.join("run/lock")).unwrap();
+    let (code, _, stderr) = run(&mut dseq(&["start", "--home", text(&home), "--cometbft", text(&cometbft)]));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("is already running, by pid "), "{stderr}");
+    assert!(both.iter().copied().all(ProcessId::is_alive));
+    stop(supervisor);
+}
