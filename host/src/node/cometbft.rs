@@ -119,9 +119,8 @@ impl CometBft {
 ///
 /// Nothing else. CometBFT takes each of its settings from `CMT_*` and `TM_*` variables too, and `CMTHOME` and `TMHOME` win
 /// over `--home`: with one left over from another node, it would run on that node's genesis, keys and data.
-const ENVIRONMENT: &[&str] = &[
-    "PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK",
-];
+const ENVIRONMENT: &[&str] =
+    &["PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
 
 /// A command in an environment of our choice, without input.
 fn isolated(program: &Path) -> Command {
@@ -141,7 +140,7 @@ fn on_path() -> Vec<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join("cometbft")).filter(|file| file.is_file()).collect()
 }
 
-/// Asks a program for its version. Builds from a checkout say `v0.38.26+<commit>`.
+/// Asks a program for its version. Builds from a checkout say `v1.2.3+<commit>`.
 fn version_of(path: &Path) -> Result<String, WhyNot> {
     let output = isolated(path).arg("version").output();
     let output = output.map_err(|err| match err.kind() {
