@@ -11,6 +11,9 @@ BUILD        := build
 DSEQ         := $(BUILD)/dseq
 COMETBFT     := $(BUILD)/cometbft
 COMETBFT_PIN := $(shell cat networks/cometbft.version)
+# The version that running networks come from; only `make rolling` needs it.
+COMETBFT_OLD := $(shell cat networks/cometbft.previous)
+COMETBFT_OLD_BIN := $(BUILD)/tools/cometbft-$(COMETBFT_OLD)/cometbft
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
@@ -97,16 +100,25 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check bench differential fuzz test-aarch64 fmt fmt-check lint vet doc deny
+.PHONY: test e2e check nightly rolling bench differential fuzz test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
+
+nightly: rolling differential fuzz test-aarch64 ## All that is too long for each change
+
+rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::
+
+$(COMETBFT_OLD_BIN):
+	@echo "Building CometBFT $(COMETBFT_OLD) (a minute or two)"
+	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_OLD)
 
 # Another seed each time, unless DSEQ_RANDOM_SEED says which; it is printed.
 differential: plugins ## Ten thousand random modules on every wasm engine we know

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::support::{Testnet, ask, processes, until};
 
 /// Every transaction of the load is this long, so that the sequence can be cut into them again.
-const TX_BYTES: usize = 12;
+pub(crate) const TX_BYTES: usize = 12;
 
 /// The `number`th transaction that is given to `node`.
 fn tx(node: usize, number: u64) -> String {
@@ -22,15 +22,15 @@ fn tx(node: usize, number: u64) -> String {
 
 /// What became of a producer's transactions.
 #[derive(Default)]
-struct Sent {
+pub(crate) struct Sent {
     /// The node said that it takes these.
-    accepted: Vec<String>,
+    pub(crate) accepted: Vec<String>,
     /// Committed, at these offsets.
-    committed: Vec<(String, u64)>,
+    pub(crate) committed: Vec<(String, u64)>,
 }
 
 /// Sends to one node until told to stop: three of four with `broadcast_tx_sync`, the fourth waits for its commit.
-fn produce(node: usize, port: u16, stop: &AtomicBool, total: &AtomicU64) -> Sent {
+pub(crate) fn produce(node: usize, port: u16, stop: &AtomicBool, total: &AtomicU64) -> Sent {
     let mut sent = Sent::default();
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -62,7 +62,7 @@ fn receipt_offset(result: &serde_json::Value) -> Option<u64> {
 }
 
 /// Tells the producers to stop, also when the test fails half-way.
-struct StopOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
@@ -71,7 +71,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Lets the producers get this many more answers.
-fn more(total: &AtomicU64, answers: u64) {
+pub(crate) fn more(total: &AtomicU64, answers: u64) {
     let goal = total.load(Ordering::Relaxed) + answers;
     until("progress of the producers", || (total.load(Ordering::Relaxed) >= goal).then_some(()));
 }
@@ -137,7 +137,7 @@ fn all_nodes_hold_every_committed_transaction_once_through_kills_and_returns() {
 }
 
 /// How often each transaction of the load is in the sequence; anything else in it fails the test.
-fn times_by_tx(bytes: &[u8]) -> BTreeMap<String, u64> {
+pub(crate) fn times_by_tx(bytes: &[u8]) -> BTreeMap<String, u64> {
     let mut times = BTreeMap::new();
     for record in bytes.chunks(TX_BYTES) {
         let text = std::str::from_utf8(record).unwrap();

@@ -10,4 +10,5 @@ mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
 mod readme;
+mod rolling;
 mod support;

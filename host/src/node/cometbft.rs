@@ -140,7 +140,7 @@ fn on_path() -> Vec<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join("cometbft")).filter(|file| file.is_file()).collect()
 }
 
-/// Asks a program for its version. Builds from a checkout say `v0.38.26+<commit>`.
+/// Asks a program for its version. Builds from a checkout say `v1.2.3+<commit>`.
 fn version_of(path: &Path) -> Result<String, WhyNot> {
     let output = isolated(path).arg("version").output();
     let output = output.map_err(|err| match err.kind() {
