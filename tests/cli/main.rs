@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod configuration;
+mod engine;
 mod genesis;
 mod node;
 mod plugin;

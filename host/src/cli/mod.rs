@@ -134,7 +134,10 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         }
         let refused = cause.is::<ConfigError>()
             || cause.is::<cometbft::NotFound>()
-            || matches!(cause.downcast_ref(), Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. }));
+            || matches!(
+                cause.downcast_ref(),
+                Some(HomeError::Missing { .. } | HomeError::NotPrivate { .. } | HomeError::Mempool { .. })
+            );
         if refused {
             return EXIT_REFUSED;
         }
