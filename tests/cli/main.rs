@@ -3,6 +3,7 @@
 
 mod configuration;
 mod copies;
+mod engine;
 mod engine_failures;
 mod genesis;
 mod node;

@@ -5,6 +5,7 @@
 
 mod failures;
 mod four_nodes;
+mod metrics;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]

@@ -10,6 +10,7 @@ use anyhow::bail;
 use super::{say, table};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::engine_settings::serves_metrics;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, Network, NodeStart, NodeState, StartOptions, Started, Stopped, TestnetError,
@@ -51,6 +52,9 @@ pub(super) struct StartArgs {
     base_port: Option<u16>,
     #[command(flatten)]
     pipeline: super::init::PipelineArgs,
+    /// Let each node's CometBFT serve metrics for Prometheus, at some cost; stays so at later starts
+    #[arg(long)]
+    metrics: bool,
     /// The CometBFT program
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
@@ -101,6 +105,7 @@ fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
         nodes: args.nodes,
         base_port: args.base_port,
         plugins: args.pipeline.files()?,
+        metrics: args.metrics,
         cometbft,
         patience: Duration::from_secs(args.timeout),
     })?;
@@ -127,7 +132,11 @@ fn welcome(started: &Started, dir: &str) -> String {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            format!("http://localhost:{}/metrics", node.ports.metrics),
+            if serves_metrics(&node.home) {
+                format!("http://localhost:{}/metrics", node.ports.metrics)
+            } else {
+                "off".to_owned()
+            },
             format!("{dir}/{}", node.name),
         ]);
     }

@@ -122,11 +122,18 @@ impl CometBft {
 const ENVIRONMENT: &[&str] =
     &["PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
 
+/// How Go's runtime collects CometBFT's garbage; an operator's own variables win.
+///
+/// CometBFT keeps little and allocates much: when its heap may grow to five times what is in use, not to twice as by
+/// default, a transaction costs it a tenth less. The limit is for a mempool that is full (1 GiB by default, where five
+/// times would be 5 GiB): with it such a node takes the 2 GiB that it took before, for no more work.
+const GARBAGE: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "2GiB")];
+
 /// A command in an environment of our choice, without input.
 fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     let passed_on = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command.env_clear().envs(passed_on).stdin(Stdio::null());
+    command.env_clear().envs(GARBAGE).envs(passed_on).stdin(Stdio::null());
     command
 }
 
@@ -188,6 +195,7 @@ mod tests {
         let seen: Vec<_> = command.get_envs().filter_map(|(name, value)| value.and(name.to_str())).collect();
         assert!(seen.contains(&"PATH"), "{seen:?}");
         assert!(seen.iter().all(|name| ENVIRONMENT.contains(name)), "{seen:?}");
+        assert!(GARBAGE.iter().all(|(name, _)| ENVIRONMENT.contains(name)), "or an operator's would not win");
         assert!(!ENVIRONMENT.iter().any(|name| name.starts_with("CMT") || name.starts_with("TM_")));
     }
 

@@ -68,6 +68,16 @@ pub enum HomeError {
         /// The folder.
         path: PathBuf,
     },
+    /// CometBFT would run without the mempool that we need.
+    #[error("{path}: mempool.type is {found:?}; it must be {needed:?}, or no transaction reaches dseq", path = path.display())]
+    Mempool {
+        /// CometBFT's configuration.
+        path: PathBuf,
+        /// What is set.
+        found: String,
+        /// What must be.
+        needed: &'static str,
+    },
     /// The file system refused.
     #[error("cannot use {path}", path = path.display())]
     Io {
@@ -86,7 +96,8 @@ impl HomeError {
             Self::Path { .. }
             | Self::SocketPathTooLong { .. }
             | Self::Missing { .. }
-            | Self::NotPrivate { .. } => true,
+            | Self::NotPrivate { .. }
+            | Self::Mempool { .. } => true,
             Self::Io { .. } => false,
         }
     }

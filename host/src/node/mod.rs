@@ -12,6 +12,7 @@ pub mod checksum;
 pub mod cometbft;
 pub mod config;
 pub mod databases;
+pub mod engine_settings;
 pub mod genesis;
 pub mod genesis_file;
 pub mod home;

@@ -20,6 +20,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::cometbft::CometBft;
 use super::databases;
+use super::engine_settings;
 use super::home::{HomeError, NodeHome};
 use super::listen;
 use super::ports::{self, Unusable};
@@ -128,6 +129,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
             tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
     }
+    engine_settings::check_mempool(&plan.home)?;
     let addresses = listen::addresses(&plan.home);
     let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));
     if !taken.is_empty() {

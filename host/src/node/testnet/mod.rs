@@ -17,6 +17,7 @@ pub use start::{NodeStart, ReadyError, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
 pub use stop::{Stopped, stop};
 
+use super::engine_settings::MetricsError;
 use super::genesis::{GenesisError, Ports};
 use super::home::{HomeError, NodeHome};
 use super::ports::Unusable;
@@ -106,6 +107,20 @@ pub enum TestnetError {
     Interrupted {
         /// The signal.
         signal: &'static str,
+    },
+    /// Metrics are wanted of a node that runs.
+    #[error("{node} runs without metrics, and they are turned on when a node starts: stop the network first")]
+    RunsWithoutMetrics {
+        /// The node.
+        node: String,
+    },
+    /// Metrics could not be turned on.
+    #[error("cannot turn metrics on in {path}", path = path.display())]
+    Metrics {
+        /// CometBFT's configuration.
+        path: PathBuf,
+        /// Why not.
+        source: MetricsError,
     },
     /// Two commands at once.
     #[error("another `dseq testnet` command works on {dir}; try again when it has finished", dir = dir.display())]

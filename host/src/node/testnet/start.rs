@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::engine_settings;
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::genesis_file::GenesisFile;
 use crate::node::home::{self, NodeHome};
@@ -38,6 +39,8 @@ pub struct StartOptions {
     pub base_port: Option<u16>,
     /// The pipeline; none: as pinned in genesis, else the default.
     pub plugins: Option<Vec<PluginFile>>,
+    /// Whether the nodes' CometBFT is to serve metrics; otherwise that stays as it is.
+    pub metrics: bool,
     /// The consensus engine.
     pub cometbft: CometBft,
     /// How long the nodes may take to come up.
@@ -118,6 +121,9 @@ pub fn start(options: &StartOptions) -> Result<Started, TestnetError> {
     let runs = |node: &Node| Running::read(&node.home).is_some_and(|running| running.supervisor.is_alive());
     let missing: Vec<&Node> = nodes.iter().filter(|node| !runs(node)).collect();
     free_of_leftovers(&missing)?;
+    if options.metrics {
+        turn_metrics_on(&nodes, &missing)?;
+    }
     check_ports(&missing)?;
     let mut started = Vec::new();
     let result = launch(options, &missing, &mut started)
@@ -212,9 +218,26 @@ fn free_of_leftovers(nodes: &[&Node]) -> Result<(), TestnetError> {
     Ok(())
 }
 
+/// Turns metrics on in the nodes that are to be started; those that run must have them already.
+fn turn_metrics_on(nodes: &[Node], missing: &[&Node]) -> Result<(), TestnetError> {
+    let without = nodes.iter().filter(|node| !engine_settings::serves_metrics(&node.home));
+    for node in without {
+        if !missing.iter().any(|missing| missing.name == node.name) {
+            return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
+        }
+        let path = node.home.cometbft_config();
+        engine_settings::serve_metrics(&node.home)
+            .map_err(|source| TestnetError::Metrics { path, source })?;
+    }
+    Ok(())
+}
+
 fn check_ports(nodes: &[&Node]) -> Result<(), TestnetError> {
-    let wanted = nodes.iter().flat_map(|node| [node.ports.p2p, node.ports.rpc, node.ports.metrics]);
-    let ports = ports::unusable(wanted.map(|port| ("127.0.0.1", port)));
+    let wanted = nodes.iter().flat_map(|node| {
+        let metrics = engine_settings::serves_metrics(&node.home).then_some(node.ports.metrics);
+        [Some(node.ports.p2p), Some(node.ports.rpc), metrics]
+    });
+    let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));
     if ports.is_empty() { Ok(()) } else { Err(TestnetError::Ports { ports }) }
 }
 

@@ -117,7 +117,7 @@ func (n *Network) start(o Options) error {
 				others = append(others, peer)
 			}
 		}
-		env := environment(o.Settings)
+		env := append(garbage(), environment(o.Settings)...)
 		env = append(env, environment(map[string]any{
 			"proxy_app":                              proxy,
 			"p2p.laddr":                              fmt.Sprintf("tcp://127.0.0.1:%d", ports[3*i]),
@@ -133,6 +133,17 @@ func (n *Network) start(o Options) error {
 		n.URLs = append(n.URLs, fmt.Sprintf("http://127.0.0.1:%d", ports[3*i+1]))
 	}
 	return nil
+}
+
+// garbage is how dseq start lets Go collect garbage in CometBFT; the no-op application has the same.
+func garbage() []string {
+	var env []string
+	for name, value := range map[string]string{"GOGC": "400", "GOMEMLIMIT": "2GiB"} {
+		if os.Getenv(name) == "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // environment says settings the way CometBFT takes them from its environment, over its file.

@@ -1,0 +1,42 @@
+//! What `dseq start` sees to before CometBFT runs, with a stand-in for it.
+
+use std::fs;
+
+use dseq::node::cometbft::VERSION;
+
+use super::supervisor::{Supervisor, said, stand_in, stop, until};
+use super::{dseq, home, text};
+
+/// What a CometBFT that was started under these variables has of Go's.
+fn garbage(variables: &[(&str, &str)]) -> String {
+    let home = home();
+    let script = format!("echo $GOGC $GOMEMLIMIT > '{}/go'; exec sleep 1000", text(home.path()));
+    let cometbft = stand_in(home.path(), VERSION, &script);
+    let mut command = dseq(&["start", "--cometbft", text(&cometbft)]);
+    command.env_remove("GOGC").env_remove("GOMEMLIMIT").envs(variables.iter().copied());
+    let supervisor = Supervisor::with(home.path(), &mut command);
+    let found = until(home.path(), "start of CometBFT", || {
+        fs::read_to_string(home.path().join("go")).ok().filter(|found| found.ends_with('\n'))
+    });
+    stop(supervisor);
+    found
+}
+
+#[test]
+fn cometbft_collects_garbage_as_it_pays_unless_the_operator_says_otherwise() {
+    assert_eq!(garbage(&[]), "400 2GiB\n");
+    assert_eq!(garbage(&[("GOGC", "50"), ("GOMEMLIMIT", "8GiB")]), "50 8GiB\n");
+}
+
+#[test]
+fn a_mempool_that_does_not_ask_the_app_is_refused_with_78() {
+    let home = home();
+    fs::write(home.path().join("config/config.toml"), "[mempool]\ntype = \"nop\"\n").unwrap();
+    let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
+    let mut supervisor = Supervisor::start(home.path(), &cometbft);
+    assert_eq!(supervisor.exit_code(), Some(78));
+    let said = said(home.path());
+    let expected =
+        "config.toml: mempool.type is \"nop\"; it must be \"flood\", or no transaction reaches dseq\n";
+    assert!(said.ends_with(expected), "{said}");
+}
