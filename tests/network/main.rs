@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod four_nodes;
+mod genesis;
+#[path = "../support/genesis_table.rs"]
+mod genesis_table;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]

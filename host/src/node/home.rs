@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::abci::transport::ListenAddr;
+use crate::shell;
 
 /// Longest path a unix socket address holds, in bytes: `sun_path` is 108 with its terminating zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -16,7 +17,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 ///
 /// | path | what |
 /// |---|---|
-/// | `config/`, `data/` | CometBFT's own files |
+/// | `config/`, `data/` | CometBFT's own files, and in `data/genesis.json` the genesis that the node began with |
 /// | `dseq.toml` | this node's configuration; all of it optional |
 /// | `plugins/` | `.wasm` files, found by their hash |
 /// | `sequence/` | the sequence |
@@ -31,7 +32,7 @@ pub struct NodeHome {
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Nothing there, or not a folder.
-    #[error("no node home at {path}; make one with `dseq init --home {path}`", path = path.display())]
+    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::quote(path))]
     Missing {
         /// Where it was expected.
         path: PathBuf,
@@ -107,10 +108,10 @@ impl NodeHome {
         self.root.join("sequence")
     }
 
-    /// Whether the node has taken its genesis: it has its own copy of the rules from then on.
+    /// The genesis that the node began with; see [`super::origin`].
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.sequence_dir().join(crate::sequence::CHAIN_FILE).exists()
+    pub fn kept_genesis(&self) -> PathBuf {
+        self.data_dir().join("genesis.json")
     }
 
     /// Where plugins' `.wasm` files are looked for.
