@@ -8,6 +8,9 @@
 /// CometBFT's own ceiling for a block is 100 MiB; a transaction must fit in a block with room to spare.
 pub const TX_BYTES_CEILING: u64 = 64 << 20;
 
+/// Largest block of CometBFT, in bytes: its `MaxBlockSizeBytes`.
+pub const BLOCK_BYTES_CEILING: u64 = 100 << 20;
+
 /// Largest `record_bytes_max` a genesis may ask for, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 

@@ -83,16 +83,24 @@ fn what_init_takes_counts_for_each_transaction() {
 }
 
 #[test]
-fn a_genesis_that_does_not_bound_blocks_is_refused() {
-    use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
+fn a_genesis_whose_parameters_cannot_be_met_is_refused() {
+    use tendermint_proto::v0_38::types::{AbciParams, BlockParams, ConsensusParams};
 
-    let mut node = Node::new();
-    let mut request = Chain::new(&moody_genesis()).init_request();
-    let block = Some(BlockParams { max_bytes: -1, max_gas: -1 });
-    request.consensus_params = Some(ConsensusParams { block, ..Default::default() });
-    let request = tendermint_proto::v0_38::abci::request::Value::InitChain(request);
-    assert!(node.client().try_call(request).is_err());
-    let halt = node.halted();
-    assert_eq!(halt.exit_code(), 78);
-    assert!(halt.to_string().contains("consensus_params.block.max_bytes is -1"), "{halt}");
+    for (max_bytes, max_gas, vote_extensions_enable_height, words) in [
+        (-1, -1, 0, "consensus_params.block.max_bytes is -1, no bound at all"),
+        (4 << 20, 1_000_000, 0, "consensus_params.block.max_gas is 1000000; it must be -1"),
+        (4 << 20, -1, 1, "vote_extensions_enable_height is 1; it must be 0"),
+        (1 << 20, -1, 0, "limits.tx_bytes_max is 1048576, but a block has room"),
+    ] {
+        let mut node = Node::new();
+        let mut request = Chain::new(&moody_genesis()).init_request();
+        let block = Some(BlockParams { max_bytes, max_gas });
+        let abci = Some(AbciParams { vote_extensions_enable_height });
+        request.consensus_params = Some(ConsensusParams { block, abci, ..Default::default() });
+        let request = tendermint_proto::v0_38::abci::request::Value::InitChain(request);
+        assert!(node.client().try_call(request).is_err());
+        let halt = node.halted();
+        assert_eq!(halt.exit_code(), 78);
+        assert!(halt.to_string().contains(words), "{halt}");
+    }
 }

@@ -3,17 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dseq::plugin::engine_id;
-use dseq::types::PluginHash;
+use dseq::plugin::{Limits, PipelineSpec, engine_id};
+use dseq::sequence::{Chain, Log, Staging};
+use dseq::types::{AppHash, Height, PluginHash};
 use serde_json::{Value, json};
 
 use super::plugins::moody;
-use super::{dseq, home, run, text};
+use super::{dseq, good_genesis, home, run, text};
 
 /// A home with a genesis as CometBFT leaves it, without our part, and a plugin's file beside it.
 fn new_home() -> (tempfile::TempDir, PathBuf) {
     let dir = home();
-    let genesis = json!({ "chain_id": "c", "consensus_params": { "block": { "max_bytes": "4194304" } }, "app_hash": "" });
+    let mut genesis = good_genesis();
+    genesis.as_object_mut().unwrap().remove("app_state");
     fs::write(dir.path().join("config/genesis.json"), genesis.to_string()).unwrap();
     let wasm = dir.path().join("moody.wasm");
     fs::write(&wasm, moody()).unwrap();
@@ -216,11 +218,30 @@ fn a_file_is_judged_as_it_is_written() {
     assert!(code == 1 && stderr.contains("is no genesis file: it is JSON, but no object"), "{stderr}");
 }
 
+/// A log with one block.
+fn commit(home: &Path) {
+    let mut log = Log::open(&home.join("sequence")).unwrap();
+    let pipeline = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: Vec::new() };
+    let id = pipeline.id();
+    log.init_chain(Chain { chain_id: "c".to_owned(), initial_height: Height(1), pipeline }).unwrap();
+    let staged = Staging::begin(log.head(), Height(1)).finish();
+    log.commit(&staged, AppHash([1; 32]), id).unwrap();
+}
+
 #[test]
-fn a_network_that_has_begun_keeps_its_rules() {
+fn a_network_keeps_its_rules_once_a_block_is_committed_and_not_before() {
     let (dir, wasm) = new_home();
-    fs::create_dir(dir.path().join("sequence")).unwrap();
-    fs::write(dir.path().join("sequence/chain"), "").unwrap();
-    let (code, stderr) = refused(dir.path(), &["--plugin", &format!("moody={}", text(&wasm))]);
-    assert!(code == 1 && stderr.contains("has begun with its genesis"), "{stderr}");
+    let plugin = format!("moody={}", text(&wasm));
+    assert_eq!(in_home("set", dir.path(), &["--plugin", &plugin]).0, 0);
+    let mut log = Log::open(&dir.path().join("sequence")).unwrap();
+    let pipeline = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: Vec::new() };
+    log.init_chain(Chain { chain_id: "c".to_owned(), initial_height: Height(1), pipeline }).unwrap();
+    drop(log);
+    fs::create_dir_all(dir.path().join("data")).unwrap();
+    fs::copy(dir.path().join("config/genesis.json"), dir.path().join("data/genesis.json")).unwrap();
+    let (code, said, stderr) = in_home("set", dir.path(), &["--limit", "fuel_max=1000000"]);
+    assert!(code == 0 && said.contains("it takes this one at its next start"), "{said}{stderr}");
+    commit(dir.path());
+    let (code, stderr) = refused(dir.path(), &["--plugin", &plugin]);
+    assert!(code == 1 && stderr.contains("has committed blocks and keeps the rules"), "{stderr}");
 }

@@ -9,7 +9,7 @@ use dseq::node::process::ProcessId;
 use rustix::process::Signal;
 
 use super::supervisor::{Supervisor, children, said, stand_in, stop, until};
-use super::{dseq, home, run, text};
+use super::{config_with, dseq, home, run, text};
 
 #[test]
 fn when_either_dies_both_are_ended_and_started_again() {
@@ -207,7 +207,7 @@ fn a_port_in_use_is_named_with_its_holder_and_where_to_change_it() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
     let config = home.path().canonicalize().unwrap().join("config/config.toml");
-    fs::write(&config, format!("[rpc]\nladdr = \"tcp://127.0.0.1:{port}\"\n")).unwrap();
+    fs::write(&config, config_with(&format!("laddr = \"tcp://127.0.0.1:{port}\"\n"))).unwrap();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
     let mut supervisor = Supervisor::start(home.path(), &cometbft);
     assert_eq!(supervisor.exit_code(), Some(1));

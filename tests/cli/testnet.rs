@@ -8,14 +8,12 @@ use serde_json::json;
 
 use super::plugins::{moody, moody_genesis};
 use super::supervisor::{Supervisor, children, stand_in, stop};
-use super::{dseq, run, text};
+use super::{dseq, fill, run, text};
 
 /// The files of a network of one node whose genesis pins no plugin.
 fn network(dir: &Path) {
     fs::write(dir.join("network.json"), json!({ "nodes": 1, "base_port": 29_000 }).to_string()).unwrap();
-    fs::create_dir_all(dir.join("node0/config")).unwrap();
-    let genesis = json!({ "app_state": { "dseq": { "pipeline": [] } } });
-    fs::write(dir.join("node0/config/genesis.json"), genesis.to_string()).unwrap();
+    fill(&dir.join("node0"));
 }
 
 #[test]

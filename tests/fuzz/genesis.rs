@@ -134,7 +134,8 @@ fn a_genesis_file_is_read_and_edited_or_refused() {
     fuzz("genesis files", 500, |noise| {
         fs::write(&path, text(noise)).unwrap();
         let Ok(mut file) = GenesisFile::read(&path) else { return };
-        let (_, _, _) = (file.chain_id(), file.block_bytes_max(), file.pinned());
+        let (_, _, _) = (file.chain_id(), file.doc(), file.pinned());
+        let (_, _) = (file.check(), file.network_id());
         let told = file.tell(&["p0={\"a\":1}".to_owned()]);
         let limited = file.limit(&["fuel_max=1_000".to_owned()]);
         file.pin_engine();

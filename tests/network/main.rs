@@ -5,6 +5,9 @@
 
 mod failures;
 mod four_nodes;
+mod genesis;
+#[path = "../support/genesis_table.rs"]
+mod genesis_table;
 mod metrics;
 mod one_node;
 mod pipeline;

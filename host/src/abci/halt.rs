@@ -5,6 +5,7 @@ use crate::plugin::{AdmitError, PluginDirError};
 use crate::sequence::{CommitError, OpenError};
 use crate::types::AppHash;
 
+use super::bounds::BoundsError;
 use super::transport::{BindError, ServeError};
 
 #[cfg(panic = "abort")]
@@ -25,15 +26,9 @@ pub enum Halt {
     /// Genesis is not one of this program.
     #[error("genesis refused: {0}")]
     Genesis(#[from] GenesisError),
-    /// Genesis sets no bound on blocks.
-    #[error(
-        "genesis refused: consensus_params.block.max_bytes is {max_bytes}, no bound at all; set it to what a block may \
-         have, at most 104857600 (100 MiB)"
-    )]
-    UnboundedBlocks {
-        /// The value in genesis.
-        max_bytes: i64,
-    },
+    /// Genesis has parameters under which its limits cannot be met.
+    #[error("genesis refused: {0}")]
+    Bounds(#[from] BoundsError),
     /// A plugin's file is missing, is another one, or cannot be read or written.
     #[error("plugin {name}: {source}")]
     PluginFile {
@@ -81,7 +76,7 @@ impl Halt {
             Self::PluginFile { source, .. } if source.may_pass() => EXIT_FAILED,
             Self::Admit(AdmitError::Host { .. }) => EXIT_FAILED,
             Self::Genesis(_)
-            | Self::UnboundedBlocks { .. }
+            | Self::Bounds(_)
             | Self::PluginFile { .. }
             | Self::Admit(_)
             | Self::AppHash { .. } => EXIT_REFUSED,

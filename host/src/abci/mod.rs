@@ -3,6 +3,7 @@
 //! ```text
 //! transport   bytes on a socket  <->  requests and responses, generic over `tendermint_abci::Application`
 //! service     requests and responses  <->  the state machine and the log
+//! bounds      what the engine's parameters must allow
 //! convert     the state machine's results as protobuf
 //! query       reading the log through the engine's RPC
 //! ```
@@ -11,6 +12,7 @@
 //!
 //! Nothing outside this folder and `node` knows that the engine is CometBFT.
 
+mod bounds;
 mod convert;
 mod halt;
 mod query;
@@ -18,6 +20,7 @@ mod run;
 mod service;
 pub mod transport;
 
+pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_REFUSED, Halt};
 pub use run::{RunOptions, run};
 pub use service::{Service, ServiceOptions};

@@ -21,13 +21,14 @@ use tendermint_proto::v0_38::abci::{
     response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
 };
 
+use super::bounds::{BoundsError, EngineBounds};
 use super::convert::{
     check_refused, check_response, height_from_wire, height_to_wire, proposal_bytes, tx_result,
 };
 use super::halt::Halt;
 use super::query;
 use crate::app::{self, App, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis};
-use crate::plugin::{Pipeline, PipelineSpec, PluginDir};
+use crate::plugin::{Limits, Pipeline, PipelineSpec, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
 use crate::types::{AppHash, Height};
 
@@ -133,8 +134,8 @@ impl Service {
     fn try_init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
         let mut core = self.core();
         core.app.may_init()?;
-        refuse_unbounded_blocks(request)?;
         let genesis = parse_genesis(&request.app_state_bytes)?;
+        refuse_unmet_bounds(request, &genesis.pipeline.limits)?;
         let pipeline = Arc::new(self.admit(genesis)?);
         // CometBFT counts from 1 where genesis names no initial height.
         let initial_height = height_from_wire(request.initial_height).max(Height(1));
@@ -262,13 +263,17 @@ impl Disk {
     }
 }
 
-/// Without a bound CometBFT would offer its whole mempool for each proposal, in one request.
-fn refuse_unbounded_blocks(request: &RequestInitChain) -> Result<(), Halt> {
-    let block = request.consensus_params.as_ref().and_then(|params| params.block.as_ref());
-    match block.map(|block| block.max_bytes) {
-        Some(max_bytes) if max_bytes < 0 => Err(Halt::UnboundedBlocks { max_bytes }),
-        _ => Ok(()),
-    }
+/// Refuses parameters under which the limits of genesis cannot be met. An engine that sends none has CometBFT's own.
+fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<(), BoundsError> {
+    let Some(params) = request.consensus_params.as_ref() else { return Ok(()) };
+    let Some(block) = params.block.as_ref() else { return Ok(()) };
+    let bounds = EngineBounds {
+        block_bytes_max: block.max_bytes,
+        block_gas_max: block.max_gas,
+        vote_extensions_height: params.abci.as_ref().map_or(0, |abci| abci.vote_extensions_enable_height),
+        validators: request.validators.len() as u64,
+    };
+    bounds.allow(limits)
 }
 
 fn wire_hash(hash: AppHash) -> Bytes {
@@ -372,7 +377,7 @@ mod tests {
             disk_free_bytes_low: 0,
         };
         let service = Service::open(&options).unwrap();
-        let limits = crate::plugin::Limits::default();
+        let limits = Limits::default();
         let engine = crate::plugin::engine_id().to_string();
         let genesis = serde_json::json!({ "dseq": { "engine": engine, "limits": limits, "pipeline": [] } });
         let app_state_bytes = Bytes::from(genesis.to_string());

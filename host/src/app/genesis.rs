@@ -11,6 +11,12 @@ use crate::types::{EngineId, ParseHashError, PluginHash};
 /// Why an `app_state` is not a genesis of this program.
 #[derive(Debug, thiserror::Error)]
 pub enum GenesisError {
+    /// Somebody else's, or nobody's.
+    #[error(
+        "there is no app_state.dseq: this genesis was not made for dseq. `dseq init` makes one; `dseq genesis set \
+         --plugin NAME=FILE` adds to this one what is missing"
+    )]
+    NotOurs,
     /// Not the JSON object DESIGN describes: serde says where.
     #[error("app_state is not a dseq genesis: {0}")]
     Json(#[from] serde_json::Error),
@@ -108,7 +114,12 @@ fn no_params<'a>() -> &'a RawValue {
 ///
 /// The first thing in it that is malformed, with where it stands.
 pub fn parse_genesis(app_state: &[u8]) -> Result<GenesisRules, GenesisError> {
-    let AppState { dseq } = serde_json::from_slice(app_state)?;
+    let AppState { dseq } = serde_json::from_slice(app_state).map_err(|err| {
+        let is_empty = app_state.is_empty();
+        let is_ours = |value: serde_json::Value| value.get("dseq").is_some();
+        let is_foreign = serde_json::from_slice(app_state).is_ok_and(|value| !is_ours(value));
+        if is_empty || is_foreign { GenesisError::NotOurs } else { err.into() }
+    })?;
     let engine: EngineId = dseq.engine.parse().map_err(GenesisError::Engine)?;
     let plugins = (0..).zip(dseq.pipeline).map(|(index, raw)| parse_plugin(index, raw));
     let (plugins, inline_wasm) = plugins.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
@@ -158,7 +169,11 @@ mod tests {
 
     #[test]
     fn each_refusal_says_where_and_what() {
-        assert!(parse_genesis(b"").unwrap_err().to_string().starts_with("app_state is not a dseq genesis"));
+        for foreign in ["", "null", "[]", "{}", r#"{"auth":{}}"#] {
+            let message = parse_genesis(foreign.as_bytes()).unwrap_err().to_string();
+            assert!(message.starts_with("there is no app_state.dseq: "), "{foreign}: {message}");
+        }
+        assert!(parse_genesis(b"{").unwrap_err().to_string().starts_with("app_state is not a dseq genesis"));
         assert!(refusal(|g| g["engin"] = json!("")).contains("unknown field `engin`"));
         assert!(refusal(|g| g["engine"] = json!("zz")).contains("engine: expected 64 hexadecimal digits"));
         assert!(refusal(|g| g["limits"]["fuel_max"] = json!(-1)).contains("invalid value"));

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use super::{HomeArg, say, table};
 use crate::app::GenesisRules;
+use crate::node::genesis_doc::GenesisDoc;
 use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
-use crate::node::rules::{self, PluginFile};
+use crate::node::membership::{self, Part};
+use crate::node::origin;
+use crate::node::rules::{self, PluginFile, RulesError};
 use crate::plugin::{PluginDir, engine_id};
 
 #[derive(Debug, clap::Subcommand)]
@@ -98,7 +101,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let file = GenesisFile::read(&place.genesis)?;
     let rules = file.rules()?;
     if args.json {
-        say(format!("{:#}", as_json(&file, &rules)))?;
+        say(format!("{:#}", as_json(&file, &rules, place.home.as_ref())))?;
         return Ok(ExitCode::SUCCESS);
     }
     let engine = rules.pipeline.engine;
@@ -127,9 +130,12 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let pipeline =
         if rows.len() == 1 { "no plugins: every transaction is a record".to_owned() } else { table(&rows) };
     say(format!(
-        "chain id     {}\nengine       {engine} ({ours})\npipeline id  {}\nlimits       tx_bytes_max {}, \
+        "chain id     {}\nnetwork id   {}\nvalidators   {}\nengine       {engine} ({ours})\npipeline id  {}\nlimits       tx_bytes_max {}, \
          record_bytes_max {}, fuel_max {}, memory_bytes_max {}\n\n{pipeline}",
         file.chain_id(),
+        file.network_id(),
+        // A file that is not good is shown too; `verify` says what is wrong with it.
+        validators(&file, place.home.as_ref()).unwrap_or_else(|err| err.to_string()),
         rules.pipeline.id(),
         limits.tx_bytes_max,
         limits.record_bytes_max,
@@ -139,13 +145,23 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(file: &GenesisFile, rules: &GenesisRules) -> Value {
+fn as_json(file: &GenesisFile, rules: &GenesisRules, home: Option<&NodeHome>) -> Value {
     let plugins = rules.pipeline.plugins.iter().zip(&rules.inline_wasm).map(|(plugin, inline)| {
         let (name, sha256) = (plugin.name.as_str(), plugin.sha256.to_string());
         json!({ "name": name, "sha256": sha256, "params": plugin.params.value(), "inline": inline.is_some() })
     });
+    let doc = file.doc().ok();
+    let part = doc.as_ref().zip(home).map(|(doc, home)| Part::of(home, doc));
     json!({
         "chain_id": file.chain_id(),
+        "network_id": file.network_id().to_string(),
+        "validators": doc.as_ref().map(|doc| doc.validators.len()),
+        "total_power": doc.as_ref().map(GenesisDoc::total_power),
+        "validator": match part {
+            Some(Part::Validator(index)) => json!(index),
+            Some(Part::FullNode) => json!(false),
+            Some(Part::Unknown) | None => Value::Null,
+        },
         "engine": rules.pipeline.engine.to_string(),
         "is_engine_of_this_build": rules.pipeline.engine == engine_id(),
         "pipeline_id": rules.pipeline.id().to_string(),
@@ -156,10 +172,12 @@ fn as_json(file: &GenesisFile, rules: &GenesisRules) -> Value {
 
 fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     let place = place(&args.file)?;
-    if let Some(home) = place.home.as_ref().filter(|home| home.has_begun()) {
+    if let Some(home) = &place.home
+        && origin::has_blocks(home)?
+    {
         bail!(
-            "the node in {} has begun with its genesis and keeps its own copy of the rules; changing the file would \
-             change nothing. Rules are for a new network",
+            "the node in {} has committed blocks and keeps the rules it made them under; changing the file would only \
+             stop it. Rules are for a new network",
             home.root().display()
         );
     }
@@ -190,6 +208,11 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     if place.home.is_some() {
         say("Every node of the network needs the same file, and the plugins it pins.")?;
     }
+    if place.home.as_ref().is_some_and(|home| home.kept_genesis().exists()) {
+        say(
+            "The node has run with another genesis, but nothing is committed: it takes this one at its next start.",
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -197,19 +220,15 @@ fn verify(args: &FileArgs) -> anyhow::Result<ExitCode> {
     let place = place(args)?;
     let file = GenesisFile::read(&place.genesis)?;
     let pipeline = file.admit(|wanted| place.plugins.find(wanted))?;
-    let limits = *pipeline.limits();
     let names: Vec<&str> = pipeline.spec().plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let pipeline_text = if names.is_empty() { "without plugins".to_owned() } else { names.join(", ") };
     say(format!("{} is good: pipeline {pipeline_text}, id {}", place.genesis.display(), pipeline.id()))?;
-    // Both bounds are in force, so this is no error; but whoever set the larger one may have meant it.
-    if let Some(max) = file.block_bytes_max().and_then(|max| u64::try_from(max).ok())
-        && limits.tx_bytes_max >= max
-    {
-        say(format!(
-            "note: limits.tx_bytes_max is {}, but a block (consensus_params.block.max_bytes) has at most {max}: a \
-             longer transaction never gets into one",
-            limits.tx_bytes_max
-        ))?;
-    }
+    say(format!("network {}: {}", file.network_id(), validators(&file, place.home.as_ref())?))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who decides, and what part the home has in it.
+fn validators(file: &GenesisFile, home: Option<&NodeHome>) -> Result<String, RulesError> {
+    let doc = file.doc()?;
+    Ok(membership::describe(&doc, home.map(|home| Part::of(home, &doc))))
 }

@@ -11,6 +11,7 @@ use crate::node::home::NodeHome;
 use crate::node::new_home::NewHome;
 use crate::node::overrides;
 use crate::node::rules::{PluginFile, RulesError};
+use crate::shell;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,8 +64,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     genesis::create(&cometbft, &spec, &[Member { home, moniker: place.moniker(), ports: None }])?;
     place.put_in_place()?;
     say(format!(
-        "made {root}\n\n  run it     dseq start --home {root}\n  settings   {root}/dseq.toml\n  genesis    {root}/config/genesis.json",
-        root = root.display()
+        "made {root}\n\n  run it     dseq start --home {quoted}\n  settings   {root}/dseq.toml\n  genesis    \
+         {root}/config/genesis.json\n\nIt is a network of its own with 1 validator: this node decides alone. To take part in \
+         a network that\nis there already, copy its genesis over this one before the first start.",
+        root = root.display(),
+        quoted = shell::quote(&root),
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,11 @@ use super::HomeArg;
 use crate::abci::EXIT_REFUSED;
 use crate::node::cometbft::CometBft;
 use crate::node::config::{self, Origin, Settings};
+use crate::node::engine_settings;
+use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
+use crate::node::membership::{self, Part};
+use crate::node::origin::OriginError;
 use crate::node::supervisor::{self, End, Plan};
 use crate::telemetry;
 
@@ -43,7 +47,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         cometbft.path().display(),
         home.cometbft_log().display()
     );
+    let genesis = GenesisFile::read(&home.genesis_file()).map_err(OriginError::from)?;
+    let limits = genesis.rules().map_err(OriginError::from)?.pipeline.limits;
+    tell_network(&home, &genesis);
     let plan = Plan {
+        engine_settings: engine_settings::derive(&home, &limits)?,
+        genesis,
         abci: match settings.abci.value.clone() {
             Some(address) => address,
             None => home.abci_address()?,
@@ -57,6 +66,15 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     match supervisor::run(&plan)? {
         End::Asked => Ok(ExitCode::SUCCESS),
         End::Refused => Ok(ExitCode::from(EXIT_REFUSED)),
+    }
+}
+
+/// Says which network this is and who decides in it: a node that decides alone, by mistake, must not look like others.
+fn tell_network(home: &NodeHome, genesis: &GenesisFile) {
+    // What is wrong with it is said where it is refused.
+    if let Ok(doc) = genesis.doc() {
+        let validators = membership::describe(&doc, Some(Part::of(home, &doc)));
+        tracing::info!(chain_id = doc.chain_id, network_id = %genesis.network_id(), "{validators}");
     }
 }
 

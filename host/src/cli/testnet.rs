@@ -1,7 +1,7 @@
 //! `dseq testnet`: a network of several nodes on this machine.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use anyhow::bail;
 use super::{say, table};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::engine_settings::serves_metrics;
+use crate::node::engine_config::serves_metrics;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, Network, NodeStart, NodeState, StartOptions, Started, Stopped, TestnetError,
 };
+use crate::shell;
 
 /// Where `make start` keeps its network.
 pub(super) const DEFAULT_DIR: &str = "build/localnet";
@@ -142,7 +143,8 @@ fn welcome(started: &Started, dir: &str) -> String {
     }
     let rpc = |node: usize| started.nodes.get(node % count.max(1)).map_or(0, |(node, _)| node.ports.rpc);
     // The default network is what the Makefile's targets work on.
-    let at = if dir == DEFAULT_DIR { String::new() } else { format!(" --dir {dir}") };
+    let at =
+        if dir == DEFAULT_DIR { String::new() } else { format!(" --dir {}", shell::quote(Path::new(dir))) };
     let command =
         |make: &str, dseq: &str| if at.is_empty() { make.to_owned() } else { format!("{dseq}{at}") };
     format!(

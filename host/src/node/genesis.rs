@@ -9,12 +9,11 @@ use toml_edit::DocumentMut;
 
 use super::cometbft::CometBft;
 use super::config;
+use super::genesis_doc::CHAIN_ID_BYTES_MAX;
 use super::home::NodeHome;
 use super::overrides::{self, OverrideError};
 use super::rules::{self, Plugin, PluginFile, RulesError};
-
-/// Longest chain id that CometBFT takes, in bytes.
-const CHAIN_ID_BYTES_MAX: usize = 50;
+use crate::shell::quote;
 
 /// The addresses of one node; all on loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +106,8 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
         return Err(GenesisError::ChainId { bytes });
     }
     let plugins = rules::read_plugins(&spec.plugins)?;
+    // Before anything is made: a plugin that no node would run, or that refuses its params.
+    rules::admit(&plugins)?;
     for member in members {
         run(cometbft, &member.home, "init")?;
     }
@@ -206,7 +207,7 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
 
 fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
     let failed = |said: String| GenesisError::CometBft {
-        command: format!("{} {subcommand} --home {}", cometbft.path().display(), home.root().display()),
+        command: format!("{} {subcommand} --home {}", quote(cometbft.path()), quote(home.root())),
         said,
     };
     let output =

@@ -1,5 +1,6 @@
 //! A genesis file: the part of it that is ours, read, edited, and held against what a node would refuse.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::genesis_doc::GenesisDoc;
 use super::rules::{self, Plugin, RulesError};
 use crate::app::{GenesisRules, parse_genesis};
 use crate::json;
@@ -23,6 +26,23 @@ pub struct GenesisFile {
     text: String,
     /// What the text says, to be looked at and edited; an object.
     whole: Value,
+}
+
+/// What tells one network from another: SHA-256 of its genesis document as canonical JSON (RFC 8785).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NetworkId([u8; 32]);
+
+impl fmt::Display for NetworkId {
+    /// The first ten digits: enough for people to compare.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..5]))
+    }
+}
+
+impl fmt::Debug for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
 }
 
 /// The part of a genesis file that nodes are handed.
@@ -60,11 +80,29 @@ impl GenesisFile {
         self.whole["chain_id"].as_str().unwrap_or_default()
     }
 
-    /// Most bytes of a block; `None` if the file does not say.
+    /// What CometBFT makes of it.
+    ///
+    /// # Errors
+    ///
+    /// What CometBFT would refuse.
+    pub fn doc(&self) -> Result<GenesisDoc, RulesError> {
+        GenesisDoc::judge(&self.whole)
+            .map_err(|source| RulesError::Document { path: self.path.clone(), source })
+    }
+
+    /// The network's fingerprint: the same for every file that says the same, however it is laid out.
     #[must_use]
-    pub fn block_bytes_max(&self) -> Option<i64> {
-        let value = &self.whole["consensus_params"]["block"]["max_bytes"];
-        value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    #[allow(clippy::missing_panics_doc, reason = "it does not: what says one thing has a canonical form")]
+    pub fn network_id(&self) -> NetworkId {
+        let canonical = serde_json_canonicalizer::to_vec(&self.whole);
+        let canonical = canonical.expect("a document that says one thing has a canonical form");
+        NetworkId(Sha256::digest(canonical).into())
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The engine it pins, as it is written.
@@ -103,6 +141,21 @@ impl GenesisFile {
         Ok(pinned.collect())
     }
 
+    /// Judges all of it but the plugins' bytes: CometBFT's part, ours, and whether they fit together.
+    ///
+    /// # Errors
+    ///
+    /// The first thing for which neither CometBFT nor the app could begin.
+    pub fn check(&self) -> Result<GenesisRules, RulesError> {
+        let doc = self.doc()?;
+        let rules = self.rules()?;
+        let limits = &rules.pipeline.limits;
+        let refused = |source| RulesError::Admit { path: self.path.clone(), source };
+        limits.validate().map_err(|source| refused(source.into()))?;
+        doc.bounds.allow(limits).map_err(|source| RulesError::Bounds { path: self.path.clone(), source })?;
+        Ok(rules)
+    }
+
     /// Admits it as a node would, which finds plugins' bytes that are not in the file by `find`.
     ///
     /// # Errors
@@ -112,10 +165,7 @@ impl GenesisFile {
         &self,
         find: impl Fn(&PluginHash) -> Result<Vec<u8>, PluginDirError>,
     ) -> Result<Pipeline, RulesError> {
-        if let Some(max_bytes) = self.block_bytes_max().filter(|max_bytes| *max_bytes < 0) {
-            return Err(RulesError::UnboundedBlocks { path: self.path.clone(), max_bytes });
-        }
-        let GenesisRules { pipeline, inline_wasm } = self.rules()?;
+        let GenesisRules { pipeline, inline_wasm } = self.check()?;
         let mut modules = Vec::new();
         for (plugin, inline) in pipeline.plugins.iter().zip(inline_wasm) {
             let found = inline.map_or_else(|| find(&plugin.sha256), Ok);
@@ -197,14 +247,23 @@ impl GenesisFile {
     ///
     /// When the file system refuses; the file is as it was then.
     pub fn write(&self) -> Result<(), RulesError> {
-        let partial = self.path.with_extension("json.partial");
+        self.write_to(&self.path)
+    }
+
+    /// Writes it to another place: whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the file system refuses; what is there is as it was then.
+    pub fn write_to(&self, path: &Path) -> Result<(), RulesError> {
+        let partial = path.with_extension("json.partial");
         let written = File::create(&partial)
             .and_then(|mut file| file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&partial, &self.path));
+            .and_then(|()| fs::rename(&partial, path));
         written.map_err(|source| {
             // What cannot be written can hardly be removed, and its name says what it is.
             let _ = fs::remove_file(&partial);
-            RulesError::Io { path: self.path.clone(), source }
+            RulesError::Io { path: path.to_owned(), source }
         })
     }
 }

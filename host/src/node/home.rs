@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
+use crate::shell;
 
 /// A node's folder.
 ///
 /// | path | what |
 /// |---|---|
-/// | `config/`, `data/` | CometBFT's own files |
+/// | `config/`, `data/` | CometBFT's own files, and in `data/genesis.json` the genesis that the node began with |
 /// | `dseq.toml` | this node's configuration; all of it optional |
 /// | `plugins/` | `.wasm` files, found by their hash |
 /// | `sequence/` | the sequence |
@@ -57,7 +58,7 @@ pub enum HomeError {
         bytes: usize,
     },
     /// Nothing there, or not a folder.
-    #[error("no node home at {path}; make one with `dseq init --home {path}`", path = path.display())]
+    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::quote(path))]
     Missing {
         /// Where it was expected.
         path: PathBuf,
@@ -159,10 +160,10 @@ impl NodeHome {
         self.root.join("sequence")
     }
 
-    /// Whether the node has taken its genesis: it has its own copy of the rules from then on.
+    /// The genesis that the node began with; see [`super::origin`].
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.sequence_dir().join(crate::sequence::CHAIN_FILE).exists()
+    pub fn kept_genesis(&self) -> PathBuf {
+        self.data_dir().join("genesis.json")
     }
 
     /// Where plugins' `.wasm` files are looked for.

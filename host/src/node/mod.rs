@@ -1,6 +1,6 @@
 //! A node as processes: its home on disk, its configuration, CometBFT as a supervised child, local networks of several nodes.
 //!
-//! A home is made once by [`genesis`] for the [`rules`] that people wrote, which [`genesis_file`] reads and edits; [`config`] reads what its owner set; [`supervisor`] keeps the app and
+//! A home is made once by [`genesis`] for the [`rules`] that people wrote, which [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and
 //! CometBFT running in it, with what [`cometbft`] found; [`testnet`] does that for several homes on one machine.
 //!
 //! # Invariants
@@ -12,12 +12,16 @@ pub mod checksum;
 pub mod cometbft;
 pub mod config;
 pub mod databases;
+pub mod engine_config;
 pub mod engine_settings;
 pub mod genesis;
+pub mod genesis_doc;
 pub mod genesis_file;
 pub mod home;
 pub mod listen;
+pub mod membership;
 pub mod new_home;
+pub mod origin;
 pub mod overrides;
 pub mod ports;
 pub mod process;

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::genesis_doc::DocError;
+use crate::abci::BoundsError;
 use crate::json::JsonError;
 use crate::limits;
 use crate::plugin::{
-    AdmitError, CanonicalJson, CanonicalJsonError, Limits, PluginDirError, PluginName, PluginNameError,
+    AdmitError, CanonicalJson, CanonicalJsonError, Limits, Pipeline, PipelineSpec, PluginDirError,
+    PluginName, PluginNameError, PluginSpec,
 };
 use crate::types::PluginHash;
 
@@ -121,17 +124,21 @@ pub enum RulesError {
         /// What is wrong.
         source: crate::app::GenesisError,
     },
-    /// CometBFT would offer its whole mempool for each proposal.
-    #[error(
-        "{path}: consensus_params.block.max_bytes is {max_bytes}, no bound at all; set it to what a block may have, at \
-         most 104857600 (100 MiB)",
-        path = path.display()
-    )]
-    UnboundedBlocks {
+    /// A genesis file that CometBFT would refuse.
+    #[error("{path}: {source}", path = path.display())]
+    Document {
         /// The file.
         path: PathBuf,
-        /// The value in it.
-        max_bytes: i64,
+        /// What is wrong.
+        source: DocError,
+    },
+    /// Limits that cannot be met with the parameters beside them.
+    #[error("{path}: {source}", path = path.display())]
+    Bounds {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: BoundsError,
     },
     /// A plugin's bytes are not to be had.
     #[error("plugin {name}: {source}")]
@@ -146,6 +153,12 @@ pub enum RulesError {
     Admit {
         /// The genesis file.
         path: PathBuf,
+        /// Why not.
+        source: AdmitError,
+    },
+    /// No node would run the rules of the new network.
+    #[error("{source}")]
+    NotAdmitted {
         /// Why not.
         source: AdmitError,
     },
@@ -306,6 +319,26 @@ pub(super) fn app_state(plugins: &[Plugin]) -> Value {
         "limits": Limits::default(),
         "pipeline": plugins.iter().map(|plugin| plugin.pinned(false)).collect::<Vec<_>>(),
     } })
+}
+
+/// Admits the pipeline of a new network with these plugins, as its nodes would.
+///
+/// # Errors
+///
+/// What a node would refuse to begin for.
+pub(super) fn admit(plugins: &[Plugin]) -> Result<Pipeline, RulesError> {
+    let spec = |plugin: &Plugin| PluginSpec {
+        name: plugin.name.clone(),
+        sha256: plugin.sha256,
+        params: plugin.params.clone(),
+    };
+    let spec = PipelineSpec {
+        engine: crate::plugin::engine_id(),
+        limits: Limits::default(),
+        plugins: plugins.iter().map(spec).collect(),
+    };
+    let modules: Vec<Vec<u8>> = plugins.iter().map(|plugin| plugin.wasm.clone()).collect();
+    Pipeline::admit(spec, &modules).map_err(|source| RulesError::NotAdmitted { source })
 }
 
 /// Name, hash and canonical params of each plugin that a genesis with these would pin.

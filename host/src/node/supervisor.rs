@@ -20,9 +20,12 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::cometbft::CometBft;
 use super::databases;
-use super::engine_settings;
+use super::engine_config;
+use super::engine_settings::EngineSetting;
+use super::genesis_file::GenesisFile;
 use super::home::{HomeError, NodeHome};
 use super::listen;
+use super::origin::{self, OriginError};
 use super::ports::{self, Unusable};
 use super::process::ProcessId;
 use super::running::{self, END_PATIENCE, RunLock, Running};
@@ -55,6 +58,10 @@ pub struct Plan {
     pub abci: ListenAddr,
     /// Further flags for the app.
     pub app_flags: Vec<OsString>,
+    /// The network's genesis.
+    pub genesis: GenesisFile,
+    /// What CometBFT is given because of it.
+    pub engine_settings: Vec<EngineSetting>,
     /// Longest pause between restarts.
     pub backoff_max: Duration,
     /// Whether `dseq testnet` started this.
@@ -84,6 +91,9 @@ pub enum SupervisorError {
     /// The home cannot be used.
     #[error("{0}")]
     Home(#[from] HomeError),
+    /// The node cannot start with its genesis.
+    #[error("{0}")]
+    Origin(#[from] OriginError),
     /// CometBFT could not listen.
     #[error("{list}\nfree them, or choose others in {config}", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Ports {
@@ -129,7 +139,8 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
             tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
     }
-    engine_settings::check_mempool(&plan.home)?;
+    engine_config::check_mempool(&plan.home)?;
+    origin::settle(&plan.home, &plan.genesis)?;
     let addresses = listen::addresses(&plan.home);
     let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));
     if !taken.is_empty() {
@@ -311,6 +322,7 @@ fn start_cometbft(plan: &Plan) -> io::Result<Child> {
     let mut command = plan.cometbft.command(plan.home.root());
     command
         .args(["start", "--proxy_app", &plan.abci.to_string()])
+        .envs(plan.engine_settings.iter().map(|one| (one.variable(), one.value.to_string())))
         .process_group(0)
         .stdout(log)
         .stderr(log_too);

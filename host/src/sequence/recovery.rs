@@ -14,7 +14,7 @@ use super::head::Head;
 use super::log::Log;
 use super::reader::{Committed, Shared};
 use super::records_root::RecordsFrontier;
-use crate::types::{AppHash, PipelineId, RecordHash};
+use crate::types::{AppHash, Height, PipelineId, RecordHash};
 
 const COMMIT_FILE: &str = "commit";
 const RECORDS_FILE: &str = "records";
@@ -158,6 +158,20 @@ pub fn committed_length(dir: &Path) -> Result<u64, OpenError> {
     let file = files::read_if_present(&path)?.ok_or_else(|| OpenError::NoLog { dir: dir.to_owned() })?;
     let (record, _) = CommitRecord::newest(&file).ok_or(OpenError::NoWholeSlot { path })?;
     Ok(record.head.length())
+}
+
+/// Height of the last committed block in `dir`, and the rules kept there, also while another process has the log open.
+/// A folder without a log has no blocks.
+///
+/// # Errors
+///
+/// When neither commit record is whole, or the rules are missing or damaged.
+pub fn committed_height(dir: &Path) -> Result<(Height, Option<Chain>), OpenError> {
+    let path = dir.join(COMMIT_FILE);
+    let Some(file) = files::read_if_present(&path)? else { return Ok((Height(0), None)) };
+    let (record, _) = CommitRecord::newest(&file).ok_or(OpenError::NoWholeSlot { path })?;
+    let chain = read_chain(dir, &record.head)?;
+    Ok((record.head.height(), chain))
 }
 
 /// Takes the lock; the system frees it when the process ends, however it ends.

@@ -11,6 +11,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::{say, usage};
 use crate::plugin::PluginName;
+use crate::shell;
 
 /// Files of the kit, with what is in them.
 macro_rules! kit {
@@ -86,9 +87,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (path, text) in files(&name)? {
         write(&dir.join(path), &text)?;
     }
-    let shown = args.dir.display();
+    let (shown, quoted) = (args.dir.display(), shell::quote(&args.dir));
     say(format!(
-        "made {shown}\n\n  cd {shown}\n  \
+        "made {shown}\n\n  cd {quoted}\n  \
          cargo test             # its rules, natively\n  \
          dseq plugin build      # the .wasm, and its hash\n  \
          dseq plugin test       # the .wasm against goldens/\n\n\

@@ -17,7 +17,7 @@ pub use start::{NodeStart, ReadyError, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
 pub use stop::{Stopped, stop};
 
-use super::engine_settings::MetricsError;
+use super::engine_config::MetricsError;
 use super::genesis::{GenesisError, Ports};
 use super::home::{HomeError, NodeHome};
 use super::ports::Unusable;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::engine_settings;
+use crate::node::engine_config;
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::genesis_file::GenesisFile;
 use crate::node::home::{self, NodeHome};
@@ -220,21 +220,20 @@ fn free_of_leftovers(nodes: &[&Node]) -> Result<(), TestnetError> {
 
 /// Turns metrics on in the nodes that are to be started; those that run must have them already.
 fn turn_metrics_on(nodes: &[Node], missing: &[&Node]) -> Result<(), TestnetError> {
-    let without = nodes.iter().filter(|node| !engine_settings::serves_metrics(&node.home));
+    let without = nodes.iter().filter(|node| !engine_config::serves_metrics(&node.home));
     for node in without {
         if !missing.iter().any(|missing| missing.name == node.name) {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
         let path = node.home.cometbft_config();
-        engine_settings::serve_metrics(&node.home)
-            .map_err(|source| TestnetError::Metrics { path, source })?;
+        engine_config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { path, source })?;
     }
     Ok(())
 }
 
 fn check_ports(nodes: &[&Node]) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
-        let metrics = engine_settings::serves_metrics(&node.home).then_some(node.ports.metrics);
+        let metrics = engine_config::serves_metrics(&node.home).then_some(node.ports.metrics);
         [Some(node.ports.p2p), Some(node.ports.rpc), metrics]
     });
     let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));
