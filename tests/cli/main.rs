@@ -3,6 +3,7 @@
 
 mod configuration;
 mod genesis;
+mod health;
 mod node;
 mod plugin;
 #[path = "../support/plugins.rs"]
@@ -12,6 +13,7 @@ mod program;
 mod supervision;
 mod supervisor;
 mod testnet;
+mod testnet_start;
 
 use std::path::Path;
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod four_nodes;
+mod health;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
