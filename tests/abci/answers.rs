@@ -162,6 +162,7 @@ fn the_status_query_says_what_the_tools_on_the_file_say() {
     let block = chain.block(&mut node, &[b"abc", b"~"]);
     let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
     assert_eq!((status["height"].as_u64(), status["disk_low"].as_bool()), (Some(1), Some(false)));
+    assert_eq!((&status["ready"], &status["reason"]), (&true.into(), &serde_json::Value::Null));
     assert_eq!((status["length"].as_u64(), status["records"].as_u64()), (Some(7), Some(2)));
     assert_eq!(status["sequence_root"], blake3::hash(b"abcwave").to_string());
     assert_eq!(status["app_hash"], HEXLOWER.encode(&block.app_hash));
@@ -201,6 +202,7 @@ fn queries_answer_before_genesis() {
     let mut node = Node::new();
     let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
     assert_eq!((status["height"].as_u64(), status["length"].as_u64()), (Some(0), Some(0)));
+    assert_eq!((&status["ready"], &status["reason"]), (&false.into(), &node.check(b"early").log.into()));
     assert_eq!(query(&mut node, "/record/0").code, 34);
 }
 
@@ -219,7 +221,12 @@ fn a_nearly_full_disk_refuses_checks_and_nothing_else() {
     let mut chain = Chain::new(&genesis(&serde_json::json!([])));
     chain.handshake(&mut node);
     let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
-    assert_eq!(status["disk_low"], true, "known from the start");
+    assert_eq!(
+        (&status["ready"], &status["disk_low"]),
+        (&false.into(), &true.into()),
+        "known from the start"
+    );
+    assert!(status["reason"].as_str().unwrap().starts_with("this node's disk is nearly full: "), "{status}");
     let answer = node.check(b"one more");
     assert_eq!((answer.code, answer.codespace.as_str()), (4, "dseq"));
     assert!(answer.log.starts_with("this node's disk is nearly full: "), "{}", answer.log);

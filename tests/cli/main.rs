@@ -9,6 +9,7 @@ mod genesis;
 mod genesis_judged;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
+mod health;
 mod node;
 mod places;
 mod plugin;
@@ -19,6 +20,7 @@ mod program;
 mod supervision;
 mod supervisor;
 mod testnet;
+mod testnet_start;
 
 use std::path::Path;
 

@@ -127,6 +127,7 @@ fn nodes_with_the_same_bytes_are_identical_even_when_one_is_a_block_behind() {
     let (code, said) = checksum(&[one.path(), behind.path()]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("IDENTICAL: 2 nodes, up to the 6 bytes that all of them have committed"), "{said}");
+    assert!(said.ends_with(&format!("\n{} is 5 bytes behind\n", text(behind.path()))), "{said}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod four_nodes;
 mod genesis;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
+mod health;
 mod metrics;
 mod one_node;
 mod pipeline;

@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/status` | `value`: JSON with height, length, records, both roots, app hash, pipeline id, and whether the disk is nearly full |
+//! | `/status` | `value`: JSON with height, length, records, both roots, app hash, pipeline id; `ready`: whether a new transaction would be looked at now, and if not, the `reason` (else `null`); `disk_low`: whether the disk is nearly full |
 //! | `/record/<index>` | `value`: the record's bytes; `info`: JSON with where it lies; `index`: its index |
 //! | `/offset/<offset>` | the same, for the record that holds the byte at this offset |
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use super::convert::{height_from_wire, height_to_wire, to_i64};
-use crate::app::{CODESPACE, Code};
+use crate::app::{CODESPACE, Code, Refusal};
 use crate::sequence::{Committed, ReadError, Reader};
 
 const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
@@ -22,11 +22,16 @@ struct Refused {
     message: String,
 }
 
-pub(super) fn answer(reader: &Reader, disk_low: bool, request: &RequestQuery) -> ResponseQuery {
+/// Answers a query; `unready` says why a new transaction would be refused now, whatever its bytes.
+pub(super) fn answer(
+    reader: &Reader,
+    unready: &dyn Fn() -> Option<Refusal>,
+    request: &RequestQuery,
+) -> ResponseQuery {
     let committed = reader.committed();
     let height = height_to_wire(committed.head.height());
     let answered = refuse_unsupported(&committed, request)
-        .and_then(|()| route(reader, &committed, disk_low, &request.path));
+        .and_then(|()| route(reader, &committed, unready, &request.path));
     match answered {
         Ok(response) => ResponseQuery { height, ..response },
         Err(Refused { code, message }) => ResponseQuery {
@@ -57,11 +62,11 @@ fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(
 fn route(
     reader: &Reader,
     committed: &Committed,
-    disk_low: bool,
+    unready: &dyn Fn() -> Option<Refusal>,
     path: &str,
 ) -> Result<ResponseQuery, Refused> {
     if path == "/status" {
-        return Ok(status(committed, disk_low));
+        return Ok(status(committed, unready().as_ref()));
     }
     if let Some(index) = path.strip_prefix("/record/") {
         let index = number(path, index)?;
@@ -89,7 +94,7 @@ fn number(path: &str, text: &str) -> Result<u64, Refused> {
     })
 }
 
-fn status(committed: &Committed, disk_low: bool) -> ResponseQuery {
+fn status(committed: &Committed, unready: Option<&Refusal>) -> ResponseQuery {
     let status = json!({
         "height": committed.head.height().0,
         "length": committed.head.length(),
@@ -98,7 +103,9 @@ fn status(committed: &Committed, disk_low: bool) -> ResponseQuery {
         "records_root": committed.head.records_root().to_string(),
         "app_hash": committed.app_hash.to_string(),
         "pipeline": committed.pipeline.to_string(),
-        "disk_low": disk_low,
+        "ready": unready.is_none(),
+        "reason": unready.map(|refusal| &refusal.message),
+        "disk_low": unready.is_some_and(|refusal| refusal.code == Code::DiskLow.value()),
     });
     ResponseQuery { value: Bytes::from(status.to_string()), ..Default::default() }
 }

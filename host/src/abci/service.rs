@@ -185,10 +185,7 @@ impl Service {
     }
 
     fn try_check(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
-        let Some(pipeline) = self.pipeline() else {
-            let message = "the node has no genesis yet; try again once it has started".to_owned();
-            return Ok(check_refused(Refusal::by_host(Code::NoGenesis, message)));
-        };
+        let Some(pipeline) = self.pipeline() else { return Ok(check_refused(no_genesis())) };
         // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
         if request.r#type == i32::from(CheckTxType::New)
             && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader)
@@ -196,6 +193,14 @@ impl Service {
             return Ok(check_refused(refusal));
         }
         Ok(check_response(app::examine(&pipeline, &request.tx).map_err(SequencingError::from)?))
+    }
+
+    /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.
+    fn unready(&self) -> Option<Refusal> {
+        match self.pipeline() {
+            Some(_) => self.shared.disk.look(&self.shared.reader),
+            None => Some(no_genesis()),
+        }
     }
 
     fn try_prepare(&self, request: &RequestPrepareProposal) -> Result<ResponsePrepareProposal, Halt> {
@@ -249,9 +254,11 @@ impl Disk {
     /// The refusal of a check while the disk is nearly full. Looks again at each one then, so it ends by itself.
     fn refusal(&self, reader: &Reader) -> Option<Refusal> {
         let due = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKS_PER_DISK_CHECK);
-        if !due && !self.is_low() {
-            return None;
-        }
+        if due || self.is_low() { self.look(reader) } else { None }
+    }
+
+    /// The refusal of a check if the disk is nearly full at this moment.
+    fn look(&self, reader: &Reader) -> Option<Refusal> {
         let free_bytes = self.refresh(reader)?;
         let low = self.free_bytes_low;
         (free_bytes < low).then(|| {
@@ -274,6 +281,10 @@ fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<()
         validators: request.validators.len() as u64,
     };
     bounds.allow(limits)
+}
+
+fn no_genesis() -> Refusal {
+    Refusal::by_host(Code::NoGenesis, "the node has no genesis yet; try again once it has started".to_owned())
 }
 
 fn wire_hash(hash: AppHash) -> Bytes {
@@ -318,7 +329,7 @@ impl Application for Service {
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
-        query::answer(&self.shared.reader, self.shared.disk.is_low(), &request)
+        query::answer(&self.shared.reader, &|| self.unready(), &request)
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {

@@ -7,14 +7,14 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::{EXIT_FAILED, say, table};
-use crate::node::checksum::{self, Comparison};
+use crate::node::checksum::{self, Compared, Comparison, Verdict};
 use crate::node::home::NodeHome;
-use crate::node::testnet::Network;
+use crate::node::testnet::{DEFAULT_DIR, Network};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The local network whose nodes are compared
-    #[arg(long, value_name = "DIR", default_value = super::testnet::DEFAULT_DIR)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
     /// Compare these homes instead
     #[arg(long = "home", value_name = "DIR", num_args = 1.., conflicts_with = "dir")]
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("there is only one node; comparing takes two or more");
     }
     let found = checksum::compare(&nodes)?;
-    let same = found.difference.is_none();
+    let same = found.verdict == Verdict::Identical;
     if args.json {
         let mut json = json!(found);
         json["identical"] = same.into();
@@ -41,13 +41,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
 
-fn nodes_of(dir: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+fn nodes_of(dir: &Path) -> anyhow::Result<Vec<Compared>> {
     let nodes = Network::open(dir)?.nodes()?;
-    Ok(nodes.into_iter().map(|node| (node.name, node.home.sequence_dir())).collect())
+    Ok(nodes.into_iter().map(|node| Compared::at(node.name, &node.home)).collect())
 }
 
-fn nodes_at(homes: &[PathBuf]) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    homes.iter().map(|path| Ok((path.display().to_string(), NodeHome::open(path)?.sequence_dir()))).collect()
+fn nodes_at(homes: &[PathBuf]) -> anyhow::Result<Vec<Compared>> {
+    let compared = |path: &PathBuf| Ok(Compared::at(path.display().to_string(), &NodeHome::open(path)?));
+    homes.iter().map(compared).collect()
 }
 
 fn describe(found: &Comparison) -> String {
@@ -59,23 +60,60 @@ fn describe(found: &Comparison) -> String {
 }
 
 fn verdict(found: &Comparison) -> String {
+    match found.verdict {
+        Verdict::Identical => identical(found),
+        Verdict::Different => different(found),
+        Verdict::OtherChains => {
+            let unknown = || "of an unknown chain".to_owned();
+            let of = |chain_id: &String| format!("of the chain {chain_id:?}");
+            let chains: Vec<String> = found
+                .nodes
+                .iter()
+                .map(|node| format!("{} is {}", node.node, node.chain_id.as_ref().map_or_else(unknown, of)))
+                .collect();
+            format!("NOTHING TO COMPARE: these nodes are of several networks.\n{}", chains.join("\n"))
+        }
+        Verdict::NothingInCommon => {
+            let empty: Vec<&str> =
+                found.nodes.iter().filter(|node| node.length == 0).map(|node| node.node.as_str()).collect();
+            if empty.len() == found.nodes.len() {
+                return "NOTHING TO COMPARE: no node has committed a byte yet".to_owned();
+            }
+            let has = if empty.len() == 1 { "has" } else { "have" };
+            format!("NOTHING TO COMPARE: {} {has} not committed a byte yet", empty.join(", "))
+        }
+    }
+}
+
+fn different(found: &Comparison) -> String {
+    let Some(difference) = &found.difference else { return "DIFFERENT".to_owned() };
+    let bytes: Vec<String> = found
+        .nodes
+        .iter()
+        .zip(&difference.bytes)
+        .map(|(n, byte)| format!("{} has {byte:#04x}", n.node))
+        .collect();
+    format!("DIFFERENT: first at offset {}, where {}", difference.offset, bytes.join(", "))
+}
+
+fn identical(found: &Comparison) -> String {
     let nodes = found.nodes.len();
     let length = found.common_length;
-    if let Some(difference) = &found.difference {
-        let bytes: Vec<String> = found
-            .nodes
-            .iter()
-            .zip(&difference.bytes)
-            .map(|(n, byte)| format!("{} has {byte:#04x}", n.node))
-            .collect();
-        return format!("DIFFERENT: first at offset {}, where {}", difference.offset, bytes.join(", "));
-    }
-    if found.nodes.iter().all(|node| node.length == length) {
+    let longest = found.nodes.iter().map(|node| node.length).max().unwrap_or(0);
+    if longest == length {
         return format!("IDENTICAL: {nodes} nodes, {length} bytes");
     }
+    let behind: Vec<String> = found
+        .nodes
+        .iter()
+        .filter(|node| node.length < longest)
+        .map(|node| format!("\n{} is {} bytes behind", node.node, longest - node.length))
+        .collect();
     format!(
-        "IDENTICAL: {nodes} nodes, up to the {length} bytes that all of them have committed; sha256 up to there {}",
-        found.common_sha256
+        "IDENTICAL: {nodes} nodes, up to the {length} bytes that all of them have committed\n\
+         sha256 up to there: {}{}",
+        found.common_sha256,
+        behind.concat()
     )
 }
 
@@ -84,24 +122,49 @@ mod tests {
     use super::*;
     use crate::node::checksum::{Difference, NodeSum};
 
-    fn found(lengths: [u64; 2], difference: Option<Difference>) -> Comparison {
-        let sum = |(i, length)| NodeSum { node: format!("node{i}"), length, sha256: "5a".to_owned() };
+    fn found(lengths: [u64; 2], difference: Option<Difference>, verdict: Verdict) -> Comparison {
+        let sum = |(i, length)| NodeSum {
+            node: format!("node{i}"),
+            chain_id: Some(format!("chain-{i}")),
+            length,
+            sha256: "5a".to_owned(),
+        };
         let nodes = lengths.into_iter().enumerate().map(sum).collect();
-        Comparison {
-            nodes,
-            common_length: lengths[0].min(lengths[1]),
-            common_sha256: "c0".to_owned(),
-            difference,
-        }
+        let common_length = lengths[0].min(lengths[1]);
+        Comparison { nodes, common_length, common_sha256: "c0".to_owned(), difference, verdict }
     }
 
     #[test]
     fn the_verdict_says_how_far_the_nodes_agree_or_where_they_first_differ() {
-        assert_eq!(verdict(&found([7, 7], None)), "IDENTICAL: 2 nodes, 7 bytes");
-        assert!(verdict(&found([7, 5], None)).starts_with("IDENTICAL: 2 nodes, up to the 5 bytes"));
+        let identical = |lengths| verdict(&found(lengths, None, Verdict::Identical));
+        assert_eq!(identical([7, 7]), "IDENTICAL: 2 nodes, 7 bytes");
         assert_eq!(
-            verdict(&found([7, 7], Some(Difference { offset: 3, bytes: vec![0, 255] }))),
+            identical([7, 5]),
+            "IDENTICAL: 2 nodes, up to the 5 bytes that all of them have committed\n\
+             sha256 up to there: c0\nnode1 is 2 bytes behind"
+        );
+        let difference = Difference { offset: 3, bytes: vec![0, 255] };
+        assert_eq!(
+            verdict(&found([7, 7], Some(difference), Verdict::Different)),
             "DIFFERENT: first at offset 3, where node0 has 0x00, node1 has 0xff"
+        );
+    }
+
+    #[test]
+    fn what_shares_no_byte_or_no_chain_has_nothing_to_compare() {
+        let nothing = |lengths, why| verdict(&found(lengths, None, why));
+        assert_eq!(
+            nothing([0, 0], Verdict::NothingInCommon),
+            "NOTHING TO COMPARE: no node has committed a byte yet"
+        );
+        assert_eq!(
+            nothing([7, 0], Verdict::NothingInCommon),
+            "NOTHING TO COMPARE: node1 has not committed a byte yet"
+        );
+        assert_eq!(
+            nothing([7, 7], Verdict::OtherChains),
+            "NOTHING TO COMPARE: these nodes are of several networks.\n\
+             node0 is of the chain \"chain-0\"\nnode1 is of the chain \"chain-1\""
         );
     }
 }

@@ -152,8 +152,10 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         let usage = matches!(
             cause.downcast_ref(),
             Some(
-                TestnetError::BadShape { .. }
-                    | TestnetError::OtherShape { .. }
+                TestnetError::BadCount { .. }
+                    | TestnetError::BadPorts { .. }
+                    | TestnetError::OtherCount { .. }
+                    | TestnetError::OtherPorts { .. }
                     | TestnetError::OtherPipeline { .. }
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))

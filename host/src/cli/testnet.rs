@@ -5,30 +5,45 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
-use super::{say, table};
+use super::{EXIT_FAILED, say, table};
+use crate::node::access;
 use crate::node::cometbft::CometBft;
 use crate::node::config;
 use crate::node::engine_config::serves_metrics;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
-    self, Network, NodeStart, NodeState, StartOptions, Started, Stopped, TestnetError,
+    self, DEFAULT_DIR, Failure, Network, NodeStart, NodeState, NodeStatus, StartOptions, Started, Stopped,
+    TestnetError,
 };
 use crate::shell;
-
-/// Where `make start` keeps its network.
-pub(super) const DEFAULT_DIR: &str = "build/localnet";
 
 const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Make the network if there is none, start what does not run, wait until it takes transactions
+    ///
+    /// Ends with 0 only if all nodes take transactions. Nodes that cannot be started (a port of theirs is taken, say) are
+    /// named, and the others run on without them. A new network of which no node comes up is removed again.
     Start(StartArgs),
     /// Stop what `start` started; the data stays
     Stop(DirArg),
     /// Show how each node is
+    ///
+    /// Ends with 0 only if all nodes take transactions. Takes some seconds when blocks seem not to come.
+    ///
+    /// running       it takes transactions
+    /// not ready     its app refuses every transaction: its disk is nearly full, say
+    /// behind        other nodes have blocks that it does not get
+    /// catching up   it still fetches old blocks from its peers
+    /// stalled       transactions wait, and no block comes
+    /// no quorum     it reaches validators with two thirds of the voting power or less, and a block takes more
+    /// no answer     it runs, but does not answer
+    /// stopped       it does not run
+    /// unknown       this user may not know (permission denied)
+    #[command(verbatim_doc_comment)]
     Status(StatusArgs),
     /// Show the nodes' logs
     Logs(LogsArgs),
@@ -45,12 +60,15 @@ pub(super) struct DirArg {
 pub(super) struct StartArgs {
     #[command(flatten)]
     dir: DirArg,
-    /// How many nodes a new network has [default: 4]
+    /// How many nodes a new network has, at most 32 [default: 4]
     #[arg(long)]
     nodes: Option<u16>,
     /// The port from which a new network's ports are counted [default: 26656]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
+    /// Move the network that is there, and stopped, to this --base-port
+    #[arg(long, requires = "base_port")]
+    move_ports: bool,
     #[command(flatten)]
     pipeline: super::init::PipelineArgs,
     /// Let each node's CometBFT serve metrics for Prometheus, at some cost; stays so at later starts
@@ -60,7 +78,7 @@ pub(super) struct StartArgs {
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
     /// How long the nodes may take to come up, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
@@ -101,20 +119,69 @@ fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
     for one in cometbft.passed_over() {
         say(format!("not used: {one}"))?;
     }
+    let dir = &args.dir.dir;
     let started = testnet::start(&StartOptions {
-        dir: args.dir.dir.clone(),
+        dir: dir.clone(),
         nodes: args.nodes,
         base_port: args.base_port,
+        move_ports: args.move_ports,
         plugins: args.pipeline.files()?,
         metrics: args.metrics,
         cometbft,
         patience: Duration::from_secs(args.timeout),
     })?;
-    say(welcome(&started, &args.dir.dir.display().to_string()))?;
-    Ok(ExitCode::SUCCESS)
+    let good = |(_, how): &&(_, NodeStart)| matches!(how, NodeStart::Ran | NodeStart::Started);
+    let ready = started.nodes.iter().filter(good).count();
+    if ready > 0 {
+        say(welcome(&started, ready, dir))?;
+    }
+    if ready == started.nodes.len() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!(troubles(&started, ready, dir));
 }
 
-fn welcome(started: &Started, dir: &str) -> String {
+/// What became of the nodes that do not take transactions, and what to do.
+fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
+    let count = started.nodes.len();
+    let mut text = match (ready, started.removed) {
+        (0, true) if count == 1 => "the node did not come up; the new network is removed again".to_owned(),
+        (0, true) => "the network did not come up, and is removed again: it had no block yet".to_owned(),
+        (0, false) => "no node takes transactions".to_owned(),
+        _ if ready.saturating_add(1) == count => format!("1 of {count} nodes does not take transactions"),
+        _ => format!("{} of {count} nodes do not take transactions", count.saturating_sub(ready)),
+    };
+    for (node, how) in &started.nodes {
+        match how {
+            NodeStart::Failed(Failure { why, logs, .. }) => {
+                text.push_str(&format!("\n{}: {why}", node.name));
+                if !logs.is_empty() {
+                    text.push_str(&format!("\n{logs}"));
+                }
+            }
+            NodeStart::Waits(why) => {
+                text.push_str(&format!("\n{}: {why}; it waits for the others", node.name));
+            }
+            NodeStart::Ran | NodeStart::Started => {}
+        }
+    }
+    if !started.removed {
+        let fix = testnet::command(dir, "start");
+        text.push_str(&format!("\nWhat runs goes on; mend the rest and run `{fix}` again."));
+        let port_taken =
+            |(_, how): &(_, NodeStart)| matches!(how, NodeStart::Failed(failure) if failure.port_taken);
+        if started.nodes.iter().any(port_taken) {
+            let (stop, word) = (testnet::command(dir, "stop"), shell::quote(dir));
+            text.push_str(&format!(
+                "\nOr move the network to other ports: `{stop}`, then\n\
+                 `dseq testnet start --dir {word} --move-ports --base-port PORT`."
+            ));
+        }
+    }
+    text
+}
+
+fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
     let count = started.nodes.len();
     let fresh: Vec<_> = started
         .nodes
@@ -122,14 +189,24 @@ fn welcome(started: &Started, dir: &str) -> String {
         .filter(|(_, how)| *how == NodeStart::Started)
         .map(|(node, _)| node.name.as_str())
         .collect();
+    let all = match (count, ready) {
+        (1, _) => "the node takes transactions".to_owned(),
+        (_, 1) => format!("1 of {count} nodes takes transactions"),
+        _ if ready < count => format!("{ready} of {count} nodes take transactions"),
+        _ => format!("all {count} nodes take transactions"),
+    };
     let headline = match fresh.len() {
-        0 => format!("The network of {count} nodes is running already."),
-        new if new < count => format!("Started {}; all {count} nodes take transactions.", fresh.join(", ")),
-        _ if started.made => format!("Made a new network; all {count} nodes take transactions."),
-        _ => format!("All {count} nodes take transactions."),
+        0 if ready == count && count == 1 => "The network of one node is running already.".to_owned(),
+        0 if ready == count => format!("The network of {count} nodes is running already."),
+        _ if started.made => format!("Made a new network; {all}."),
+        0 => format!("{}.", capital(&all)),
+        new if new < ready => format!("Started {}; {all}.", fresh.join(", ")),
+        _ => format!("{}.", capital(&all)),
     };
     let mut rows = vec![["  node", "RPC", "metrics", "home"].map(str::to_owned).to_vec()];
-    for (node, _) in &started.nodes {
+    let running: Vec<_> =
+        started.nodes.iter().filter(|(_, how)| matches!(how, NodeStart::Ran | NodeStart::Started)).collect();
+    for (node, _) in &running {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
@@ -138,27 +215,36 @@ fn welcome(started: &Started, dir: &str) -> String {
             } else {
                 "off".to_owned()
             },
-            format!("{dir}/{}", node.name),
+            format!("{}/{}", dir.display(), node.name),
         ]);
     }
-    let rpc = |node: usize| started.nodes.get(node % count.max(1)).map_or(0, |(node, _)| node.ports.rpc);
-    // The default network is what the Makefile's targets work on.
-    let at =
-        if dir == DEFAULT_DIR { String::new() } else { format!(" --dir {}", shell::quote(Path::new(dir))) };
-    let command =
-        |make: &str, dseq: &str| if at.is_empty() { make.to_owned() } else { format!("{dseq}{at}") };
+    if ready < count {
+        return format!("{headline}\n\n{}", table(&rows));
+    }
+    let rpc = |node: usize| running.get(node % ready.max(1)).map_or(0, |(node, _)| node.ports.rpc);
+    let checksum = if dir == Path::new(DEFAULT_DIR) {
+        "make checksum".to_owned()
+    } else {
+        format!("dseq checksum --dir {}", shell::quote(dir))
+    };
+    let checksum =
+        if count > 1 { format!("\n  {checksum:<49} # all nodes hold the same") } else { String::new() };
     format!(
         "{headline}\n\n{}\n\nTry:\n  \
          curl -s 'localhost:{}/broadcast_tx_commit?tx=\"hello\"'    # any node takes bytes\n  \
-         curl -s 'localhost:{}/broadcast_tx_commit?tx=0xDEADBEEF'\n  \
-         {:<49} # all nodes hold the same\n  {:<49} # how they are\n  {:<49} # the data stays",
+         curl -s 'localhost:{}/broadcast_tx_commit?tx=0xDEADBEEF'{checksum}\n  \
+         {:<49} # how they are\n  {:<49} # the data stays",
         table(&rows),
         rpc(0),
         rpc(1),
-        command("make checksum", "dseq checksum"),
-        command("make status", "dseq testnet status"),
-        command("make stop", "dseq testnet stop"),
+        testnet::command(dir, "status"),
+        testnet::command(dir, "stop"),
     )
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
@@ -173,7 +259,7 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
         say("The network was stopped already.")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut left = Vec::new();
+    let (mut left, mut denied) = (Vec::new(), Vec::new());
     for (node, outcome) in outcomes {
         let what = match outcome {
             Stopped::WasStopped => "was stopped already",
@@ -183,10 +269,18 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
                 left.push(format!("{node} (pid {pid})"));
                 continue;
             }
+            Stopped::Denied(why) => {
+                denied.push(format!("{node}: {why}"));
+                continue;
+            }
         };
         say(format!("{node}  {what}"))?;
     }
     say(format!("The data stays in {}.", args.dir.display()))?;
+    if !denied.is_empty() {
+        left.iter_mut().for_each(|node| node.push_str(" was not started by `dseq testnet`"));
+        bail!("not stopped:\n{}", [denied, left].concat().join("\n"));
+    }
     // A failure: `make clean` must not go on to remove the data of a node that still runs.
     if !left.is_empty() {
         bail!("left alone, because `dseq testnet` did not start it: {}", left.join(", "));
@@ -196,31 +290,58 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
 
 fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let nodes = testnet::status(&Network::open(&args.dir.dir)?)?;
-    if args.json {
-        say(serde_json::to_string_pretty(&nodes)?)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let heading = ["node", "state", "height", "peers", "sequence bytes", "pid", "RPC"];
+    let good = nodes.iter().filter(|node| node.state == NodeState::Running).count();
+    let code = if good == nodes.len() { 0 } else { EXIT_FAILED };
+    say(if args.json { serde_json::to_string_pretty(&nodes)? } else { described(&nodes, good) })?;
+    Ok(ExitCode::from(code))
+}
+
+fn described(nodes: &[NodeStatus], good: usize) -> String {
+    let heading = ["node", "state", "height", "peers", "bytes", "pid", "RPC"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for node in nodes {
-        let state = match node.state {
-            NodeState::Running => "running",
-            NodeState::Silent => "no answer",
-            NodeState::Stopped => "stopped",
-        };
         rows.push(vec![
-            node.node,
-            state.to_owned(),
+            node.node.clone(),
+            state(node.state).to_owned(),
             number(node.height),
             number(node.peers),
             number(node.sequence_length),
             number(node.pid.map(u64::from)),
-            node.rpc,
+            node.rpc.clone(),
         ]);
     }
-    say(table(&rows))?;
-    Ok(ExitCode::SUCCESS)
+    let mut text = format!("{}\n", table(&rows));
+    for node in nodes.iter().filter(|node| node.state != NodeState::Stopped) {
+        if let Some(reason) = &node.reason {
+            text.push_str(&format!("\n{}: {reason}", node.node));
+        }
+    }
+    let all_stopped = nodes.iter().all(|node| node.state == NodeState::Stopped);
+    text.push_str(&match (nodes.len(), good) {
+        _ if all_stopped => "\nThe network is stopped.".to_owned(),
+        (1, 1) => "\nThe node takes transactions.".to_owned(),
+        (1, 0) => "\nThe node does not take transactions.".to_owned(),
+        (count, 0) => format!("\nNone of the {count} nodes takes transactions."),
+        (count, good) if good == count => format!("\nAll {count} nodes take transactions."),
+        (count, 1) => format!("\n1 of {count} nodes takes transactions."),
+        (count, good) => format!("\n{good} of {count} nodes take transactions."),
+    });
+    text
+}
+
+fn state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Running => "running",
+        NodeState::Unknown => "unknown",
+        NodeState::Stopped => "stopped",
+        NodeState::NoAnswer => "no answer",
+        NodeState::NoQuorum => "no quorum",
+        NodeState::Stalled => "stalled",
+        NodeState::CatchingUp => "catching up",
+        NodeState::Behind => "behind",
+        NodeState::NotReady => "not ready",
+    }
 }
 
 fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
@@ -232,7 +353,8 @@ fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
     let mut tails = Vec::new();
     for node in nodes.iter().filter(|node| wanted.as_ref().is_none_or(|wanted| *wanted == node.name)) {
         for (what, path) in [("dseq", node.home.app_log()), ("cometbft", node.home.cometbft_log())] {
-            tails.push((format!("{} {what:<8} | ", node.name), Tail::from(&path, 0)));
+            access::check(&path)?;
+            tails.push((format!("{} {what:<8} | ", node.name), Tail::from(&path, 0), path));
         }
     }
     if tails.is_empty() {
@@ -242,16 +364,17 @@ fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
             nodes.len().saturating_sub(1)
         );
     }
-    for (label, tail) in &mut tails {
-        print_lines(label, &tail.last_lines(args.lines)?)?;
+    let unreadable = |path: &Path| format!("cannot read {}", path.display());
+    for (label, tail, path) in &mut tails {
+        print_lines(label, &tail.last_lines(args.lines).with_context(|| unreadable(path))?)?;
     }
     if !args.follow {
         return Ok(ExitCode::SUCCESS);
     }
     loop {
         std::thread::sleep(FOLLOW_POLL);
-        for (label, tail) in &mut tails {
-            print_lines(label, &tail.new_lines()?)?;
+        for (label, tail, path) in &mut tails {
+            print_lines(label, &tail.new_lines().with_context(|| unreadable(path))?)?;
         }
     }
 }

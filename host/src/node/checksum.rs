@@ -3,23 +3,52 @@
 //! A node may be a block behind the others, so the sequences are compared at the length that all of them have;
 //! each node's own hash covers all that it has committed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::access::{self, Denied};
+use super::genesis_file::GenesisFile;
+use super::home::NodeHome;
 use crate::sequence::{self, OpenError};
 
 /// Bytes read from each file at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// A node to be compared: its name, its sequence's folder, and the chain that it is of, where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The node's name.
+    pub node: String,
+    /// The folder of its sequence.
+    pub dir: PathBuf,
+    /// The chain id.
+    pub chain_id: Option<String>,
+}
+
+impl Compared {
+    /// A node by its home; the chain is the one that its sequence is of, or else the one in its genesis file.
+    #[must_use]
+    pub fn at(node: String, home: &NodeHome) -> Self {
+        let dir = home.sequence_dir();
+        let begun = sequence::chain_of(&dir).ok().flatten().map(|chain| chain.chain_id);
+        let in_genesis = || Some(GenesisFile::read(&home.genesis_file()).ok()?.chain_id().to_owned());
+        let chain_id = begun.or_else(in_genesis).filter(|chain_id| !chain_id.is_empty());
+        Self { node, dir, chain_id }
+    }
+}
 
 /// One node's sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeSum {
     /// The node's name.
     pub node: String,
+    /// The chain that it is of, if that is known.
+    pub chain_id: Option<String>,
     /// Committed length, in bytes.
     pub length: u64,
     /// SHA-256 of all that is committed.
@@ -46,6 +75,22 @@ pub struct Comparison {
     pub common_sha256: String,
     /// The first difference below the common length, if there is one.
     pub difference: Option<Difference>,
+    /// What it comes to.
+    pub verdict: Verdict,
+}
+
+/// What a comparison comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All hold the same bytes as far as all have committed, which is one byte at least.
+    Identical,
+    /// They do not.
+    Different,
+    /// They are of several chains, so that nothing can be said of their bytes.
+    OtherChains,
+    /// One of them, or all, have not committed a byte.
+    NothingInCommon,
 }
 
 /// A sequence that cannot be read.
@@ -58,6 +103,14 @@ pub enum ChecksumError {
         node: String,
         /// Why not.
         source: OpenError,
+    },
+    /// A file that this user may not read.
+    #[error("{node}: {source}")]
+    Denied {
+        /// The node.
+        node: String,
+        /// The file.
+        source: Denied,
     },
     /// A file that cannot be read, or ends early.
     #[error("{node}: cannot read {path}", path = path.display())]
@@ -73,6 +126,7 @@ pub enum ChecksumError {
 
 struct Source {
     node: String,
+    chain_id: Option<String>,
     path: PathBuf,
     file: File,
     length: u64,
@@ -80,14 +134,17 @@ struct Source {
 }
 
 impl Source {
-    fn open(node: &str, dir: &Path) -> Result<Self, ChecksumError> {
+    fn open(Compared { node, dir, chain_id }: &Compared) -> Result<Self, ChecksumError> {
+        let denied = |source| ChecksumError::Denied { node: node.clone(), source };
+        access::check(&dir.join(sequence::SEQUENCE_FILE)).map_err(denied)?;
         let length = sequence::committed_length(dir)
             .map_err(|source| ChecksumError::Length { node: node.to_owned(), source })?;
         let path = dir.join(sequence::SEQUENCE_FILE);
         let file = File::open(&path);
         let file =
             file.map_err(|source| ChecksumError::Read { node: node.to_owned(), path: path.clone(), source })?;
-        Ok(Self { node: node.to_owned(), path, file, length, hash: Sha256::new() })
+        let chain_id = chain_id.clone();
+        Ok(Self { node: node.to_owned(), chain_id, path, file, length, hash: Sha256::new() })
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), ChecksumError> {
@@ -101,16 +158,13 @@ impl Source {
     }
 }
 
-/// Compares the sequences in these folders, each given with its node's name.
+/// Compares the sequences of these nodes.
 ///
 /// # Errors
 ///
 /// When one of them cannot be read.
-pub fn compare(nodes: &[(String, PathBuf)]) -> Result<Comparison, ChecksumError> {
-    let mut sources = Vec::new();
-    for (node, dir) in nodes {
-        sources.push(Source::open(node, dir)?);
-    }
+pub fn compare(nodes: &[Compared]) -> Result<Comparison, ChecksumError> {
+    let mut sources = nodes.iter().map(Source::open).collect::<Result<Vec<_>, _>>()?;
     let common_length = sources.iter().map(|source| source.length).min().unwrap_or(0);
     let difference = read_common(&mut sources, common_length)?;
     let common_sha256 = sources.first().map_or_else(String::new, |first| hex(first.hash.clone()));
@@ -119,9 +173,21 @@ pub fn compare(nodes: &[(String, PathBuf)]) -> Result<Comparison, ChecksumError>
         each_chunk(source.length.saturating_sub(common_length), |_, wanted| {
             source.read(&mut vec![0; wanted])
         })?;
-        sums.push(NodeSum { node: source.node, length: source.length, sha256: hex(source.hash) });
+        let Source { node, chain_id, length, hash, .. } = source;
+        sums.push(NodeSum { node, chain_id, length, sha256: hex(hash) });
     }
-    Ok(Comparison { nodes: sums, common_length, common_sha256, difference })
+    let verdict = verdict(&sums, common_length, difference.as_ref());
+    Ok(Comparison { nodes: sums, common_length, common_sha256, difference, verdict })
+}
+
+fn verdict(nodes: &[NodeSum], common_length: u64, difference: Option<&Difference>) -> Verdict {
+    let chains: BTreeSet<&str> = nodes.iter().filter_map(|node| node.chain_id.as_deref()).collect();
+    match difference {
+        _ if chains.len() > 1 => Verdict::OtherChains,
+        Some(_) => Verdict::Different,
+        None if common_length == 0 => Verdict::NothingInCommon,
+        None => Verdict::Identical,
+    }
 }
 
 /// Reads all sources in step up to the common length, and finds where one first differs from the first one.
@@ -169,13 +235,16 @@ fn hex(hash: Sha256) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn source(dir: &Path, name: &str, bytes: &[u8]) -> Source {
         let path = dir.join(name);
         std::fs::write(&path, bytes).unwrap();
         let file = File::open(&path).unwrap();
-        Source { node: name.to_owned(), path, file, length: bytes.len() as u64, hash: Sha256::new() }
+        let (node, length) = (name.to_owned(), bytes.len() as u64);
+        Source { node, chain_id: None, path, file, length, hash: Sha256::new() }
     }
 
     #[test]

@@ -205,7 +205,8 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
     write(&path, config.to_string().as_bytes())
 }
 
-fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
+/// Runs a subcommand of CometBFT's in a home, and returns what it prints.
+pub(super) fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
     let failed = |said: String| GenesisError::CometBft {
         command: format!("{} {subcommand} --home {}", quote(cometbft.path()), quote(home.root())),
         said,

@@ -115,13 +115,25 @@ impl NodeHome {
     ///
     /// # Errors
     ///
-    /// When there is no `config/genesis.json` in it.
+    /// When there is no `config/genesis.json` in it, or this user may not look.
     pub fn open(root: &Path) -> Result<Self, HomeError> {
-        let missing = || HomeError::Missing { path: root.to_owned() };
-        let root = root.canonicalize().map_err(|_| missing())?;
-        check_path(&root)?;
-        let home = Self { root };
-        if home.genesis_file().is_file() { Ok(home) } else { Err(missing()) }
+        let absent =
+            |err: &io::Error| matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        // What cannot be looked at may well be a home.
+        let refused = |path: &Path, source: io::Error| {
+            if absent(&source) {
+                return HomeError::Missing { path: root.to_owned() };
+            }
+            HomeError::Io { path: path.to_owned(), source }
+        };
+        let home = Self { root: root.canonicalize().map_err(|err| refused(root, err))? };
+        check_path(&home.root)?;
+        let genesis = home.genesis_file();
+        match fs::metadata(&genesis) {
+            Ok(found) if found.is_file() => Ok(home),
+            Ok(_) => Err(HomeError::Missing { path: root.to_owned() }),
+            Err(err) => Err(refused(&genesis, err)),
+        }
     }
 
     /// The folder itself.

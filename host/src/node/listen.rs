@@ -37,8 +37,26 @@ fn host_and_port(address: &str) -> Option<(String, u16)> {
         None => address,
     };
     let (host, port) = address.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(bracketed) => bracketed,
+        // An IPv6 address without brackets leaves open where its port begins.
+        None if host.contains(':') => return None,
+        None => host,
+    };
     Some((if host.is_empty() { "0.0.0.0" } else { host }.to_owned(), port.parse().ok()?))
+}
+
+/// Host and port as one text; an IPv6 address goes in brackets.
+#[must_use]
+pub fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Where what listens on this host is reached from this machine. What CometBFT binds to every address of IPv6 takes
+/// connections to IPv4 addresses too.
+#[must_use]
+pub fn reached_at(host: &str) -> &str {
+    if host == "0.0.0.0" || host == "::" { "127.0.0.1" } else { host }
 }
 
 #[cfg(test)]
@@ -74,9 +92,20 @@ mod tests {
     #[test]
     fn addresses_without_a_port_are_passed_over() {
         assert_eq!(host_and_port("unix:///run/rpc.sock"), None);
-        assert_eq!(host_and_port("tcp://[::1]:7"), Some(("::1".to_owned(), 7)));
-        for bad in ["", "localhost", "tcp://localhost:port"] {
+        for bad in ["", "localhost", "tcp://localhost:port", "tcp://::1:7"] {
             assert_eq!(host_and_port(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_read_and_written_in_brackets() {
+        for (address, host) in
+            [("tcp://[::1]:7", "::1"), ("tcp://[::]:7", "::"), ("[fe80::1%eth0]:7", "fe80::1%eth0")]
+        {
+            assert_eq!(host_and_port(address), Some((host.to_owned(), 7)));
+            assert_eq!(joined(host, 7), address.trim_start_matches("tcp://"));
+        }
+        assert_eq!(joined("127.0.0.1", 7), "127.0.0.1:7");
+        assert_eq!(["::", "0.0.0.0", "::1"].map(reached_at), ["127.0.0.1", "127.0.0.1", "::1"]);
     }
 }

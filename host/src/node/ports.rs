@@ -6,7 +6,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
-use super::process;
+use super::{listen, process};
 
 /// An address that cannot be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl fmt::Display for Unusable {
             Why::Held(None) => {
                 write!(f, "port {port} is held by a process of another user, or one just ending")
             }
-            Why::Refused(words) => write!(f, "cannot listen on {host}:{port}: {words}"),
+            Why::Refused(words) => write!(f, "cannot listen on {}: {words}", listen::joined(host, *port)),
         }
     }
 }
@@ -117,6 +117,8 @@ mod tests {
         // A documentation address, which no machine has.
         let found = unusable([("192.0.2.1", 4000)]);
         assert!(found[0].to_string().starts_with("cannot listen on 192.0.2.1:4000: "), "{found:?}");
+        let found = unusable([("2001:db8::1", 4000)]);
+        assert!(found[0].to_string().starts_with("cannot listen on [2001:db8::1]:4000: "), "{found:?}");
     }
 
     #[test]

@@ -33,12 +33,23 @@ pub enum RpcError {
 }
 
 /// What `/status` says that we care about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    /// The node's id among its peers.
+    pub id: String,
     /// The newest block's height; 0 before the first.
     pub height: u64,
     /// Whether it still fetches old blocks from its peers.
     pub catching_up: bool,
+    /// Its voting power; 0 if it is no validator.
+    pub power: u64,
+}
+
+/// What the app says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppStatus {
+    /// Why it would take no transaction now, whatever its bytes; none: it would look at one.
+    pub unready: Option<String>,
 }
 
 /// A transaction of a decided block, and what became of it.
@@ -90,7 +101,7 @@ impl Rpc {
         }
     }
 
-    /// The node's height, and whether it is catching up.
+    /// How the node is.
     ///
     /// # Errors
     ///
@@ -100,32 +111,76 @@ impl Rpc {
         let sync = &result["sync_info"];
         let status = || {
             Some(Status {
-                height: sync["latest_block_height"].as_str()?.parse().ok()?,
+                id: result["node_info"]["id"].as_str()?.to_owned(),
+                height: number(&sync["latest_block_height"])?,
                 catching_up: sync["catching_up"].as_bool()?,
+                power: number(&result["validator_info"]["voting_power"])?,
             })
         };
         status().ok_or_else(|| self.unexpected("status", &result))
     }
 
-    /// How many peers the node has.
+    /// The ids of the node's peers.
     ///
     /// # Errors
     ///
     /// When nobody answers, or with something else.
-    pub fn peers(&self) -> Result<u64, RpcError> {
+    pub fn peers(&self) -> Result<Vec<String>, RpcError> {
         let result = self.get("net_info")?;
-        let peers = result["n_peers"].as_str().and_then(|text| text.parse().ok());
+        let id = |peer: &Value| peer["node_info"]["id"].as_str().map(str::to_owned);
+        let peers = list(&result["peers"]).and_then(|peers| peers.iter().map(id).collect());
         peers.ok_or_else(|| self.unexpected("net_info", &result))
     }
 
-    /// Asks the app about a transaction of one zero byte, without submitting it; any verdict will do.
+    /// The voting power of all validators together.
     ///
     /// # Errors
     ///
-    /// When the app cannot be asked.
-    pub fn check_tx(&self) -> Result<(), RpcError> {
-        let result = self.get("check_tx?tx=0x00")?;
-        if result.get("code").is_some() { Ok(()) } else { Err(self.unexpected("check_tx", &result)) }
+    /// When nobody answers, or with something else.
+    pub fn power_of_all(&self) -> Result<u64, RpcError> {
+        // A page has at most 100 validators, and CometBFT refuses a page that is not there.
+        let (mut power, mut seen) = (0_u64, 0_u64);
+        for page in 1.. {
+            let path = format!("validators?per_page=100&page={page}");
+            let result = self.get(&path)?;
+            let of_page = || {
+                let powers = list(&result["validators"])?.iter().map(|one| number(&one["voting_power"]));
+                let powers = powers.collect::<Option<Vec<u64>>>()?;
+                Some((powers.len() as u64, powers.iter().sum::<u64>(), number(&result["total"])?))
+            };
+            let (count, of_page, total) = of_page().ok_or_else(|| self.unexpected(&path, &result))?;
+            (power, seen) = (power.saturating_add(of_page), seen.saturating_add(count));
+            if count == 0 || seen >= total {
+                break;
+            }
+        }
+        Ok(power)
+    }
+
+    /// How many transactions wait to get into a block.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn waiting(&self) -> Result<u64, RpcError> {
+        let result = self.get("num_unconfirmed_txs")?;
+        number(&result["total"]).ok_or_else(|| self.unexpected("num_unconfirmed_txs", &result))
+    }
+
+    /// What the app says of itself.
+    ///
+    /// # Errors
+    ///
+    /// When the app cannot be asked, or answers with something else.
+    pub fn app_status(&self) -> Result<AppStatus, RpcError> {
+        let path = "abci_query?path=%22/status%22";
+        let result = self.get(path)?;
+        let status = || {
+            let status: Value = serde_json::from_slice(&bytes(&result["response"]["value"])?).ok()?;
+            let reason = || status["reason"].as_str().unwrap_or("it does not say why").to_owned();
+            Some(AppStatus { unready: (!status["ready"].as_bool()?).then(reason) })
+        };
+        status().ok_or_else(|| self.unexpected(path, &result))
     }
 
     /// The first and the last height whose blocks the node has.
@@ -181,6 +236,11 @@ impl Rpc {
     fn unexpected(&self, path: &str, said: &Value) -> RpcError {
         RpcError::Refused { url: format!("{}/{path}", self.base), said: said.to_string() }
     }
+}
+
+/// CometBFT writes its 64-bit integers as strings.
+fn number(value: &Value) -> Option<u64> {
+    value.as_str()?.parse().ok()
 }
 
 /// Go writes an empty list as `null`.

@@ -48,7 +48,11 @@ fn answers() -> BTreeMap<String, Value> {
 
 /// Serves these answers on a port of its own until the tests end; answers with its address.
 fn serve(answers: BTreeMap<String, Value>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_at("127.0.0.1:0", answers)
+}
+
+fn serve_at(listen: &str, answers: BTreeMap<String, Value>) -> String {
+    let listener = TcpListener::bind(listen).unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let answers = Arc::new(answers);
     std::thread::spawn(move || {
@@ -136,6 +140,25 @@ fn the_pipeline_of_a_genesis_is_replayed_as_it_stands() {
     let home = home(dir.path(), &rpc);
     let found = report(&["--home", text(&home), "--genesis", text(&file)]);
     assert_eq!((&found["candidate"][0]["name"], &found["other_record"]), (&"moody".into(), &1.into()));
+}
+
+#[test]
+fn a_node_is_reached_by_ipv6_too() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("skipped: this machine has no IPv6");
+        return;
+    }
+    let (dir, path) = file();
+    let plugin = format!("new={}", text(&path));
+    for listen in ["[::1]:0", "[::]:0"] {
+        let rpc = serve_at(listen, answers());
+        let home = home(dir.path(), &rpc);
+        let found = report(&["--home", text(&home), "--plugin", &plugin]);
+        assert_eq!(found["transactions"], 5);
+        let port = rpc.rsplit_once(':').unwrap().1;
+        let found = report(&["--rpc", &format!("http://[::1]:{port}/"), "--plugin", &plugin]);
+        assert_eq!(found["transactions"], 5);
+    }
 }
 
 fn whole(app_state: &Value) -> String {

@@ -99,9 +99,7 @@ impl Node {
                         home.cometbft_config().display()
                     )
                 })?;
-                // What listens on every address is reached on this one.
-                let host = if host == "0.0.0.0" || host == "::" { "127.0.0.1".to_owned() } else { host };
-                format!("http://{host}:{port}")
+                format!("http://{}", listen::joined(listen::reached_at(&host), port))
             }
             (None, None) => return usage("which node? Give its --home or its --rpc"),
         };

@@ -3,6 +3,11 @@
 //! Node 0 listens on the base port (P2P) and the one after it (RPC). The next port is left free, because it is
 //! where CometBFT's documentation puts an app. Each further node takes the next two; metrics come after all of them.
 
+mod error;
+mod launch;
+mod make;
+mod move_ports;
+mod ready;
 mod start;
 mod status;
 mod stop;
@@ -13,15 +18,21 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use start::{NodeStart, ReadyError, StartOptions, Started, start};
+pub use error::{TestnetError, command, removal};
+pub use ready::Failure;
+pub use start::{NodeStart, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
 pub use stop::{Stopped, stop};
 
-use super::engine_config::MetricsError;
-use super::genesis::{GenesisError, Ports};
-use super::home::{HomeError, NodeHome};
-use super::ports::Unusable;
+use error::io_error;
 
+use super::access;
+use super::genesis::Ports;
+use super::home::NodeHome;
+use super::running::Running;
+
+/// Where `make start` keeps its network.
+pub const DEFAULT_DIR: &str = "build/localnet";
 /// The port from which the others are counted, unless another is given.
 pub const BASE_PORT: u16 = 26656;
 /// Most nodes of a local network; each takes two processes and three ports.
@@ -47,111 +58,6 @@ pub struct Network {
     pub shape: Shape,
 }
 
-/// A local network that cannot be worked with.
-#[derive(Debug, thiserror::Error)]
-pub enum TestnetError {
-    /// Nothing there.
-    #[error("no local network in {dir}; `make start` (or `dseq testnet start`) makes one", dir = dir.display())]
-    NoNetwork {
-        /// Where it was looked for.
-        dir: PathBuf,
-    },
-    /// Something else is there.
-    #[error("{path} is there, but {dir} has no network.json: `make clean` removes both, another --dir leaves them", path = path.display(), dir = dir.display())]
-    Foreign {
-        /// What is in the way.
-        path: PathBuf,
-        /// Where a network was to be made.
-        dir: PathBuf,
-    },
-    /// `network.json` is not as we wrote it.
-    #[error("{path} is damaged: `dseq testnet stop` still stops the nodes; then make the network anew, e.g. by `make clean` and `make start`", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// Another pipeline than what genesis pins.
-    #[error("{dir} holds a network with another pipeline, {found}, and the pipeline of a network stays as it was made; `make clean` removes it, another --dir leaves it", dir = dir.display())]
-    OtherPipeline {
-        /// Where.
-        dir: PathBuf,
-        /// What is pinned there.
-        found: String,
-    },
-    /// Another shape than what is on disk.
-    #[error("{dir} holds a network of {nodes} nodes from port {base_port} on; `make clean` removes it, another --dir leaves it", dir = dir.display(), nodes = found.nodes, base_port = found.base_port)]
-    OtherShape {
-        /// Where.
-        dir: PathBuf,
-        /// What is there.
-        found: Shape,
-    },
-    /// More nodes than ports, or none.
-    #[error("{nodes} nodes from port {base_port} on do not fit; use 1 to {NODES_MAX} nodes and ports below 65536", nodes = shape.nodes, base_port = shape.base_port)]
-    BadShape {
-        /// What was asked for.
-        shape: Shape,
-    },
-    /// Ports of nodes that are to be started.
-    #[error("{list}\nfree them, or choose others with --base-port and another --dir", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Ports {
-        /// Each port and who holds it.
-        ports: Vec<Unusable>,
-    },
-    /// Asked to stop while the nodes were coming up.
-    #[error(
-        "{signal} came before all nodes were up: those that this command started are stopped again, and the data stays"
-    )]
-    Interrupted {
-        /// The signal.
-        signal: &'static str,
-    },
-    /// Metrics are wanted of a node that runs.
-    #[error("{node} runs without metrics, and they are turned on when a node starts: stop the network first")]
-    RunsWithoutMetrics {
-        /// The node.
-        node: String,
-    },
-    /// Metrics could not be turned on.
-    #[error("cannot turn metrics on in {path}", path = path.display())]
-    Metrics {
-        /// CometBFT's configuration.
-        path: PathBuf,
-        /// Why not.
-        source: MetricsError,
-    },
-    /// Two commands at once.
-    #[error("another `dseq testnet` command works on {dir}; try again when it has finished", dir = dir.display())]
-    Busy {
-        /// Where.
-        dir: PathBuf,
-    },
-    /// The homes could not be made.
-    #[error("{0}")]
-    Genesis(#[from] GenesisError),
-    /// A home that is not one.
-    #[error("{0}")]
-    Home(#[from] HomeError),
-    /// The nodes did not come up.
-    #[error("{0}")]
-    NotReady(#[from] ReadyError),
-    /// The file system or the kernel refused.
-    #[error("cannot {what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> TestnetError {
-    let what = what.into();
-    |source| TestnetError::Io { what, source }
-}
-
 impl Shape {
     /// The ports of each node, in order.
     ///
@@ -159,12 +65,14 @@ impl Shape {
     ///
     /// When there are none or too many nodes, or their ports leave the range of a port.
     pub fn ports(self) -> Result<Vec<Ports>, TestnetError> {
-        let bad = || TestnetError::BadShape { shape: self };
         if !(1..=NODES_MAX).contains(&self.nodes) {
-            return Err(bad());
+            return Err(TestnetError::BadCount { nodes: self.nodes });
         }
         let metrics_from = METRICS_FROM.max(self.nodes.saturating_mul(2).saturating_add(2));
-        let port = |above: u16| self.base_port.checked_add(above).ok_or_else(bad);
+        let above = metrics_from.saturating_add(self.nodes).saturating_sub(1);
+        let bad = || TestnetError::BadPorts { shape: self, above };
+        let port = |above: u16| self.base_port.checked_add(above).filter(|port| *port > 0).ok_or_else(bad);
+        port(above)?;
         (0..self.nodes)
             .map(|node| {
                 let p2p = if node == 0 { 0 } else { 2 * node + 1 };
@@ -189,7 +97,8 @@ impl Network {
             }
             Err(err) => return Err(io_error(format!("read {}", path.display()))(err)),
         };
-        let shape = serde_json::from_slice(&text).map_err(|source| TestnetError::Damaged { path, source })?;
+        let damaged = |source| TestnetError::Damaged { path, dir: dir.to_owned(), source };
+        let shape = serde_json::from_slice(&text).map_err(damaged)?;
         let dir = dir.canonicalize().map_err(io_error(format!("find {}", dir.display())))?;
         Ok(Self { dir, shape })
     }
@@ -223,6 +132,23 @@ pub struct Node {
     pub ports: Ports,
 }
 
+impl Node {
+    /// Who runs it, if anybody does.
+    ///
+    /// # Errors
+    ///
+    /// When this user may not know.
+    pub fn running(&self) -> Result<Option<Running>, access::Denied> {
+        running(&self.home)
+    }
+}
+
+/// Who runs a home, if any process of it is alive.
+fn running(home: &NodeHome) -> Result<Option<Running>, access::Denied> {
+    access::check(&home.run_dir().join("processes.json"))?;
+    Ok(Running::read(home).filter(Running::is_alive))
+}
+
 /// What a node is called, and its folder with it.
 #[must_use]
 pub fn name(node: usize) -> String {
@@ -231,6 +157,14 @@ pub fn name(node: usize) -> String {
 
 fn shape_file(dir: &Path) -> PathBuf {
     dir.join("network.json")
+}
+
+/// Writes what the network is, at once or not at all.
+fn write_shape(network: &Network) -> Result<(), TestnetError> {
+    let (path, new) = (shape_file(&network.dir), network.dir.join("network.json.new"));
+    let failed = || io_error(format!("write {}", path.display()));
+    let text = serde_json::to_vec_pretty(&network.shape).map_err(|err| failed()(err.into()))?;
+    fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed())
 }
 
 /// One command at a time works on a network's folder.
@@ -275,9 +209,20 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_do_not_fit_are_refused() {
-        for (nodes, base_port) in [(0, BASE_PORT), (NODES_MAX + 1, BASE_PORT), (4, 65520)] {
-            assert!(Shape { nodes, base_port }.ports().is_err(), "{nodes} from {base_port}");
+    fn shapes_that_do_not_fit_are_refused_with_what_does() {
+        let refusal = |nodes, base_port| Shape { nodes, base_port }.ports().unwrap_err().to_string();
+        assert_eq!(refusal(0, BASE_PORT), "a local network has 1 to 32 nodes, not 0");
+        assert_eq!(refusal(NODES_MAX + 1, BASE_PORT), "a local network has 1 to 32 nodes, not 33");
+        let fits = "4 nodes from there on need ports up to";
+        assert_eq!(refusal(4, 0), format!("base port 0 does not fit: {fits} 17; use 1 to 65518"));
+        assert_eq!(refusal(4, 65_520), format!("base port 65520 does not fit: {fits} 65537; use 1 to 65518"));
+        for nodes in 1..=NODES_MAX {
+            let highest = |base_port| {
+                let ports = Shape { nodes, base_port }.ports().ok()?;
+                ports.into_iter().flat_map(|p| [p.p2p, p.rpc, p.metrics]).max()
+            };
+            let above = highest(1).unwrap() - 1;
+            assert_eq!((highest(u16::MAX - above), highest(u16::MAX - above + 1)), (Some(u16::MAX), None));
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Stopping what `dseq testnet` started, and nothing else.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use super::{TestnetError, io_error, lock};
+use super::{TestnetError, io_error, lock, running};
 use crate::node::home::NodeHome;
 use crate::node::process::Ending;
-use crate::node::running::Running;
 
 /// What became of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// It did not run.
     WasStopped,
@@ -19,6 +19,8 @@ pub enum Stopped {
     Killed,
     /// Somebody else started it, under this pid: left alone.
     NotOurs(u32),
+    /// This user may not know whether it runs, or may not end it: left alone.
+    Denied(String),
 }
 
 /// Stops the nodes whose homes are in a folder; their data stays.
@@ -27,30 +29,37 @@ pub enum Stopped {
 ///
 /// # Errors
 ///
-/// When there is no node, or a process cannot be ended.
+/// When there is no node, the folder cannot be read, or a process cannot be ended.
 pub fn stop(dir: &Path) -> Result<Vec<(String, Stopped)>, TestnetError> {
     let homes = homes(dir)?;
     if homes.is_empty() {
         return Err(TestnetError::NoNetwork { dir: dir.to_owned() });
     }
     let _lock = lock(dir)?;
-    let read = |home: &NodeHome| Running::read(home).filter(Running::is_alive);
-    let nodes: Vec<_> = homes.into_iter().map(|(name, home)| (name, read(&home))).collect();
+    let nodes: Vec<_> = homes.into_iter().map(|(name, home)| (name, running(&home))).collect();
     // All are told first, so that they end at the same time.
-    for (name, running) in &nodes {
-        if let Some(running) = running.as_ref().filter(|running| running.by_testnet) {
-            let what = format!("stop {name} (pid {})", running.supervisor.pid);
-            running.supervisor.signal(rustix::process::Signal::TERM).map_err(io_error(what))?;
+    for (_, running) in &nodes {
+        if let Ok(Some(running)) = running
+            && running.by_testnet
+        {
+            // What goes wrong is told below, where it is waited for.
+            let _ = running.supervisor.signal(rustix::process::Signal::TERM);
         }
     }
     let mut outcomes = Vec::new();
     for (name, running) in nodes {
         let outcome = match running {
-            Some(running) if !running.by_testnet => Stopped::NotOurs(running.supervisor.pid),
-            None => Stopped::WasStopped,
-            Some(running) => match running.end().map_err(io_error(format!("stop {name}")))? {
-                Ending::Killed => Stopped::Killed,
-                Ending::Ended | Ending::WasGone => Stopped::Ended,
+            Err(denied) => Stopped::Denied(denied.to_string()),
+            Ok(Some(running)) if !running.by_testnet => Stopped::NotOurs(running.supervisor.pid),
+            Ok(None) => Stopped::WasStopped,
+            Ok(Some(running)) => match running.end() {
+                Ok(Ending::Killed) => Stopped::Killed,
+                Ok(Ending::Ended | Ending::WasGone) => Stopped::Ended,
+                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => Stopped::Denied(format!(
+                    "permission denied: pid {} cannot be stopped",
+                    running.supervisor.pid
+                )),
+                Err(err) => return Err(io_error(format!("stop {name}"))(err)),
             },
         };
         outcomes.push((name, outcome));
@@ -60,7 +69,11 @@ pub fn stop(dir: &Path) -> Result<Vec<(String, Stopped)>, TestnetError> {
 
 /// `node0` and so on, as far as they are in a folder, by their numbers.
 fn homes(dir: &Path) -> Result<Vec<(String, NodeHome)>, TestnetError> {
-    let Ok(dir) = dir.canonicalize() else { return Ok(Vec::new()) };
+    let dir = match dir.canonicalize() {
+        Ok(dir) => dir,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(err) => return Err(io_error(format!("find {}", dir.display()))(err)),
+    };
     let at = || format!("look into {}", dir.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(&dir).map_err(io_error(at()))? {

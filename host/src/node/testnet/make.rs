@@ -1,0 +1,107 @@
+//! Making the homes of a local network, and removing them again while the network has no block.
+
+use std::fs;
+use std::io;
+
+use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
+use crate::node::engine_config;
+use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
+use crate::node::home::NodeHome;
+use crate::node::overrides;
+use crate::node::ports;
+use crate::node::rules::PluginFile;
+use crate::sequence::{self, OpenError};
+use crate::types::Height;
+
+/// Checks all that can be checked, makes the homes aside and moves them into place; the network counts from when
+/// `network.json` is there.
+pub(super) fn make(options: &StartOptions) -> Result<Network, TestnetError> {
+    let dir = options.dir.canonicalize().map_err(io_error(format!("find {}", options.dir.display())))?;
+    let shape =
+        Shape { nodes: options.nodes.unwrap_or(4), base_port: options.base_port.unwrap_or(super::BASE_PORT) };
+    let network = Network { dir, shape };
+    let nodes = network.nodes()?;
+    if let Some(node) = nodes.iter().find(|node| node.home.root().exists()) {
+        return Err(TestnetError::Foreign { path: node.home.root().to_owned(), dir: options.dir.clone() });
+    }
+    let plugins = match &options.plugins {
+        Some(plugins) => plugins.clone(),
+        None => vec![PluginFile::passthrough().map_err(GenesisError::from)?],
+    };
+    check_ports(&nodes, options.metrics)?;
+    let partial = network.dir.join(".partial");
+    remove_if_there(&partial)?;
+    let made = make_aside(options, plugins, &network, &nodes);
+    if made.is_err() {
+        // The reason why it was not made matters more than what it leaves behind, which the next call removes.
+        let _ = remove_if_there(&partial);
+    }
+    made?;
+    Ok(network)
+}
+
+fn make_aside(
+    options: &StartOptions,
+    plugins: Vec<PluginFile>,
+    network: &Network,
+    nodes: &[Node],
+) -> Result<(), TestnetError> {
+    let partial = network.dir.join(".partial");
+    let at = |what: &str| io_error(format!("{what} {}", partial.display()));
+    fs::create_dir(&partial).map_err(at("make"))?;
+    let member = |node: &Node| Member {
+        home: NodeHome::new(&partial.join(&node.name)),
+        moniker: node.name.clone(),
+        ports: Some(node.ports),
+    };
+    let members: Vec<Member> = nodes.iter().map(member).collect();
+    let spec = NetworkSpec {
+        chain_id: None,
+        plugins,
+        config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
+    };
+    genesis::create(&options.cometbft, &spec, &members)?;
+    for (node, member) in nodes.iter().zip(&members) {
+        fs::rename(member.home.root(), node.home.root()).map_err(at("move out of"))?;
+    }
+    fs::remove_dir(&partial).map_err(at("remove"))?;
+    write_shape(network)
+}
+
+/// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be.
+pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
+    let wanted = nodes.iter().flat_map(|node| {
+        let metrics = metrics || engine_config::serves_metrics(&node.home);
+        [Some(node.ports.p2p), Some(node.ports.rpc), metrics.then_some(node.ports.metrics)]
+    });
+    let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));
+    if ports.is_empty() { Ok(()) } else { Err(TestnetError::Ports { ports }) }
+}
+
+/// Whether no node has a block, so that nobody has been promised anything.
+pub(super) fn has_no_block(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| match sequence::committed_head(&node.home.sequence_dir()) {
+        Ok(head) => head.height() == Height(0),
+        Err(OpenError::NoLog { .. }) => true,
+        Err(_) => false,
+    })
+}
+
+/// Removes a network that has no block and does not run.
+pub(super) fn undo(network: &Network, nodes: &[Node]) -> Result<(), TestnetError> {
+    let path = shape_file(&network.dir);
+    fs::remove_file(&path).map_err(io_error(format!("remove {}", path.display())))?;
+    for node in nodes {
+        remove_if_there(node.home.root())?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &std::path::Path) -> Result<(), TestnetError> {
+    match fs::remove_dir_all(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => {
+            Err(io_error(format!("remove {}", path.display()))(err))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Moving a network that does not run to other ports.
+
+use std::fs;
+
+use toml_edit::{DocumentMut, Value};
+
+use super::make::check_ports;
+use super::{Network, Node, Shape, TestnetError, io_error, write_shape};
+use crate::node::cometbft::CometBft;
+use crate::node::genesis::{self, GenesisError};
+use crate::node::overrides::{self, OverrideError};
+
+/// Writes the ports that count from `base_port` into each home, with those of its peers; `network.json` comes last, so
+/// that a call that was cut off can be repeated.
+pub(super) fn move_ports(
+    cometbft: &CometBft,
+    network: &Network,
+    base_port: u16,
+    as_given: &std::path::Path,
+) -> Result<Network, TestnetError> {
+    let moved = Network { shape: Shape { base_port, ..network.shape }, ..network.clone() };
+    let nodes = moved.nodes()?;
+    let mut run = Vec::new();
+    for node in &nodes {
+        if node.running()?.is_some() {
+            run.push(node.name.clone());
+        }
+    }
+    if !run.is_empty() {
+        return Err(TestnetError::RunsWhileMoved { nodes: run, dir: as_given.to_owned() });
+    }
+    check_ports(&nodes, false)?;
+    let mut ids = Vec::new();
+    for node in &nodes {
+        ids.push(genesis::run(cometbft, &node.home, "show-node-id")?.trim().to_owned());
+    }
+    for node in &nodes {
+        rewrite(node, &nodes, &ids)?;
+    }
+    write_shape(&moved)?;
+    Ok(moved)
+}
+
+fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), TestnetError> {
+    let path = node.home.cometbft_config();
+    let text = fs::read_to_string(&path).map_err(io_error(format!("read {}", path.display())))?;
+    let moved = || -> Result<DocumentMut, OverrideError> {
+        let mut config: DocumentMut = text.parse()?;
+        let ports = node.ports;
+        for (key, port) in [
+            (["p2p", "laddr"], ports.p2p),
+            (["rpc", "laddr"], ports.rpc),
+            (["instrumentation", "prometheus_listen_addr"], ports.metrics),
+        ] {
+            let moved = with_port(value(&config, key)?, port);
+            overrides::set(&mut config, &key, Value::from(moved))?;
+        }
+        let key = ["p2p", "persistent_peers"];
+        let peers: Vec<String> =
+            value(&config, key)?.split(',').map(|peer| moved_peer(peer.trim(), nodes, ids)).collect();
+        overrides::set(&mut config, &key, Value::from(peers.join(",")))?;
+        Ok(config)
+    };
+    let moved = moved().map_err(|source| GenesisError::Override { path: path.clone(), source })?.to_string();
+    let new = path.with_extension("toml.new");
+    let written = fs::write(&new, moved).and_then(|()| fs::rename(&new, &path));
+    written.map_err(io_error(format!("write {}", path.display())))
+}
+
+fn value<'a>(config: &'a DocumentMut, [table, key]: [&str; 2]) -> Result<&'a str, OverrideError> {
+    let found = config.get(table).and_then(|table| table.get(key)?.as_str());
+    found.ok_or_else(|| OverrideError::UnknownKey { key: format!("{table}.{key}") })
+}
+
+/// The same address with another port.
+fn with_port(address: &str, port: u16) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    format!("{host}:{port}")
+}
+
+/// A peer at its new port, if it is one of the network's; known by its id, which does not move.
+fn moved_peer(peer: &str, nodes: &[Node], ids: &[String]) -> String {
+    let node = peer.split_once('@').and_then(|(id, address)| {
+        let index = ids.iter().position(|known| known == id)?;
+        Some((id, address, nodes.get(index)?))
+    });
+    node.map_or_else(
+        || peer.to_owned(),
+        |(id, address, node)| format!("{id}@{}", with_port(address, node.ports.p2p)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_of_the_network_move_and_others_stay() {
+        let network = Network { dir: "/net".into(), shape: Shape { nodes: 2, base_port: 4000 } };
+        let (nodes, ids) = (network.nodes().unwrap(), ["aa".to_owned(), "bb".to_owned()]);
+        let moved = |peer| moved_peer(peer, &nodes, &ids);
+        assert_eq!(moved("aa@127.0.0.1:26656"), "aa@127.0.0.1:4000");
+        assert_eq!(moved("bb@[::1]:26659"), "bb@[::1]:4003");
+        assert_eq!(moved("cc@203.0.113.7:26656"), "cc@203.0.113.7:26656");
+        assert_eq!(moved(""), "");
+        assert_eq!(with_port("tcp://127.0.0.1:26657", 1), "tcp://127.0.0.1:1");
+        assert_eq!(with_port(":26670", 1), ":1");
+    }
+}
