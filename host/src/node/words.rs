@@ -47,7 +47,7 @@ const PASSES: &[&str] = &[
     "cannot allocate memory",
     "resource temporarily unavailable",
     "lookup ",
-    "timeout",
+    "i/o timeout",
 ];
 
 /// What one run of CometBFT has said that may be shown later.
@@ -63,8 +63,8 @@ pub struct Words {
 impl Words {
     /// Takes its next line.
     pub fn take(&mut self, line: &str) {
-        if self.consensus_failure.is_none() && line.contains(CONSENSUS_FAILURE) {
-            self.consensus_failure = Some(shown(&consensus_failure(line)));
+        if self.consensus_failure.is_none() {
+            self.consensus_failure = consensus_failure(line).map(|reason| shown(&reason));
         }
         if line.starts_with("goroutine ") {
             self.open = false;
@@ -119,29 +119,33 @@ impl Words {
     }
 }
 
-/// The error in a log line of either of CometBFT's formats.
-fn consensus_failure(line: &str) -> String {
-    if let Ok(fields) = serde_json::from_str::<Value>(line) {
-        return match &fields["err"] {
+/// The error with which consensus failed, if that is what a log line tells, in either of CometBFT's formats.
+///
+/// The message has to stand in its place: what peers and producers write stands in log lines too.
+fn consensus_failure(line: &str) -> Option<String> {
+    if line.starts_with('{') {
+        let fields: Value = serde_json::from_str(line).ok()?;
+        return (fields["_msg"] == CONSENSUS_FAILURE).then(|| match &fields["err"] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
-        };
+        });
     }
-    let Some((_, value)) = line.split_once(" err=") else { return line.to_owned() };
-    let end = match value.strip_prefix('"') {
-        // Until the quote that is not escaped.
-        Some(quoted) => {
-            let mut escaped = false;
-            let end = quoted.find(|one| {
-                let ends = one == '"' && !escaped;
-                escaped = one == '\\' && !escaped;
-                ends
-            });
-            return quoted.get(..end.unwrap_or(quoted.len())).unwrap_or(quoted).replace("\\n", " ");
-        }
-        None => value.find(" stack=").unwrap_or(value.len()),
+    let (_, message) = line.strip_prefix("E[")?.split_once("] ")?;
+    let fields = message.strip_prefix(CONSENSUS_FAILURE)?;
+    let Some((_, error)) = fields.split_once(" err=") else { return Some(fields.trim().to_owned()) };
+    let Some(quoted) = error.strip_prefix('"') else {
+        return Some(error.split(" stack=").next().unwrap_or(error).to_owned());
     };
-    value.get(..end).unwrap_or(value).to_owned()
+    let mut escaped = false;
+    let text: String = quoted
+        .chars()
+        .take_while(|one| {
+            let ends = *one == '"' && !escaped;
+            escaped = *one == '\\' && !escaped;
+            !ends
+        })
+        .collect();
+    Some(text.replace("\\n", " "))
 }
 
 /// A line as it may stand in a log of ours and on a terminal: bounded, without control characters.
@@ -203,7 +207,15 @@ mod tests {
         assert_eq!(words(json).consensus_failure(), Some("wrong \"x\""));
         let bare = "E[x] CONSENSUS FAILURE!!! module=consensus err=EOF stack=\"goroutine\"";
         assert_eq!(words(bare).consensus_failure(), Some("EOF"));
-        assert_eq!(words("panic: x").consensus_failure(), None);
+        for other in [
+            "panic: x",
+            "I[x] CONSENSUS FAILURE!!! module=x",
+            "I[x] Added peer module=p2p peer=\"E[x] CONSENSUS FAILURE!!! err=x\"",
+            "E[x] Rejected module=mempool err=\"] CONSENSUS FAILURE!!! err=x\"",
+            "{\"_msg\":\"x\",\"err\":\"CONSENSUS FAILURE!!!\"}",
+        ] {
+            assert_eq!(words(other).consensus_failure(), None, "{other}");
+        }
     }
 
     /// Each as both versions say it.
