@@ -1,5 +1,6 @@
 //! What runs at the same time, and that answers keep their order all the same.
 use std::sync::{Arc, Barrier};
+use std::thread;
 
 use bytes::Bytes;
 use tendermint_proto::v0_38::abci::response::Value as Answer;
@@ -52,6 +53,28 @@ fn thousands_of_parallel_checks_are_answered_in_order() {
         let txs: Vec<Bytes> = (0..20_000u32).map(|number| Bytes::from(number.to_string())).collect();
         let answers = client.pipeline(txs.iter().cloned().map(ask_check_tx));
         assert!(checked(&answers).into_iter().eq(&txs), "the answers are out of order");
+        server.stop();
+    });
+}
+
+/// Waking another thread would cost more than the check.
+#[test]
+fn a_lone_check_runs_on_the_thread_of_its_connection_however_long_it_takes() {
+    on_both(|socket| {
+        let ran = Board::default();
+        let board = ran.clone();
+        let app = App::new().on_check(move |tx| {
+            board.put(thread::current().name().expect("the server's threads have names"));
+            (0..50).for_each(|_| work_on(tx));
+        });
+        let server = start_with(socket, app, |server| server.with_check_helpers(3));
+        let mut client = server.client();
+        for _ in 0..20 {
+            assert_eq!(checked(&client.pipeline([ask_check_tx("alone")])), ["alone"]);
+        }
+        let names = ran.names();
+        assert!(names.len() == 20 && names.iter().all(|name| *name == names[0]), "{names:?}");
+        assert!(names[0].starts_with("abci-"), "{names:?}");
         server.stop();
     });
 }
