@@ -1,6 +1,8 @@
 //! What is not well is never said to be: permission denied, nothing to compare, a node that does not answer.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -41,6 +43,87 @@ fn network(dir: &Path) {
         fs::create_dir_all(dir.join(node).join("run")).unwrap();
         fs::write(dir.join(node).join("config/genesis.json"), "{}").unwrap();
     }
+}
+
+/// What a stand-in for one node's CometBFT says by its RPC: one of four validators of equal power that see each other.
+#[derive(Clone)]
+struct Answers {
+    node: usize,
+    height: u64,
+    catching_up: bool,
+    reason: Option<&'static str>,
+    waiting: u64,
+}
+
+impl Answers {
+    fn to(&self, path: &str) -> Value {
+        let page = path.strip_prefix("/validators?").map(|_| {
+            let validator = json!({ "voting_power": "10" });
+            json!({ "validators": vec![validator; 4], "count": "4", "total": "4" })
+        });
+        let id = |node: usize| json!({ "node_info": { "id": format!("id{node}") } });
+        let others = || (0..4).filter(|other| *other != self.node);
+        match path {
+            "/status" => json!({
+                "node_info": { "id": format!("id{}", self.node) },
+                "sync_info": {
+                    "latest_block_height": self.height.to_string(), "catching_up": self.catching_up,
+                },
+                "validator_info": { "voting_power": "10" },
+            }),
+            "/net_info" => json!({ "n_peers": "3", "peers": others().map(id).collect::<Vec<_>>() }),
+            "/num_unconfirmed_txs" => json!({ "total": self.waiting.to_string() }),
+            "/abci_query?path=%22/status%22" => {
+                let status = json!({ "ready": self.reason.is_none(), "reason": self.reason }).to_string();
+                let value = data_encoding::BASE64.encode(status.as_bytes());
+                json!({ "response": { "code": 0, "value": value } })
+            }
+            _ => page.unwrap_or_else(|| panic!("{path} was not expected")),
+        }
+    }
+
+    /// Answers on a port until the tests end.
+    fn serve(self, port: u16) {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, answers) = (stream.unwrap(), self.clone());
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    let Some(Ok(request)) = lines.next() else { return };
+                    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                    let result = answers.to(request.split(' ').nth(1).unwrap());
+                    let body = json!({ "result": result }).to_string();
+                    let length = body.len();
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                    stream.write_all((head + &body).as_bytes()).unwrap();
+                });
+            }
+        });
+    }
+}
+
+/// The status of four nodes of which CometBFT says this.
+fn status_of(base_port: u16, change: impl Fn(&mut Answers)) -> (i32, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = json!({ "nodes": 4, "base_port": base_port }).to_string();
+    fs::write(dir.path().join("network.json"), shape).unwrap();
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let mut supervisors = Vec::new();
+    for node in 0..4 {
+        let home = dir.path().join(format!("node{node}"));
+        fs::create_dir_all(home.join("config")).unwrap();
+        fs::write(home.join("config/genesis.json"), "{}").unwrap();
+        let mut answers = Answers { node, height: 9, catching_up: false, reason: None, waiting: 0 };
+        change(&mut answers);
+        answers.serve(base_port + [1, 4, 6, 8][node]);
+        supervisors.push(Supervisor::start(&home, &cometbft));
+        children(&home, &[]);
+    }
+    let (code, said, _) = run(&mut dseq(&["testnet", "status", "--dir", text(dir.path())]));
+    supervisors.into_iter().for_each(stop);
+    (code, said)
 }
 
 /// Gives a home the sequence of a chain, one record for each block.
@@ -178,4 +261,39 @@ fn a_node_that_runs_but_does_not_answer_is_no_running_node() {
     assert!(said.contains("\nnode0: no answer from http://127.0.0.1:29101/status: "), "{said}");
     assert!(said.ends_with("\nNone of the 2 nodes takes transactions.\n"), "{said}");
     stop(supervisor);
+}
+
+#[test]
+fn nodes_that_take_transactions_run_and_the_command_succeeds() {
+    let (code, said) = status_of(29_120, |_| ());
+    assert_eq!((code, said.matches("  running  9       3  ").count()), (0, 4), "{said}");
+    assert!(said.ends_with("\nAll 4 nodes take transactions.\n"), "{said}");
+}
+
+#[test]
+fn each_trouble_of_a_node_has_its_name_and_reason() {
+    let (code, said) = status_of(29_140, |answers| match answers.node {
+        0 => {}
+        1 => answers.height = 7,
+        2 => answers.catching_up = true,
+        _ => answers.reason = Some("its disk is full"),
+    });
+    assert_eq!(code, 1, "{said}");
+    for (node, state, reason) in [
+        (1, "behind     ", "it is 2 blocks behind"),
+        (2, "catching up", "it fetches blocks from its peers"),
+        (3, "not ready  ", "its disk is full"),
+    ] {
+        assert!(said.contains(&format!("\nnode{node}  {state}  ")), "{said}");
+        assert!(said.contains(&format!("\nnode{node}: {reason}\n")), "{said}");
+    }
+    assert!(said.contains("\nnode0  running      9 "), "{said}");
+    assert!(said.ends_with("\n1 of 4 nodes takes transactions.\n"), "{said}");
+}
+
+#[test]
+fn work_that_waits_without_a_block_is_said() {
+    let (code, said) = status_of(29_160, |answers| answers.waiting = 3);
+    assert_eq!((code, said.matches("  stalled  9 ").count()), (1, 4), "{said}");
+    assert!(said.contains("\nnode0: transactions wait, and no block came in 10 s\n"), "{said}");
 }

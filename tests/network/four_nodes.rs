@@ -196,7 +196,7 @@ fn run_status(net: &Testnet) -> (i32, String) {
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
-fn a_port_in_use_is_named_with_its_holder_before_anything_is_started() {
+fn a_port_in_use_is_named_with_its_holder_before_anything_is_made() {
     let net = Testnet::new();
     // Node 2's RPC.
     let port = net.base_port + 6;
@@ -205,7 +205,7 @@ fn a_port_in_use_is_named_with_its_holder_before_anything_is_started() {
     assert_eq!(code, 1);
     let expected = format!("error: port {port} is held by pid {}: ", std::process::id());
     assert!(said.starts_with(&expected), "{said}");
-    assert!(net.nodes().iter().all(|node| !node.home.run_dir().exists()), "something was started");
+    assert!(Network::open(net.dir().as_ref()).is_err(), "something was made");
     drop(holder);
     let (code, said) = net.start();
     assert_eq!(code, 0, "{said}");
@@ -231,6 +231,9 @@ fn an_interrupted_start_ends_what_it_started_and_can_be_repeated() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("error: SIGINT came before all nodes were up: "), "{said}");
     assert_eq!(ids.iter().filter(|id| id.is_alive()).count(), 0);
+    let removed = said.ends_with(" and the network, which had no block yet, is removed\n");
+    assert!(removed || said.ends_with(" and the data stays\n"), "{said}");
+    assert_eq!(Network::open(net.dir().as_ref()).is_err(), removed);
 
     let (code, said) = net.start();
     assert_eq!(code, 0, "{said}");

@@ -144,6 +144,8 @@ fn the_pipeline_of_a_genesis_is_replayed_as_it_stands() {
 
 #[test]
 fn a_node_is_reached_by_ipv6_too() {
+    let (code, _, stderr) = replay(&["--rpc", "http://::1:26657", "--plugin", "new=x.wasm"]);
+    assert_eq!((code, stderr.contains("in brackets: http://[::1]:26657")), (2, true), "{stderr}");
     if TcpListener::bind("[::1]:0").is_err() {
         eprintln!("skipped: this machine has no IPv6");
         return;

@@ -91,6 +91,11 @@ impl Node {
             (Some(url), _) if !url.starts_with("http://") => {
                 return usage(format!("--rpc {url} must begin with http://; nothing else is spoken"));
             }
+            (Some(url), _) if url.parse::<ureq::http::Uri>().is_err() => {
+                return usage(format!(
+                    "--rpc {url} is no URL; write http://HOST:PORT, and an IPv6 address in brackets: http://[::1]:26657"
+                ));
+            }
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(home)) => {
                 let (host, port) = listen::rpc(home).with_context(|| {

@@ -4,6 +4,8 @@
 //! blocks come while transactions wait for one; what one look cannot tell is looked at again a little later.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -91,7 +93,8 @@ pub fn status(network: &Network) -> Result<Vec<NodeStatus>, TestnetError> {
     let nodes = network.nodes()?;
     let looked: Vec<Looked<'_>> = std::thread::scope(|scope| {
         let looks: Vec<_> = nodes.iter().map(|node| scope.spawn(move || look(node))).collect();
-        looks.into_iter().map(|look| look.join().expect("looking at a node does not panic")).collect()
+        let join = |look: ScopedJoinHandle<'_, _>| look.join().unwrap_or_else(|panic| resume_unwind(panic));
+        looks.into_iter().map(join).collect()
     });
     let answers = || looked.iter().filter_map(|looked| looked.answer.as_ref().ok());
     let powers: BTreeMap<&str, u64> =
