@@ -7,6 +7,7 @@ mod node;
 mod plugin;
 #[path = "../support/plugins.rs"]
 mod plugins;
+mod printing;
 #[path = "../support/program.rs"]
 mod program;
 mod supervision;
