@@ -1,6 +1,9 @@
 //! The real program, called as people and supervisors call it; no CometBFT needed.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod app;
+#[path = "../support/client.rs"]
+mod client;
 mod configuration;
 mod genesis;
 mod node;

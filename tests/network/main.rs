@@ -3,10 +3,12 @@
 //! Run by `make e2e`, which builds CometBFT and the plugin first. Each test has its own folder and ports.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod acknowledgement;
 mod four_nodes;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
 mod readme;
+mod rollback;
 mod support;

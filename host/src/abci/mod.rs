@@ -4,6 +4,7 @@
 //! transport   bytes on a socket  <->  requests and responses, generic over `tendermint_abci::Application`
 //! service     requests and responses  <->  the state machine and the log
 //! convert     the state machine's results as protobuf
+//! misbehavior what CometBFT proves of validators, for the log
 //! query       reading the log through the engine's RPC
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod convert;
 mod halt;
+mod misbehavior;
 mod query;
 mod run;
 mod service;

@@ -8,6 +8,7 @@
 //! - CometBFT never outlives its app: the app ends when the supervisor does, and CometBFT when the app does.
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
+mod ahead;
 pub mod checksum;
 pub mod cometbft;
 pub mod config;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::ahead;
 use super::cometbft::CometBft;
 use super::databases;
 use super::home::{HomeError, NodeHome};
@@ -26,7 +27,7 @@ use super::ports::{self, Unusable};
 use super::process::ProcessId;
 use super::running::{END_PATIENCE, RunLock, Running};
 use super::signals::StopSignals;
-use super::tail;
+use super::tail::{self, Tail};
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
 
@@ -233,6 +234,12 @@ async fn with_app(plan: &Plan, stop: &mut StopSignals, app: &mut App) -> Round {
                 status = app.child.wait() => Round::app_ended(status),
                 status = cometbft.wait() => match status {
                     Ok(status) => {
+                        let lines = Tail::from(&log, log_start).last_lines(usize::MAX).unwrap_or_default();
+                        let remedy = ahead::remedy(lines.iter().map(String::as_str), &plan.home.sequence_dir());
+                        if let Some(remedy) = remedy {
+                            tracing::error!("{remedy}");
+                            return Round::Refused;
+                        }
                         let words = tail::quote(&log, log_start, LAST_LINES);
                         Round::Died(format!("CometBFT ended ({status}); its last words:\n{words}"))
                     }
