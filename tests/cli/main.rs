@@ -1,6 +1,9 @@
 //! The real program, called as people and supervisors call it; no CometBFT needed.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod app;
+#[path = "../support/client.rs"]
+mod client;
 mod configuration;
 mod copies;
 mod engine;
@@ -15,6 +18,7 @@ mod places;
 mod plugin;
 #[path = "../support/plugins.rs"]
 mod plugins;
+mod printing;
 #[path = "../support/program.rs"]
 mod program;
 mod supervision;

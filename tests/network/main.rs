@@ -3,6 +3,7 @@
 //! Run by `make e2e`, which builds CometBFT and the plugin first. Each test has its own folder and ports.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod acknowledgement;
 mod failures;
 mod four_nodes;
 mod genesis;
@@ -15,5 +16,6 @@ mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
 mod readme;
+mod rollback;
 mod rolling;
 mod support;

@@ -85,6 +85,16 @@ pub(crate) fn ask(port: u16, path: &str) -> Option<Value> {
     serde_json::from_str(body).ok()
 }
 
+/// Offset and length of a committed transaction's record, by its receipt; nothing else says that it is committed.
+pub(crate) fn receipt(answer: &Value) -> Option<(u64, u64)> {
+    let data = answer["result"]["tx_result"]["data"].as_str()?;
+    let bytes = data_encoding::BASE64.decode(data.as_bytes()).unwrap();
+    let numbers: Vec<u64> =
+        bytes.chunks_exact(8).map(|eight| u64::from_le_bytes(eight.try_into().unwrap())).collect();
+    let [_height, _index, offset, length] = numbers[..] else { panic!("no receipt: {answer}") };
+    Some((offset, length))
+}
+
 /// Every process that runs this home.
 pub(crate) fn processes(home: &NodeHome) -> Vec<ProcessId> {
     let running = Running::read(home).unwrap();

@@ -37,6 +37,8 @@ fn a_refusal_reaches_the_producer_in_words() {
     assert_eq!(refused(b"0x"), words(2, "there is no digit after 0x"));
     assert_eq!(refused(b"0xabc"), words(3, "3 digits make no whole bytes; give an even number of them"));
     assert_eq!(refused(b"0x0g"), words(4, "'g' at byte 3 is no hexadecimal digit"));
+    let line_break = "the transaction ends with a line break or a space; send it without";
+    assert_eq!(refused(b"0xab\n"), words(4, line_break));
 }
 
 /// A plugin's memory runs out where genesis says, as its fault and nobody else's.
@@ -59,5 +61,5 @@ fn memory_that_genesis_does_not_give_is_a_fault() {
 fn its_fuel_is_fixed() {
     let pipeline = hex();
     let fuel = [&b"0xDEADBEEF"[..], b"DEADBEEF", b"0xabc"].map(|tx| apply(&pipeline, tx).fuel.0);
-    assert_eq!(fuel, [835, 788, 1351]);
+    assert_eq!(fuel, [824, 788, 1452]);
 }

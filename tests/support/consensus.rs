@@ -19,6 +19,7 @@ use tendermint_proto::v0_38::abci::{
     RequestProcessProposal, ResponseCheckTx, ResponseFinalizeBlock, ResponseInfo, request::Value as Ask,
     response::Value as Answer, response_process_proposal::ProposalStatus,
 };
+use tendermint_proto::v0_38::types::{ConsensusParams, VersionParams};
 
 use super::client::Client;
 
@@ -287,7 +288,16 @@ impl Chain {
             let Answer::InitChain(answer) = client.try_call(Ask::InitChain(self.init_request()))? else {
                 panic!("InitChain was answered with something else");
             };
-            assert!(answer.validators.is_empty() && answer.consensus_params.is_none(), "genesis keeps both");
+            assert!(answer.validators.is_empty(), "genesis keeps them");
+            let expected = ConsensusParams {
+                version: Some(VersionParams { app: info.app_version }),
+                ..Default::default()
+            };
+            assert_eq!(
+                answer.consensus_params,
+                Some(expected),
+                "the version that Info tells, and nothing else"
+            );
             followed.genesis_app_hash = Some(answer.app_hash);
         } else {
             assert_eq!(

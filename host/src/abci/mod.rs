@@ -5,6 +5,7 @@
 //! service     requests and responses  <->  the state machine and the log
 //! bounds      what the engine's parameters must allow
 //! convert     the state machine's results as protobuf
+//! misbehavior what CometBFT proves of validators, for the log
 //! query       reading the log through the engine's RPC
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod bounds;
 mod convert;
 mod halt;
+mod misbehavior;
 mod query;
 mod run;
 mod service;

@@ -13,20 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
+    CheckTxType, Misbehavior, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
     RequestInitChain, RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal,
     RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
     ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk,
     ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
     response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
 };
+use tendermint_proto::v0_38::types::{ConsensusParams, VersionParams};
 
 use super::bounds::{BoundsError, EngineBounds};
 use super::convert::{
     check_refused, check_response, height_from_wire, height_to_wire, proposal_bytes, tx_result,
 };
 use super::halt::Halt;
-use super::query;
+use super::{misbehavior, query};
 use crate::app::{self, App, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis};
 use crate::plugin::{Limits, Pipeline, PipelineSpec, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
@@ -67,6 +68,8 @@ struct State {
 struct Core {
     app: App,
     log: Log,
+    /// What the decided block says of validators; told once it is committed.
+    misbehavior: Vec<Misbehavior>,
 }
 
 /// Whether the log's disk is nearly full.
@@ -103,7 +106,7 @@ impl Service {
         );
         let state = State {
             reader: log.reader(),
-            core: Mutex::new(Core { app, log }),
+            core: Mutex::new(Core { app, log, misbehavior: Vec::new() }),
             pipeline: RwLock::new(pipeline),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
@@ -144,7 +147,11 @@ impl Service {
         let app_hash = core.app.init(Rules { initial_height, pipeline: Arc::clone(&pipeline) })?;
         tracing::info!(chain_id = request.chain_id, pipeline = %pipeline.id(), %app_hash, "genesis accepted");
         *self.shared.pipeline.write().unwrap_or_else(PoisonError::into_inner) = Some(pipeline);
-        Ok(ResponseInitChain { app_hash: wire_hash(app_hash), ..Default::default() })
+        // Info's version is in the headers, but CometBFT keeps only what it is told here, and `cometbft rollback` takes it
+        // from there: without it the rolled back node would refuse its own blocks.
+        let version = VersionParams { app: APP_VERSION };
+        let consensus_params = Some(ConsensusParams { version: Some(version), ..Default::default() });
+        Ok(ResponseInitChain { app_hash: wire_hash(app_hash), consensus_params, ..Default::default() })
     }
 
     /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
@@ -161,7 +168,10 @@ impl Service {
 
     fn try_finalize(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
         let height = height_from_wire(request.height);
-        let (results, app_hash) = self.core().app.finalize(height, &request.txs)?;
+        let mut core = self.core();
+        let (results, app_hash) = core.app.finalize(height, &request.txs)?;
+        core.misbehavior.clone_from(&request.misbehavior);
+        drop(core);
         Ok(ResponseFinalizeBlock {
             tx_results: results.into_iter().map(tx_result).collect(),
             app_hash: wire_hash(app_hash),
@@ -171,12 +181,13 @@ impl Service {
 
     fn try_commit(&self) -> Result<ResponseCommit, Halt> {
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        let Core { app, log, misbehavior } = &mut *core;
         let decided = app.decided()?;
         let pipeline = self.pipeline_for("Commit")?.id();
         log.commit(&decided.staged, decided.app_hash, pipeline)?;
         let (head, count) = (decided.staged.head(), decided.staged.count());
         tracing::debug!(height = head.height().0, length = head.length(), records = count, "block committed");
+        misbehavior::log(head.height(), &std::mem::take(misbehavior));
         app.committed();
         drop(core);
         self.shared.disk.refresh(&self.shared.reader);

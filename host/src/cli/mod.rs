@@ -28,6 +28,7 @@ use crate::node::home::HomeError;
 use crate::node::origin::OriginError;
 use crate::node::rules::RulesError;
 use crate::node::testnet::TestnetError;
+use crate::printable;
 
 /// As `--help` tells them.
 const EXIT_CODES: &str = "Exit codes: 0 fine; 1 a failure; 2 wrong usage; 78 something has to be mended first (configuration, home, genesis, plugins, CometBFT).";
@@ -78,20 +79,34 @@ struct HomeArg {
 /// Runs the command line of this process and says how it went.
 #[must_use]
 pub fn run() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(err) => err.exit(),
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(err) => return misused(&err),
     };
     match dispatch(cli.command, innermost(&matches)) {
         Ok(code) => code,
         Err(err) if is_broken_pipe(&err) => ExitCode::SUCCESS,
         Err(err) => {
             // Nothing is left to be done when standard error is gone too.
-            let _ = writeln!(io::stderr(), "{}", describe(&err));
+            let _ = writeln!(printable::Writer(io::stderr()), "{}", describe(&err));
             ExitCode::from(exit_code(&err))
         }
     }
+}
+
+/// The parser's own words: about what was given to it, or the help that was asked for.
+fn misused(err: &clap::Error) -> ExitCode {
+    let text = err.render().to_string();
+    if printable::text(&text) == text {
+        err.exit();
+    }
+    // It quotes what it was given, which may be a file name that somebody else chose.
+    let _ = write!(printable::Writer(io::stderr()), "{text}");
+    ExitCode::from(u8::try_from(err.exit_code()).unwrap_or(EXIT_USAGE))
 }
 
 fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -173,15 +188,17 @@ fn is_broken_pipe(err: &anyhow::Error) -> bool {
     err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line, or several, to standard output.
+/// Prints a line, or several, to standard output: the one place from which anything gets there.
 fn say(text: impl AsRef<str>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.as_ref())?;
+    writeln!(out, "{}", printable::text(text.as_ref()))?;
     out.flush()
 }
 
-/// Lays out rows in columns; the first row is the heading.
+/// Lays out rows in columns; the first row is the heading. A cell is one line, whatever is in it.
 fn table(rows: &[Vec<String>]) -> String {
+    let cells = |row: &Vec<String>| row.iter().map(|cell| printable::line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -1,6 +1,6 @@
 //! `dseq testnet`: a network of several nodes on this machine.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -232,7 +232,7 @@ fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
     format!(
         "{headline}\n\n{}\n\nTry:\n  \
          curl -s 'localhost:{}/broadcast_tx_commit?tx=\"hello\"'    # any node takes bytes\n  \
-         curl -s 'localhost:{}/broadcast_tx_commit?tx=0xDEADBEEF'{checksum}\n  \
+         curl -s 'localhost:{}/broadcast_tx_commit?tx=0xDEADBEEF'    # committed if tx_result.data is there, the receipt{checksum}\n  \
          {:<49} # how they are\n  {:<49} # the data stays",
         table(&rows),
         rpc(0),
@@ -380,9 +380,6 @@ fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_lines(label: &str, lines: &[String]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{label}{line}")?;
-    }
-    out.flush()
+    let lines: Vec<String> = lines.iter().map(|line| format!("{label}{line}")).collect();
+    if lines.is_empty() { Ok(()) } else { say(lines.join("\n")) }
 }

@@ -9,6 +9,7 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
 pub mod access;
+mod ahead;
 pub mod checksum;
 pub mod cometbft;
 pub mod config;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::ahead;
 use super::cometbft::CometBft;
 use super::databases;
 use super::engine_config;
@@ -221,12 +222,15 @@ impl Round {
         }
     }
 
-    fn cometbft_ended(status: io::Result<ExitStatus>, watch: &mut Watch) -> Self {
+    fn cometbft_ended(status: io::Result<ExitStatus>, watch: &mut Watch, home: &NodeHome) -> Self {
         let status = match status {
             Ok(status) => status,
             Err(err) => return Self::failed("wait for CometBFT", &err),
         };
         watch.read_log();
+        if let Some(remedy) = ahead::remedy(watch.words.lines(), &home.sequence_dir()) {
+            return Self::CometBftRefused(remedy);
+        }
         match watch.words.refusal() {
             Some(why) if status.code().is_some_and(|code| code != 0) => Self::CometBftRefused(why),
             _ => Self::Died(format!("CometBFT ended ({status}){}", watch.words.at_its_end())),
@@ -289,7 +293,7 @@ async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, 
                 biased;
                 name = stop.recv() => { tracing::info!("{name}: stopping"); Round::Stopped }
                 status = app.child.wait() => Round::app_ended(status),
-                status = cometbft.wait() => Round::cometbft_ended(status, &mut watch),
+                status = cometbft.wait() => Round::cometbft_ended(status, &mut watch, &plan.home),
                 why = watch.until_stuck(progress) => Round::Stuck(why),
             }
         }

@@ -83,6 +83,11 @@ impl Words {
         }
     }
 
+    /// The lines that may be shown: the reason it gave, and its last words.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.reason.iter().chain(&self.last).map(String::as_str)
+    }
+
     /// Why its consensus ended, if it did.
     #[must_use]
     pub fn consensus_failure(&self) -> Option<&str> {

@@ -52,6 +52,15 @@ const WASMTIME_LINE: u32 = 48;
 /// Version of what rewriting before compilation adds to a plugin: the counting of `stack` and its frames, and `marks`.
 const INSTRUMENTATION: u32 = 3;
 
+/// Addresses for each instance's memory, in bytes: all that a 32-bit address can reach, and so no bounds checks in the code.
+const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+
+/// Addresses behind each memory, in bytes: what the static offsets of loads and stores can reach.
+const MEMORY_GUARD_BYTES: u64 = 32 << 20;
+
+/// Addresses that the process needs beside those of its instances, in bytes: the program, threads' stacks, data.
+const ADDRESSES_BESIDE_BYTES: u64 = 1 << 30;
+
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
@@ -146,10 +155,30 @@ pub(super) fn engine() -> Result<&'static Engine, String> {
     ENGINE
         .get_or_init(|| {
             let config = config().map_err(|error| error.to_string())?;
-            Engine::new(&config).map_err(|error| format!("{error:#}"))
+            Engine::new(&config).map_err(|error| format!("{error:#}{}", remedy()))
         })
         .as_ref()
         .map_err(Clone::clone)
+}
+
+/// What to do about an engine that cannot be made: nearly always it lacks addresses.
+fn remedy() -> String {
+    let reserved = if cfg!(feature = "small-address-space") { 0 } else { pool_bytes() };
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    match allowed {
+        Some(allowed) if allowed < reserved.saturating_add(ADDRESSES_BESIDE_BYTES) => format!(
+            "; the engine reserves {reserved} bytes of address space (not of memory), and this process may have {allowed} \
+             in all: raise that (`ulimit -v unlimited`, in a systemd unit LimitAS=infinity), or build dseq with \
+             `--features small-address-space`, which needs far fewer and is slower"
+        ),
+        _ => String::new(),
+    }
+}
+
+/// The addresses of all slots for instances, in bytes.
+fn pool_bytes() -> u64 {
+    let memory = MEMORY_RESERVATION_BYTES.saturating_add(MEMORY_GUARD_BYTES);
+    instances_max().map_or(0, |instances| memory.saturating_mul(instances.into()))
 }
 
 /// The only place where a wasm engine is configured.
@@ -190,8 +219,8 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
 /// Fresh instances at the price of a few microseconds: slots are mapped once, and a new instance sees the module's
 /// initial memory copy-on-write.
 fn pooled(config: &mut Config) -> Result<(), std::num::TryFromIntError> {
-    config.memory_reservation(4 << 30); // All a 32-bit address can reach: no bounds checks in the code.
-    config.memory_guard_size(32 << 20); // Beyond it: static offsets of loads and stores.
+    config.memory_reservation(MEMORY_RESERVATION_BYTES);
+    config.memory_guard_size(MEMORY_GUARD_BYTES);
     config.memory_may_move(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()?));
     Ok(())

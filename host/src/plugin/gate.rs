@@ -22,6 +22,7 @@ use wasmparser::{
 use super::body::{self, Function};
 use super::{abi, engine};
 use crate::limits;
+use crate::printable;
 
 /// Exports that rewriting adds begin with this, and so no other may.
 pub(super) const RESERVED_PREFIX: &str = "dseq_";
@@ -86,7 +87,8 @@ pub enum GateError {
 
 impl From<BinaryReaderError> for GateError {
     fn from(error: BinaryReaderError) -> Self {
-        Self::Invalid { reason: error.to_string() }
+        // It may quote names of the module's own choosing.
+        Self::Invalid { reason: printable::line(&error.to_string()).into_owned() }
     }
 }
 

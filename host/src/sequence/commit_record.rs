@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use super::records_root::RecordsFrontier;
-use crate::types::{AppHash, PipelineId};
+use crate::types::{AppHash, Height, PipelineId};
 
 /// Length of one slot in bytes, as an array length.
 pub(super) const SLOT_LEN: usize = 8192;
@@ -103,6 +103,14 @@ impl CommitRecord {
         (record.tail_records.is_well_formed() && record.head.records.is_well_formed()).then_some(record)
     }
 
+    /// What a slot that is not whole says of its height, if it can still be read: a hint for people.
+    pub(super) fn claimed_height(slot: &[u8]) -> Option<Height> {
+        let (magic, rest) = slot.split_first_chunk::<8>()?;
+        let (_, payload) = rest.split_first_chunk::<4>()?;
+        let (height, _) = postcard::take_from_bytes(payload).ok()?;
+        (magic == MAGIC).then_some(height)
+    }
+
     /// The newest valid record of both slots, and its slot.
     pub(super) fn newest(file: &[u8]) -> Option<(Self, Slot)> {
         let slot = |slot: Slot| {
@@ -121,7 +129,6 @@ impl CommitRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Height;
 
     fn record(height: u64) -> CommitRecord {
         CommitRecord {

@@ -239,7 +239,29 @@ fn newest_record(commit_file: &LogFile) -> Result<(CommitRecord, Slot), OpenErro
     let present = commit_file.len()?.min(2 * SLOT_BYTES);
     slots.resize(usize::try_from(present).unwrap_or(0), 0);
     commit_file.read_at(&mut slots, 0)?;
-    CommitRecord::newest(&slots).ok_or_else(|| OpenError::NoWholeSlot { path: commit_file.path().to_owned() })
+    let newest = CommitRecord::newest(&slots);
+    let (record, slot) =
+        newest.ok_or_else(|| OpenError::NoWholeSlot { path: commit_file.path().to_owned() })?;
+    warn_of_broken_slot(commit_file, &slots, &record, slot.other());
+    Ok((record, slot))
+}
+
+/// Says that the other slot was written but is not whole. A crash within Commit leaves that behind, and nothing that was
+/// answered for is lost then; a damaged disk does too.
+fn warn_of_broken_slot(commit_file: &LogFile, slots: &[u8], record: &CommitRecord, other: Slot) {
+    let start = usize::try_from(other.offset()).unwrap_or(usize::MAX);
+    let Some(slot) = slots.get(start..).map(|rest| &rest[..rest.len().min(SLOT_LEN)]) else { return };
+    if slot.iter().all(|byte| *byte == 0) || CommitRecord::decode(slot).is_some() {
+        return;
+    }
+    let broken = CommitRecord::claimed_height(slot).map(|height| height.0);
+    tracing::warn!(
+        path = %commit_file.path().display(),
+        height = record.head.height().0,
+        broken,
+        "one of the two commit records is not whole, after a crash while it was written or because the disk is damaged; \
+         going on from the other one's height, and CometBFT sends again what comes after it"
+    );
 }
 
 /// Opens a data file that must hold at least what was committed.

@@ -28,34 +28,46 @@ impl Plugin for Hex {
             return out.reject(2, "there is no digit after 0x");
         }
         let (pairs, odd) = digits.as_chunks();
-        if !odd.is_empty() {
-            let count = digits.len();
-            return out
-                .reject(3, format_args!("{count} digits make no whole bytes; give an even number of them"));
-        }
         for (index, pair) in (0..).zip(pairs) {
             match byte(*pair) {
                 Ok(byte) => out.write(&[byte]),
-                Err(place) => {
-                    // Counted from the start of the transaction, as an editor would.
-                    let (place, found) = (2 * index + place + 2, pair[place].escape_ascii());
-                    return out.reject(4, format_args!("'{found}' at byte {place} is no hexadecimal digit"));
-                }
+                Err(place) => return no_digit(digits, 2 * index + place, out),
             }
         }
-        Verdict::Replace
+        match odd {
+            [] => Verdict::Replace,
+            [last] if digit(*last).is_none() => no_digit(digits, digits.len() - 1, out),
+            _ => {
+                let count = digits.len();
+                out.reject(3, format_args!("{count} digits make no whole bytes; give an even number of them"))
+            }
+        }
     }
+}
+
+/// Rejects what stands at this place among the digits.
+fn no_digit(digits: &[u8], place: usize, out: &mut Output) -> Verdict {
+    if digits[place..].trim_ascii().is_empty() {
+        return out.reject(4, "the transaction ends with a line break or a space; send it without");
+    }
+    // Counted from the start of the transaction, as an editor would.
+    let (at, found) = (place + 2, digits[place].escape_ascii());
+    out.reject(4, format_args!("'{found}' at byte {at} is no hexadecimal digit"))
 }
 
 /// The byte that two digits name, or which of them is none.
 fn byte(pair: [u8; 2]) -> Result<u8, usize> {
-    let digit = |place: usize| match pair[place] {
-        digit @ b'0'..=b'9' => Ok(digit - b'0'),
-        digit @ b'a'..=b'f' => Ok(digit - b'a' + 10),
-        digit @ b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(place),
-    };
+    let digit = |place: usize| digit(pair[place]).ok_or(place);
     Ok(digit(0)? << 4 | digit(1)?)
+}
+
+fn digit(text: u8) -> Option<u8> {
+    match text {
+        digit @ b'0'..=b'9' => Some(digit - b'0'),
+        digit @ b'a'..=b'f' => Some(digit - b'a' + 10),
+        digit @ b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 dseq_sdk::export!(Hex);
@@ -88,6 +100,12 @@ mod tests {
             (b"0xabc", 3, "3 digits make no whole bytes; give an even number of them"),
             (b"0xab-0", 4, "'-' at byte 4 is no hexadecimal digit"),
             (b"0x0\xff", 4, "'\\xff' at byte 3 is no hexadecimal digit"),
+            (b"0xabg", 4, "'g' at byte 4 is no hexadecimal digit"),
+            (b"0xab\n", 4, "the transaction ends with a line break or a space; send it without"),
+            (b"0xab\r\n", 4, "the transaction ends with a line break or a space; send it without"),
+            (b"0xa ", 4, "the transaction ends with a line break or a space; send it without"),
+            (b"0x\n", 4, "the transaction ends with a line break or a space; send it without"),
+            (b"0xa\nb", 4, "'\\n' at byte 3 is no hexadecimal digit"),
         ] {
             assert_eq!(apply(tx), Outcome::rejected(code, message));
         }

@@ -67,6 +67,24 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
     assert!(code == 0 && stdout.contains(" is admitted\n"), "{stdout}");
 }
 
+/// As under `ulimit -v`, or in a container with such a bound.
+#[test]
+fn too_few_addresses_are_said_with_what_to_do() {
+    let (_dir, path) = file();
+    let mut command = std::process::Command::new("prlimit");
+    command.args(["--as=4000000000", env!("CARGO_BIN_EXE_dseq"), "plugin", "check", text(&path)]);
+    let (code, _, stderr) = run(&mut command);
+    assert_eq!(code, 1, "{stderr}");
+    for words in [
+        "this process may have 4000000000 in all",
+        "ulimit -v unlimited",
+        "LimitAS=infinity",
+        "small-address-space",
+    ] {
+        assert!(stderr.contains(words), "{words}: {stderr}");
+    }
+}
+
 #[test]
 fn a_plugin_that_no_network_takes_is_refused_with_the_reason() {
     let (dir, path) = file();

@@ -176,5 +176,5 @@ fn words_of_a_plugin_move_no_cursor() {
     fs::write(&lines, "!\n").unwrap();
     let (code, stdout, _) = run(&mut dseq(&["plugin", "run", text(&path), "--lines", text(&lines)]));
     assert_eq!(code, 0);
-    assert!(stdout.starts_with("     1  rejected   code 7: \\u{1b}[2J\\ngo on!; fuel "), "{stdout}");
+    assert!(stdout.starts_with("     1  rejected   code 7: \\u001b[2J\\ngo on!; fuel "), "{stdout}");
 }

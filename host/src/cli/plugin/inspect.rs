@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{printable, read, say, table};
+use super::{read, say, table};
 use crate::limits::WASM_PAGE_BYTES;
 use crate::plugin::{Bounds, Inspection, inspect, limits_used};
+use crate::printable;
 use crate::types::PluginHash;
 
 /// Longest name of a module's own choosing that is shown whole, in characters.
@@ -40,9 +41,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     facts.extend(of_itself(&found));
     facts.extend(of_its_parts(&found));
     let passes = "passes; `dseq plugin check` tells more".to_owned();
-    facts.push(("gate", refused.map_or(passes, |reason| format!("refused: it {reason}"))));
+    facts.push(("gate", refused.map_or(passes, |reason| format!("refused: {reason}"))));
     if let Some(problem) = &found.problem {
-        facts.push(("problem", problem.clone()));
+        facts.push(("problem", printable::line(problem).into_owned()));
     }
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let facts: Vec<String> = facts.iter().map(|(name, fact)| format!("{name:<width$}  {fact}")).collect();
@@ -128,5 +129,5 @@ fn named(text: &str) -> String {
         Some((end, _)) => (&text[..end], " ..."),
         None => (text, ""),
     };
-    format!("{}{more}", printable(shown))
+    format!("{}{more}", printable::line(shown))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{printable, shown, table};
+use super::{shown, table};
 use crate::plugin::{Fatal, Fault, Pipeline, PluginName, Ruling, Step};
 
 /// One transaction, judged without anything remembered of an earlier one.
@@ -83,10 +83,10 @@ impl End {
             Self::Unchanged => "unchanged".to_owned(),
             Self::Replaced(record) => format!("as {} bytes: {}", record.len(), shown(record)),
             Self::Rejected { plugin, code, message } => {
-                format!("{}code {code}: {}", by(plugin), printable(message))
+                format!("{}code {code}: {}", by(plugin), message)
             }
             Self::Faulted { plugin, fault, message } => {
-                format!("{}code {}: {}", by(plugin), fault.code(), printable(&fault.told(message)))
+                format!("{}code {}: {}", by(plugin), fault.code(), fault.told(message))
             }
             Self::Refused { bytes, max } => refusal(*bytes, *max),
         };

@@ -96,12 +96,3 @@ fn shown(bytes: &[u8]) -> String {
     let more = if bytes.len() > SHOWN_BYTES { " ..." } else { "" };
     format!("\"{}\"{more}", bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii())
 }
-
-/// Text that a plugin chose: nothing in it moves a cursor or begins a line.
-fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for one in text.chars() {
-        if one.is_control() { shown.extend(one.escape_default()) } else { shown.push(one) }
-    }
-    shown
-}

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::judged::End;
-use super::{printable, shown, table};
+use super::{shown, table};
 use crate::app::{CODESPACE, Code};
 use crate::plugin::{Pipeline, PluginSpec};
+use crate::printable;
 use crate::types::TxHash;
 
 /// What became of a transaction on the node.
@@ -154,8 +155,9 @@ impl Replayed {
     /// The candidate's plugins, each with its params: they decide as much as its code does.
     fn candidate(&self) -> String {
         let plugins = self.plugins.iter();
-        let plugins: Vec<String> =
-            plugins.map(|plugin| format!("{} {}", plugin.name, printable(plugin.params.as_str()))).collect();
+        let plugins: Vec<String> = plugins
+            .map(|plugin| format!("{} {}", plugin.name, printable::line(plugin.params.as_str())))
+            .collect();
         if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") }
     }
 
@@ -230,7 +232,7 @@ impl Before {
             Self::Accepted { record: Some(record) } => accepted(record),
             Self::Accepted { record: None } => "accepted".to_owned(),
             Self::Rejected { code, codespace, log } => {
-                format!("rejected   by {}, code {code}: {}", printable(codespace), printable(log))
+                format!("rejected   by {}, code {code}: {}", printable::line(codespace), printable::line(log))
             }
         }
     }
