@@ -9,13 +9,12 @@ use dseq::node::process::ProcessId;
 use rustix::process::Signal;
 
 use super::supervisor::{Supervisor, children, said, stand_in, stop, until};
-use super::{dseq, run, text};
+use super::{dseq, fill, run, text};
 
 /// The home of a network's only node, as far as the app needs one.
 fn network(dir: &Path) -> PathBuf {
     let home = dir.join("node0");
-    fs::create_dir_all(home.join("config")).unwrap();
-    fs::write(home.join("config/genesis.json"), "{}").unwrap();
+    fill(&home);
     fs::write(dir.join("network.json"), "{ \"nodes\": 1, \"base_port\": 29000 }").unwrap();
     home
 }

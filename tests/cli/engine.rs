@@ -5,7 +5,7 @@ use std::fs;
 use dseq::node::cometbft::VERSION;
 
 use super::supervisor::{Supervisor, said, stand_in, stop, until};
-use super::{dseq, home, text};
+use super::{config_with, dseq, home, text};
 
 /// What a CometBFT that was started under these variables has of Go's.
 fn garbage(variables: &[(&str, &str)]) -> String {
@@ -31,7 +31,11 @@ fn cometbft_collects_garbage_as_it_pays_unless_the_operator_says_otherwise() {
 #[test]
 fn a_mempool_that_does_not_ask_the_app_is_refused_with_78() {
     let home = home();
-    fs::write(home.path().join("config/config.toml"), "[mempool]\ntype = \"nop\"\n").unwrap();
+    fs::write(
+        home.path().join("config/config.toml"),
+        config_with("").replace("[mempool]\n", "[mempool]\ntype = \"nop\"\n"),
+    )
+    .unwrap();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
     let mut supervisor = Supervisor::start(home.path(), &cometbft);
     assert_eq!(supervisor.exit_code(), Some(78));

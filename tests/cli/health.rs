@@ -14,7 +14,7 @@ use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use serde_json::{Value, json};
 
 use super::supervisor::{Supervisor, children, stand_in, stop};
-use super::{dseq, run, text};
+use super::{dseq, fill, run, text};
 
 /// `dseq` without the right to go past permissions, also where the tests run as root.
 fn without_privileges(args: &[&str]) -> Command {
@@ -39,9 +39,8 @@ fn with_hidden(hidden: &Path, args: &[&str]) -> (i32, String) {
 fn network(dir: &Path) {
     fs::write(dir.join("network.json"), json!({ "nodes": 2, "base_port": 29_100 }).to_string()).unwrap();
     for node in ["node0", "node1"] {
-        fs::create_dir_all(dir.join(node).join("config")).unwrap();
+        fill(&dir.join(node));
         fs::create_dir_all(dir.join(node).join("run")).unwrap();
-        fs::write(dir.join(node).join("config/genesis.json"), "{}").unwrap();
     }
 }
 
@@ -113,8 +112,7 @@ fn status_of(base_port: u16, change: impl Fn(&mut Answers)) -> (i32, String) {
     let mut supervisors = Vec::new();
     for node in 0..4 {
         let home = dir.path().join(format!("node{node}"));
-        fs::create_dir_all(home.join("config")).unwrap();
-        fs::write(home.join("config/genesis.json"), "{}").unwrap();
+        fill(&home);
         let mut answers = Answers { node, height: 9, catching_up: false, reason: None, waiting: 0 };
         change(&mut answers);
         answers.serve(base_port + [1, 4, 6, 8][node]);

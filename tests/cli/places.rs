@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dseq::node::cometbft::VERSION;
 
 use super::supervisor::stand_in;
-use super::{dseq, home, run, text};
+use super::{dseq, fill, home, run, text};
 
 #[test]
 fn an_abci_address_that_cometbft_cannot_be_told_is_refused_wherever_it_was_set() {
@@ -42,8 +42,7 @@ fn an_abci_address_that_cometbft_cannot_be_told_is_refused_wherever_it_was_set()
 fn a_socket_path_that_is_too_long_even_in_the_temporary_folder_is_refused_with_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("h".repeat(100));
-    fs::create_dir_all(home.join("config")).unwrap();
-    fs::write(home.join("config/genesis.json"), "{}").unwrap();
+    fill(&home);
     let temporary = dir.path().join("t".repeat(100));
     fs::create_dir(&temporary).unwrap();
     let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");

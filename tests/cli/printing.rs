@@ -16,7 +16,7 @@ use prost::Message;
 use serde_json::json;
 use tendermint_proto::v0_38::abci::{Request, RequestInitChain, request::Value};
 
-use super::{dseq, home, run, text};
+use super::{dseq, good_genesis, home, run, text};
 
 /// Clears the screen, sets the title, links, goes back to the line's start, begins a line, reorders, hides. The eight-bit
 /// CSI is valid UTF-8 here.
@@ -150,10 +150,9 @@ fn app_state(wasm: &[u8]) -> serde_json::Value {
 }
 
 fn genesis_json(wasm: &[u8]) -> serde_json::Value {
-    json!({
-        "genesis_time": "2026-01-01T00:00:00Z", "chain_id": "c", "initial_height": "1", "app_hash": "",
-        "consensus_params": { "block": { "max_bytes": "4194304" } }, "app_state": app_state(wasm),
-    })
+    let mut genesis = good_genesis();
+    genesis["app_state"] = app_state(wasm);
+    genesis
 }
 
 /// The app is given this genesis by CometBFT, and says why it does not take it.
