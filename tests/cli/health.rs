@@ -246,6 +246,8 @@ fn the_status_of_a_denied_node_is_unknown() {
     let (code, said) = with_hidden(&hidden, &["testnet", "status", "--json", "--dir", text(dir.path())]);
     let status: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &status[0]["state"], &status[1]["state"]), (1, &"stopped".into(), &"unknown".into()));
+    let (_, said) = with_hidden(&hidden, &["testnet", "status", "--dir", text(dir.path())]);
+    assert!(said.ends_with("\n0 of 2 nodes are known to take transactions.\n"), "{said}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) enum Command {
     /// behind        other nodes have blocks that it does not get
     /// catching up   it still fetches old blocks from its peers
     /// stalled       transactions wait, and no block comes
-    /// no quorum     it reaches validators with two thirds of the voting power or less, and a block takes more
+    /// no quorum     it and its peers have too little voting power to decide a block
     /// no answer     it runs, but does not answer
     /// stopped       it does not run
     /// unknown       this user may not know (permission denied)
@@ -309,8 +309,10 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
         }
     }
     let all_stopped = nodes.iter().all(|node| node.state == NodeState::Stopped);
+    let unknown = nodes.iter().any(|node| node.state == NodeState::Unknown);
     text.push_str(&match (nodes.len(), good) {
         _ if all_stopped => "\nThe network is stopped.".to_owned(),
+        (count, good) if unknown => format!("\n{good} of {count} nodes are known to take transactions."),
         (1, 1) => "\nThe node takes transactions.".to_owned(),
         (1, 0) => "\nThe node does not take transactions.".to_owned(),
         (count, 0) => format!("\nNone of the {count} nodes takes transactions."),
