@@ -11,12 +11,12 @@ use super::{EXIT_FAILED, say, table};
 use crate::node::access;
 use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::shell;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, DEFAULT_DIR, Failure, Network, NodeStart, NodeState, NodeStatus, StartOptions, Started, Stopped,
     TestnetError,
 };
-use crate::shell;
 
 const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
@@ -166,7 +166,7 @@ fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
         let port_taken =
             |(_, how): &(_, NodeStart)| matches!(how, NodeStart::Failed(failure) if failure.port_taken);
         if started.nodes.iter().any(port_taken) {
-            let (stop, word) = (testnet::command(dir, "stop"), shell::quote(dir));
+            let (stop, word) = (testnet::command(dir, "stop"), shell::word(dir));
             text.push_str(&format!(
                 "\nOr move the network to other ports: `{stop}`, then\n\
                  `dseq testnet start --dir {word} --move-ports --base-port PORT`."
@@ -216,7 +216,7 @@ fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
     let checksum = if dir == Path::new(DEFAULT_DIR) {
         "make checksum".to_owned()
     } else {
-        format!("dseq checksum --dir {}", shell::quote(dir))
+        format!("dseq checksum --dir {}", shell::word(dir))
     };
     let checksum =
         if count > 1 { format!("\n  {checksum:<49} # all nodes hold the same") } else { String::new() };

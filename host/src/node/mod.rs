@@ -23,6 +23,7 @@ pub mod process;
 pub mod rpc;
 pub mod rules;
 pub mod running;
+pub mod shell;
 pub mod signals;
 pub mod supervisor;
 pub mod tail;

@@ -204,7 +204,7 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
 
 /// What a node lacks to take transactions, in a network of which so many others are expected to run.
 fn lack(node: &Node, peers: usize) -> Option<Lack> {
-    let rpc = Rpc::new(node.ports.rpc, RPC_PATIENCE);
+    let rpc = Rpc::at(node.rpc_url(), RPC_PATIENCE);
     let status = match rpc.status() {
         Ok(status) => status,
         Err(err) => return Some(Lack::Answer(err.to_string())),
