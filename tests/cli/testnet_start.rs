@@ -18,13 +18,13 @@ fn start(dir: &Path, args: &[&str]) -> (i32, String) {
     let wasm = dir.join("moody.wasm");
     fs::write(&wasm, moody()).unwrap();
     let plugin = format!("moody={}", text(&wasm));
-    let net = dir.join("net");
+    let net = dir.join("folders/for/net");
     let mut command = dseq(&["testnet", "start", "--dir", text(&net), "--cometbft", text(&cometbft)]);
     if !args.contains(&"--plugin") {
         command.args(["--plugin", &plugin]);
     }
     let (code, _, stderr) = run(command.args(args));
-    assert!(!net.exists(), "{args:?} left something");
+    assert!(!dir.join("folders").exists(), "{args:?} left something");
     (code, stderr)
 }
 

@@ -147,6 +147,28 @@ fn a_taken_port_stops_one_node_and_not_the_network_which_can_move() {
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
+fn nodes_without_a_quorum_are_not_said_to_take_transactions() {
+    let net = started();
+    assert_eq!(net.stop().0, 0);
+    let nodes = net.nodes();
+    let hold = |node: usize| TcpListener::bind(("127.0.0.1", nodes[node].ports.rpc)).unwrap();
+    let holders = [hold(2), hold(3)];
+    let (code, said) = net.start();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.starts_with("error: no node takes transactions\nnode0: it has "), "{said}");
+    for node in [0, 1] {
+        assert!(said.contains(&format!("\nnode{node}: it has ")), "{said}");
+    }
+    assert_eq!(said.matches(" of 2 peers; it waits for the others\n").count(), 2, "{said}");
+    assert!(said.contains("\nnode2: port ") && said.contains("\nnode3: port "), "{said}");
+    assert_eq!(status(&net).1, ["no-quorum", "no-quorum", "stopped", "stopped"]);
+    drop(holders);
+    let (code, said) = net.start();
+    assert!(code == 0 && said.starts_with("Started node2, node3; all 4 nodes take"), "{said}");
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
 fn the_node_that_keeps_ending_is_blamed_and_none_of_its_old_words_are_shown() {
     let net = started();
     assert_eq!(net.stop().0, 0);

@@ -56,6 +56,9 @@ enum Command {
     #[command(subcommand)]
     Testnet(testnet::Command),
     /// Compare the sequences of several nodes
+    ///
+    /// Ends with 0 only if all hold the same bytes as far as all have committed; with 1 if they differ, or there is nothing
+    /// to compare: nodes of several networks, or one that has not committed a byte.
     Checksum(checksum::Args),
     /// See what a plugin is and does, without a network
     #[command(subcommand)]

@@ -12,12 +12,12 @@ use crate::node::access;
 use crate::node::cometbft::CometBft;
 use crate::node::config;
 use crate::node::engine_config::serves_metrics;
+use crate::node::shell;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, DEFAULT_DIR, Failure, Network, NodeStart, NodeState, NodeStatus, StartOptions, Started, Stopped,
     TestnetError,
 };
-use crate::shell;
 
 const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
@@ -39,7 +39,7 @@ pub(super) enum Command {
     /// behind        other nodes have blocks that it does not get
     /// catching up   it still fetches old blocks from its peers
     /// stalled       transactions wait, and no block comes
-    /// no quorum     it reaches validators with two thirds of the voting power or less, and a block takes more
+    /// no quorum     it and its peers have too little voting power to decide a block
     /// no answer     it runs, but does not answer
     /// stopped       it does not run
     /// unknown       this user may not know (permission denied)
@@ -171,7 +171,7 @@ fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
         let port_taken =
             |(_, how): &(_, NodeStart)| matches!(how, NodeStart::Failed(failure) if failure.port_taken);
         if started.nodes.iter().any(port_taken) {
-            let (stop, word) = (testnet::command(dir, "stop"), shell::quote(dir));
+            let (stop, word) = (testnet::command(dir, "stop"), shell::word(dir));
             text.push_str(&format!(
                 "\nOr move the network to other ports: `{stop}`, then\n\
                  `dseq testnet start --dir {word} --move-ports --base-port PORT`."
@@ -225,7 +225,7 @@ fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
     let checksum = if dir == Path::new(DEFAULT_DIR) {
         "make checksum".to_owned()
     } else {
-        format!("dseq checksum --dir {}", shell::quote(dir))
+        format!("dseq checksum --dir {}", shell::word(dir))
     };
     let checksum =
         if count > 1 { format!("\n  {checksum:<49} # all nodes hold the same") } else { String::new() };
@@ -318,8 +318,10 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
         }
     }
     let all_stopped = nodes.iter().all(|node| node.state == NodeState::Stopped);
+    let unknown = nodes.iter().any(|node| node.state == NodeState::Unknown);
     text.push_str(&match (nodes.len(), good) {
         _ if all_stopped => "\nThe network is stopped.".to_owned(),
+        (count, good) if unknown => format!("\n{good} of {count} nodes are known to take transactions."),
         (1, 1) => "\nThe node takes transactions.".to_owned(),
         (1, 0) => "\nThe node does not take transactions.".to_owned(),
         (count, 0) => format!("\nNone of the {count} nodes takes transactions."),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
-use crate::shell;
+use crate::node::shell;
 
 /// A node's folder.
 ///
@@ -58,7 +58,7 @@ pub enum HomeError {
         bytes: usize,
     },
     /// Nothing there, or not a folder.
-    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::quote(path))]
+    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::word(path))]
     Missing {
         /// Where it was expected.
         path: PathBuf,

@@ -31,6 +31,7 @@ pub mod rotate;
 pub mod rpc;
 pub mod rules;
 pub mod running;
+pub mod shell;
 pub mod signals;
 pub mod supervisor;
 pub mod tail;

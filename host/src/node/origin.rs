@@ -20,9 +20,9 @@ use toml_edit::DocumentMut;
 use super::genesis_file::{GenesisFile, NetworkId};
 use super::home::NodeHome;
 use super::rules::RulesError;
+use crate::node::shell;
 use crate::plugin::PipelineSpec;
 use crate::sequence::{self, Chain, OpenError};
-use crate::shell;
 use crate::types::Height;
 
 /// What CometBFT makes from a genesis, in its folder of databases; the same as `cometbft reset-state` removes.
@@ -42,7 +42,7 @@ pub enum OriginError {
         "{path} is the genesis of network {found}, but this node began with network {began} and has committed blocks of \
          it. Put the genesis back that it began with: cp {kept} {file}. To take part in network {found}, make another \
          home with `dseq init` and copy {path} into it",
-        path = path.display(), kept = shell::quote(kept), file = shell::quote(path)
+        path = path.display(), kept = shell::word(kept), file = shell::word(path)
     )]
     Other {
         /// The genesis file.

@@ -69,13 +69,7 @@ pub struct Rpc {
 }
 
 impl Rpc {
-    /// A client for a port of 127.0.0.1 that waits this long for each answer.
-    #[must_use]
-    pub fn new(port: u16, patience: Duration) -> Self {
-        Self::at(format!("http://127.0.0.1:{port}"), patience)
-    }
-
-    /// The same for any address, e.g. `http://127.0.0.1:26657`.
+    /// A client for an address, e.g. `http://127.0.0.1:26657`, that waits this long for each answer.
     #[must_use]
     pub fn at(base: String, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false);

@@ -9,7 +9,7 @@ use crate::node::engine_config::MetricsError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::ports::Unusable;
-use crate::shell;
+use crate::node::shell;
 
 /// A local network that cannot be worked with.
 #[derive(Debug, thiserror::Error)]
@@ -145,13 +145,13 @@ pub fn command(dir: &Path, subcommand: &str) -> String {
     if dir == Path::new(DEFAULT_DIR) {
         return format!("make {subcommand}");
     }
-    format!("dseq testnet {subcommand} --dir {}", shell::quote(dir))
+    format!("dseq testnet {subcommand} --dir {}", shell::word(dir))
 }
 
 /// What stops a network and removes its files, and nothing else that may be in its folder.
 #[must_use]
 pub fn removal(dir: &Path) -> String {
-    let word = shell::quote(dir);
+    let word = shell::word(dir);
     format!("{} && rm -rf {word}/node[0-9]* {word}/network.json", command(dir, "stop"))
 }
 

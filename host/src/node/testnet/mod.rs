@@ -29,6 +29,7 @@ use error::io_error;
 use super::access;
 use super::genesis::Ports;
 use super::home::NodeHome;
+use super::listen;
 use super::running::Running;
 
 /// Where `make start` keeps its network.
@@ -140,6 +141,14 @@ impl Node {
     /// When this user may not know.
     pub fn running(&self) -> Result<Option<Running>, access::Denied> {
         running(&self.home)
+    }
+
+    /// Where its RPC is reached from this machine: at the host that its configuration has, 127.0.0.1 if none.
+    #[must_use]
+    pub fn rpc_url(&self) -> String {
+        let host = listen::rpc(&self.home).map(|(host, _)| host);
+        let host = host.as_deref().map_or("127.0.0.1", listen::reached_at);
+        format!("http://{}", listen::joined(host, self.ports.rpc))
     }
 }
 

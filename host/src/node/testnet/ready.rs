@@ -19,7 +19,7 @@ const RPC_PATIENCE: Duration = Duration::from_secs(2);
 const LAST_LINES: [usize; 2] = [15, 5];
 /// A node whose CometBFT was started this often within one wait keeps ending. Its supervisor gets over less by itself.
 const STARTS_MAX: usize = 4;
-/// When too few nodes are left for a quorum, the others get this long to show what is wrong with them.
+/// When too few nodes are left for a quorum, those that answer get this long to show what is wrong with them.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Why a node does not take transactions.
@@ -107,7 +107,7 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Whether it takes transactions, in a network of which so many others are expected to run.
+    /// Whether it takes transactions, when it is to have so many peers.
     fn ask(&mut self, peers: usize) {
         if matches!(self.state, State::Pending(_)) {
             self.state = match lack(self.node, peers) {
@@ -137,18 +137,19 @@ pub(super) fn wait(
     stop: &Receiver<&'static str>,
 ) -> Option<&'static str> {
     let began = Instant::now();
+    let quorum = others_for_quorum(watched.len());
     let mut without_quorum = None;
     loop {
         watched.iter_mut().for_each(Watched::look_at_processes);
         let alive = watched.iter().filter(|one| !one.is_gone()).count();
-        watched.iter_mut().for_each(|one| one.ask(alive.saturating_sub(1)));
-        let passes = |one: &Watched<'_>| {
-            matches!(one.state, State::Pending(None | Some(Lack::Answer(_) | Lack::Peers(_))))
-        };
-        if !watched.iter().any(passes) {
+        watched.iter_mut().for_each(|one| one.ask(alive.saturating_sub(1).max(quorum)));
+        let silent = |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
+        let lonely = |one: &Watched<'_>| matches!(one.state, State::Pending(Some(Lack::Peers(_))));
+        let all_answer = !watched.iter().any(silent);
+        if all_answer && !watched.iter().any(lonely) {
             break;
         }
-        if alive <= others_for_quorum(watched.len()) {
+        if all_answer && alive <= quorum {
             let since = *without_quorum.get_or_insert_with(Instant::now);
             if since.elapsed() >= SETTLE {
                 break;
@@ -186,11 +187,15 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
             _ => {}
         }
     }
-    let all = watched.len();
+    let quorum = others_for_quorum(watched.len());
     let blamed = watched.iter().any(Watched::is_gone);
     for one in watched {
+        // One that was ready may have lost its peers since.
+        if blamed && matches!(one.state, State::Ready) {
+            one.state = State::Pending(None);
+        }
         // One that has enough peers for a quorum takes transactions without the rest.
-        one.ask(others_for_quorum(all));
+        one.ask(quorum);
         if let State::Pending(Some(Lack::App(why))) = &one.state {
             let why = why.clone();
             one.fail(why);
@@ -202,9 +207,9 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
     }
 }
 
-/// What a node lacks to take transactions, in a network of which so many others are expected to run.
+/// What a node lacks to take transactions, when it is to have so many peers.
 fn lack(node: &Node, peers: usize) -> Option<Lack> {
-    let rpc = Rpc::new(node.ports.rpc, RPC_PATIENCE);
+    let rpc = Rpc::at(node.rpc_url(), RPC_PATIENCE);
     let status = match rpc.status() {
         Ok(status) => status,
         Err(err) => return Some(Lack::Answer(err.to_string())),

@@ -124,10 +124,11 @@ fn outcome(watched: Watched<'_>) -> NodeStart {
     }
 }
 
-/// The network's folder while this command works on it; one that was made for a network that was not is removed again.
+/// The network's folder while this command works on it; if it was made for a network that was not, it goes again.
 struct Folder {
     path: PathBuf,
-    made: bool,
+    /// What had to be made: the folder, and those above it.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
@@ -135,7 +136,13 @@ impl Folder {
     fn take(path: &Path) -> Result<Self, TestnetError> {
         let at = std::path::absolute(path).map_err(io_error(format!("find {}", path.display())))?;
         home::check_path(&at.canonicalize().unwrap_or(at))?;
-        let made = !path.try_exists().map_err(io_error(format!("find {}", path.display())))?;
+        let mut made = Vec::new();
+        for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            if folder.try_exists().map_err(io_error(format!("find {}", folder.display())))? {
+                break;
+            }
+            made.push(folder.to_owned());
+        }
         fs::create_dir_all(path).map_err(io_error(format!("make {}", path.display())))?;
         Ok(Self { path: path.to_owned(), made, _lock: lock(path)? })
     }
@@ -143,10 +150,13 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.made && !shape_file(&self.path).exists() {
-            // A folder that holds anything else stays.
-            let _ = fs::remove_file(self.path.join(".lock"));
-            let _ = fs::remove_dir(&self.path);
+        if self.made.is_empty() || shape_file(&self.path).exists() {
+            return;
+        }
+        let _ = fs::remove_file(self.path.join(".lock"));
+        for folder in &self.made {
+            // One that holds anything else stays.
+            let _ = fs::remove_dir(folder);
         }
     }
 }

@@ -137,7 +137,7 @@ fn look(node: &Node) -> Looked<'_> {
         return silent(None, NodeState::Stopped, "it does not run".to_owned());
     };
     let pid = Some(supervisor.pid);
-    let rpc = Rpc::new(node.ports.rpc, RPC_PATIENCE);
+    let rpc = Rpc::at(node.rpc_url(), RPC_PATIENCE);
     let ask = || -> Result<Answer, RpcError> {
         Ok(Answer {
             status: rpc.status()?,
@@ -240,6 +240,6 @@ fn told(looked: &Looked<'_>, troubles: Vec<(NodeState, String)>) -> NodeStatus {
         peers: answer.map(|answer| answer.peers.len() as u64),
         sequence_length: sequence::committed_length(&node.home.sequence_dir()).ok(),
         pid,
-        rpc: format!("http://127.0.0.1:{}", node.ports.rpc),
+        rpc: node.rpc_url(),
     }
 }
