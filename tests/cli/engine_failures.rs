@@ -51,11 +51,11 @@ fn the_reason_of_a_panic_is_told_and_not_its_stack() {
 #[test]
 fn what_only_a_mended_file_helps_ends_the_node_with_78_and_its_reason() {
     let home = home();
-    let error =
-        "ERROR: error in config file: error in [p2p] section: max_num_inbound_peers can't be negative\n";
-    let mut supervisor = Supervisor::start(home.path(), &saying(home.path(), error, "exit 1"));
+    let error = "error in config file: error in [p2p] section: max_num_inbound_peers can't be negative";
+    let lines = format!("ERROR: {error}\n");
+    let mut supervisor = Supervisor::start(home.path(), &saying(home.path(), &lines, "exit 1"));
     assert_eq!(supervisor.exit_code(), Some(78));
-    let expected = format!("CometBFT refuses to run: {}; not restarting", error.trim());
+    let expected = format!("CometBFT refuses to run: {error}; not restarting");
     assert_eq!(said(home.path()).matches(&expected).count(), 1, "{}", said(home.path()));
 }
 

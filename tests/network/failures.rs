@@ -22,10 +22,10 @@ fn submit(rpc: u16, text: &str) {
     assert_eq!(answer["result"]["tx_result"]["code"], 0, "{answer}");
 }
 
-/// The real CometBFT, which can write no file beyond some 100 KB in its first run.
+/// The real CometBFT, which can write no file beyond some 400 KB in its first run.
 fn short_of_space(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("cometbft");
-    let script = "#!/bin/sh\ncase \"$*\" in *' start '*) if rm \"$0.limit\" 2>/dev/null; then ulimit -f 200; fi;; esac\n";
+    let script = "#!/bin/sh\ncase \"$*\" in *' start '*) if rm \"$0.limit\" 2>/dev/null; then ulimit -f 800; fi;; esac\n";
     fs::write(&path, format!("{script}exec {} \"$@\"\n", workspace_file("build/cometbft").display()))
         .unwrap();
     assert!(Command::new("chmod").arg("755").arg(&path).status().unwrap().success());
@@ -42,7 +42,7 @@ fn a_node_whose_consensus_panicked_says_why_and_goes_on_after_a_restart() {
     let child = start_with(&home, rpc, command.arg(short_of_space(dir.path())));
     let first = processes(&home);
     // Its consensus panics when it writes this to its WAL. The process stays, and answers RPC.
-    let sent = ask(rpc, &format!("broadcast_tx_sync?tx=\"{}\"", "x".repeat(300_000))).unwrap();
+    let sent = ask(rpc, &format!("broadcast_tx_sync?tx=\"{}\"", "x".repeat(900_000))).unwrap();
     assert_eq!(sent["result"]["code"], 0, "{sent}");
     let second = until("another CometBFT", || {
         let now = processes(&home);

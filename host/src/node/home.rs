@@ -20,7 +20,7 @@ use crate::node::shell;
 /// | `plugins/` | `.wasm` files, found by their hash |
 /// | `sequence/` | the sequence |
 /// | `run/` | the ABCI socket and who is running; nothing worth keeping |
-/// | `dseq.log`, `cometbft.log` | what the two processes say |
+/// | `dseq.log`, `cometbft.log` | what the two processes say; `.1` to `.3` are older parts |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeHome {
     root: PathBuf,

@@ -1,7 +1,9 @@
 //! A node as processes: its home on disk, its configuration, CometBFT as a supervised child, local networks of several nodes.
 //!
-//! A home is made once by [`genesis`] for the [`rules`] that people wrote, which [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and
-//! CometBFT running in it, with what [`cometbft`] found; [`testnet`] does that for several homes on one machine.
+//! A home is made once by [`genesis`], in the place that [`new_home`] found, for the [`rules`] that people wrote, which
+//! [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node
+//! began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
+//! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one machine.
 //!
 //! # Invariants
 //!

@@ -45,7 +45,7 @@ const HEALTHY: Duration = Duration::from_secs(60);
 const HEALTHY_BEFORE_STUCK: Duration = Duration::from_secs(2 * 3600);
 /// After this long without the app listening the log says what is being waited for.
 const APP_SLOW: Duration = Duration::from_secs(10);
-/// What is said with a failure from the fifth in a row on.
+/// From this many failures in a row on, the log says how many they are.
 const FAILURES_MANY: u32 = 5;
 
 /// What to run.
@@ -253,11 +253,8 @@ async fn round(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals) -> 
     };
     let mut round = with_app(plan, progress, stop, &mut app).await;
     match end(&mut app.child, "the app").await {
-        // CometBFT may be seen to go first although it was the app that went.
-        Ok(status)
-            if matches!(round, Round::Died(_) | Round::CometBftRefused(_))
-                && status.code() == Some(EXIT_REFUSED.into()) =>
-        {
+        // CometBFT may be seen to fail first although it was the app that refused.
+        Ok(status) if !matches!(round, Round::Stopped) && status.code() == Some(EXIT_REFUSED.into()) => {
             round = Round::Refused;
         }
         Ok(_) => {}

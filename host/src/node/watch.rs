@@ -97,7 +97,7 @@ impl Progress {
             let why = if behind {
                 format!("{} of its {} peers are ahead", seen.peers_ahead, seen.peers)
             } else {
-                format!("{waiting} transactions wait, and this node alone decides")
+                format!("{waiting} transaction(s) wait, and this node alone decides")
             };
             return Judgement::Stuck(format!(
                 "CometBFT runs, but is stuck at height {height}: no block for {seconds} s, although {why}"
@@ -108,8 +108,8 @@ impl Progress {
         }
         self.said = true;
         Judgement::Waits(format!(
-            "no block after height {height} for {seconds} s, although {waiting} transactions wait: do validators with more \
-             than two thirds of the voting power run and reach each other? This node has {} peers",
+            "no block after height {height} for {seconds} s, although {waiting} transaction(s) wait: do validators with more \
+             than two thirds of the voting power run and reach each other? This node has {} peer(s)",
             seen.peers
         ))
     }
@@ -271,7 +271,7 @@ mod tests {
             panic!("{progress:?}")
         };
         assert!(
-            text.starts_with("no block after height 7 for 180 s, although 5 transactions wait: "),
+            text.starts_with("no block after height 7 for 180 s, although 5 transaction(s) wait: "),
             "{text}"
         );
         let later = begin + Duration::from_secs(601);

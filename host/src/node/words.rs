@@ -16,6 +16,9 @@ const CONSENSUS_FAILURE: &str = "CONSENSUS FAILURE!!!";
 /// How lines begin with which CometBFT, or Go for it, says why the process ends. Seen in 0.38.26 and 0.39.4.
 const ENDS: &[&str] = &["panic: ", "fatal error: ", "ERROR: ", "Error reading PrivValidator "];
 
+/// How a function of CometBFT's own is called in a stack: some panics tell nothing without the place.
+const OWN_FRAME: &str = "github.com/cometbft/cometbft/";
+
 /// Reasons that stay until somebody mends a file.
 const STAYS: &[&str] = &[
     "While parsing config",
@@ -57,6 +60,8 @@ pub struct Words {
     reason: Vec<String>,
     /// Whether the next lines still belong to the reason.
     open: bool,
+    /// Whether the stack of a panic follows whose first frame in CometBFT's own code was not seen yet.
+    stack_follows: bool,
     last: VecDeque<String>,
 }
 
@@ -67,13 +72,18 @@ impl Words {
             self.consensus_failure = consensus_failure(line).map(|reason| shown(&reason));
         }
         if line.starts_with("goroutine ") {
+            self.stack_follows = self.open;
             self.open = false;
+        }
+        if self.stack_follows && line.starts_with(OWN_FRAME) {
+            self.stack_follows = false;
+            self.reason.push(format!("(in {line})"));
         }
         if self.reason.is_empty() && ENDS.iter().any(|begin| line.starts_with(begin)) {
             self.open = true;
         }
         if self.open && !line.trim().is_empty() && self.reason.len() < REASON_LINES_MAX {
-            self.reason.push(line.trim().to_owned());
+            self.reason.push(line.strip_prefix("ERROR: ").unwrap_or(line).trim().to_owned());
         }
         if !line.trim().is_empty() {
             self.last.push_back(shown(line));
@@ -188,6 +198,13 @@ mod tests {
             words(text).at_its_end(),
             ": panic: failed to write a message of two lines: file too large [recovered]"
         );
+        let text = "panic: runtime error: nil pointer dereference\n[signal SIGSEGV]\n\ngoroutine 1 [running]:\n\
+                    github.com/cometbft/cometbft/p2p.(*NodeKey).PubKey(...)\n\t/p2p/key.go:50\n\
+                    github.com/cometbft/cometbft/node.NewNode(0x1)\n\t/node/node.go:7\n";
+        assert_eq!(
+            words(text).at_its_end(),
+            ": panic: runtime error: nil pointer dereference [signal SIGSEGV] (in github.com/cometbft/cometbft/p2p.(*NodeKey).PubKey(...))"
+        );
         let text = "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [running]:\nx\n";
         assert_eq!(words(text).at_its_end(), ": fatal error: all goroutines are asleep - deadlock!");
     }
@@ -247,7 +264,7 @@ mod tests {
             "ERROR: failed to create node: unknown db_backend nosuchdb, expected one of memdb,goleveldb",
         ] {
             let refusal = words(text).refusal().expect(text);
-            let last = text.trim().lines().next_back().unwrap();
+            let last = text.trim().lines().next_back().unwrap().trim_start_matches("ERROR: ");
             assert!(refusal.ends_with(last), "{refusal}");
         }
     }
