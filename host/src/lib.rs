@@ -16,7 +16,6 @@
 //!
 //! - [`types`] and [`limits`]: the words, and every bound with its reason;
 //! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
-//! - [`shell`]: paths in the commands that are printed;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: the wall around plugins, and the pipeline they make;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
@@ -29,8 +28,6 @@ pub mod types;
 pub mod limits;
 
 pub mod json;
-
-pub mod shell;
 
 pub mod sequence;
 

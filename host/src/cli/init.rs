@@ -13,7 +13,7 @@ use crate::node::genesis::{self, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::overrides;
 use crate::node::rules::{PluginFile, RulesError};
-use crate::shell;
+use crate::node::shell;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -74,7 +74,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
          {root}/config/genesis.json\n\nIt is a network of its own with 1 validator: this node decides alone. To take part in \
          a network that\nis there already, copy its genesis over this one before the first start.",
         root = root.display(),
-        quoted = shell::quote(&root),
+        quoted = shell::word(&root),
     ))?;
     Ok(ExitCode::SUCCESS)
 }

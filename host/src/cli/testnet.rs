@@ -10,11 +10,11 @@ use anyhow::bail;
 use super::{say, table};
 use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::shell;
 use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, Network, NodeStart, NodeState, StartOptions, Started, Stopped, TestnetError,
 };
-use crate::shell;
 
 /// Where `make start` keeps its network.
 pub(super) const DEFAULT_DIR: &str = "build/localnet";
@@ -135,7 +135,7 @@ fn welcome(started: &Started, dir: &str) -> String {
     let rpc = |node: usize| started.nodes.get(node % count.max(1)).map_or(0, |(node, _)| node.ports.rpc);
     // The default network is what the Makefile's targets work on.
     let at =
-        if dir == DEFAULT_DIR { String::new() } else { format!(" --dir {}", shell::quote(Path::new(dir))) };
+        if dir == DEFAULT_DIR { String::new() } else { format!(" --dir {}", shell::word(Path::new(dir))) };
     let command =
         |make: &str, dseq: &str| if at.is_empty() { make.to_owned() } else { format!("{dseq}{at}") };
     format!(

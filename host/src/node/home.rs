@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::shell;
 use crate::abci::transport::ListenAddr;
-use crate::shell;
 
 /// Longest path a unix socket address holds, in bytes: `sun_path` is 108 with its terminating zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -32,7 +32,7 @@ pub struct NodeHome {
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Nothing there, or not a folder.
-    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::quote(path))]
+    #[error("no node home at {path}; make one with `dseq init --home {quoted}`", path = path.display(), quoted = shell::word(path))]
     Missing {
         /// Where it was expected.
         path: PathBuf,

@@ -20,8 +20,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::cometbft::CometBft;
 use super::databases;
-use super::engine_settings::EngineSetting;
 use super::genesis_file::GenesisFile;
+use super::genesis_settings::Setting;
 use super::home::{HomeError, NodeHome};
 use super::listen;
 use super::origin::{self, OriginError};
@@ -58,7 +58,7 @@ pub struct Plan {
     /// The network's genesis.
     pub genesis: GenesisFile,
     /// What CometBFT is given because of it.
-    pub engine_settings: Vec<EngineSetting>,
+    pub engine_settings: Vec<Setting>,
     /// Longest pause between restarts.
     pub backoff_max: Duration,
     /// Whether `dseq testnet` started this.

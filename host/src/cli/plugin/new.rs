@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use toml_edit::{DocumentMut, Item};
 
 use super::{say, usage};
+use crate::node::shell;
 use crate::plugin::PluginName;
-use crate::shell;
 
 /// Files of the kit, with what is in them.
 macro_rules! kit {
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (path, text) in files(&name)? {
         write(&dir.join(path), &text)?;
     }
-    let (shown, quoted) = (args.dir.display(), shell::quote(&args.dir));
+    let (shown, quoted) = (args.dir.display(), shell::word(&args.dir));
     say(format!(
         "made {shown}\n\n  cd {quoted}\n  \
          cargo test             # its rules, natively\n  \

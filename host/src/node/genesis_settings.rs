@@ -20,14 +20,14 @@ const RPC_OVERHEAD_BYTES: u64 = 256 << 10;
 
 /// A setting of CometBFT's and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineSetting {
+pub struct Setting {
     /// Its table and key in `config.toml`.
     pub key: (&'static str, &'static str),
     /// Its value.
     pub value: u64,
 }
 
-impl EngineSetting {
+impl Setting {
     /// Its name in CometBFT's environment.
     #[must_use]
     pub fn variable(&self) -> String {
@@ -38,7 +38,7 @@ impl EngineSetting {
 
 /// Settings that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineSettingsError {
+pub enum SettingsError {
     /// CometBFT takes a setting from its environment only if the file has it too.
     #[error(
         "{path} has no {table}.{key}; put it back, with any value: dseq sets it from genesis, but CometBFT ignores what \
@@ -76,15 +76,15 @@ pub enum EngineSettingsError {
 /// # Errors
 ///
 /// When the file cannot be read, or lacks a setting.
-pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<EngineSetting>, EngineSettingsError> {
+pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<Setting>, SettingsError> {
     let path = home.cometbft_config();
     let text = fs::read_to_string(&path)
-        .map_err(|source| EngineSettingsError::Unreadable { path: path.clone(), source })?;
+        .map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
     let config: DocumentMut =
-        text.parse().map_err(|source| EngineSettingsError::NotToml { path: path.clone(), source })?;
+        text.parse().map_err(|source| SettingsError::NotToml { path: path.clone(), source })?;
     let number = |table: &'static str, key: &'static str| {
         let item = config.get(table).and_then(|table| table.get(key));
-        let item = item.ok_or(EngineSettingsError::Absent { path: path.clone(), table, key })?;
+        let item = item.ok_or(SettingsError::Absent { path: path.clone(), table, key })?;
         Ok(item.as_integer().and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
     };
     let tx_bytes_max = limits.tx_bytes_max.saturating_add(limits.tx_bytes_max.min(OVERSIZE_BYTES));
@@ -94,7 +94,7 @@ pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<EngineSetting>, En
     // How many transactions wait is for the node's owner to say, but one has to have room.
     let waiting_bytes_max = number("mempool", "max_txs_bytes")?.max(tx_bytes_max);
     let body_bytes_max = number("rpc", "max_body_bytes")?.max(body_bytes_max);
-    let setting = |table, key, value| EngineSetting { key: (table, key), value };
+    let setting = |table, key, value| Setting { key: (table, key), value };
     Ok(vec![
         setting("mempool", "max_tx_bytes", tx_bytes_max),
         setting("mempool", "max_txs_bytes", waiting_bytes_max),
