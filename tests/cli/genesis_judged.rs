@@ -10,6 +10,7 @@ use dseq::types::{AppHash, Height};
 use serde_json::{Value, json};
 
 use super::genesis_table::{Verdict, cases};
+use super::plugins::moody;
 use super::supervisor::{Supervisor, children, said, stand_in, stop};
 use super::{dseq, good_genesis, home, public_key, run, text};
 
@@ -215,11 +216,11 @@ fn a_home_of_an_older_version_is_held_against_the_rules_it_kept() {
     let (code, said) = start(home.path());
     assert!(code == 78 && said.contains("began with chain id \"c\" and pipeline"), "{code} {said}");
     assert!(!home.path().join("data/genesis.json").exists());
-    commit_over(home.path());
+    is_kept(home.path());
 }
 
 /// The genesis of the log is taken for the one it began with, and kept from then on.
-fn commit_over(home: &Path) {
+fn is_kept(home: &Path) {
     write(home, &good_genesis());
     // The log's app hash is made up: the app refuses it, but only after the genesis was kept.
     let _ = start(home);
@@ -261,4 +262,30 @@ fn validators_and_the_part_of_a_home_among_them_are_told() {
     assert!(
         verify(home.path()).1.contains("this node is not a validator: it is a full node and has no vote")
     );
+}
+
+#[test]
+fn init_makes_nothing_of_what_no_node_would_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!("echo started > {}/started", text(dir.path()));
+    let cometbft = stand_in(dir.path(), VERSION, &script);
+    let (moody_file, broken) = (dir.path().join("moody.wasm"), dir.path().join("broken.wasm"));
+    fs::write(&moody_file, moody()).unwrap();
+    fs::write(&broken, "no module").unwrap();
+    let before = fs::read_dir(dir.path()).unwrap().count();
+    let (moody, broken) = (format!("moody={}", text(&moody_file)), format!("broken={}", text(&broken)));
+    for (args, words) in [
+        (vec!["--plugin", &moody, "--params", "moody={\"a\":1}"], "these params are not for me"),
+        (vec!["--plugin", &broken], "plugin broken"),
+    ] {
+        let home = dir.path().join("home");
+        let mut command = dseq(&["init", "--home", text(&home), "--cometbft", text(&cometbft)]);
+        let (code, _, stderr) = run(command.args(args));
+        assert!(code == 1 && stderr.contains(words), "{code} {stderr}");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            before,
+            "nothing is made, and CometBFT not asked"
+        );
+    }
 }

@@ -55,10 +55,14 @@ fn cometbft_takes(root: &Path) -> (bool, String) {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn cometbft_and_dseq_agree_about_every_genesis_of_the_table() {
     let dir = tempfile::tempdir().unwrap();
-    let home = NodeHome::new(&dir.path().join("node"));
-    let (code, said) =
-        run(&mut dseq(&["init", "--home", home.root().to_str().unwrap(), "--plugin", &plugin()]));
+    let home = NodeHome::new(&dir.path().join("it's a node"));
+    let root = home.root().to_str().unwrap();
+    let (code, said) = run(&mut dseq(&["init", "--home", root, "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
+    assert!(said.contains("1 validator: this node decides alone"), "{said}");
+    let (_, quoted) = said.lines().find_map(|line| line.split_once("dseq start --home ")).unwrap();
+    let echo = Command::new("sh").args(["-c", &format!("printf %s {quoted}")]).output().unwrap();
+    assert_eq!(String::from_utf8(echo.stdout).unwrap(), root, "a shell takes the printed command");
     let good = read(&home);
     let mut disagreements = Vec::new();
     for case in cases() {

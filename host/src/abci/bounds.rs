@@ -62,8 +62,8 @@ pub enum BoundsError {
     /// The largest transaction fits in no block.
     #[error(
         "limits.tx_bytes_max is {tx_bytes_max}, but a block has room for a transaction of at most {room} bytes: \
-         consensus_params.block.max_bytes is {block_bytes_max}, less what a block with {validators} validators needs for \
-         itself; raise it to {block_bytes_needed} or more, or lower limits.tx_bytes_max"
+         consensus_params.block.max_bytes is {block_bytes_max}, less what a block needs for itself (validators: {validators}); \
+         raise it to {block_bytes_needed} or more, or lower limits.tx_bytes_max"
     )]
     TransactionTooLarge {
         /// The limit.

@@ -22,8 +22,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::abci::EXIT_REFUSED;
 use crate::node::cometbft;
 use crate::node::config::{self as node_config, ConfigError, Origin};
-use crate::node::engine_settings::EngineSettingsError;
 use crate::node::genesis::GenesisError;
+use crate::node::genesis_settings::SettingsError;
 use crate::node::home::HomeError;
 use crate::node::origin::OriginError;
 use crate::node::rules::RulesError;
@@ -159,7 +159,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         let refused = cause.is::<ConfigError>()
             || cause.is::<cometbft::NotFound>()
             || cause.downcast_ref().is_some_and(HomeError::is_refusal)
-            || cause.is::<EngineSettingsError>()
+            || cause.is::<SettingsError>()
             || cause.downcast_ref().is_some_and(OriginError::is_refusal);
         if refused {
             return EXIT_REFUSED;

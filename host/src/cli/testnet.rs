@@ -11,7 +11,7 @@ use super::{EXIT_FAILED, say, table};
 use crate::node::access;
 use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::engine_config::serves_metrics;
+use crate::node::engine_settings::serves_metrics;
 use crate::node::shell;
 use crate::node::tail::Tail;
 use crate::node::testnet::{

@@ -1,161 +1,119 @@
-//! CometBFT's settings that follow from the limits of genesis: set at each start, on every node alike.
-//!
-//! A transaction that one node takes and another does not costs more than that transaction: the second node drops the
-//! first as a peer. So these are not for `config.toml`; the environment wins over it, as long as the file has the key.
+//! What of CometBFT's `config.toml` concerns us: the kind of its mempool, and whether it serves metrics.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use toml_edit::DocumentMut;
 
-use super::home::NodeHome;
-use crate::plugin::Limits;
+use super::home::{HomeError, NodeHome};
+use super::overrides::{self, OverrideError};
 
-/// Most bytes above `tx_bytes_max` with which a transaction still reaches the app, for its own code and words.
-const OVERSIZE_BYTES: u64 = 1 << 20;
+/// The one mempool that checks transactions with our app, and so takes any.
+const MEMPOOL: &str = "flood";
 
-/// Room in an RPC request around the transaction, in bytes.
-const RPC_OVERHEAD_BYTES: u64 = 256 << 10;
-
-/// A setting of CometBFT's and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineSetting {
-    /// Its table and key in `config.toml`.
-    pub key: (&'static str, &'static str),
-    /// Its value.
-    pub value: u64,
-}
-
-impl EngineSetting {
-    /// Its name in CometBFT's environment.
-    #[must_use]
-    pub fn variable(&self) -> String {
-        let (table, key) = self.key;
-        format!("CMT_{}_{}", table.to_uppercase(), key.to_uppercase())
-    }
-}
-
-/// Settings that cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineSettingsError {
-    /// CometBFT takes a setting from its environment only if the file has it too.
-    #[error(
-        "{path} has no {table}.{key}; put it back, with any value: dseq sets it from genesis, but CometBFT ignores what \
-         its file does not have",
-        path = path.display()
-    )]
-    Absent {
-        /// CometBFT's file.
-        path: PathBuf,
-        /// The table.
-        table: &'static str,
-        /// The key.
-        key: &'static str,
-    },
-    /// No TOML.
-    #[error("{path} is no TOML: {source}", path = path.display())]
-    NotToml {
-        /// CometBFT's file.
-        path: PathBuf,
-        /// Why not.
-        source: toml_edit::TomlError,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {path}", path = path.display())]
-    Unreadable {
-        /// CometBFT's file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-/// What CometBFT must be given for these limits, whatever its file in this home says.
+/// Refuses a home whose CometBFT would run without the mempool that we need.
+///
+/// With `app` the node ends, or makes no blocks; with `nop` it runs and takes no transaction.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or lacks a setting.
-pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<EngineSetting>, EngineSettingsError> {
+/// When another mempool is set.
+pub fn check_mempool(home: &NodeHome) -> Result<(), HomeError> {
+    let found = read(home).and_then(|config| Some(config.get("mempool")?.get("type")?.as_str()?.to_owned()));
+    match found {
+        // CometBFT takes an empty one as the default.
+        Some(found) if !found.is_empty() && found != MEMPOOL => {
+            Err(HomeError::Mempool { path: home.cometbft_config(), found, needed: MEMPOOL })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether CometBFT is set to serve metrics.
+#[must_use]
+pub fn serves_metrics(home: &NodeHome) -> bool {
+    let prometheus = |config: DocumentMut| config.get("instrumentation")?.get("prometheus")?.as_bool();
+    read(home).and_then(prometheus).unwrap_or(false)
+}
+
+/// Metrics that cannot be turned on.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The file system refused.
+    #[error("cannot change it")]
+    Io(#[from] io::Error),
+    /// Not TOML.
+    #[error("cannot parse it")]
+    NotToml(#[from] toml_edit::TomlError),
+    /// There is no such setting.
+    #[error("{0}")]
+    Setting(#[from] OverrideError),
+}
+
+/// Sets CometBFT to serve metrics from its next start on.
+///
+/// # Errors
+///
+/// When the configuration cannot be read, is not CometBFT's, or cannot be written.
+pub fn serve_metrics(home: &NodeHome) -> Result<(), MetricsError> {
     let path = home.cometbft_config();
-    let text = fs::read_to_string(&path)
-        .map_err(|source| EngineSettingsError::Unreadable { path: path.clone(), source })?;
-    let config: DocumentMut =
-        text.parse().map_err(|source| EngineSettingsError::NotToml { path: path.clone(), source })?;
-    let number = |table: &'static str, key: &'static str| {
-        let item = config.get(table).and_then(|table| table.get(key));
-        let item = item.ok_or(EngineSettingsError::Absent { path: path.clone(), table, key })?;
-        Ok(item.as_integer().and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
-    };
-    let tx_bytes_max = limits.tx_bytes_max.saturating_add(limits.tx_bytes_max.min(OVERSIZE_BYTES));
-    // Hexadecimal doubles a transaction.
-    let body_bytes_max = tx_bytes_max.saturating_mul(2).saturating_add(RPC_OVERHEAD_BYTES);
-    number("mempool", "max_tx_bytes")?;
-    // How many transactions wait is for the node's owner to say, but one has to have room.
-    let waiting_bytes_max = number("mempool", "max_txs_bytes")?.max(tx_bytes_max);
-    let body_bytes_max = number("rpc", "max_body_bytes")?.max(body_bytes_max);
-    let setting = |table, key, value| EngineSetting { key: (table, key), value };
-    Ok(vec![
-        setting("mempool", "max_tx_bytes", tx_bytes_max),
-        setting("mempool", "max_txs_bytes", waiting_bytes_max),
-        setting("rpc", "max_body_bytes", body_bytes_max),
-    ])
+    let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
+    overrides::set(&mut config, &["instrumentation", "prometheus"], true.into())?;
+    write_whole(&path, config.to_string().as_bytes())?;
+    Ok(())
+}
+
+/// Replaces a file in one step.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("toml.new");
+    fs::write(&new, bytes)?;
+    fs::rename(&new, path)
+}
+
+/// The configuration; none if it cannot be understood, which CometBFT itself says best.
+fn read(home: &NodeHome) -> Option<DocumentMut> {
+    fs::read_to_string(home.cometbft_config()).ok()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::overrides;
 
     fn home(config: &str) -> (tempfile::TempDir, NodeHome) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("config")).unwrap();
-        fs::write(dir.path().join("config/config.toml"), config).unwrap();
         let home = NodeHome::new(dir.path());
+        fs::write(home.cometbft_config(), config).unwrap();
         (dir, home)
     }
 
-    fn derived(config: &str, tx_bytes_max: u64) -> Vec<(String, u64)> {
-        let (_dir, home) = home(config);
-        let limits = Limits { tx_bytes_max, ..Limits::default() };
-        derive(&home, &limits).unwrap().iter().map(|one| (one.variable(), one.value)).collect()
-    }
-
-    const CONFIG: &str =
-        "[rpc]\nmax_body_bytes = 7\n[mempool]\nmax_tx_bytes = 7\nmax_txs_bytes = 1073741824\n";
-
     #[test]
-    fn what_must_hold_a_transaction_follows_from_its_limit_and_not_from_the_file() {
-        let expected = [
-            ("CMT_MEMPOOL_MAX_TX_BYTES", (64 << 20) + (1 << 20)),
-            ("CMT_MEMPOOL_MAX_TXS_BYTES", 1 << 30),
-            ("CMT_RPC_MAX_BODY_BYTES", 2 * (65 << 20) + (256 << 10)),
-        ];
-        assert_eq!(derived(CONFIG, 64 << 20), expected.map(|(name, value)| (name.to_owned(), value)));
-        let small = derived(&CONFIG.replace("1073741824", "5"), 100);
-        assert_eq!(small[0].1, 200);
-        assert_eq!(small[1].1, 200, "one transaction has room in the mempool");
-    }
-
-    #[test]
-    fn with_the_default_limits_it_is_what_the_file_of_a_new_home_says() {
-        let common: DocumentMut = overrides::COMMON_CONFIG.parse().unwrap();
-        let number = |table: &str, key: &str| common[table][key].as_integer().unwrap();
-        let found = derived(CONFIG, Limits::default().tx_bytes_max);
-        assert_eq!(i64::try_from(found[0].1).unwrap(), number("mempool", "max_tx_bytes"));
-        assert_eq!(i64::try_from(found[2].1).unwrap(), number("rpc", "max_body_bytes"));
-    }
-
-    #[test]
-    fn a_setting_that_the_file_lacks_is_refused_because_cometbft_would_ignore_ours() {
-        for (line, name) in [
-            ("max_tx_bytes = 7\n", "mempool.max_tx_bytes"),
-            ("max_txs_bytes = 1073741824\n", "mempool.max_txs_bytes"),
-            ("max_body_bytes = 7\n", "rpc.max_body_bytes"),
-        ] {
-            let (_dir, home) = home(&CONFIG.replace(line, ""));
-            let message = derive(&home, &Limits::default()).unwrap_err().to_string();
-            assert!(message.contains(&format!("has no {name}; put it back")), "{message}");
+    fn only_the_mempool_that_asks_our_app_is_taken() {
+        let check = |config: &str| {
+            let (_dir, home) = home(config);
+            check_mempool(&home).map_err(|err| err.to_string())
+        };
+        for config in ["", "[mempool]\n", "[mempool]\ntype = \"flood\"\n", "[mempool]\ntype = \"\"\n"] {
+            assert_eq!(check(config), Ok(()), "{config}");
         }
+        for other in ["app", "nop"] {
+            let said = check(&format!("[mempool]\ntype = \"{other}\"\n")).unwrap_err();
+            let expected = format!("config.toml: mempool.type is \"{other}\"; it must be \"flood\"");
+            assert!(said.contains(&expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_turned_on_and_nothing_else_is_changed() {
+        let config = "# Ours.\nmoniker = \"x\"\n\n[instrumentation]\n# Why.\nprometheus = false # not yet\n";
+        let (_dir, home) = home(config);
+        assert!(!serves_metrics(&home));
+        serve_metrics(&home).unwrap();
+        assert!(serves_metrics(&home));
+        let expected = config.replace("false", "true");
+        assert_eq!(fs::read_to_string(home.cometbft_config()).unwrap(), expected);
+        fs::write(home.cometbft_config(), "[p2p]\n").unwrap();
+        assert!(serve_metrics(&home).unwrap_err().to_string().contains("instrumentation.prometheus"));
     }
 }

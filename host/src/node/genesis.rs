@@ -13,7 +13,7 @@ use super::genesis_doc::CHAIN_ID_BYTES_MAX;
 use super::home::NodeHome;
 use super::overrides::{self, OverrideError};
 use super::rules::{self, Plugin, PluginFile, RulesError};
-use crate::node::shell::word;
+use super::shell;
 
 /// The addresses of one node; all on loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,7 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
 /// Runs a subcommand of CometBFT's in a home, and returns what it prints.
 pub(super) fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
     let failed = |said: String| GenesisError::CometBft {
-        command: format!("{} {subcommand} --home {}", word(cometbft.path()), word(home.root())),
+        command: format!("{} {subcommand} --home {}", shell::word(cometbft.path()), shell::word(home.root())),
         said,
     };
     let output =

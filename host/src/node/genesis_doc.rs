@@ -367,3 +367,69 @@ fn is_json_integer(text: &str) -> bool {
     let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     all_digits && (digits == "0" || !digits.starts_with('0'))
 }
+
+// Each rule is in the table of `tests/support/genesis_table.rs`, which CometBFT itself is held against too.
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_one_that_go_reads_and_that_exists() {
+        for good in [
+            "2026-01-31T12:00:00Z",
+            "2000-02-29T00:00:00.1Z",
+            "0002-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999999Z",
+        ] {
+            assert!(is_utc_time(good), "{good}");
+        }
+        for bad in [
+            "",
+            "Z",
+            "2026-01-31T12:00:00",
+            "2026-01-31t12:00:00Z",
+            "2026-01-31T12:00:00z",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00,5Z",
+            "2026-01-31T12:00:00.1234567891Z",
+            "2026-1-31T12:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-31T12:60:00Z",
+            "0001-01-01T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "+026-01-31T12:00:00Z",
+            "ééééééééééé",
+        ] {
+            assert!(!is_utc_time(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_so_many_validators_as_can_sign_a_commit() {
+        let validators = |count: u64| {
+            let validator = |index: u64| {
+                let key = data_encoding::BASE64.encode(&index.to_le_bytes().repeat(4));
+                json!({ "pub_key": { "type": "tendermint/PubKeyEd25519", "value": key }, "power": "1" })
+            };
+            let list = Value::Array((0..count).map(validator).collect());
+            judge_validators(&Field { place: "validators".to_owned(), value: &list }).map(|found| found.len())
+        };
+        assert_eq!(validators(VALIDATORS_MAX).unwrap() as u64, VALIDATORS_MAX);
+        let message = validators(VALIDATORS_MAX + 1).unwrap_err().to_string();
+        assert_eq!(message, "validators is 10001 long; it must be at most 10000");
+    }
+
+    #[test]
+    fn what_is_repeated_of_a_value_is_short() {
+        let long = json!({ "genesis_time": "x".repeat(100_000) });
+        let message = GenesisDoc::judge(&long).unwrap_err().to_string();
+        assert!(message.len() < 300 && message.contains("..."), "{message}");
+    }
+}

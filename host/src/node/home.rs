@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::shell;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
-use crate::node::shell;
 
 /// A node's folder.
 ///

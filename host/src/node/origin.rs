@@ -20,7 +20,7 @@ use toml_edit::DocumentMut;
 use super::genesis_file::{GenesisFile, NetworkId};
 use super::home::NodeHome;
 use super::rules::RulesError;
-use crate::node::shell;
+use super::shell;
 use crate::plugin::PipelineSpec;
 use crate::sequence::{self, Chain, OpenError};
 use crate::types::Height;
@@ -116,7 +116,7 @@ impl OriginError {
 /// When the node cannot start with this genesis: see [`OriginError`].
 pub fn settle(home: &NodeHome, genesis: &GenesisFile) -> Result<(), OriginError> {
     // A log that cannot be read is the app's to refuse, in its words.
-    let Ok((height, chain)) = sequence::committed_height(&home.sequence_dir()) else { return Ok(()) };
+    let Ok((height, chain)) = committed(home) else { return Ok(()) };
     let kept = read_kept(home)?;
     let engine = Engine::of(home);
     // A sequence that was moved away, to be replayed, has committed blocks too: they are CometBFT's.
@@ -273,12 +273,23 @@ impl Engine {
     }
 }
 
+/// Height of the last committed block, and the rules that the node keeps.
+fn committed(home: &NodeHome) -> Result<(Height, Option<Chain>), OpenError> {
+    let dir = home.sequence_dir();
+    let height = match sequence::committed_head(&dir) {
+        Ok(head) => head.height(),
+        Err(OpenError::NoLog { .. }) => Height(0),
+        Err(err) => return Err(err),
+    };
+    Ok((height, sequence::chain_of(&dir)?))
+}
+
 /// Whether a home has committed blocks, or cannot tell; its genesis is fixed then.
 ///
 /// # Errors
 ///
 /// When its log cannot be read.
 pub fn has_blocks(home: &NodeHome) -> Result<bool, OpenError> {
-    let (height, chain) = sequence::committed_height(&home.sequence_dir())?;
+    let (height, chain) = committed(home)?;
     Ok(height > Height(0) || chain.is_none() && Engine::of(home).has_run_consensus())
 }

@@ -21,9 +21,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::ahead;
 use super::cometbft::CometBft;
 use super::databases;
-use super::engine_config;
-use super::engine_settings::EngineSetting;
+use super::engine_settings;
 use super::genesis_file::GenesisFile;
+use super::genesis_settings::Setting;
 use super::home::{HomeError, NodeHome};
 use super::listen;
 use super::origin::{self, OriginError};
@@ -62,7 +62,7 @@ pub struct Plan {
     /// The network's genesis.
     pub genesis: GenesisFile,
     /// What CometBFT is given because of it.
-    pub engine_settings: Vec<EngineSetting>,
+    pub engine_settings: Vec<Setting>,
     /// Longest pause between restarts.
     pub backoff_max: Duration,
     /// Whether `dseq testnet` started this.
@@ -140,7 +140,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
             tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
     }
-    engine_config::check_mempool(&plan.home)?;
+    engine_settings::check_mempool(&plan.home)?;
     origin::settle(&plan.home, &plan.genesis)?;
     let addresses = listen::addresses(&plan.home);
     let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));

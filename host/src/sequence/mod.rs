@@ -49,7 +49,7 @@ pub use files::IoError;
 pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
 pub use reader::{Committed, ReadError, Reader};
-pub use recovery::{OpenError, chain_of, committed_head, committed_height, committed_length};
+pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 
 /// Name of the file that is the sequence.
 pub const SEQUENCE_FILE: &str = "sequence.bin";

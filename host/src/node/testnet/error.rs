@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DEFAULT_DIR, NODES_MAX, Shape};
 use crate::node::access::Denied;
-use crate::node::engine_config::MetricsError;
+use crate::node::engine_settings::MetricsError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::ports::Unusable;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
-use crate::node::engine_config;
+use crate::node::engine_settings;
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::overrides;
@@ -71,7 +71,7 @@ fn make_aside(
 /// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be.
 pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
-        let metrics = metrics || engine_config::serves_metrics(&node.home);
+        let metrics = metrics || engine_settings::serves_metrics(&node.home);
         [Some(node.ports.p2p), Some(node.ports.rpc), metrics.then_some(node.ports.metrics)]
     });
     let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));

@@ -12,7 +12,7 @@ use super::ready::{Failure, Lack, State, Watched, wait};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::access;
 use crate::node::cometbft::CometBft;
-use crate::node::engine_config;
+use crate::node::engine_settings;
 use crate::node::genesis::GenesisError;
 use crate::node::genesis_file::GenesisFile;
 use crate::node::home;
@@ -216,12 +216,13 @@ fn check_wanted(network: &Network, options: &StartOptions) -> Result<(), Testnet
 
 /// Turns metrics on in the nodes that are to be started; those that run must have them already.
 fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
-    for node in nodes.iter().filter(|node| !engine_config::serves_metrics(&node.home)) {
+    for node in nodes.iter().filter(|node| !engine_settings::serves_metrics(&node.home)) {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
         let path = node.home.cometbft_config();
-        engine_config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { path, source })?;
+        engine_settings::serve_metrics(&node.home)
+            .map_err(|source| TestnetError::Metrics { path, source })?;
     }
     Ok(())
 }
