@@ -11,6 +11,7 @@ use bytes::Bytes;
 use dseq::abci::transport::ListenAddr;
 use dseq::sequence::Log;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::{
     Misbehavior, MisbehaviorType, RequestFinalizeBlock, RequestInitChain, Validator,
@@ -21,14 +22,18 @@ use super::plugins::moody_genesis;
 use super::{dseq, home, run, text};
 
 /// The app, listening.
-struct App {
-    child: Child,
-    client: Client,
+pub(crate) struct App {
+    pub(crate) child: Child,
+    pub(crate) client: Client,
 }
 
 impl App {
-    fn start(home: &Path) -> Self {
-        let mut command = dseq(&["serve", "--home", text(home), "--log-format", "json"]);
+    pub(crate) fn start(home: &Path) -> Self {
+        Self::with_log(home, "json")
+    }
+
+    pub(crate) fn with_log(home: &Path, format: &str) -> Self {
+        let mut command = dseq(&["serve", "--home", text(home), "--log-format", format]);
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let listens = ListenAddr::Unix(home.join("run/abci.sock"));
@@ -42,30 +47,30 @@ impl App {
         }
     }
 
+    pub(crate) fn init(&mut self, app_state: &Value) {
+        self.client.init_chain(RequestInitChain {
+            chain_id: "c".to_owned(),
+            initial_height: 1,
+            app_state_bytes: app_state.to_string().into_bytes().into(),
+            ..Default::default()
+        });
+    }
+
     fn block(&mut self, height: i64, misbehavior: Vec<Misbehavior>) {
         self.client.finalize_block(RequestFinalizeBlock { height, misbehavior, ..Default::default() });
         self.client.commit();
     }
 
     /// Stops it; the lines of its log of this level.
-    fn stop(mut self, level: &str) -> Vec<serde_json::Value> {
+    pub(crate) fn stop(mut self, level: &str) -> Vec<Value> {
         drop(self.client);
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
-        let lines = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["level"] == level).collect()
     }
-}
-
-fn init(app: &mut App) {
-    app.client.init_chain(RequestInitChain {
-        chain_id: "c".to_owned(),
-        initial_height: 1,
-        app_state_bytes: moody_genesis().to_string().into_bytes().into(),
-        ..Default::default()
-    });
 }
 
 fn misdeed(kind: MisbehaviorType, address: &'static [u8]) -> Misbehavior {
@@ -82,7 +87,7 @@ fn misdeed(kind: MisbehaviorType, address: &'static [u8]) -> Misbehavior {
 fn a_validator_that_signed_twice_is_named_once_with_what_to_do() {
     let home = home();
     let mut app = App::start(home.path());
-    init(&mut app);
+    app.init(&moody_genesis());
     app.block(1, Vec::new());
     app.block(
         2,
@@ -100,7 +105,7 @@ fn a_validator_that_signed_twice_is_named_once_with_what_to_do() {
         ..Default::default()
     });
     let told = app.stop("ERROR");
-    let facts = |line: &serde_json::Value| {
+    let facts = |line: &Value| {
         let fact = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
         (
             fact("validator"),
@@ -140,12 +145,12 @@ fn going_on_from_the_older_commit_record_is_said_with_both_heights() {
     let home = home();
     let dir = home.path().join("sequence");
     let mut app = App::start(home.path());
-    init(&mut app);
+    app.init(&moody_genesis());
     app.block(1, Vec::new());
     app.block(2, Vec::new());
-    assert_eq!(app.stop("WARN"), Vec::<serde_json::Value>::new());
+    assert_eq!(app.stop("WARN"), Vec::<Value>::new());
     let app = App::start(home.path());
-    assert_eq!(app.stop("WARN"), Vec::<serde_json::Value>::new(), "both are whole");
+    assert_eq!(app.stop("WARN"), Vec::<Value>::new(), "both are whole");
 
     // A bit of the newest slot's hash, far behind its height. Slots are used in turn, and the first has height 0.
     let commit = fs::File::options().read(true).write(true).open(dir.join("commit")).unwrap();
@@ -174,7 +179,7 @@ fn a_disk_that_lost_bytes_is_noticed_as_far_as_is_promised() {
     let home = home();
     let dir = home.path().join("sequence");
     let mut app = App::start(home.path());
-    init(&mut app);
+    app.init(&moody_genesis());
     for (height, txs) in
         [(1, vec![Bytes::from_static(b"first")]), (2, vec![Bytes::from_static(b"second")]), (3, vec![])]
     {

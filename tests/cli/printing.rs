@@ -2,20 +2,19 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use dseq::plugin::{Limits, engine_id};
 use dseq::printable;
 use dseq::types::PluginHash;
-use prost::Message;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tendermint_proto::v0_38::abci::{Request, RequestInitChain, request::Value};
+use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain, request::Value};
 
+use super::app::App;
+use super::plugins::MOODY_WAT;
 use super::{dseq, good_genesis, home, run, text};
 
 /// Clears the screen, sets the title, links, goes back to the line's start, begins a line, reorders, hides. The eight-bit
@@ -100,7 +99,7 @@ fn a_plugins_words_are_escaped_by_every_command_that_tells_them() {
         check(&["plugin", "run", text(file), "--lines", text(&lines)].map(OsStr::new));
         let said = check(&["plugin", "run", "--json", text(file), "x"].map(OsStr::new));
         let report: serde_json::Value = serde_json::from_str(&said).unwrap();
-        assert_eq!(report["message"], printable::line(NASTY).as_ref());
+        assert_eq!(report["message"], NASTY, "the same JSON");
     }
 }
 
@@ -158,37 +157,16 @@ fn genesis_json(wasm: &[u8]) -> serde_json::Value {
 /// The app is given this genesis by CometBFT, and says why it does not take it.
 fn refusal_of_the_app(log_format: &str, chain_id: &str, wasm: &[u8]) -> String {
     let home = home();
-    let mut command = dseq(&["serve", "--home", text(home.path()), "--log-format", log_format]);
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let socket = home.path().join("run/abci.sock");
-    let started = Instant::now();
-    let mut stream = loop {
-        match UnixStream::connect(&socket) {
-            Ok(stream) => break stream,
-            Err(err) => assert!(started.elapsed() < Duration::from_secs(60), "nobody listens: {err}"),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let App { mut child, mut client } = App::with_log(home.path(), log_format);
     let init = RequestInitChain {
         chain_id: chain_id.to_owned(),
         initial_height: 1,
         app_state_bytes: app_state(wasm).to_string().into_bytes().into(),
         ..Default::default()
     };
-    let request = Request { value: Some(Value::InitChain(init)) };
-    let flush = Request { value: Some(Value::Flush(Default::default())) };
-    stream
-        .write_all(
-            &[request.encode_length_delimited_to_vec(), flush.encode_length_delimited_to_vec()].concat(),
-        )
-        .unwrap();
-    // The app ends when it refuses; one that does not is asked to by the end of the connection's answers.
-    let _ = stream.read(&mut [0]);
-    let _ = rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::TERM,
-    );
+    // An app that refuses it ends; one that does not is asked to.
+    let _ = client.try_call(Value::InitChain(init));
+    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     child.wait().unwrap();
@@ -238,6 +216,27 @@ fn logs_settings_and_misspelt_arguments_are_escaped() {
     check(&["genesis", "set", "--file", genesis, "--plugin", nasty].map(OsStr::new));
     let wasm = write(dir.path(), "p.wasm", &plugin("accept", "accept"));
     check(&["plugin", "check", text(&wasm), "--params", nasty].map(OsStr::new));
+}
+
+/// The producer's log is safe to print too, and what it costs to say something does not depend on how it is shown.
+#[test]
+fn a_plugins_words_are_escaped_in_the_log_of_a_result_and_cost_what_they_did() {
+    let answer = |words: &str| {
+        let home = home();
+        let mut app = App::start(home.path());
+        let wasm = wat::parse_str(MOODY_WAT.replace("no shouting", words)).unwrap();
+        app.init(&app_state(&wasm));
+        let checked = app.client.check_tx(&b"!"[..]);
+        let finalize = RequestFinalizeBlock { height: 1, txs: vec![b"!"[..].into()], ..Default::default() };
+        let result = app.client.finalize_block(finalize).tx_results.remove(0);
+        app.stop("ERROR");
+        assert_eq!((&checked.log, checked.gas_used), (&result.log, result.gas_used));
+        (result.log, result.gas_used)
+    };
+    let (log, gas) = answer("no shouting");
+    assert_eq!(log, "no shouting");
+    // As many bytes.
+    assert_eq!(answer("\\1b[2J\\0ago on!"), ("\\u001b[2J\\ngo on!".to_owned(), gas));
 }
 
 /// One place prints: what is printed elsewhere does not pass it.

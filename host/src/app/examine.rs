@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::codes::{CODESPACE, Code};
 use crate::plugin::{Fatal, Outcome, Pipeline, PluginName, Verdict, in_parallel};
+use crate::printable;
 use crate::types::{Fuel, TxHash};
 
 /// What the rules say of one transaction, whatever block it is in.
@@ -79,7 +80,9 @@ fn judged(tx_hash: TxHash, outcome: Outcome) -> Examined {
     };
     let verdict = match outcome.verdict {
         Verdict::Accepted { record } => Ok(record),
-        Verdict::Rejected { plugin, code, message } => by(&plugin, u32::from(code), message),
+        Verdict::Rejected { plugin, code, message } => {
+            by(&plugin, u32::from(code), printable::line(&message).into_owned())
+        }
         Verdict::Faulted { plugin, fault, message } => by(&plugin, fault.code(), fault.told(&message)),
     };
     Examined { tx_hash, fuel: outcome.fuel, verdict }

@@ -15,6 +15,7 @@ use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
 use super::{engine, engine_id};
 use crate::limits;
+use crate::printable;
 use crate::types::{EngineId, Fuel, PluginHash};
 
 /// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
@@ -145,7 +146,7 @@ pub enum AdmitError {
         memory_bytes_max: u64,
     },
     /// The plugin rejected its params.
-    #[error("plugin {plugin}: refuses its params {params}: {message} (code {code})")]
+    #[error("plugin {plugin}: refuses its params {params}: {words} (code {code})", words = printable::line(message))]
     Params {
         /// The plugin.
         plugin: PluginName,

@@ -3,6 +3,7 @@
 use wasmtime::Trap;
 
 use super::spec::PluginName;
+use crate::printable;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
@@ -66,10 +67,10 @@ faults! {
 }
 
 impl Fault {
-    /// The fault in words, with the plugin's own if it said any.
+    /// The fault in words, with the plugin's own, safe to print, if it said any.
     #[must_use]
     pub fn told(self, message: &str) -> String {
-        if message.is_empty() { self.to_string() } else { format!("{self}: {message}") }
+        if message.is_empty() { self.to_string() } else { format!("{self}: {}", printable::line(message)) }
     }
 
     /// The fault behind a trap; `None` for traps that no admitted module can cause. The engine's own stack overflow is

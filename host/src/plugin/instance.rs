@@ -21,7 +21,6 @@ use super::spec::Limits;
 use super::stack;
 use super::touched::Touched;
 use crate::limits;
-use crate::printable;
 use crate::types::Fuel;
 
 /// The exports the host uses, looked up once so that no call looks up a name.
@@ -287,7 +286,7 @@ impl Live {
             return Ok(String::new());
         }
         let start = self.output_start()?;
-        Ok(told(self.output(start, len)?))
+        Ok(words_kept(self.output(start, len)?))
     }
 
     fn invoke<P: WasmParams, R: WasmResults>(
@@ -322,20 +321,20 @@ impl Live {
             let memory = self.memory.data(&self.store);
             let (place, _) = memory[abi::range(memory.len(), place, 8)?].as_chunks();
             let [start, len] = [*place.first()?, *place.get(1)?].map(u32::from_le_bytes);
-            Some(told(&memory[abi::range(memory.len(), start.cast_signed(), len)?]))
+            Some(words_kept(&memory[abi::range(memory.len(), start.cast_signed(), len)?]))
         };
         words().unwrap_or_default()
     }
 }
 
-/// The words of a plugin as they are told to people: one line of valid UTF-8 that is safe to print. Of bounded length.
-fn told(words: &[u8]) -> String {
+/// The words of a plugin: valid UTF-8 of bounded length. What is kept costs fuel, so escaping comes later.
+fn words_kept(words: &[u8]) -> String {
     let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
     // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
     let words = &words[..words.len().min(max.saturating_add(4))];
     let mut message = String::from_utf8_lossy(words).into_owned();
     message.truncate(message.floor_char_boundary(max));
-    printable::line(&message).into_owned()
+    message
 }
 
 /// An export admission has seen, of a type it has checked.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{shown, table};
 use crate::plugin::{Fatal, Fault, Pipeline, PluginName, Ruling, Step};
+use crate::printable;
 
 /// One transaction, judged without anything remembered of an earlier one.
 pub(super) struct Judged {
@@ -83,7 +84,7 @@ impl End {
             Self::Unchanged => "unchanged".to_owned(),
             Self::Replaced(record) => format!("as {} bytes: {}", record.len(), shown(record)),
             Self::Rejected { plugin, code, message } => {
-                format!("{}code {code}: {}", by(plugin), message)
+                format!("{}code {code}: {}", by(plugin), printable::line(message))
             }
             Self::Faulted { plugin, fault, message } => {
                 format!("{}code {}: {}", by(plugin), fault.code(), fault.told(message))
