@@ -3,6 +3,7 @@
 //! Run by `make e2e`, which builds CometBFT and the plugin first. Each test has its own folder and ports.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod crash_points;
 mod four_nodes;
 mod metrics;
 mod one_node;

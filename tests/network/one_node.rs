@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::support::{ask, dseq, free_base_port, plugin, processes, run, until};
 
 /// Makes a home whose CometBFT listens on ports of this test.
-fn init(root: &Path) -> (NodeHome, u16) {
+pub(crate) fn init(root: &Path) -> (NodeHome, u16) {
     let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
     let home = NodeHome::new(root);
