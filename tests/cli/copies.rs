@@ -109,9 +109,9 @@ fn a_free_lock_does_not_let_a_second_supervisor_end_what_the_first_one_runs() {
     let both = children(&home, &[]);
     // Another file of that name is another lock.
     fs::remove_file(home.join("run/lock")).unwrap();
-    let (code, _, stderr) = run(&mut dseq(&["start", "--home", text(&home), "--cometbft", text(&cometbft)]));
-    assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("is already running, by pid "), "{stderr}");
+    let mut second = Supervisor::start(&home, &cometbft);
+    assert_eq!(second.exit_code(), Some(1), "{}", said(&home));
+    assert!(said(&home).contains(&format!("is already running, by pid {}", supervisor.child.id())));
     assert!(both.iter().copied().all(ProcessId::is_alive));
     stop(supervisor);
 }
