@@ -7,7 +7,7 @@ use tendermint_proto::v0_38::abci::{Misbehavior, MisbehaviorType};
 
 use crate::types::Height;
 
-/// Logs each of a committed block's misdeeds as an error that names the validator and what to do.
+/// Logs what a committed block proves, one error for each validator, with what to do.
 pub(super) fn log(block: Height, misbehavior: &[Misbehavior]) {
     for one in misbehavior {
         let (address, power) = one.validator.as_ref().map_or((String::new(), 0), |validator| {
