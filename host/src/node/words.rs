@@ -163,14 +163,10 @@ fn consensus_failure(line: &str) -> Option<String> {
     Some(text.replace("\\n", " "))
 }
 
-/// A line as it may stand in a log of ours and on a terminal: bounded, without control characters.
+/// A line as it may stand in a log of ours: bounded, on one line. Control characters are escaped where it is printed.
 fn shown(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let escape = |one: char| -> String {
-        if one.is_control() { one.escape_default().collect() } else { one.to_string() }
-    };
-    let chars: Vec<char> =
-        words.join(" ").chars().flat_map(|one| escape(one).chars().collect::<Vec<_>>()).collect();
+    let chars: Vec<char> = words.join(" ").chars().collect();
     if chars.len() <= SHOWN_CHARS_MAX {
         return chars.into_iter().collect();
     }
@@ -210,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reason_the_last_words_are_told_in_bounds_and_without_control_characters() {
+    fn without_a_reason_the_last_words_are_told_in_bounds() {
         assert_eq!(words("1\n2\n3\n4\n5\n6\n").at_its_end(), "; its last words:\n  2\n  3\n  4\n  5\n  6");
-        assert_eq!(words("\u{1b}[31mred\u{7}").at_its_end(), "; its last words:\n  \\u{1b}[31mred\\u{7}");
+        assert_eq!(words("red\nblue  green").at_its_end(), "; its last words:\n  red\n  blue green");
         assert_eq!(words("").at_its_end(), " without a word");
         assert!(words(&format!("panic: {}", "x".repeat(10_000))).at_its_end().len() < 700);
     }
