@@ -119,9 +119,8 @@ impl CometBft {
 ///
 /// Nothing else. CometBFT takes each of its settings from `CMT_*` and `TM_*` variables too, and `CMTHOME` and `TMHOME` win
 /// over `--home`: with one left over from another node, it would run on that node's genesis, keys and data.
-const ENVIRONMENT: &[&str] = &[
-    "PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK",
-];
+const ENVIRONMENT: &[&str] =
+    &["PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
 
 /// A command in an environment of our choice, without input.
 fn isolated(program: &Path) -> Command {
