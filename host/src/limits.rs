@@ -13,8 +13,8 @@ pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
 /// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. At most about ten seconds of
 /// a 2020s core with the default memory (`bench-fuel` measures it): a transaction that takes so long costs a round or two of
-/// consensus, a longer one would stall it. With more memory than by default a unit can take up to 5 ns: who raises that
-/// should allow less fuel.
+/// consensus, a longer one would stall it. With more memory than by default, or where other work fills the processor's
+/// caches, a unit can take 2 to 3 ns: who raises the memory should allow less fuel.
 pub const FUEL_CEILING: u64 = 10_000_000_000;
 
 /// Largest `memory_bytes_max` a genesis may ask for, in bytes.

@@ -38,7 +38,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 MiB transactions, 4 MiB records, 500 million fuel (at most half a second), 6 MiB of memory.
+    /// 1 MiB transactions, 4 MiB records, 500 million fuel (at most about half a second, one where other work fills the processor's
+    /// caches), 6 MiB of memory.
     ///
     /// What the plugins of this repository take for transactions of 1 MiB: `json` 420 million units and 5.2 MiB for an
     /// array of ordinary documents, `signed` 193 million and 2.2 MiB, `hex` 147 million and 2.2 MiB, `lines` 22 million
