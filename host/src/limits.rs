@@ -14,8 +14,10 @@ pub const BLOCK_BYTES_CEILING: u64 = 100 << 20;
 /// Largest `record_bytes_max` a genesis may ask for, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
-/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. About ten seconds of work on a 2020s core: a
-/// transaction that takes so long costs a round or two of consensus, a longer one would stall it.
+/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. At most about ten seconds of
+/// a 2020s core with the default memory (`bench-fuel` measures it): a transaction that takes so long costs a round or two of
+/// consensus, a longer one would stall it. With more memory than by default, or where other work fills the processor's
+/// caches, a unit can take 2 to 3 ns: who raises the memory should allow less fuel.
 pub const FUEL_CEILING: u64 = 10_000_000_000;
 
 /// Largest `memory_bytes_max` a genesis may ask for, in bytes.
@@ -33,8 +35,7 @@ pub const BLOCK_TXS_MAX: u64 = 65_536;
 pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// Most fuel of the accepted transactions in a block this node proposes or votes for, unless one of them alone takes
-/// more; what the plugins' init takes counts for each. About two seconds of work on one 2020s core, below CometBFT's
-/// timeout for a proposal (3 s).
+/// more. At most about two seconds of one 2020s core with the default memory, below CometBFT's timeout for a proposal (3 s).
 pub const BLOCK_FUEL_MAX: u64 = 2_000_000_000;
 
 /// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
@@ -76,9 +77,22 @@ pub const ABCI_CONNECTIONS_MAX: usize = 64;
 /// ([`BLOCK_RECORD_BYTES_MAX`] and their entries), so that Commit does not meet ENOSPC first.
 pub const DISK_FREE_BYTES_LOW: u64 = 512 << 20;
 
-/// Memory a plugin grows by in a call costs a unit of fuel for so many bytes: a page of it is some 16 page faults. Each
-/// byte the host copies, in or out, costs a unit, as those do that the plugin copies itself. Part of the engine id.
-pub const GROWN_BYTES_PER_FUEL: u64 = 4;
+/// Memory that an instance begins with or grows by, and its table, cost a unit of fuel for so many bytes: what is touched
+/// of it costs a page fault for each 4 KiB, some 1.5 us. Each byte the host copies, in or out, costs a unit, as those do
+/// that the plugin copies itself. Part of the engine id, as the three below.
+pub const MEMORY_BYTES_PER_FUEL: u64 = 2;
+
+/// What the host does around every call, in units of fuel.
+pub const CALL_FUEL: u64 = 500;
+
+/// What making an instance takes, in units of fuel, beside its memory, its table and init.
+pub const START_FUEL: u64 = 8_000;
+
+/// Putting an instance back after a call costs a unit of fuel for so many bytes of its memory: as if all were copied.
+pub const RESTORED_BYTES_PER_FUEL: u64 = 64;
+
+/// What an element of a table takes, in bytes: a pointer.
+pub const TABLE_ELEMENT_BYTES: u64 = 8;
 
 /// What the frames of a plugin's nested calls may take together, in bytes as the host counts them: about a thousand
 /// calls of an ordinary function. Part of the engine id.
@@ -182,12 +196,19 @@ pub const FUNCTION_MARKS_MAX: u64 = 16;
 /// The same in all functions of a plugin together: each is up to 24 instructions more for the compiler.
 pub const MODULE_MARKS_MAX: u64 = 2_000;
 
-/// Results the pipeline remembers, in transactions. Several times CometBFT's mempool, so that what CheckTx
+/// Accepted transactions whose results the pipeline remembers. Several times CometBFT's mempool, so that what CheckTx
 /// computed is still there when its block is decided. About 26 MiB when full.
 pub const MEMO_ENTRIES_MAX: u64 = 262_144;
 
-/// Records and messages the pipeline remembers, in bytes, beyond what the entries themselves take.
+/// Records the pipeline remembers, in bytes, beyond what the entries themselves take.
 pub const MEMO_BYTES_MAX: u64 = 64 << 20;
+
+/// Refusals the pipeline remembers, in transactions, beside those: a refused transaction comes again when its producer
+/// tries again, and when a bad proposer puts it into a block. About 12 MiB when full, with [`MEMO_REFUSED_BYTES_MAX`].
+pub const MEMO_REFUSED_ENTRIES_MAX: u64 = 32_768;
+
+/// Messages of refusals the pipeline remembers, in bytes, beyond what the entries themselves take.
+pub const MEMO_REFUSED_BYTES_MAX: u64 = 8 << 20;
 
 /// Longest sequence, in bytes: the largest offset a file can have.
 pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;

@@ -51,15 +51,15 @@ fn bytes_of_records_in_a_block_are_bounded_however_small_the_transactions() {
 fn fuel_of_a_block_is_bounded() {
     let mut node = started(&moody_genesis());
     let fuel = u64::try_from(node.check(b"%").gas_used).unwrap();
-    assert!((50_000_000..100_000_000).contains(&fuel), "a good half of the default: {fuel}");
+    assert!((250_000_000..500_000_000).contains(&fuel), "a good half of the default: {fuel}");
     assert_cut_at(&mut node, &many(b'%', 50), BLOCK_FUEL_MAX / fuel);
 }
 
 #[test]
-fn what_init_takes_counts_for_each_transaction() {
-    // Accepts everything at once, after an init of some 60 million fuel.
+fn what_starting_an_instance_takes_counts_for_each_transaction() {
+    // Accepts everything at once, after an init of some 60 million fuel; its memory is too long to be put back.
     let wasm = wat::parse_str(
-        r#"(module (memory (export "memory") 1)
+        r#"(module (memory (export "memory") 3)
             (func (export "dseq_abi_v1"))
             (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
             (func (export "dseq_output") (result i32) (i32.const 1024))
@@ -77,9 +77,9 @@ fn what_init_takes_counts_for_each_transaction() {
         "sha256": PluginHash::of(&wasm).to_string(),
         "wasm": data_encoding::BASE64.encode(&wasm),
     }])));
-    assert!(node.check(b"a").gas_used < 100, "no transaction is charged for it");
-    let count = cut(&mut node, &many(b'a', 50));
-    assert!((BLOCK_FUEL_MAX / 100_000_000..=BLOCK_FUEL_MAX / 50_000_000).contains(&count), "{count}");
+    let fuel = u64::try_from(node.check(b"123456789").gas_used).unwrap();
+    assert!((60_000_000..70_000_000).contains(&fuel), "{fuel}");
+    assert_cut_at(&mut node, &many(b'a', 50), BLOCK_FUEL_MAX / fuel);
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_change_of_the_engine_is_said() {
     let mut old = genesis(dir.path());
     old["app_state"]["dseq"]["engine"] = "11".repeat(32).into();
     fs::write(dir.path().join("config/genesis.json"), old.to_string()).unwrap();
-    let (code, said, _) = in_home("set", dir.path(), &["--limit", "fuel_max=1000000"]);
+    let (code, said, _) = in_home("set", dir.path(), &["--limit", "fuel_max=5000000"]);
     assert!(code == 0 && said.contains(&format!("It pinned engine {}", "11".repeat(32))), "{said}");
     assert_eq!(genesis(dir.path())["app_state"]["dseq"]["engine"], engine_id().to_string());
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dseq::plugin::{
     AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling,
-    engine_id, instrumented, with_room,
+    engine_id, inspect, instrumented, with_room,
 };
 use dseq::types::PluginHash;
 
@@ -83,6 +83,7 @@ impl Panel {
             return Ok(Tally { not_admitted: 1, ..tally });
         };
         let wasm = instrumented(plugin.wasm).expect("it was admitted");
+        let tables = inspect(plugin.wasm).tables;
         let mut expected = vec![("params".to_owned(), None, init)];
         if let Some(pipeline) = &pipeline {
             for (n, tx) in txs.iter().enumerate() {
@@ -97,7 +98,12 @@ impl Panel {
         }
         for engine in self.0.iter().filter(|engine| engine.is_wasmtime() || !plugin.shows_nans) {
             let module = engine.compile(&wasm);
-            let driver = Driver { module: module.as_ref(), limits: plugin.limits, params: plugin.params };
+            let driver = Driver {
+                module: module.as_ref(),
+                limits: plugin.limits,
+                params: plugin.params,
+                table_elements: Some(tables.iter().map(|table| table.initial).sum()),
+            };
             for (what, tx, expected) in &expected {
                 if !engine.is_wasmtime() && is_out_of_fuel(expected) {
                     continue;

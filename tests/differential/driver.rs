@@ -55,6 +55,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) module: &'a dyn Module,
     pub(crate) limits: Limits,
     pub(crate) params: &'a str,
+    /// Elements of its table at first; none if what the host does around a call is not to be counted.
+    pub(crate) table_elements: Option<u64>,
 }
 
 const INIT: &str = "dseq_init";
@@ -68,7 +70,7 @@ impl Driver<'_> {
     /// When the engine does what no plugin may be able to cause.
     pub(crate) fn init(&self) -> Ended {
         match self.module.instance(&self.limits) {
-            Ok(mut instance) => self.run(instance.as_mut(), INIT, self.params.as_bytes()),
+            Ok(mut instance) => self.start(instance.as_mut()),
             Err(stop) => self.faulted(None, stop),
         }
     }
@@ -80,21 +82,42 @@ impl Driver<'_> {
     /// When it has not, and when the engine does what no plugin may be able to cause.
     pub(crate) fn apply(&self, tx: &[u8]) -> Ended {
         let mut instance = self.module.instance(&self.limits).expect("it was made for init before");
-        let init = self.run(instance.as_mut(), INIT, self.params.as_bytes());
+        let init = self.start(instance.as_mut());
         assert_eq!(init.ruling, Ruling::Unchanged, "init accepted before");
-        self.run(instance.as_mut(), APPLY, tx)
+        let memory = instance.memory().len() as u64;
+        let is_restored = memory <= 128 << 10 && instance.global("dseq_touched").is_some();
+        let charge = match self.table_elements {
+            None => (0, 0),
+            Some(_) if is_restored => (500 + memory / 64, init.fuel),
+            Some(_) => (500 + init.fuel, 0),
+        };
+        self.run(instance.as_mut(), APPLY, tx, charge)
     }
 
-    fn run(&self, instance: &mut dyn Instance, entry: &str, input: &[u8]) -> Ended {
-        match self.try_run(instance, entry, input) {
+    /// Init, and what making the instance costs.
+    fn start(&self, instance: &mut dyn Instance) -> Ended {
+        let memory = instance.memory().len() as u64;
+        let charge = self.table_elements.map_or(0, |elements| 8_000 + (memory + 8 * elements) / 2);
+        self.run(instance, INIT, self.params.as_bytes(), (charge, 0))
+    }
+
+    /// `charge` is what the call costs beside its own work, and what more if the memory grows.
+    fn run(&self, instance: &mut dyn Instance, entry: &str, input: &[u8], charge: (u64, u64)) -> Ended {
+        match self.try_run(instance, entry, input, charge) {
             Ok(ended) => ended,
             Err(stop) => self.faulted(Some(instance), stop),
         }
     }
 
-    fn try_run(&self, instance: &mut dyn Instance, entry: &str, input: &[u8]) -> Result<Ended, Stop> {
-        let pages_before = instance.memory().len() as u64;
-        let given = self.limits.fuel_max.checked_sub(input.len() as u64).ok_or(Fault::OutOfFuel)?;
+    fn try_run(
+        &self,
+        instance: &mut dyn Instance,
+        entry: &str,
+        input: &[u8],
+        (charged, charged_if_grown): (u64, u64),
+    ) -> Result<Ended, Stop> {
+        let bytes_before = instance.memory().len() as u64;
+        let given = self.limits.fuel_max.checked_sub(charged + input.len() as u64).ok_or(Fault::OutOfFuel)?;
         instance.set_fuel(given);
         let len = i32::try_from(input.len()).expect("transactions are bounded");
         let buffer = instance.call("dseq_buffer", Some(len))?;
@@ -125,8 +148,9 @@ impl Driver<'_> {
             Ruling::Rejected { message, .. } if entry == APPLY => message.len() as u64,
             _ => 0,
         };
-        let grown = instance.memory().len() as u64 - pages_before;
-        let left = instance.fuel_left().checked_sub(put_out + grown / 4).ok_or(Fault::OutOfFuel)?;
+        let grown = instance.memory().len() as u64 - bytes_before;
+        let growing = if grown > 0 { grown / 2 + charged_if_grown } else { 0 };
+        let left = instance.fuel_left().checked_sub(put_out + growing).ok_or(Fault::OutOfFuel)?;
         Ok(Ended { fuel: self.limits.fuel_max - left, ruling })
     }
 

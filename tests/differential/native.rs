@@ -6,6 +6,11 @@ use wasmtime::{
     Config, Extern, Linker, OptLevel, Store, StoreLimits, StoreLimitsBuilder, Trap, Val, WasmFeatures,
 };
 
+/// The product's costs: all engines must come to the same fuel by them.
+#[path = "../../host/src/plugin/costs.rs"]
+#[allow(dead_code, reason = "the families are for the engine's text")]
+mod costs;
+
 use super::driver::{Engine, Instance, Module, Stop};
 
 /// One configuration of wasmtime.
@@ -36,6 +41,7 @@ pub(crate) fn all() -> Vec<Wasmtime> {
             true,
         );
         config.cranelift_nan_canonicalization(true).consume_fuel(true).cranelift_opt_level(level);
+        config.operator_cost(costs::operator_cost());
         let stack = usize::try_from(WASM_STACK_BYTES).unwrap();
         config.async_stack_size(stack);
         config.max_wasm_stack(stack);

@@ -86,8 +86,12 @@ fn an_instrumented_module_does_what_the_plain_one_does() {
         // Now and then one is beyond a bound: no network would take it.
         let Ok(wasm) = instrumented(&plain) else { return 0 };
         let modules = [engine.compile(&plain), engine.compile(&wasm)];
-        let [plain, counted] =
-            modules.each_ref().map(|module| Driver { module: module.as_ref(), limits: LIMITS, params: "{}" });
+        let [plain, counted] = modules.each_ref().map(|module| Driver {
+            module: module.as_ref(),
+            limits: LIMITS,
+            params: "{}",
+            table_elements: None,
+        });
         with_room(|| {
             if counted.init().ruling != Ruling::Unchanged {
                 assert_eq!(plain.init().ruling, counted.init().ruling, "seed {seed}");

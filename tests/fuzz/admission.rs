@@ -68,7 +68,7 @@ fn admit(wasm: &[u8]) -> bool {
     if let Ok(used) = &gated {
         assert!(used.iter().all(|used| used.found <= used.max), "{used:?}");
     }
-    let limits = Limits { fuel_max: 10_000, memory_bytes_max: 1 << 20, ..Limits::default() };
+    let limits = Limits { fuel_max: 600_000, memory_bytes_max: 1 << 20, ..Limits::default() };
     let plugin = PluginSpec {
         name: PluginName::try_from("fuzzed".to_owned()).unwrap(),
         sha256: PluginHash::of(wasm),

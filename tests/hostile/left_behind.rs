@@ -36,7 +36,7 @@ fn ten_thousand_repetitions_leave_no_memory_behind() {
 fn in_a_process_of_its_own() {
     let all = suite::all();
     // Little fuel, so that the endless ones end soon.
-    let limits = Limits { fuel_max: 5_000, ..Limits::default() };
+    let limits = Limits { fuel_max: 50_000, ..Limits::default() };
     let admitted = |hostile: &Hostile| admit(&hostile.wasm, limits).ok();
     let pipelines: Vec<(&Hostile, Pipeline)> =
         all.iter().filter_map(|hostile| admitted(hostile).map(|pipeline| (hostile, pipeline))).collect();

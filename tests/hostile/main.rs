@@ -8,7 +8,7 @@ mod suite;
 
 use bytes::Bytes;
 use dseq::plugin::{
-    AdmitError, CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, Step,
+    AdmitError, CanonicalJson, Found, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, Step,
     engine_id, in_parallel, with_room,
 };
 use dseq::types::PluginHash;
@@ -128,7 +128,7 @@ fn side_by_side_they_end_as_they_do_alone() {
         items.extend(txs(hostile).iter().map(|(tx, ending)| (hostile.name.as_str(), pipeline, tx, ending)));
         items.extend(neighbours.iter().zip(&alone).map(|(good, ending)| ("good", good, &tx, ending)));
     }
-    let all = in_parallel(&items, |(name, pipeline, tx, ending)| {
+    let all = in_parallel(&items, Found::Work, |(name, pipeline, tx, ending)| {
         let step = pipeline.steps(tx)?.pop().expect("a pipeline of one plugin");
         Ok((*name, Ending(step.ruling), *ending))
     });

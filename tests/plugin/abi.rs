@@ -3,8 +3,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dseq::limits;
-use dseq::plugin::{AdmitError, Fault, Limits, Verdict, engine_text};
-use dseq::types::TxHash;
+use dseq::plugin::{AdmitError, Fault, HashedTx, Limits, Verdict, engine_text};
 use dseq_sdk::abi::pack;
 use wasmparser::{CompositeInnerType, ExternalKind, Parser, Payload, ValType};
 
@@ -211,7 +210,7 @@ fn the_host_takes_the_answers_of_the_page_and_no_others() {
         {
             let answer = packed(&[("length", length), ("code", code), ("verdict", kind), ("zero", zero)]);
             let tx = Bytes::copy_from_slice(&answer.to_le_bytes());
-            let verdict = pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict;
+            let verdict = pipeline.apply(&HashedTx::of(&tx)).unwrap().verdict;
             let known = row.filter(|[_, _, lengths, codes, _]| {
                 zero == 0 && allows(lengths, length) && allows(codes, code)
             });
@@ -327,6 +326,11 @@ fn features_fuel_and_module_limits_are_those_of_the_engine() {
     let of_line = |name| line(name).split(' ').map(|pair| pair.split_once('=').unwrap()).collect::<Vec<_>>();
 
     assert_eq!(pairs("host fuel"), of_line("host-fuel"));
+    let costs: Vec<(&str, &str)> = of_line("fuel-costs")
+        .into_iter()
+        .map(|(family, cost)| (family, cost.split_once(':').unwrap().0))
+        .collect();
+    assert_eq!(pairs("instructions"), costs);
     let features: Vec<&str> = table::<1>("feature").into_iter().map(|[feature]| feature).collect();
     assert_eq!(features, line("wasm-features").split(' ').collect::<Vec<_>>());
     let mut limits = of_line("module-limits");

@@ -154,7 +154,7 @@ fn more_memory_at_birth_than_the_network_allows_is_refused() {
     let wasm = Guest { memory: r#"(memory (export "memory") 257)"#, ..Guest::default() }.wasm();
     assert_eq!(
         words(wasm),
-        "plugin p0: starts with 16842752 bytes of memory, but limits.memory_bytes_max is 16777216"
+        "plugin p0: starts with 16842752 bytes of memory, but limits.memory_bytes_max is 6291456"
     );
 }
 

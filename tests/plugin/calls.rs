@@ -2,8 +2,8 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Pipeline, Ruling, Verdict};
-use dseq::types::{Fuel, TxHash};
+use dseq::plugin::{Fault, HashedTx, Limits, Pipeline, Ruling, Verdict};
+use dseq::types::Fuel;
 
 use super::{ACCEPT, Guest, admit, apply, applying, record, rejection};
 
@@ -108,19 +108,19 @@ fn a_segment_or_table_that_a_call_used_up_is_there_for_the_next() {
 #[test]
 fn memory_is_zero_at_birth_whoever_had_the_slot_before() {
     let dirty = applying(&format!(
-        "(drop (memory.grow (i32.const 200)))
-         (memory.fill (i32.const 2048) (i32.const 255) (i32.const 13000000)) {ACCEPT}"
+        "(drop (memory.grow (i32.const 70)))
+         (memory.fill (i32.const 2048) (i32.const 255) (i32.const 4600000)) {ACCEPT}"
     ));
     // Answers 1 if any 64-bit word above the transaction is not zero, else 2.
     let searching = applying(&format!(
         "(local $at i32)
-         (drop (memory.grow (i32.const 200)))
+         (drop (memory.grow (i32.const 70)))
          (local.set $at (i32.const 2048))
          (block $found (result i32)
            (loop $next
              (drop (br_if $found (i32.const 1) (i64.ne (i64.load (local.get $at)) (i64.const 0))))
              (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8)))
-                                    (i32.const 13000000))))
+                                    (i32.const 4600000))))
            (i32.const 2))
          {REJECT_WITH}"
     ));
@@ -153,36 +153,120 @@ fn counting(turns: u64) -> String {
     )
 }
 
+/// Pages of a memory.
+fn pages(count: u32) -> String {
+    format!("(memory (export \"memory\") {count})")
+}
+
+/// What starting an instance takes, and what a call costs after it.
+fn starting_and_call(memory: &str, extra: &str, init: &str) -> [u64; 2] {
+    let pipeline = Guest { memory, extra, init, ..Guest::default() }.pipeline();
+    [pipeline.init_fuel().0, apply(&pipeline, b"x").fuel.0]
+}
+
+/// What [`counting`] takes more than accepting at once.
+fn counting_fuel(turns: u64) -> u64 {
+    2 + 7 * turns
+}
+
 #[test]
-fn init_has_its_own_fuel_and_the_transaction_does_not_pay_for_it() {
-    let limits = Limits { fuel_max: 10_000, ..Limits::default() };
-    let most = counting(1_200);
-    let fuel = |init: &str| {
-        let wasm = Guest { init, apply: &most, ..Guest::default() }.wasm();
-        let outcome = apply(&admit(limits, &[wasm]).unwrap(), b"x");
-        assert!(matches!(outcome.verdict, Verdict::Accepted { .. }), "{outcome:?}");
-        outcome.fuel
-    };
-    let charged = fuel(ACCEPT);
-    assert!((5_001..10_000).contains(&charged.0), "{charged} must be more than half to show anything");
-    assert_eq!(fuel(&most), charged);
+fn a_call_pays_for_its_instance_if_that_cannot_be_put_back() {
+    let long = counting(1_000);
+    for (memory, extra) in [
+        (pages(3), ""),
+        (pages(1), "(elem $e func 0) (func (elem.drop $e))"),
+        (pages(1), "(table 1000 funcref) (elem $e func 0) (func (elem.drop $e))"),
+    ] {
+        let [start, call] = starting_and_call(&memory, extra, ACCEPT);
+        let [longer_start, longer_call] = starting_and_call(&memory, extra, &long);
+        assert_eq!(longer_start - start, counting_fuel(1_000), "init is part of it");
+        assert_eq!(longer_call - call, longer_start - start, "{memory} {extra}");
+        assert_eq!(call, 500 + start + 5, "one byte and four instructions");
+    }
+    let start = |memory: &str, extra| starting_and_call(memory, extra, ACCEPT)[0];
+    assert_eq!(start(&pages(3), "") - start(&pages(1), ""), 2 * 32_768, "a byte of memory is half a unit");
+    let table = start(&pages(3), "(table 1000 funcref)") - start(&pages(3), "");
+    assert_eq!(table, 4_000, "an element of a table is 8 bytes");
+}
+
+#[test]
+fn a_call_pays_for_putting_back_an_instance_and_not_for_init() {
+    let call = |count, init: &str| starting_and_call(&pages(count), "", init)[1];
+    assert_eq!(call(1, &counting(1_000)), call(1, ACCEPT));
+    assert_eq!(call(2, ACCEPT) - call(1, ACCEPT), 1_024, "64 bytes of memory are a unit");
+    // Grown in init, and more than can be put back: as if it were so long at first, but for what the growing takes.
+    let grown = starting_and_call(&pages(2), "", &format!("(drop (memory.grow (i32.const 1))) {ACCEPT}"));
+    assert_eq!(grown[1], 500 + grown[0] + 5);
+}
+
+/// Some of them get a fresh instance, some one that was put back, and one runs beside others.
+#[test]
+fn what_a_call_is_charged_does_not_depend_on_which_instance_it_gets() {
+    // Grows at 'G', traps at 'T'.
+    let body = format!(
+        "(local $first i32) (local.set $first (i32.load8_u (i32.const 1024)))
+         (if (i32.eq (local.get $first) (i32.const 71)) (then (drop (memory.grow (i32.const 1)))))
+         (if (i32.eq (local.get $first) (i32.const 84)) (then unreachable))
+         {ACCEPT}"
+    );
+    for count in [1, 2, 3] {
+        let pipeline = Guest { memory: &pages(count), apply: &body, ..Guest::default() }.pipeline();
+        let fuel = |tx: &'static [u8]| pipeline.steps(&Bytes::from_static(tx)).unwrap()[0].fuel;
+        let (fresh, grown) = (fuel(b"x"), fuel(b"G"));
+        for _ in 0..3 {
+            assert_eq!([fuel(b"x"), fuel(b"y"), fuel(b"G"), fuel(b"x")], [fresh, fresh, grown, fresh]);
+            assert_eq!([fuel(b"T"), fuel(b"x")], [Fuel(Limits::default().fuel_max), fresh]);
+        }
+        let many: Vec<Bytes> = (0..64_u8).map(|n| Bytes::from(vec![b'x', n])).collect();
+        let one_more_byte = Fuel(fresh.0 + 1);
+        let half = |txs: &[Bytes]| {
+            txs.iter().for_each(|tx| assert_eq!(pipeline.steps(tx).unwrap()[0].fuel, one_more_byte));
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| half(&many[..32]));
+            half(&many[32..]);
+        });
+    }
+}
+
+#[test]
+fn a_plugin_whose_start_takes_all_the_fuel_is_refused() {
+    let limits = Limits { fuel_max: 100_000, ..Limits::default() };
+    let admitted = |count| admit(limits, &[Guest { memory: &pages(count), ..Guest::default() }.wasm()]);
+    admitted(2).unwrap();
+    let error = admitted(3).map(drop).unwrap_err().to_string();
+    assert!(error.ends_with("the plugin ran out of fuel (code 1001)"), "{error}");
 }
 
 /// Fuel is part of every transaction's result. A change here forks running networks.
 #[test]
 fn fuel_is_fixed() {
     let mut table = String::new();
-    let guests: [(&str, String); 5] = [
+    let then_accept = |code: &str| format!("{code} {ACCEPT}");
+    let guests: [(&str, String); 13] = [
         ("accept", ACCEPT.to_owned()),
         ("count 1", counting(1)),
         ("count 1000", counting(1_000)),
-        ("fill 1 byte", format!("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1)) {ACCEPT}")),
-        ("fill 65536 bytes", format!("(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) {ACCEPT}")),
+        ("fill 1 byte", then_accept("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1))")),
+        ("fill 65536 bytes", then_accept("(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))")),
+        ("load", then_accept("(drop (i32.load (i32.const 0)))")),
+        ("store", then_accept("(i32.store (i32.const 0) (i32.const 1))")),
+        ("division", then_accept("(drop (i64.rem_s (i64.const 7) (i64.const 2)))")),
+        ("float", then_accept("(drop (f64.mul (f64.const 7) (f64.const 2)))")),
+        ("float-convert", then_accept("(drop (i32.trunc_sat_f64_u (f64.const 7)))")),
+        ("indirect", then_accept("(block (br_table 0 0 (i32.const 0)))")),
+        ("bulk", then_accept("(memory.copy (i32.const 0) (i32.const 1) (i32.const 0))")),
+        ("memory", then_accept("(drop (memory.grow (i32.const 0)))")),
     ];
     for (name, body) in guests {
         let _ = writeln!(table, "{name}: {}", apply(&applying(&body), b"x").fuel);
     }
-    assert_eq!(table, "accept: 5\ncount 1: 14\ncount 1000: 7007\nfill 1 byte: 35\nfill 65536 bytes: 65570\n");
+    assert_eq!(
+        table,
+        "accept: 1529\ncount 1: 1538\ncount 1000: 8531\nfill 1 byte: 1813\nfill 65536 bytes: 67348\n\
+         load: 1578\nstore: 1543\ndivision: 1539\nfloat: 1563\nfloat-convert: 1538\nindirect: 1562\nbulk: 1621\n\
+         memory: 1785\n"
+    );
 }
 
 #[test]
@@ -232,7 +316,7 @@ fn accepting_unchanged_copies_nothing_and_holds_on_to_nothing() {
     let pipeline = applying(ACCEPT);
     let network_buffer = Bytes::from(vec![7; 100_000]);
     let tx = network_buffer.slice(500..600);
-    let outcome = pipeline.apply(&TxHash::of(&tx), &tx).unwrap();
+    let outcome = pipeline.apply(&HashedTx::of(&tx)).unwrap();
     assert_eq!(record(outcome).as_ptr(), tx.as_ptr());
     drop(tx);
     assert!(network_buffer.is_unique(), "the memo holds on to a slice of the network's buffer");
@@ -244,7 +328,7 @@ fn a_replaced_record_is_a_copy_of_the_output() {
     let pipeline =
         applying("(i32.store16 (i32.const 1024) (i32.const 0x6b6f)) (i64.const 0x0002000000000002)");
     let tx = Bytes::from(vec![7; 100]);
-    let outcome = pipeline.apply(&TxHash::of(&tx), &tx).unwrap();
+    let outcome = pipeline.apply(&HashedTx::of(&tx)).unwrap();
     assert_eq!(record(outcome), "ok");
     assert!(tx.is_unique());
 }
@@ -261,7 +345,7 @@ fn a_transaction_as_long_as_the_limit_reaches_the_plugin_whole() {
     let mut tx = vec![1; 1 << 20];
     *tx.last_mut().unwrap() = 77;
     let tx = Bytes::from(tx);
-    assert_eq!(rejection(pipeline.apply(&TxHash::of(&tx), &tx).unwrap()).0, 77);
+    assert_eq!(rejection(pipeline.apply(&HashedTx::of(&tx)).unwrap()).0, 77);
 }
 
 /// What becomes of a message whose bytes are the transaction's.
@@ -272,7 +356,7 @@ fn message(tx: &[u8]) -> String {
         ..Guest::default()
     }
     .pipeline();
-    let (code, message) = rejection(pipeline.apply(&TxHash::of(tx), &Bytes::copy_from_slice(tx)).unwrap());
+    let (code, message) = rejection(pipeline.apply(&HashedTx::of(&Bytes::copy_from_slice(tx))).unwrap());
     assert_eq!(code, 9);
     message
 }
@@ -337,21 +421,26 @@ fn each_byte_the_host_copies_and_each_page_grown_costs_fuel() {
     let growing = |pages: &str| {
         apply(&applying(&format!("(drop (memory.grow (i32.const {pages}))) {ACCEPT}")), b"x").fuel.0
     };
-    assert_eq!(growing("3") - growing("0"), 3 * 16_384);
+    let starting = applying(ACCEPT).init_fuel().0;
+    assert_eq!(
+        growing("3") - growing("0"),
+        3 * 32_768 + starting,
+        "and the next call's instance is a new one"
+    );
     assert_eq!(growing("1000") - growing("0"), 0, "memory that is not given costs nothing");
 }
 
 #[test]
 fn copies_beyond_the_fuel_are_out_of_fuel() {
-    let limits = Limits { fuel_max: 1_000, ..Limits::default() };
+    let limits = Limits { fuel_max: 50_000, ..Limits::default() };
     let guest = Guest { apply: "(i64.const 0x00020000000001f4)", ..Guest::default() };
     let pipeline = admit(limits, &[guest.wasm()]).unwrap();
-    let outcome = apply(&pipeline, &[7; 494]);
-    assert_eq!((outcome.fuel, record(outcome).len()), (Fuel(1_000), 500), "to the last unit");
-    for tx in [&[7; 495][..], &[7; 1_000], &[7; 1_001]] {
-        let outcome = pipeline.apply(&TxHash::of(tx), &Bytes::copy_from_slice(tx)).unwrap();
+    let outcome = apply(&pipeline, &[7; 47_970]);
+    assert_eq!((outcome.fuel, record(outcome).len()), (Fuel(50_000), 500), "to the last unit");
+    for tx in [&[7; 47_971][..], &[7; 50_000], &[7; 50_001]] {
+        let outcome = pipeline.apply(&HashedTx::of(&Bytes::copy_from_slice(tx))).unwrap();
         assert!(matches!(outcome.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{outcome:?}");
-        assert_eq!(outcome.fuel, Fuel(1_000));
+        assert_eq!(outcome.fuel, Fuel(50_000));
     }
 }
 

@@ -9,8 +9,7 @@ use std::{env, fs};
 
 use bytes::Bytes;
 use conformance::Conformance;
-use dseq::plugin::{AdmitError, Fault, Limits, Pipeline, Verdict};
-use dseq::types::TxHash;
+use dseq::plugin::{AdmitError, Fault, HashedTx, Limits, Pipeline, Verdict};
 use dseq_sdk::testing::{Outcome, Tester};
 
 use super::gallery::root;
@@ -72,7 +71,7 @@ fn conforms(wasm: &[u8], words: Option<fn(&str, &Case) -> bool>) {
     let pipeline = admit(Limits::default(), &[wasm.to_vec()]).unwrap();
     let suite = suite();
     for case in suite.iter().chain(suite.iter().rev()) {
-        let verdict = pipeline.apply(&TxHash::of(&case.tx), &case.tx).unwrap().verdict;
+        let verdict = pipeline.apply(&HashedTx::of(&case.tx)).unwrap().verdict;
         let name = &case.name;
         match (&case.expected, verdict) {
             (Expected::Is(Outcome::Unchanged), Verdict::Accepted { record }) => {
@@ -138,7 +137,7 @@ fn says_that_memory_ran_out(wasm: &[u8], words: &str) {
     let limits = Limits { memory_bytes_max: 2 << 20, ..Limits::default() };
     let pipeline = admit(limits, &[wasm.to_vec()]).unwrap();
     let tx = Bytes::from(ordering(b'd', 600_000));
-    match pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict {
+    match pipeline.apply(&HashedTx::of(&tx)).unwrap().verdict {
         Verdict::Faulted { fault: Fault::Unreachable, message, .. } => {
             assert!(message.contains(words) && message.contains(" bytes "), "{message}");
         }

@@ -1,6 +1,5 @@
 //! The plugin `hex` as it is shipped: its verdicts through the wall, its fuel.
-use dseq::plugin::{Fault, Limits, Pipeline, Verdict};
-use dseq::types::TxHash;
+use dseq::plugin::{Fault, HashedTx, Limits, Pipeline, Verdict};
 
 use super::gallery::built;
 use super::{admit, apply, record, rejection};
@@ -24,7 +23,7 @@ fn a_text_of_any_length_becomes_its_bytes() {
     for len in [1, 100, 8_191, 8_192, 20_000, (1 << 19) - 1, 1] {
         let bytes: Vec<u8> = (0..len).map(|n: u32| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
         let tx = bytes::Bytes::from(format!("0x{}", data_encoding::HEXLOWER.encode(&bytes)));
-        assert!(record(pipeline.apply(&TxHash::of(&tx), &tx).unwrap()) == bytes, "{len} bytes");
+        assert!(record(pipeline.apply(&HashedTx::of(&tx)).unwrap()) == bytes, "{len} bytes");
     }
 }
 
@@ -47,7 +46,7 @@ fn memory_that_genesis_does_not_give_is_a_fault() {
     let limits = Limits { memory_bytes_max: 128 << 10, ..Limits::default() };
     let pipeline = admit(limits, &[built("hex")]).unwrap();
     let tx = bytes::Bytes::from(format!("0x{}", "ab".repeat(100_000)));
-    match pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict {
+    match pipeline.apply(&HashedTx::of(&tx)).unwrap().verdict {
         Verdict::Faulted { fault: Fault::Unreachable, message, .. } => {
             assert!(message.ends_with(": memory allocation of 200002 bytes failed"), "{message}");
         }

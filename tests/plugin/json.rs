@@ -1,8 +1,7 @@
 //! The plugin `json` as it is shipped: it makes of a document what the host makes of params, and the worst documents end
 //! in a verdict or with the fuel, never with the memory or the stack.
 use bytes::Bytes;
-use dseq::plugin::{CanonicalJson, Fault, Limits, Pipeline, Verdict};
-use dseq::types::TxHash;
+use dseq::plugin::{CanonicalJson, Fault, HashedTx, Limits, Pipeline, Verdict};
 
 use super::gallery::built;
 use super::{admit, record};
@@ -20,7 +19,7 @@ fn a_record_is_what_the_host_makes_of_the_same_params() {
         "9007199254740991",
     ] {
         let canonical = CanonicalJson::parse(tx).unwrap();
-        let outcome = pipeline.apply(&TxHash::of(tx.as_bytes()), &Bytes::from_static(tx.as_bytes())).unwrap();
+        let outcome = pipeline.apply(&HashedTx::of(&Bytes::from_static(tx.as_bytes()))).unwrap();
         assert_eq!(record(outcome), format!("{}\n", canonical.as_str()));
     }
 }
@@ -37,9 +36,17 @@ fn filled(start: &str, text: &str, end: &str) -> Bytes {
     Bytes::from(format!("{start}{}{end}", text.repeat(room / text.len())))
 }
 
+/// What the plugin's README tells a network to allow that wants every document of the longest transaction.
+const LIMITS: Limits = Limits {
+    tx_bytes_max: 1 << 20,
+    record_bytes_max: 4 << 20,
+    fuel_max: 500_000_000,
+    memory_bytes_max: 16 << 20,
+};
+
 #[test]
 fn the_worst_documents_end_in_a_verdict_or_with_the_fuel() {
-    let pipeline = json();
+    let pipeline = admit(LIMITS, &[built("json")]).unwrap();
     let nested = "{\"b\":".repeat(64);
     for tx in [
         filled("", "[", ""),
@@ -57,7 +64,7 @@ fn the_worst_documents_end_in_a_verdict_or_with_the_fuel() {
         filled(&nested, " ", &format!("0{}", ",\"a\":0}".repeat(64))),
         backwards(),
     ] {
-        let verdict = pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict;
+        let verdict = pipeline.apply(&HashedTx::of(&tx)).unwrap().verdict;
         let what = tx[..40].escape_ascii();
         match verdict {
             Verdict::Accepted { .. } | Verdict::Rejected { .. } => {}
@@ -71,7 +78,7 @@ fn the_worst_documents_end_in_a_verdict_or_with_the_fuel() {
 /// With fuel for it the same documents are canonical: neither memory nor stack is what stops them.
 #[test]
 fn memory_is_enough_for_every_document_of_the_longest_transaction() {
-    let limits = Limits { fuel_max: 1_000_000_000, ..Limits::default() };
+    let limits = Limits { fuel_max: 5_000_000_000, ..LIMITS };
     let pipeline = admit(limits, &[built("json")]).unwrap();
     for tx in [
         filled("[", "0,", "0]"),
@@ -81,7 +88,7 @@ fn memory_is_enough_for_every_document_of_the_longest_transaction() {
         filled("[", "{\"\":{}},", "0]"),
         backwards(),
     ] {
-        let verdict = pipeline.apply(&TxHash::of(&tx), &tx).unwrap().verdict;
+        let verdict = pipeline.apply(&HashedTx::of(&tx)).unwrap().verdict;
         let what = tx[..40].escape_ascii();
         assert!(matches!(verdict, Verdict::Accepted { .. }), "{what} ...");
     }

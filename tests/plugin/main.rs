@@ -19,10 +19,10 @@ mod stack;
 
 use bytes::Bytes;
 use dseq::plugin::{
-    AdmitError, CanonicalJson, Limits, Outcome, Pipeline, PipelineSpec, PluginName, PluginSpec, Verdict,
-    engine_id,
+    AdmitError, CanonicalJson, HashedTx, Limits, Outcome, Pipeline, PipelineSpec, PluginName, PluginSpec,
+    Verdict, engine_id,
 };
-use dseq::types::{PluginHash, TxHash};
+use dseq::types::PluginHash;
 
 /// A plugin in WAT: everything a plugin must have, each part to be replaced.
 struct Guest<'a> {
@@ -116,7 +116,7 @@ fn refusal(result: Result<Pipeline, AdmitError>) -> AdmitError {
 }
 
 fn apply(pipeline: &Pipeline, tx: &'static [u8]) -> Outcome {
-    pipeline.apply(&TxHash::of(tx), &Bytes::from_static(tx)).expect("no fatal error")
+    pipeline.apply(&HashedTx::of(&Bytes::from_static(tx))).expect("no fatal error")
 }
 
 /// The code and message of a rejection; panics on any other verdict.

@@ -121,12 +121,12 @@ fn init_fuel(plugin: &str, params: &serde_json::Value) -> u64 {
     Pipeline::admit(spec, &modules).unwrap().init_fuel().0
 }
 
-/// A transaction is charged for init as well.
+/// A transaction whose instance cannot be put back is charged for init as well.
 #[test]
 fn params_cost_little_to_read() {
     let string = |len: usize| init_fuel("json", &json!({ "required": ["x".repeat(len)] }));
     let for_each_byte = (string(2000) - string(1000)) / 1000;
-    assert!(for_each_byte <= 20, "{for_each_byte} for each byte of a string");
+    assert!(for_each_byte <= 40, "{for_each_byte} for each byte of a string");
 
     let producers = |count: u64| {
         let producer = |n| json!({ "name": "alice", "key": format!("{:064x}", n << 32) });
@@ -134,5 +134,5 @@ fn params_cost_little_to_read() {
         init_fuel("signed", &json!({ "context": "my-chain", "producers": producers }))
     };
     let for_each = (producers(20) - producers(10)) / 10;
-    assert!(for_each <= 10_000, "{for_each} for each object of a name and a key");
+    assert!(for_each <= 30_000, "{for_each} for each object of a name and a key");
 }

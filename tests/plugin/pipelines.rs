@@ -1,10 +1,10 @@
 //! Several plugins in a row, and the same results whatever the way they are computed.
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict, in_parallel};
-use dseq::types::{Fuel, TxHash};
+use dseq::plugin::{Fault, Found, HashedTx, Limits, Outcome, Pipeline, Verdict, in_parallel};
+use dseq::types::Fuel;
 use proptest::prelude::*;
 
-use super::{ACCEPT, Guest, admit, apply, applying, name, record};
+use super::{ACCEPT, Guest, admit, apply, name, record};
 
 /// Puts the byte in front of its input; rejects 'R' with code 5, faults over 'F', accepts 'A' unchanged.
 fn prefixing(byte: u8) -> Vec<u8> {
@@ -40,7 +40,7 @@ fn the_output_of_one_plugin_is_the_input_of_the_next() {
 #[test]
 fn a_transaction_every_plugin_accepts_unchanged_is_its_own_record() {
     let tx = Bytes::from_static(b"As it is");
-    let outcome = two(b'1', b'2').apply(&TxHash::of(&tx), &tx).unwrap();
+    let outcome = two(b'1', b'2').apply(&HashedTx::of(&tx)).unwrap();
     assert_eq!(record(outcome).as_ptr(), tx.as_ptr());
 }
 
@@ -72,13 +72,13 @@ fn a_fault_is_charged_whole_on_top_of_the_plugins_before_it() {
 
 #[test]
 fn each_plugin_has_its_own_fuel() {
-    let counting = "(local $n i64) (local.set $n (i64.const 1200))
+    let counting = "(local $n i64) (local.set $n (i64.const 9000))
         (loop $more (br_if $more (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))
         (i64.const 0x0001000000000000)";
     let wasm = Guest { apply: counting, ..Guest::default() }.wasm();
-    let limits = Limits { fuel_max: 10_000, ..Limits::default() };
+    let limits = Limits { fuel_max: 100_000, ..Limits::default() };
     let outcome = apply(&admit(limits, &[wasm.clone(), wasm.clone(), wasm]).unwrap(), b"tx");
-    assert!(outcome.fuel > Fuel(15_000), "{outcome:?}");
+    assert!(outcome.fuel > Fuel(150_000), "{outcome:?}");
     assert!(matches!(outcome.verdict, Verdict::Accepted { .. }), "{outcome:?}");
 }
 
@@ -87,11 +87,8 @@ fn without_plugins_everything_is_accepted_for_nothing() {
     let pipeline = admit(Limits::default(), &[]).unwrap();
     let tx = Bytes::from_static(b"any");
     let expected = Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.clone() } };
-    assert_eq!(pipeline.apply(&TxHash::of(&tx), &tx).unwrap(), expected);
-    assert_eq!(
-        in_parallel(&vec![(TxHash::of(&tx), tx.clone()); 20], |(hash, tx)| pipeline.apply(hash, tx)).unwrap(),
-        vec![expected; 20]
-    );
+    assert_eq!(pipeline.apply(&HashedTx::of(&tx)).unwrap(), expected);
+    assert_eq!(together(&pipeline, &vec![tx; 20]), vec![expected; 20]);
 }
 
 #[test]
@@ -102,26 +99,33 @@ fn a_pipeline_answers_with_what_it_was_made_of() {
     assert_eq!(*pipeline.limits(), Limits::default());
 }
 
-#[test]
-fn a_transaction_is_judged_once() {
-    // The memo knows a transaction by the hash it is given. So another transaction under the same hash, which
-    // an honest caller never sends, gets the remembered verdict.
-    let pipeline = applying("(i64.const 0x0003000100000000)");
-    let hash = TxHash::of(b"one");
-    let one = pipeline.apply(&hash, &Bytes::from_static(b"one")).unwrap();
-    assert_eq!(pipeline.apply(&hash, &Bytes::from_static(b"another")).unwrap(), one);
-
-    let pipeline = two(b'1', b'2');
-    let first = pipeline.apply(&hash, &Bytes::from_static(b"one")).unwrap();
-    assert_eq!(pipeline.apply(&hash, &Bytes::from_static(b"Reject")).unwrap(), first);
+/// Judges all of them as a block's are.
+fn together(pipeline: &Pipeline, txs: &[Bytes]) -> Vec<Outcome> {
+    let look = |tx| {
+        let tx = HashedTx::of(tx);
+        pipeline.known(&tx).map_or(Found::Work(tx), Found::Answer)
+    };
+    in_parallel(txs, look, |tx| pipeline.apply(&tx)).unwrap()
 }
 
-fn some_txs() -> impl Strategy<Value = Vec<(TxHash, Bytes)>> {
+#[test]
+fn a_transaction_is_judged_once() {
+    let pipeline = two(b'1', b'2');
+    for tx in [&b"one"[..], b"Reject"] {
+        let tx = Bytes::from_static(tx);
+        let tx = HashedTx::of(&tx);
+        assert_eq!(pipeline.known(&tx), None);
+        let outcome = pipeline.apply(&tx).unwrap();
+        assert_eq!(pipeline.known(&tx), Some(outcome));
+    }
+}
+
+fn some_txs() -> impl Strategy<Value = Vec<Bytes>> {
     // Few different ones, so that some meet the memo within one block.
     let tx = (prop::sample::select(b"AFRxyz".to_vec()), prop::collection::vec(any::<u8>(), 0..3));
     let tx = tx.prop_map(|(first, mut rest)| {
         rest.insert(0, first);
-        (TxHash::of(&rest), Bytes::from(rest))
+        Bytes::from(rest)
     });
     prop::collection::vec(tx, 0..40)
 }
@@ -131,17 +135,15 @@ proptest! {
 
     #[test]
     fn in_parallel_one_by_one_and_from_memory_the_outcomes_are_the_same(txs in some_txs(), second in any::<u8>()) {
-        let fresh: Vec<Outcome> = txs
-            .iter()
-            .map(|(hash, tx)| two(b'1', second).apply(hash, tx).unwrap())
-            .collect();
+        let judge = |pipeline: &Pipeline, tx| pipeline.apply(&HashedTx::of(tx)).unwrap();
+        let fresh: Vec<Outcome> = txs.iter().map(|tx| judge(&two(b'1', second), tx)).collect();
 
         let pipeline = two(b'1', second);
-        prop_assert_eq!(&in_parallel(&txs, |(hash, tx)| pipeline.apply(hash, tx)).unwrap(), &fresh, "in parallel");
-        prop_assert_eq!(&in_parallel(&txs, |(hash, tx)| pipeline.apply(hash, tx)).unwrap(), &fresh, "from memory");
+        prop_assert_eq!(&together(&pipeline, &txs), &fresh, "in parallel");
+        prop_assert_eq!(&together(&pipeline, &txs), &fresh, "from memory");
 
         let pipeline = two(b'1', second);
-        let one_by_one: Vec<Outcome> = txs.iter().map(|(hash, tx)| pipeline.apply(hash, tx).unwrap()).collect();
+        let one_by_one: Vec<Outcome> = txs.iter().map(|tx| judge(&pipeline, tx)).collect();
         prop_assert_eq!(&one_by_one, &fresh, "one by one");
     }
 }

@@ -2,15 +2,14 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Outcome, Pipeline, Verdict, instrumented};
-use dseq::types::TxHash;
+use dseq::plugin::{Fault, HashedTx, Limits, Outcome, Pipeline, Verdict, instrumented};
 
 use super::{ACCEPT, Guest, admit, name};
 
 /// Judges a transaction for a caller with hardly any stack of its own.
 fn apply(pipeline: &Pipeline, tx: &[u8]) -> Outcome {
-    let (hash, tx) = (TxHash::of(tx), Bytes::copy_from_slice(tx));
-    let outcome = on_a_short_stack(|| pipeline.apply(&hash, &tx));
+    let tx = Bytes::copy_from_slice(tx);
+    let outcome = on_a_short_stack(|| pipeline.apply(&HashedTx::of(&tx)));
     outcome.expect("a plugin's depth is no failure of the host")
 }
 

@@ -154,8 +154,14 @@ impl Client {
 
     /// The next answer, or `None` when the server closed the connection after its last one.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Answer>> {
-        if self.reader.fill_buf()?.is_empty() {
-            return Ok(None);
+        loop {
+            match self.reader.fill_buf() {
+                Ok(bytes) if bytes.is_empty() => return Ok(None),
+                Ok(_) => break,
+                // A read with a time limit ends early when the process was stopped and goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         let mut length = 0usize;
         for shift in (0..).step_by(7) {

@@ -41,7 +41,7 @@ pub(crate) const MOODY_WAT: &str = r#"(module
         (loop $again
           (br_if $again (i32.lt_u
             (local.tee $turns (i32.add (local.get $turns) (i32.const 1)))
-            (i32.const 9000000))))))
+            (i32.const 40000000))))))
     (if (i32.eq (local.get $first) (i32.const 64))
       (then unreachable))
     (i64.const 0x0001_0000_00000000)))"#;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::codes::{CODESPACE, Code};
-use crate::plugin::{Fatal, Outcome, Pipeline, PluginName, Verdict, in_parallel};
+use crate::plugin::{Fatal, Found, HashedTx, Outcome, Pipeline, PluginName, Verdict, in_parallel};
 use crate::printable;
 use crate::types::{Fuel, TxHash};
 
@@ -43,11 +43,27 @@ impl Refusal {
 ///
 /// [`Fatal`] when this host could not run the pipeline; the transaction is then neither accepted nor refused.
 pub fn examine(pipeline: &Pipeline, tx: &Bytes) -> Result<Examined, Fatal> {
-    if let Some(refused) = refuse_by_size(pipeline, tx) {
-        return Ok(refused);
+    match look(pipeline, tx) {
+        Found::Answer(examined) => Ok(examined),
+        Found::Work(tx) => run(pipeline, &tx),
     }
-    let tx_hash = TxHash::of(tx);
-    Ok(judged(tx_hash, pipeline.apply(&tx_hash, tx)?))
+}
+
+/// What is known of a transaction without running a plugin; else its hash is there already.
+pub(super) fn look<'a>(pipeline: &Pipeline, tx: &'a Bytes) -> Found<Examined, HashedTx<'a>> {
+    if let Some(refused) = refuse_by_size(pipeline, tx) {
+        return Found::Answer(refused);
+    }
+    let tx = HashedTx::of(tx);
+    match pipeline.known(&tx) {
+        Some(outcome) => Found::Answer(judged(tx.hash(), outcome)),
+        None => Found::Work(tx),
+    }
+}
+
+/// Has the pipeline judge a transaction.
+pub(super) fn run(pipeline: &Pipeline, tx: &HashedTx<'_>) -> Result<Examined, Fatal> {
+    Ok(judged(tx.hash(), pipeline.apply(tx)?))
 }
 
 /// Examines many transactions, in parallel; the answers are those of [`examine`], in order.
@@ -56,7 +72,7 @@ pub fn examine(pipeline: &Pipeline, tx: &Bytes) -> Result<Examined, Fatal> {
 ///
 /// [`Fatal`] when this host could not run the pipeline on one of them.
 pub fn examine_all(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Vec<Examined>, Fatal> {
-    in_parallel(txs, |tx| examine(pipeline, tx))
+    in_parallel(txs, |tx| look(pipeline, tx), |tx| run(pipeline, &tx))
 }
 
 fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Examined> {

@@ -14,9 +14,9 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::examine::examine;
+use super::examine::{Examined, examine_all, look, run};
 use crate::limits;
-use crate::plugin::{Fatal, Pipeline, in_parallel};
+use crate::plugin::{Fatal, Found, Pipeline, in_parallel};
 
 /// Transactions of a mempool that are measured together before the block is looked at. What is measured in vain is
 /// bounded by it, and was checked before: its results are remembered.
@@ -26,7 +26,6 @@ const SLICE_LEN: usize = 256;
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     record_bytes: u64,
-    /// Its own, and what init would take if its plugins had to be told their params for it.
     fuel: u64,
 }
 
@@ -73,9 +72,8 @@ pub fn prepare(
 ) -> Result<Vec<Bytes>, Fatal> {
     let (mut used, mut bytes, mut picked) = (Used::default(), 0_u64, Vec::new());
     for slice in txs.chunks(SLICE_LEN) {
-        let measured = in_parallel(slice, |tx| measure(pipeline, tx))?;
-        for (tx, measured) in slice.iter().zip(measured) {
-            let Some(measured) = measured else { continue };
+        for (tx, examined) in slice.iter().zip(examine_all(pipeline, slice)?) {
+            let Some(measured) = measured(&examined) else { continue };
             bytes = bytes.saturating_add(size_of(tx));
             if bytes > bytes_max || !used.take(measured) {
                 return Ok(picked);
@@ -97,22 +95,36 @@ pub fn prepare(
 /// [`Fatal`] when this host could not run the pipeline.
 pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
     let (used, refused) = (Mutex::new(Used::default()), AtomicBool::new(false));
-    in_parallel(txs, |tx| {
-        if refused.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+    let is_refused = || refused.load(Ordering::Relaxed);
+    let count = |examined: &Examined| {
         let take = |measured| used.lock().unwrap_or_else(PoisonError::into_inner).take(measured);
-        if !measure(pipeline, tx)?.is_some_and(take) {
+        if !measured(examined).is_some_and(take) {
             refused.store(true, Ordering::Relaxed);
+        }
+    };
+    let look = |tx| {
+        if is_refused() {
+            return Found::Answer(());
+        }
+        match look(pipeline, tx) {
+            Found::Answer(examined) => {
+                count(&examined);
+                Found::Answer(())
+            }
+            Found::Work(tx) => Found::Work(tx),
+        }
+    };
+    in_parallel(txs, look, |tx| {
+        if !is_refused() {
+            count(&run(pipeline, &tx)?);
         }
         Ok(())
     })?;
-    Ok(!refused.into_inner())
+    Ok(!is_refused())
 }
 
 /// What a transaction takes of a block; `None` if the pipeline rejects it.
-fn measure(pipeline: &Pipeline, tx: &Bytes) -> Result<Option<Measured>, Fatal> {
-    let examined = examine(pipeline, tx)?;
-    let fuel = examined.fuel.0.saturating_add(pipeline.init_fuel().0);
-    Ok(examined.verdict.ok().map(|record| Measured { record_bytes: record.len() as u64, fuel }))
+fn measured(examined: &Examined) -> Option<Measured> {
+    let record_bytes = examined.verdict.as_ref().ok()?.len() as u64;
+    Some(Measured { record_bytes, fuel: examined.fuel.0 })
 }

@@ -206,12 +206,14 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
     let exports = check_exports(plugin, &module, mutable_globals.as_deref())?;
     let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
+    let start_fuel = start_fuel(&module);
     let mut admitted = Admitted {
         name: plugin.clone(),
         params,
         limits: *limits,
         pre,
         exports,
+        start_fuel,
         init_fuel: Fuel(0),
         warm: None,
     };
@@ -251,6 +253,15 @@ fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result
         return Err(AdmitError::Memory { plugin: plugin.clone(), bytes, memory_bytes_max });
     }
     Ok(())
+}
+
+/// What making an instance of a module takes.
+fn start_fuel(module: &Module) -> Fuel {
+    let needed = module.resources_required();
+    let table_bytes = needed.max_initial_table_size.unwrap_or(0).saturating_mul(limits::TABLE_ELEMENT_BYTES);
+    let memory_bytes = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(limits::WASM_PAGE_BYTES);
+    let touched = memory_bytes.saturating_add(table_bytes) / limits::MEMORY_BYTES_PER_FUEL;
+    Fuel(limits::START_FUEL.saturating_add(touched))
 }
 
 fn check_exports(

@@ -4,15 +4,19 @@
 //!
 //! - What a plugin keeps in memory or globals cannot survive a call: its instance is put back to where it was after
 //!   init (`warm`), or dropped.
-//! - `dseq_init` has `fuel_max` of its own and is not charged to the transaction; the transaction then starts
-//!   with `fuel_max`, whatever init spent.
+//! # Determinism
+//!
+//! What a call is charged does not depend on which instance it gets. If instances can be put back, each call pays for
+//! that, and one that makes the memory grow, so that its instance is lost, for starting another. If not, each call pays
+//! for starting one: its memory, its table and init, whether or not the host has to do all of it again.
 
 use wasmtime::InstancePre;
 
 use super::fault::{Fatal, Stop};
-use super::instance::{Bounds, Exports, Init, Live, Ruling};
+use super::instance::{Bounds, Charge, Exports, Init, Live, Ruling};
 use super::spec::{Limits, PluginName};
 use super::warm::Warm;
+use crate::limits;
 use crate::types::Fuel;
 
 /// A module that passed admission, ready to be called.
@@ -25,7 +29,9 @@ pub(super) struct Admitted {
     pub(super) limits: Limits,
     pub(super) pre: InstancePre<Bounds>,
     pub(super) exports: Exports,
-    /// What init takes: the same each time.
+    /// What making an instance takes, before init.
+    pub(super) start_fuel: Fuel,
+    /// What making an instance and init take together: the same each time.
     pub(super) init_fuel: Fuel,
     /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
     pub(super) warm: Option<Warm>,
@@ -52,7 +58,7 @@ impl Admitted {
             Some(live) => live,
             None => self.start_again()?,
         };
-        let ended = live.apply(input);
+        let ended = live.apply(input, self.charge());
         let memory_bytes = live.memory_bytes();
         match ended {
             Ok((fuel, ruling)) => {
@@ -72,7 +78,20 @@ impl Admitted {
 
     /// Makes a fresh instance and tells it its params.
     pub(super) fn start(&self) -> Result<(Live, Init), Stop> {
-        Live::start(&self.pre, &self.exports, self.limits, &self.params)
+        let charge = Charge { call: self.start_fuel.0, growing: 0 };
+        Live::start(&self.pre, &self.exports, self.limits, &self.params, charge)
+    }
+
+    /// What each call costs for what the host does around it.
+    fn charge(&self) -> Charge {
+        let start = self.init_fuel.0;
+        match &self.warm {
+            Some(warm) => {
+                let restoring = warm.memory_bytes() / limits::RESTORED_BYTES_PER_FUEL;
+                Charge { call: limits::CALL_FUEL.saturating_add(restoring), growing: start }
+            }
+            None => Charge { call: limits::CALL_FUEL.saturating_add(start), growing: 0 },
+        }
     }
 
     /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does

@@ -19,6 +19,7 @@ use wasmtime::{
     ProfilingStrategy, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
+use super::costs;
 use super::parallel::{instances_kept_max, processors};
 use super::touched::{PIECE_SHIFT, REACH_BYTES};
 use crate::limits;
@@ -78,12 +79,16 @@ pub fn engine_text() -> String {
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
-        ("fuel-costs", &"default"),
+        ("fuel-costs", &fuel_costs()),
         (
             "host-fuel",
             &format_args!(
-                "copied-byte=1 grown-bytes-per-unit={} message-bytes-max={}",
-                limits::GROWN_BYTES_PER_FUEL,
+                "copied-byte=1 call={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                limits::CALL_FUEL,
+                limits::RESTORED_BYTES_PER_FUEL,
+                limits::START_FUEL,
+                limits::MEMORY_BYTES_PER_FUEL,
+                limits::TABLE_ELEMENT_BYTES,
                 limits::MESSAGE_BYTES_MAX
             ),
         ),
@@ -100,6 +105,13 @@ pub fn engine_text() -> String {
         let _ = writeln!(text, "{name} {value}");
     }
     text
+}
+
+/// Each family of instructions with a cost of its own, and the instructions in it.
+fn fuel_costs() -> String {
+    let families = costs::FAMILIES.iter();
+    let families = families.map(|(name, units, operators)| format!("{name}={units}:{}", operators.join(",")));
+    families.collect::<Vec<_>>().join(" ")
 }
 
 /// What decides which modules there can be at all.
@@ -192,7 +204,8 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     // What can change a result.
     config.strategy(Strategy::Cranelift);
     config.cranelift_nan_canonicalization(true); // NaN bits differ between processors.
-    config.consume_fuel(true); // The only clock a plugin has; costs are the engine's default.
+    config.consume_fuel(true); // The only clock a plugin has.
+    config.operator_cost(costs::operator_cost());
     config.epoch_interruption(false); // Would stop a plugin by wall-clock time.
     let stack_bytes = usize::try_from(limits::WASM_STACK_BYTES)?;
     config.async_stack_size(stack_bytes); // Of stacks that nothing here makes; the engine wants it as long.
@@ -276,8 +289,21 @@ mod tests {
              wasm-features bulk-memory call-indirect-overlong floats multi-value mutable-global \
              saturating-float-to-int sign-extension\n\
              nan canonical\n\
-             fuel-costs default\n\
-             host-fuel copied-byte=1 grown-bytes-per-unit=4 message-bytes-max=1024\n\
+             fuel-costs load=48:I32Load,I64Load,F32Load,F64Load,I32Load8S,I32Load8U,I32Load16S,I32Load16U,I64Load8S,\
+             I64Load8U,I64Load16S,I64Load16U,I64Load32S,I64Load32U store=8:I32Store,I64Store,F32Store,\
+             F64Store,I32Store8,I32Store16,I64Store8,I64Store16,I64Store32 division=8:I32DivS,I32DivU,\
+             I32RemS,I32RemU,I64DivS,I64DivU,I64RemS,I64RemU float=32:F32Add,F32Sub,F32Mul,F32Div,\
+             F32Sqrt,F32Min,F32Max,F32Ceil,F32Floor,F32Trunc,F32Nearest,F64Add,F64Sub,F64Mul,F64Div,\
+             F64Sqrt,F64Min,F64Max,F64Ceil,F64Floor,F64Trunc,F64Nearest,F32DemoteF64,F64PromoteF32 \
+             float-convert=8:I32TruncF32S,I32TruncF32U,I32TruncF64S,I32TruncF64U,I64TruncF32S,\
+             I64TruncF32U,I64TruncF64S,I64TruncF64U,I32TruncSatF32S,I32TruncSatF32U,I32TruncSatF64S,\
+             I32TruncSatF64U,I64TruncSatF32S,I64TruncSatF32U,I64TruncSatF64S,I64TruncSatF64U,\
+             F32ConvertI32S,F32ConvertI32U,F32ConvertI64S,F32ConvertI64U,F64ConvertI32S,F64ConvertI32U,\
+             F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
+             F64Le,F64Ge indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
+             TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
+             host-fuel copied-byte=1 call=500 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
+             table-element-bytes=8 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
@@ -292,7 +318,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "d352872a8aeb33fe24ce1a420dd413106ab23d993cf7e7ee7d916ff8836f44fb"
+            "7aa26bf6d6262425d3d01752d99467b2d683bb8176ca21e4ec985283da6dd539"
         );
     }
 

@@ -95,9 +95,18 @@ pub enum Ruling {
     },
 }
 
+/// What a call costs in fuel for what the host does around it, beside the bytes it copies and the memory it grows by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charge {
+    /// Each call.
+    pub(super) call: u64,
+    /// One that makes the memory grow.
+    pub(super) growing: u64,
+}
+
 /// What a plugin said to its params.
 pub(super) enum Init {
-    /// It took this fuel.
+    /// Starting the instance and init took this fuel.
     Accepted {
         fuel: Fuel,
     },
@@ -124,6 +133,8 @@ pub(super) struct Live {
     stack_left: ModuleExport,
     panic: Option<ModuleExport>,
     limits: Limits,
+    /// What the present call costs beside its own work.
+    charge: Charge,
     /// Length of the memory when the present call began.
     memory_bytes_before: u64,
 }
@@ -135,6 +146,7 @@ impl Live {
         exports: &Exports,
         limits: Limits,
         params: &str,
+        charge: Charge,
     ) -> Result<(Self, Init), Stop> {
         const STEP: &str = "making a fresh instance";
         let bounds = Bounds { memory_bytes_max: limits.memory_bytes_max };
@@ -168,6 +180,7 @@ impl Live {
             stack_left: exports.stack_left,
             panic: exports.panic,
             limits,
+            charge,
             memory_bytes_before,
         };
         let init = live.init(&exports.init, params.as_bytes())?;
@@ -179,10 +192,11 @@ impl Live {
         self.memory.data_size(&self.store) as u64
     }
 
-    /// Gives it the fuel of one call, and takes back what copying its input costs.
+    /// Gives it the fuel of one call, and takes back what the call as such and copying its input cost.
     fn refuel(&mut self, input: &[u8]) -> Result<(), Stop> {
         self.memory_bytes_before = self.memory_bytes();
-        let fuel = self.limits.fuel_max.checked_sub(input.len() as u64).ok_or(Fault::OutOfFuel)?;
+        let charged = self.charge.call.saturating_add(input.len() as u64);
+        let fuel = self.limits.fuel_max.checked_sub(charged).ok_or(Fault::OutOfFuel)?;
         self.store.set_fuel(fuel).map_err(|error| Stop::from_engine("refuelling", &error))
     }
 
@@ -190,7 +204,8 @@ impl Live {
     fn fuel_spent(&self, output_bytes: u64) -> Result<Fuel, Stop> {
         let left = self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))?;
         let grown = self.memory_bytes().saturating_sub(self.memory_bytes_before);
-        let more = output_bytes.saturating_add(grown / limits::GROWN_BYTES_PER_FUEL);
+        let growing = if grown > 0 { self.charge.growing } else { 0 };
+        let more = output_bytes.saturating_add(grown / limits::MEMORY_BYTES_PER_FUEL).saturating_add(growing);
         let left = left.checked_sub(more).ok_or(Fault::OutOfFuel)?;
         Ok(Fuel(self.limits.fuel_max.saturating_sub(left)))
     }
@@ -208,7 +223,8 @@ impl Live {
     }
 
     /// Hands over one transaction and takes the answer, and what it cost.
-    pub(super) fn apply(&mut self, input: &[u8]) -> Result<(Fuel, Ruling), Stop> {
+    pub(super) fn apply(&mut self, input: &[u8], charge: Charge) -> Result<(Fuel, Ruling), Stop> {
+        self.charge = charge;
         self.refuel(input)?;
         let tx_len = self.write_input(input)?;
         let apply = self.apply.clone();

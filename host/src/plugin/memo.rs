@@ -2,7 +2,8 @@
 //!
 //! # Limits
 //!
-//! Bounded in entries and in bytes, by generations: new results go into the young one; when it is full it
+//! Bounded in entries and in bytes, what was accepted and what was refused each by its own: refusals are free to their
+//! producers, and must not push out what a block is about to need. The bounds are kept by generations: new results go into the young one; when it is full it
 //! becomes the old one, and the old one is forgotten. So the memo always knows at least the latest half of
 //! its bound, with no bookkeeping on a hit.
 //!
@@ -15,6 +16,8 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::instance::Ruling;
 use crate::limits;
 use crate::types::{Fuel, TxHash};
@@ -24,6 +27,33 @@ const SHARDS: usize = 16;
 
 /// Generations that share the bounds: two in each shard.
 const GENERATIONS: u64 = 2 * SHARDS as u64;
+
+/// A transaction beside its hash, which nothing but hashing it can make: results are remembered by it.
+#[derive(Clone, Debug)]
+pub struct HashedTx<'a> {
+    hash: TxHash,
+    tx: &'a Bytes,
+}
+
+impl<'a> HashedTx<'a> {
+    /// Hashes a transaction.
+    #[must_use]
+    pub fn of(tx: &'a Bytes) -> Self {
+        Self { hash: TxHash::of(tx), tx }
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub fn hash(&self) -> TxHash {
+        self.hash
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn tx(&self) -> &'a Bytes {
+        self.tx
+    }
+}
 
 /// What the pipeline made of a transaction: the fuel of all plugins that ran, and what the last one ruled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +79,12 @@ struct Changed {
 }
 
 impl Kept {
+    /// Whether the transaction was accepted.
+    fn is_accepted(&self) -> bool {
+        let ruling = self.changed.as_ref().map(|changed| &changed.ruling);
+        matches!(ruling, None | Some(Ruling::Unchanged | Ruling::Replaced(_)))
+    }
+
     fn of(judged: &Judged) -> Self {
         let Judged { fuel, ruling, plugin } = judged;
         let changed = Changed { ruling: ruling.clone(), plugin: *plugin };
@@ -75,10 +111,29 @@ impl Kept {
 
 /// A bounded map from transaction hash to result.
 pub(super) struct Memo {
-    shards: [Mutex<Generations>; SHARDS],
-    /// Bounds of one generation of one shard.
-    entries_max: u64,
-    bytes_max: u64,
+    shards: [Mutex<Shard>; SHARDS],
+    accepted_max: Bound,
+    refused_max: Bound,
+}
+
+/// Bounds of one generation of one shard.
+#[derive(Clone, Copy)]
+struct Bound {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Bound {
+    /// What one generation of one shard may have if all together may have so much.
+    fn of_all(entries: u64, bytes: u64) -> Self {
+        Self { entries: entries / GENERATIONS, bytes: bytes / GENERATIONS }
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    accepted: Generations,
+    refused: Generations,
 }
 
 #[derive(Default)]
@@ -88,104 +143,151 @@ struct Generations {
     young_bytes: u64,
 }
 
-impl Memo {
-    /// A memo with the process's bounds.
-    pub(super) fn new() -> Self {
-        Self::bounded(limits::MEMO_ENTRIES_MAX, limits::MEMO_BYTES_MAX)
-    }
-
-    fn bounded(entries_max: u64, bytes_max: u64) -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            entries_max: entries_max / GENERATIONS,
-            bytes_max: bytes_max / GENERATIONS,
-        }
-    }
-
-    /// What is remembered about a transaction.
-    pub(super) fn get(&self, hash: &TxHash) -> Option<Judged> {
-        let shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.young.get(hash).or_else(|| shard.old.get(hash)).map(Kept::judged)
+impl Generations {
+    fn get(&self, hash: &TxHash) -> Option<&Kept> {
+        self.young.get(hash).or_else(|| self.old.get(hash))
     }
 
     /// Remembers a result, unless it alone would fill a generation.
-    pub(super) fn insert(&self, hash: TxHash, judged: &Judged) {
-        let kept = Kept::of(judged);
+    fn insert(&mut self, hash: TxHash, kept: Kept, max: Bound) {
         let bytes = kept.bytes();
-        if bytes > self.bytes_max {
+        if bytes > max.bytes {
             return;
         }
-        let mut shard = self.shard(&hash).lock().unwrap_or_else(PoisonError::into_inner);
-        let full = shard.young.len() as u64 >= self.entries_max
-            || shard.young_bytes.saturating_add(bytes) > self.bytes_max;
-        if full {
-            shard.old = mem::take(&mut shard.young);
-            shard.young_bytes = 0;
+        let is_full =
+            self.young.len() as u64 >= max.entries || self.young_bytes.saturating_add(bytes) > max.bytes;
+        if is_full {
+            self.old = mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
-        if shard.young.insert(hash, kept).is_none() {
-            shard.young_bytes = shard.young_bytes.saturating_add(bytes);
+        if self.young.insert(hash, kept).is_none() {
+            self.young_bytes = self.young_bytes.saturating_add(bytes);
+        }
+    }
+}
+
+impl Memo {
+    /// A memo with the process's bounds.
+    pub(super) fn new() -> Self {
+        Self::bounded(
+            [limits::MEMO_ENTRIES_MAX, limits::MEMO_REFUSED_ENTRIES_MAX],
+            [limits::MEMO_BYTES_MAX, limits::MEMO_REFUSED_BYTES_MAX],
+        )
+    }
+
+    /// With these bounds for accepted and for refused transactions.
+    fn bounded(entries: [u64; 2], bytes: [u64; 2]) -> Self {
+        let [accepted_max, refused_max] = [0, 1].map(|kind| Bound::of_all(entries[kind], bytes[kind]));
+        Self { shards: std::array::from_fn(|_| Mutex::default()), accepted_max, refused_max }
+    }
+
+    /// What is remembered about a transaction.
+    pub(super) fn get(&self, tx: &HashedTx<'_>) -> Option<Judged> {
+        let shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.accepted.get(&tx.hash).or_else(|| shard.refused.get(&tx.hash)).map(Kept::judged)
+    }
+
+    /// Remembers a result, unless it alone would fill a generation.
+    pub(super) fn insert(&self, tx: &HashedTx<'_>, judged: &Judged) {
+        let kept = Kept::of(judged);
+        let mut shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_accepted() {
+            shard.accepted.insert(tx.hash, kept, self.accepted_max);
+        } else {
+            shard.refused.insert(tx.hash, kept, self.refused_max);
         }
     }
 
-    fn shard(&self, hash: &TxHash) -> &Mutex<Generations> {
+    fn shard(&self, hash: &TxHash) -> &Mutex<Shard> {
         &self.shards[usize::from(hash.0[0]) % SHARDS]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
+    use super::super::fault::Fault;
     use super::*;
 
     fn judged(ruling: Ruling) -> Judged {
         Judged { fuel: Fuel(7), ruling, plugin: 0 }
     }
 
+    fn rejected(message: &str) -> Judged {
+        judged(Ruling::Rejected { code: 1, message: message.to_owned() })
+    }
+
+    fn insert(memo: &Memo, tx: &str, judged: &Judged) {
+        memo.insert(&HashedTx::of(&Bytes::from(tx.to_owned())), judged);
+    }
+
+    fn get(memo: &Memo, tx: &str) -> Option<Judged> {
+        memo.get(&HashedTx::of(&Bytes::from(tx.to_owned())))
+    }
+
     fn entries(memo: &Memo) -> u64 {
-        let count = |shard: &Mutex<Generations>| {
+        let count = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap();
-            (shard.young.len() + shard.old.len()) as u64
+            let all = [&shard.accepted, &shard.refused];
+            all.iter().map(|all| (all.young.len() + all.old.len()) as u64).sum::<u64>()
         };
         memo.shards.iter().map(count).sum()
     }
 
     #[test]
-    fn a_result_is_remembered_by_its_hash() {
+    fn a_result_is_remembered_by_its_transactions_hash() {
         let memo = Memo::new();
         let one = judged(Ruling::Replaced(Bytes::from_static(b"one")));
-        memo.insert(TxHash::of(b"1"), &one);
-        assert_eq!(memo.get(&TxHash::of(b"1")), Some(one));
-        assert_eq!(memo.get(&TxHash::of(b"2")), None);
+        insert(&memo, "1", &one);
+        insert(&memo, "2", &rejected("no"));
+        assert_eq!(get(&memo, "1"), Some(one));
+        assert_eq!(get(&memo, "2"), Some(rejected("no")));
+        assert_eq!(get(&memo, "3"), None);
     }
 
     #[test]
     fn entries_stay_within_their_bound_and_the_latest_are_kept() {
-        let memo = Memo::bounded(640, 1 << 20);
-        let hashes: Vec<TxHash> = (0..10_000_u32).map(|n| TxHash::of(&n.to_le_bytes())).collect();
-        for hash in &hashes {
-            memo.insert(*hash, &judged(Ruling::Unchanged));
-            assert!(memo.get(hash).is_some());
+        for ruling in [Ruling::Unchanged, rejected("").ruling] {
+            let memo = Memo::bounded([640, 640], [1 << 20, 1 << 20]);
+            let txs: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+            for tx in &txs {
+                insert(&memo, tx, &judged(ruling.clone()));
+                assert!(get(&memo, tx).is_some());
+            }
+            let kept = entries(&memo);
+            assert!((320..=640).contains(&kept), "{kept}");
+            assert!(txs[9_900..].iter().all(|tx| get(&memo, tx).is_some()), "the latest are forgotten");
+            assert!(txs[..9_000].iter().all(|tx| get(&memo, tx).is_none()), "the oldest are kept");
         }
-        let kept = entries(&memo);
-        assert!((320..=640).contains(&kept), "{kept}");
-        assert!(hashes[9_900..].iter().all(|hash| memo.get(hash).is_some()), "the latest are forgotten");
-        assert!(hashes[..9_000].iter().all(|hash| memo.get(hash).is_none()), "the oldest are kept");
     }
 
     #[test]
     fn bytes_stay_within_their_bound() {
-        let memo = Memo::bounded(1 << 20, 32 * 1000);
+        let memo = Memo::bounded([1 << 20, 0], [32 * 1000, 0]);
         let record = judged(Ruling::Replaced(Bytes::from(vec![0; 400])));
-        for n in 0..1_000_u32 {
-            memo.insert(TxHash::of(&n.to_le_bytes()), &record);
+        for n in 0..1_000 {
+            insert(&memo, &n.to_string(), &record);
         }
         let kept = entries(&memo);
         assert!(kept > 0 && kept * 400 <= 32 * 1000, "{kept} entries of 400 bytes");
 
         let huge = judged(Ruling::Replaced(Bytes::from(vec![0; 1001])));
-        memo.insert(TxHash::of(b"huge"), &huge);
-        assert_eq!(memo.get(&TxHash::of(b"huge")), None);
+        insert(&memo, "huge", &huge);
+        assert_eq!(get(&memo, "huge"), None);
         assert_eq!(entries(&memo), kept, "what cannot be kept pushes nothing out");
+    }
+
+    /// Refusals cost their producers nothing.
+    #[test]
+    fn however_many_are_refused_what_was_accepted_is_remembered() {
+        let memo = Memo::bounded([3200, 320], [1 << 20, 64 << 10]);
+        let accepted: Vec<String> = (0..100).map(|n| format!("accepted {n}")).collect();
+        accepted.iter().for_each(|tx| insert(&memo, tx, &judged(Ruling::Unchanged)));
+        let faulted = judged(Ruling::Faulted { fault: Fault::OutOfFuel, message: String::new() });
+        for n in 0..20_000 {
+            insert(&memo, &n.to_string(), &rejected(&"x".repeat(200)));
+            insert(&memo, &format!("fault {n}"), &faulted);
+        }
+        assert!(accepted.iter().all(|tx| get(&memo, tx).is_some()), "pushed out by refusals");
+        assert!(entries(&memo) <= 100 + 320);
     }
 }

@@ -14,7 +14,7 @@
 //! may run in parallel.
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
-//! of the process; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
+//! of the process, with its `costs`; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
 //! at each function's, `rewrite` prepares it for being compiled, and `insert` each function: `stack` bounds how deep its
 //! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
 //! the instance back for the next; `fault` names
@@ -34,6 +34,7 @@ mod abi;
 mod admit;
 mod body;
 mod call;
+mod costs;
 mod dir;
 mod engine;
 mod fault;
@@ -59,7 +60,8 @@ pub use fault::{Fatal, Fault};
 pub use gate::{GateError, Item, Use, limits_used};
 pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
 pub use instance::Ruling;
-pub use parallel::in_parallel;
+pub use memo::HashedTx;
+pub use parallel::{Found, in_parallel};
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
 pub use rewrite::instrumented;
 pub use room::{spawn_with_room, with_room};

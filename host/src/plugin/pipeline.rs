@@ -9,11 +9,11 @@ use super::call::{Admitted, Called};
 use super::engine;
 use super::fault::{Fatal, Fault};
 use super::instance::Ruling;
-use super::memo::{Judged, Memo};
+use super::memo::{HashedTx, Judged, Memo};
 use super::room::with_room;
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;
-use crate::types::{Fuel, PipelineId, TxHash};
+use crate::types::{Fuel, PipelineId};
 
 /// What the pipeline made of one transaction, and what that cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +120,8 @@ impl Pipeline {
         &self.spec.limits
     }
 
-    /// What telling all plugins their params takes. It is charged to no transaction, but a node may have to spend it
-    /// for each.
+    /// What starting an instance of each plugin takes, init included. It is charged to each transaction whose instances
+    /// cannot be put back.
     #[must_use]
     pub fn init_fuel(&self) -> Fuel {
         let fuel = self.plugins.iter().map(|plugin| plugin.init_fuel.0);
@@ -131,22 +131,27 @@ impl Pipeline {
     /// Judges one transaction: on the calling thread if plugins fit on it (see [`with_room`]), else on one that is made
     /// for it.
     ///
-    /// `hash` is [`TxHash::of`] the transaction: results are remembered by it. The caller has seen to it that
-    /// the transaction is neither empty nor longer than `tx_bytes_max`.
+    /// The caller has seen to it that the transaction is neither empty nor longer than `tx_bytes_max`.
     ///
     /// # Errors
     ///
     /// When this host cannot be trusted to go on; nothing is remembered then.
-    pub fn apply(&self, hash: &TxHash, tx: &Bytes) -> Result<Outcome, Fatal> {
+    pub fn apply(&self, tx: &HashedTx<'_>) -> Result<Outcome, Fatal> {
+        if let Some(outcome) = self.known(tx) {
+            return Ok(outcome);
+        }
+        let judged = self.judge(tx.tx(), |_, _| ())?;
+        self.memo.insert(tx, &judged);
+        Ok(self.outcome(judged, tx.tx()))
+    }
+
+    /// What [`Self::apply`] would answer, if that takes no plugin's work: it is remembered, or there are no plugins.
+    #[must_use]
+    pub fn known(&self, tx: &HashedTx<'_>) -> Option<Outcome> {
         if self.plugins.is_empty() {
-            return Ok(Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.clone() } });
+            return Some(Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.tx().clone() } });
         }
-        if let Some(judged) = self.memo.get(hash) {
-            return Ok(self.outcome(judged, tx));
-        }
-        let judged = self.judge(tx, |_, _| ())?;
-        self.memo.insert(*hash, &judged);
-        Ok(self.outcome(judged, tx))
+        self.memo.get(tx).map(|judged| self.outcome(judged, tx.tx()))
     }
 
     /// Judges one transaction as [`Self::apply`] does, and tells what each plugin that ran made of it. Nothing is

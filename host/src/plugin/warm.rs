@@ -46,6 +46,11 @@ impl Warm {
         Some(Self { snapshot: Snapshot { memory, globals }, kept: Mutex::default() })
     }
 
+    /// Length of an instance's memory after init.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.snapshot.memory.len() as u64
+    }
+
     /// An instance that is as after init, if one waits.
     pub(super) fn take(&self) -> Option<Live> {
         let live = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()?;

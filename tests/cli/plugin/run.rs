@@ -70,7 +70,7 @@ fn a_limit_of_genesis_is_a_flag() {
     let (_dir, path) = file();
     let limited =
         |flag: &str, value: &str, tx: &str| run(&mut dseq(&["plugin", "run", flag, value, text(&path), tx]));
-    let (code, stdout, _) = limited("--fuel-max", "1000", "%");
+    let (code, stdout, _) = limited("--fuel-max", "2000000", "%");
     assert!(code == 1 && stdout.starts_with("faulted    code 1001: "), "{stdout}");
     let (code, stdout, _) = limited("--record-bytes-max", "3", "~");
     assert!(code == 1 && stdout.starts_with("faulted    code 1013: "), "{stdout}");

@@ -1,13 +1,13 @@
 ;; Copies its memory over itself, one byte further, over and over.
 ;; expect: fault 1001 OutOfFuel
 (module
-  (memory (export "memory") 256)
+  (memory (export "memory") 96)
   (func (export "dseq_abi_v1"))
   (func (export "dseq_buffer") (param i32) (result i32) (i32.const 1024))
   (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
   (func (export "dseq_apply") (param i32) (result i64)
     (loop $again
-      (memory.copy (i32.const 1) (i32.const 0) (i32.const 0xffffff))
+      (memory.copy (i32.const 1) (i32.const 0) (i32.const 0x5fffff))
       (br $again))
     unreachable)
   (func (export "dseq_output") (result i32) (i32.const 1024)))

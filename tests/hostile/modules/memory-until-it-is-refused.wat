@@ -1,6 +1,6 @@
 ;; Takes memory page by page until it gets no more, and answers with how many it has: the limit of genesis, whatever
 ;; the host could spare.
-;; expect: rejected 256 ""
+;; expect: rejected 96 ""
 (module
   (memory (export "memory") 1)
   (func (export "dseq_abi_v1"))
