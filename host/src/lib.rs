@@ -15,6 +15,7 @@
 //! The modules in reading order:
 //!
 //! - [`types`] and [`limits`]: the words, and every bound with its reason;
+//! - [`excerpt`]: what of a foreign text an error quotes;
 //! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: the wall around plugins, and the pipeline they make;
@@ -26,6 +27,8 @@
 pub mod types;
 
 pub mod limits;
+
+pub mod excerpt;
 
 pub mod json;
 
