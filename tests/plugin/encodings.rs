@@ -3,8 +3,11 @@
 
 use dseq::plugin::limits_used;
 
-/// A module of these sections: id and content.
-fn module(sections: &[(u8, &[u8])]) -> Vec<u8> {
+/// Its id and content.
+type Section = (u8, &'static [u8]);
+
+/// A module of these sections.
+fn module(sections: &[Section]) -> Vec<u8> {
     let mut wasm = b"\0asm\x01\0\0\0".to_vec();
     for (id, content) in sections {
         wasm.extend([*id, u8::try_from(content.len()).unwrap()]);
@@ -13,16 +16,16 @@ fn module(sections: &[(u8, &[u8])]) -> Vec<u8> {
     wasm
 }
 
-const TYPE: (u8, &[u8]) = (1, b"\x01\x60\0\0");
-const FUNCTION: (u8, &[u8]) = (3, b"\x01\0");
-const CODE: (u8, &[u8]) = (10, b"\x01\x02\0\x0b");
-const TABLE: (u8, &[u8]) = (4, b"\x01\x70\0\x01");
-const MEMORY: (u8, &[u8]) = (5, b"\x01\0\x01");
+const TYPE: Section = (1, b"\x01\x60\0\0");
+const FUNCTION: Section = (3, b"\x01\0");
+const CODE: Section = (10, b"\x01\x02\0\x0b");
+const TABLE: Section = (4, b"\x01\x70\0\x01");
+const MEMORY: Section = (5, b"\x01\0\x01");
 
 /// Each beside its plain encoding, which passes.
 #[test]
 fn each_thing_has_one_encoding() {
-    let refused: &[(&str, &[(u8, &[u8])], &[(u8, &[u8])])] = &[
+    let refused: &[(&str, &[Section], &[Section])] = &[
         ("a final type without a supertype", &[TYPE], &[(1, b"\x01\x4f\0\x60\0\0")]),
         ("an open type without a supertype", &[TYPE], &[(1, b"\x01\x50\0\x60\0\0")]),
         ("a recursive group of one", &[TYPE], &[(1, b"\x01\x4e\x01\x60\0\0")]),
@@ -85,7 +88,7 @@ fn each_thing_has_one_encoding() {
 /// What the validator itself takes: the words are ours.
 #[test]
 fn a_refused_encoding_is_told_with_its_place() {
-    let words = |sections: &[(u8, &[u8])]| limits_used(&module(sections)).unwrap_err().to_string();
+    let words = |sections: &[Section]| limits_used(&module(sections)).unwrap_err().to_string();
     assert_eq!(
         words(&[(1, b"\x01\x4f\0\x60\0\0")]),
         "not a module this engine accepts: a type is encoded as 0x4f, but must be 0x60 (at offset 0xb)"

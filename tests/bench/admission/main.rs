@@ -24,8 +24,10 @@ const SHORT_BYTES: usize = 8 << 10;
 const FULL_OF: &str = "full of ";
 const BESIDE: &str = "100 values beside ";
 
+type Making = fn() -> Result<Vec<u8>>;
+
 /// Modules that are made as a whole.
-const MODULES: &[(&str, fn() -> Result<Vec<u8>>)] = &[
+const MODULES: &[(&str, Making)] = &[
     ("tiny functions", tiny_functions),
     ("tiny functions that fill", tiny_fills),
     ("wide functions in a table", wide_functions),
