@@ -100,7 +100,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check nightly rolling bench differential fuzz test-aarch64 fmt fmt-check lint vet doc deny
+.PHONY: test e2e check nightly rolling bench differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -129,6 +129,9 @@ differential: plugins ## Ten thousand random modules on every wasm engine we kno
 fuzz: plugins ## A hundred times what the tests try of random input
 	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
 		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
+
+regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
+	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
 
 # Needs qemu-aarch64-static (qemu-user-static in the distribution), and cargo-zigbuild and ziglang (both from PyPI).
 AARCH64 := aarch64-unknown-linux-musl

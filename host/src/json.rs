@@ -15,20 +15,19 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::excerpt::{Excerpt, words};
+
 /// The largest integer up to which a double keeps every one: 2^53 - 1.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// From here on RFC 8785 writes numbers with an exponent.
 const EXPONENT_MIN: f64 = 1e21;
 
-/// Digits of a refused integer that are told.
-const TOLD_DIGITS_MAX: usize = 60;
-
 /// A text that is no JSON, or says more than one thing. Each error begins with the place, such as `params.a[0].b`.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// No JSON, or a string or number that JSON allows and no reader takes.
-    #[error("{place} is no JSON: {source}")]
+    #[error("{place} is no JSON: {}", words(.source))]
     Syntax {
         /// Where the text is.
         place: String,
@@ -44,14 +43,13 @@ pub enum JsonError {
     /// Doubles, and so canonical JSON, would silently change this one.
     #[error(
         "{place} is the integer {literal}, which canonical JSON (RFC 8785) cannot keep; integers go from -{INTEGER_MAX} \
-         to {INTEGER_MAX}: write it as a string",
-        literal = told(.literal)
+         to {INTEGER_MAX}: write it as a string"
     )]
     Integer {
         /// Where it is.
         place: String,
         /// As it is written.
-        literal: String,
+        literal: Excerpt,
     },
     /// Too many arrays and objects within each other.
     #[error("{place} is nested too deeply; at most {max} arrays and objects may be within each other")]
@@ -98,7 +96,7 @@ impl Reader<'_> {
         for (name, raw) in members {
             let place = member(place, &name);
             if fields.contains_key(&name) {
-                return Err(JsonError::Twice { place });
+                return Err(JsonError::Twice { place: words(&place) });
             }
             let field = self.value(raw, &place, depth)?;
             fields.insert(name, field);
@@ -123,7 +121,7 @@ fn number(text: &str, place: &str) -> Result<Value, JsonError> {
     if is_kept(text) {
         parse(text, place)
     } else {
-        Err(JsonError::Integer { place: place.to_owned(), literal: text.to_owned() })
+        Err(JsonError::Integer { place: words(&place), literal: Excerpt::of(text) })
     }
 }
 
@@ -138,7 +136,7 @@ fn is_kept(text: &str) -> bool {
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str, place: &str) -> Result<T, JsonError> {
-    serde_json::from_str(text).map_err(|source| JsonError::Syntax { place: place.to_owned(), source })
+    serde_json::from_str(text).map_err(|source| JsonError::Syntax { place: words(&place), source })
 }
 
 /// The members of an object, in the order and as often as they are written.
@@ -171,15 +169,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 /// The place of a member. A name that is not plain is quoted, so that no two places are told alike.
 fn member(place: &str, name: &str) -> String {
     let is_plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let name = Excerpt::of(name);
     if is_plain { format!("{place}.{name}") } else { format!("{place}[{name:?}]") }
-}
-
-/// An integer's literal, or how it begins.
-fn told(literal: &str) -> String {
-    match literal.get(..TOLD_DIGITS_MAX) {
-        Some(start) if start.len() < literal.len() => format!("{start}... ({} characters)", literal.len()),
-        _ => literal.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -232,8 +223,7 @@ mod tests {
         }
         let endless = refusal(&format!("[{}]", "9".repeat(400)));
         assert!(
-            endless
-                .starts_with(&format!("params[0] is the integer {}... (400 characters), ", "9".repeat(60)))
+            endless.starts_with(&format!("params[0] is the integer {}... (400 bytes), ", "9".repeat(64)))
         );
     }
 

@@ -15,6 +15,7 @@
 //! The modules in reading order:
 //!
 //! - [`types`] and [`limits`]: the words, and every bound with its reason;
+//! - [`excerpt`]: what of a foreign text an error quotes;
 //! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
 //! - [`printable`]: other people's text, made safe to print;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
@@ -27,6 +28,8 @@
 pub mod types;
 
 pub mod limits;
+
+pub mod excerpt;
 
 pub mod json;
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::Excerpt;
+
 /// A block height. CometBFT sends it as `i64`; the first block is 1 unless genesis says otherwise.
 ///
 /// 0 means "before the first block".
@@ -42,7 +44,7 @@ impl fmt::Display for Fuel {
 #[error("expected 64 hexadecimal digits (32 bytes), found {found:?}")]
 pub struct ParseHashError {
     /// The text as it was given.
-    pub found: String,
+    pub found: Excerpt,
 }
 
 macro_rules! hash_newtypes {
@@ -71,7 +73,7 @@ macro_rules! hash_newtypes {
                 bytes
                     .and_then(|bytes| bytes.try_into().ok())
                     .map(Self)
-                    .ok_or_else(|| ParseHashError { found: text.to_owned() })
+                    .ok_or_else(|| ParseHashError { found: Excerpt::of(text) })
             }
         }
     )*};

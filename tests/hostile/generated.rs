@@ -160,14 +160,14 @@ fn control() -> Generated {
 fn joined() -> (&'static str, &'static str, Vec<u8>) {
     (
         "locals-joined-too-many",
-        r#"expect: refused "locals joined by branches; at most 50000 are allowed""#,
+        r#"expect: refused "locals joined by branches; at most 80000 are allowed""#,
         accepting(&format!(
             "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {} {})",
             "i32 ".repeat(999),
-            "(block ".repeat(900),
-            (0..900).fold(String::new(), |all, n| all + &format!("{n} ")),
+            "(block ".repeat(400),
+            (0..400).fold(String::new(), |all, n| all + &format!("{n} ")),
             (1..1_000).fold(String::new(), |all, n| all + &format!("(local.set {n} (local.get 0))")),
-            ")".repeat(900),
+            ")".repeat(400),
         )),
     )
 }
@@ -200,7 +200,7 @@ fn branches() -> Generated {
         ),
         (
             "values-alive-at-branches-too-many",
-            r#"expect: refused "function 5 has 1080000 values alive at branches; at most 1000000 are allowed""#,
+            r#"expect: refused "function 5 has 1080000 values alive at branches; at most 500000 are allowed""#,
             accepting(&format!("(func (local {}) {})", "i32 ".repeat(900), "(call 0)".repeat(1_200))),
         ),
         (
@@ -251,6 +251,11 @@ fn sections() -> Generated {
     let exports = (0..1_001).fold(String::new(), |all, n| all + &format!("(export \"e{n}\" (func 0))"));
     let letters = |count| "x".repeat(count);
     vec![
+        (
+            "elements-too-many",
+            r#"expect: refused "has 5001 elements of all segments; at most 5000 are allowed""#,
+            accepting(&format!("(elem func {})", "4 ".repeat(5_001))),
+        ),
         ("types-too-many", r#"expect: refused "types; at most 1000 are allowed""#, accepting(&types)),
         (
             "globals-too-many",
@@ -291,7 +296,7 @@ fn sections() -> Generated {
         (
             "elements-as-many-as-may-be",
             "expect: unchanged",
-            accepting(&format!("(table 65536 funcref) (elem (i32.const 0) func {})", "4 ".repeat(65_536))),
+            accepting(&format!("(table 65536 funcref) (elem (i32.const 60536) func {})", "4 ".repeat(5_000))),
         ),
     ]
 }

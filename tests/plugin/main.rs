@@ -6,6 +6,8 @@ mod admission;
 mod calls;
 mod conformance;
 mod dir;
+mod echo;
+mod encodings;
 mod faults;
 mod gallery;
 mod goldens;

@@ -12,6 +12,7 @@ use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use super::convert::{height_from_wire, height_to_wire, to_i64};
 use crate::app::{CODESPACE, Code, Refusal};
+use crate::excerpt::Excerpt;
 use crate::sequence::{Committed, ReadError, Reader};
 
 const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
@@ -81,7 +82,7 @@ fn route(
         let (index, _) = reader.entry_at(offset)?;
         return record(reader, committed, index);
     }
-    let message = format!("unknown path {path:?}; the paths are {PATHS}");
+    let message = format!("unknown path {:?}; the paths are {PATHS}", Excerpt::of(path));
     Err(Refused { code: Code::UnknownPath, message })
 }
 
@@ -90,7 +91,12 @@ fn number(path: &str, text: &str) -> Result<u64, Refused> {
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     number.ok_or_else(|| Refused {
         code: Code::BadArgument,
-        message: format!("{text:?} in path {path:?} is not a number from 0 to {}", u64::MAX),
+        message: format!(
+            "{:?} in path {:?} is not a number from 0 to {}",
+            Excerpt::of(text),
+            Excerpt::of(path),
+            u64::MAX
+        ),
     })
 }
 

@@ -135,11 +135,13 @@ impl Service {
     }
 
     fn try_init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
-        let mut core = self.core();
-        core.app.may_init()?;
+        self.core().app.may_init()?;
         let genesis = parse_genesis(&request.app_state_bytes)?;
         refuse_unmet_bounds(request, &genesis.pipeline.limits)?;
+        // Compiling may take many seconds: nothing is locked meanwhile.
         let pipeline = Arc::new(self.admit(genesis)?);
+        let mut core = self.core();
+        core.app.may_init()?;
         // CometBFT counts from 1 where genesis names no initial height.
         let initial_height = height_from_wire(request.initial_height).max(Height(1));
         let chain_id = request.chain_id.clone();

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::excerpt::words;
 use crate::plugin::{
     CanonicalJson, CanonicalJsonError, Limits, PipelineSpec, PluginName, PluginNameError, PluginSpec,
 };
@@ -18,7 +19,7 @@ pub enum GenesisError {
     )]
     NotOurs,
     /// Not the JSON object DESIGN describes: serde says where.
-    #[error("app_state is not a dseq genesis: {0}")]
+    #[error("app_state is not a dseq genesis: {}", words(.0))]
     Json(#[from] serde_json::Error),
     /// The engine id is not a hash.
     #[error("app_state.dseq.engine: {0}")]

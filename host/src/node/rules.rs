@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::genesis_doc::DocError;
 use crate::abci::BoundsError;
+use crate::excerpt::Excerpt;
 use crate::json::JsonError;
 use crate::limits;
 use crate::plugin::{
@@ -31,13 +32,13 @@ pub struct PluginFile {
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// A `--plugin` that is not `name=path`.
-    #[error("plugin {text:?} must be written name=path.wasm")]
+    #[error("plugin {:?} must be written name=path.wasm", Excerpt::of(.text))]
     PluginSyntax {
         /// As it was given.
         text: String,
     },
     /// A `--params` that is not `name=json`.
-    #[error("params {text:?} must be written name=JSON, such as lines='{{\"line_bytes_max\":80}}'")]
+    #[error("params {:?} must be written name=JSON, such as lines='{{\"line_bytes_max\":80}}'", Excerpt::of(.text))]
     ParamsSyntax {
         /// As they were given.
         text: String,
@@ -51,7 +52,7 @@ pub enum RulesError {
         source: CanonicalJsonError,
     },
     /// Params for nobody.
-    #[error("params are given for plugin {name:?}, but the pipeline has {}", listed(.known))]
+    #[error("params are given for plugin {:?}, but the pipeline has {}", Excerpt::of(.name), listed(.known))]
     ParamsForNobody {
         /// The name.
         name: String,
@@ -60,8 +61,9 @@ pub enum RulesError {
     },
     /// A limit that is not `name=number`, or of a name there is not.
     #[error(
-        "limit {text:?} must be written name=NUMBER; the limits are tx_bytes_max, record_bytes_max, fuel_max, \
-         memory_bytes_max"
+        "limit {:?} must be written name=NUMBER; the limits are tx_bytes_max, record_bytes_max, fuel_max, \
+         memory_bytes_max",
+        Excerpt::of(.text)
     )]
     LimitSyntax {
         /// As it was given.

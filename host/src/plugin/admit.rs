@@ -1,19 +1,21 @@
 //! What a module must be before it may judge transactions, and what it is once it may.
 //!
-//! The bytes pass the `gate` first. The checks here are of the module: its hash, its exports and their types, its
-//! memory, and that it accepts its params.
+//! The bytes pass the `gate` first, and are compiled (`compile`). The checks here are of the module: its exports and their
+//! types, its memory, and that it accepts its params.
 
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
 use super::abi;
 use super::call::Admitted;
+use super::compile::{Compiled, refused};
+use super::engine_id;
 use super::fault::{Fatal, Fault, Stop};
-use super::gate::{GateError, gate};
+use super::gate_error::GateError;
 use super::instance::{Exports, Init, Live};
-use super::rewrite::{Rewritten, STACK_EXPORT, TOUCHED_EXPORT, rewrite};
+use super::rewrite::{STACK_EXPORT, TOUCHED_EXPORT};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
 use super::warm::Warm;
-use super::{engine, engine_id};
+use crate::excerpt::Excerpt;
 use crate::limits;
 use crate::printable;
 use crate::types::{EngineId, Fuel, PluginHash};
@@ -88,7 +90,11 @@ pub enum AdmitError {
         found: PluginHash,
     },
     /// A module larger than a host accepts.
-    #[error("plugin {plugin}: the module is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
+    #[error(
+        "plugin {plugin}: the module is {bytes} bytes; at most {max} are allowed (`dseq plugin build` leaves debug \
+         information out)",
+        max = limits::WASM_BYTES_MAX
+    )]
     TooLarge {
         /// The plugin.
         plugin: PluginName,
@@ -102,6 +108,16 @@ pub enum AdmitError {
         plugin: PluginName,
         /// The rule it breaks.
         source: GateError,
+    },
+    /// More of something than all plugins of a pipeline may have together.
+    #[error("the pipeline's plugins have {found} {what} together; at most {max} are allowed")]
+    TooMuchTogether {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it all have together.
+        found: u64,
+        /// The limit.
+        max: u64,
     },
     /// The engine does not compile what the gate has passed.
     #[error("plugin {plugin}: the engine refuses the module: {reason}")]
@@ -151,7 +167,7 @@ pub enum AdmitError {
         /// The plugin.
         plugin: PluginName,
         /// The params in genesis.
-        params: String,
+        params: Excerpt,
         /// The plugin's code.
         code: u16,
         /// The plugin's words.
@@ -166,7 +182,7 @@ pub enum AdmitError {
         /// The plugin.
         plugin: PluginName,
         /// The params in genesis.
-        params: String,
+        params: Excerpt,
         /// What it did.
         fault: Fault,
         /// The plugin's words about its panic.
@@ -193,18 +209,13 @@ pub(super) fn check_engine(expected: EngineId) -> Result<(), AdmitError> {
 }
 
 /// Checks one module against its line in genesis and makes it callable.
-pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<Admitted, AdmitError> {
+pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> Result<Admitted, AdmitError> {
     let plugin = &spec.name;
-    check_bytes(spec, wasm)?;
-    let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
-    let refused = |reason| AdmitError::Module { plugin: plugin.clone(), reason };
-    let gated = gate(wasm).map_err(|source| AdmitError::Gate { plugin: plugin.clone(), source })?;
-    let rewritten = rewrite(&gated).map_err(|error| refused(error.to_string()))?;
-    let Rewritten { wasm, mutable_globals } = rewritten;
-    let module = Module::from_binary(engine, &wasm).map_err(|error| refused(format!("{error:#}")))?;
-    check_memory(plugin, limits, &module)?;
-    let exports = check_exports(plugin, &module, mutable_globals.as_deref())?;
-    let pre = Linker::new(engine).instantiate_pre(&module).map_err(|error| refused(format!("{error:#}")))?;
+    let Compiled { module, mutable_globals } = compiled;
+    check_memory(plugin, limits, module)?;
+    let exports = check_exports(plugin, module, mutable_globals.as_deref())?;
+    let pre = Linker::new(module.engine()).instantiate_pre(module);
+    let pre = pre.map_err(|error| refused(plugin, &format_args!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
     let start_fuel = start_fuel(&module);
     let mut admitted = Admitted {
@@ -223,19 +234,6 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, wasm: &[u8]) -> Result<A
         admitted.warm = Warm::of(&mut live);
     }
     Ok(admitted)
-}
-
-fn check_bytes(spec: &PluginSpec, wasm: &[u8]) -> Result<(), AdmitError> {
-    let plugin = spec.name.clone();
-    let bytes = wasm.len() as u64;
-    if bytes > limits::WASM_BYTES_MAX {
-        return Err(AdmitError::TooLarge { plugin, bytes });
-    }
-    let found = PluginHash::of(wasm);
-    if found != spec.sha256 {
-        return Err(AdmitError::Hash { plugin, expected: spec.sha256, found });
-    }
-    Ok(())
 }
 
 fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result<(), AdmitError> {
@@ -367,7 +365,7 @@ fn describe_function(ty: &FuncType) -> String {
 /// Has the plugin accept its params; answers with the instance that did, and what that took.
 fn check_params(admitted: &Admitted) -> Result<(Live, Fuel), AdmitError> {
     let plugin = admitted.name.clone();
-    let params = admitted.params.clone();
+    let params = Excerpt::of(&admitted.params);
     match admitted.start() {
         Ok((live, Init::Accepted { fuel })) => Ok((live, fuel)),
         Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),

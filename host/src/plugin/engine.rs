@@ -116,7 +116,8 @@ fn fuel_costs() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 20] = [
+    let all: [(&str, u64); 23] = [
+        ("pipeline-modules", limits::PIPELINE_MODULES_MAX),
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
         ("types", limits::MODULE_TYPES_MAX),
@@ -127,9 +128,11 @@ fn module_limits() -> String {
         ("exports", limits::MODULE_EXPORTS_MAX),
         ("export-name-bytes", limits::EXPORT_NAME_BYTES_MAX),
         ("segments", limits::MODULE_SEGMENTS_MAX),
+        ("elements", limits::MODULE_ELEMENTS_MAX),
         ("function-bytes", limits::FUNCTION_BYTES_MAX),
         ("function-locals", limits::FUNCTION_LOCALS_MAX),
         ("function-branches", limits::FUNCTION_BRANCHES_MAX),
+        ("branches", limits::MODULE_BRANCHES_MAX),
         ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
         ("function-alive-at-branches", limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
         ("function-carried", limits::FUNCTION_CARRIED_MAX),
@@ -307,10 +310,10 @@ mod tests {
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
-             module-limits bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
-             globals=1000 exports=1000 export-name-bytes=1000 segments=1000 function-bytes=131072 \
-             function-locals=2000 function-branches=5000 function-branch-targets=20000 \
-             function-alive-at-branches=1000000 function-carried=20000 function-joined=50000 joined=500000 function-loop-depth=25 \
+             module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
+             globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
+             function-locals=2000 function-branches=5000 branches=500000 function-branch-targets=20000 \
+             function-alive-at-branches=500000 function-carried=20000 function-joined=80000 joined=350000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
              instrumentation 3\n\

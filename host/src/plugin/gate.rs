@@ -9,109 +9,18 @@
 //! A refusal names the rule, what was found, the limit, and the item it is about.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
 
 use wasmparser::{
-    BinaryReaderError, ElementItems, ElementSectionReader, ExternalKind, FuncToValidate, FuncType,
-    FuncValidatorAllocations, FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader,
-    Operator, Parser, Payload, SectionLimited, TableSectionReader, ValType, ValidPayload, Validator,
-    ValidatorResources,
+    ElementItems, ElementSectionReader, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations,
+    FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader, Operator, Parser, Payload,
+    SectionLimited, TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
 use super::body::{self, Function};
-use super::{abi, engine};
+use super::gate_error::{GateError, Item, RESERVED_PREFIX};
+use super::{abi, encoding, engine};
 use crate::limits;
-use crate::printable;
-
-/// Exports that rewriting adds begin with this, and so no other may.
-pub(super) const RESERVED_PREFIX: &str = "dseq_";
-
-/// Why a module is not looked at any further.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GateError {
-    /// Not wasm, or wasm that uses what is not on the list of features.
-    #[error("not a module this engine accepts: {reason}")]
-    Invalid {
-        /// The validator's words, with the offset.
-        reason: String,
-    },
-    /// Plugins have nothing to import from.
-    #[error(
-        "imports {module:?} {item:?}, but a plugin has no imports; rustc turns a symbol it cannot find into an import \
-         from \"env\": an undefined extern function, or a dependency that expects WASI or JavaScript"
-    )]
-    Import {
-        /// The module it imports from.
-        module: String,
-        /// What it imports.
-        item: String,
-    },
-    /// Code that runs before the host has asked for anything.
-    #[error("has a start function (function {function}); a plugin does nothing before it is called")]
-    Start {
-        /// Its index.
-        function: u32,
-    },
-    /// An export whose name is the ABI's to give.
-    #[error(
-        "exports {name:?}, which ABI v1 does not know; names that start with {RESERVED_PREFIX:?} are its own"
-    )]
-    ReservedExport {
-        /// The name.
-        name: String,
-    },
-    /// Too many of something.
-    #[error("has {found} {what}; at most {max} are allowed")]
-    TooMany {
-        /// What there is too much of.
-        what: &'static str,
-        /// How many there are.
-        found: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// A type, a function or an export beyond its bounds.
-    #[error("{item} has {found} {what}; at most {max} are allowed")]
-    Item {
-        /// Which.
-        item: Item,
-        /// What there is too much of.
-        what: &'static str,
-        /// How many there are.
-        found: u64,
-        /// The limit.
-        max: u64,
-    },
-}
-
-impl From<BinaryReaderError> for GateError {
-    fn from(error: BinaryReaderError) -> Self {
-        // It may quote names of the module's own choosing.
-        Self::Invalid { reason: printable::line(&error.to_string()).into_owned() }
-    }
-}
-
-/// What a limit that holds for each of several was looked at in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
-    /// A type, by its index.
-    Type(u32),
-    /// A function, by its index.
-    Function(u32),
-    /// An export, by its place among them.
-    Export(u32),
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Type(index) => write!(f, "type {index}"),
-            Self::Function(index) => write!(f, "function {index}"),
-            Self::Export(index) => write!(f, "export {index}"),
-        }
-    }
-}
 
 /// How much of one limit a module uses: of the limits on each of several, what the one has that comes closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,13 +101,17 @@ impl Gated<'_> {
     /// Takes note of what a module has, and refuses more than its limit.
     fn bound(&mut self, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
         self.uses(Use { what, found, max, item: None });
-        if found > max { Err(GateError::TooMany { what, found, max }) } else { Ok(()) }
+        if found > max { Err(GateError::TooMany { what, found, max, unoptimised: false }) } else { Ok(()) }
     }
 
     /// The same for one of several.
     fn bound_item(&mut self, item: Item, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
         self.uses(Use { what, found, max, item: Some(item) });
-        if found > max { Err(GateError::Item { item, what, found, max }) } else { Ok(()) }
+        if found > max {
+            Err(GateError::Item { item: item.into(), what, found, max, unoptimised: false })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -208,10 +121,15 @@ impl Gated<'_> {
 ///
 /// The first rule it breaks.
 pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
+    pass(wasm).map_err(|error| error.explained(wasm))
+}
+
+fn pass(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
     let mut gate = Gate {
         validator: Validator::new_with_features(engine::features()),
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
+        branches: 0,
         joined: 0,
         gated: Gated {
             wasm,
@@ -245,6 +163,8 @@ struct Gate<'a> {
     validator: Validator,
     types: Vec<Type>,
     allocations: FuncValidatorAllocations,
+    /// Blocks, branches and calls of all functions so far.
+    branches: u64,
     /// Locals that meet where branches arrive, of all functions so far.
     joined: u64,
     gated: Gated<'a>,
@@ -254,42 +174,15 @@ impl Gate<'_> {
     /// Bounds come first, so that the validator never sees more than they allow; then the section must be valid; then
     /// it is read.
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), GateError> {
-        let found = match &payload {
-            Payload::TypeSection(types) => Some(("types", types.count(), limits::MODULE_TYPES_MAX)),
-            Payload::FunctionSection(functions) => {
-                Some(("functions", functions.count(), limits::MODULE_FUNCTIONS_MAX))
-            }
-            Payload::GlobalSection(globals) => Some(("globals", globals.count(), limits::MODULE_GLOBALS_MAX)),
-            Payload::ExportSection(exports) => Some(("exports", exports.count(), limits::MODULE_EXPORTS_MAX)),
-            Payload::CodeSectionStart { size, .. } => {
-                Some(("bytes of code", *size, limits::MODULE_CODE_BYTES_MAX))
-            }
-            Payload::ElementSection(segments) => {
-                Some(("element segments", segments.count(), limits::MODULE_SEGMENTS_MAX))
-            }
-            Payload::DataSection(segments) => {
-                Some(("data segments", segments.count(), limits::MODULE_SEGMENTS_MAX))
-            }
-            Payload::ImportSection(imports) => {
-                refuse_imports(imports)?;
-                None
-            }
-            Payload::StartSection { func, .. } => return Err(GateError::Start { function: *func }),
-            Payload::TableSection(tables) => {
-                self.tables(tables)?;
-                None
-            }
-            Payload::MemorySection(memories) => {
-                self.memories(memories)?;
-                None
-            }
-            _ => None,
-        };
-        if let Some((what, found, max)) = found {
-            self.gated.bound(what, u64::from(found), max)?;
-        }
+        self.counts(&payload)?;
         let valid = self.validator.payload(&payload)?;
-        self.gated.sections.extend(payload.as_section());
+        if let Some((id, range)) = payload.as_section() {
+            // Of the code this is only the beginning: its end may be cut off.
+            if let Some(content) = self.gated.wasm.get(range.clone()) {
+                encoding::check(id, content, range.start)?;
+            }
+            self.gated.sections.push((id, range));
+        }
         if let ValidPayload::Func(function, body) = valid {
             return self.function(function, &body);
         }
@@ -323,6 +216,57 @@ impl Gate<'_> {
         Ok(())
     }
 
+    /// Holds the number of a section's items against its bound.
+    fn counts(&mut self, payload: &Payload<'_>) -> Result<(), GateError> {
+        let found = match payload {
+            Payload::TypeSection(types) => Some(("types", types.count(), limits::MODULE_TYPES_MAX)),
+            Payload::FunctionSection(functions) => {
+                Some(("functions", functions.count(), limits::MODULE_FUNCTIONS_MAX))
+            }
+            Payload::GlobalSection(globals) => Some(("globals", globals.count(), limits::MODULE_GLOBALS_MAX)),
+            Payload::ExportSection(exports) => Some(("exports", exports.count(), limits::MODULE_EXPORTS_MAX)),
+            Payload::CodeSectionStart { size, .. } => {
+                Some(("bytes of code", *size, limits::MODULE_CODE_BYTES_MAX))
+            }
+            Payload::ElementSection(segments) => {
+                self.element_segments(segments)?;
+                None
+            }
+            Payload::DataSection(segments) => {
+                Some(("data segments", segments.count(), limits::MODULE_SEGMENTS_MAX))
+            }
+            Payload::ImportSection(imports) => {
+                refuse_imports(imports)?;
+                None
+            }
+            Payload::StartSection { func, .. } => {
+                return Err(GateError::Start { function: Item::Function(*func).into() });
+            }
+            Payload::TableSection(tables) => {
+                self.tables(tables)?;
+                None
+            }
+            Payload::MemorySection(memories) => {
+                self.memories(memories)?;
+                None
+            }
+            _ => None,
+        };
+        found.map_or(Ok(()), |(what, found, max)| self.gated.bound(what, u64::from(found), max))
+    }
+
+    fn element_segments(&mut self, segments: &ElementSectionReader<'_>) -> Result<(), GateError> {
+        self.gated.bound("element segments", u64::from(segments.count()), limits::MODULE_SEGMENTS_MAX)?;
+        let mut elements = 0_u64;
+        for segment in segments.clone() {
+            elements = elements.saturating_add(u64::from(match segment?.items {
+                ElementItems::Functions(functions) => functions.count(),
+                ElementItems::Expressions(_, expressions) => expressions.count(),
+            }));
+        }
+        self.gated.bound("elements of all segments", elements, limits::MODULE_ELEMENTS_MAX)
+    }
+
     fn function_type(&mut self, index: u32, ty: &FuncType) -> Result<(), GateError> {
         let (params, results) = (ty.params().len() as u64, ty.results().to_vec());
         for (what, found, max) in [
@@ -348,7 +292,7 @@ impl Gate<'_> {
         for memory in memories.clone() {
             let found = memory?.initial;
             if found > max {
-                return Err(GateError::TooMany { what: "pages of memory", found, max });
+                return Err(GateError::TooMany { what: "pages of memory", found, max, unoptimised: false });
             }
             self.gated.memory_bytes = found.saturating_mul(limits::WASM_PAGE_BYTES);
         }
@@ -361,7 +305,7 @@ impl Gate<'_> {
         let is_known =
             [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT, abi::PANIC].contains(&name);
         if name.starts_with(RESERVED_PREFIX) && !is_known {
-            return Err(GateError::ReservedExport { name: name.to_owned() });
+            return Err(GateError::ReservedExport { name: name.into() });
         }
         Ok(())
     }
@@ -405,6 +349,8 @@ impl Gate<'_> {
     ) -> Result<(), GateError> {
         let seen = body::look(function, body, &self.types, &mut self.allocations)?;
         seen.used.into_iter().for_each(|used| self.gated.uses(used));
+        self.branches = self.branches.saturating_add(seen.branches);
+        self.gated.bound("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
         self.joined = self.joined.saturating_add(seen.joined);
         self.gated.bound("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
         self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
@@ -418,7 +364,7 @@ fn refuse_imports(imports: &ImportSectionReader<'_>) -> Result<(), GateError> {
         None => Ok(()),
         Some(import) => {
             let import = import?;
-            Err(GateError::Import { module: import.module.to_owned(), item: import.name.to_owned() })
+            Err(GateError::Import { module: import.module.into(), item: import.name.into() })
         }
     }
 }
@@ -496,6 +442,11 @@ mod tests {
                 of("(elem (i32.const 0) func 0)", 1_000),
                 of("(elem (i32.const 0) func 0)", 1_001),
                 "has 1001 element segments; at most 1000 are allowed",
+            ),
+            (
+                format!("(module (func) (elem func {0}) (elem func {0}))", "0 ".repeat(2_500)),
+                format!("(module (func) (elem func {0} 0) (elem func {0}))", "0 ".repeat(2_500)),
+                "has 5001 elements of all segments; at most 5000 are allowed",
             ),
             (exports(1_000), exports(1_001), "has 1001 exports; at most 1000 are allowed"),
             (

@@ -14,8 +14,9 @@
 //! may run in parallel.
 //!
 //! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
-//! of the process, with its `costs`; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its bytes and `body`
-//! at each function's, `rewrite` prepares it for being compiled, and `insert` each function: `stack` bounds how deep its
+//! of the process, with its `costs`; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its
+//! bytes (`encoding`) and `body` at each function's, `compile` has all of a pipeline compiled, `rewrite` prepares it for
+//! being compiled, and `insert` each function: `stack` bounds how deep its
 //! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
 //! the instance back for the next; `fault` names
 //! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
@@ -34,11 +35,14 @@ mod abi;
 mod admit;
 mod body;
 mod call;
+mod compile;
 mod costs;
 mod dir;
+mod encoding;
 mod engine;
 mod fault;
 mod gate;
+mod gate_error;
 mod insert;
 mod inspect;
 mod instance;
@@ -57,7 +61,8 @@ pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
 pub use fault::{Fatal, Fault};
-pub use gate::{GateError, Item, Use, limits_used};
+pub use gate::{Use, limits_used};
+pub use gate_error::{GateError, Item, Named};
 pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
 pub use instance::Ruling;
 pub use memo::HashedTx;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::admit::{self, AdmitError};
 use super::call::{Admitted, Called};
+use super::compile::compile;
 use super::engine;
 use super::fault::{Fatal, Fault};
 use super::instance::Ruling;
@@ -87,13 +88,16 @@ impl Pipeline {
         admit::check_engine(spec.engine)?;
         spec.limits.validate()?;
         check_plugins(&spec, modules)?;
-        let admit_all = || {
-            let plugins = spec.plugins.iter().zip(modules);
-            plugins.map(|(plugin, wasm)| admit::admit(plugin, &spec.limits, wasm)).collect::<Result<_, _>>()
-        };
         // Building the engine looks at files of the system: done here, so that threads of ours touch no file but the
         // one that has opened the log, and every failure of a file can be tested.
         engine::engine().map_err(|reason| AdmitError::Host { reason })?;
+        let compiled = compile(&spec.plugins, modules)?;
+        let admit_all = || {
+            let plugins = spec.plugins.iter().zip(&compiled);
+            plugins
+                .map(|(plugin, compiled)| admit::admit(plugin, &spec.limits, compiled))
+                .collect::<Result<_, _>>()
+        };
         // Each plugin's init runs in there, so the caller's stack must not matter.
         let admitted = with_room(admit_all)
             .map_err(|error| AdmitError::Host { reason: format!("no thread: {error}") })?;

@@ -17,7 +17,8 @@ use wasm_encoder::{
 use wasmparser::{BinaryReaderError, ValType};
 
 use super::body::Function;
-use super::gate::{GateError, Gated, RESERVED_PREFIX, gate};
+use super::gate::{Gated, gate};
+use super::gate_error::{GateError, RESERVED_PREFIX};
 use super::insert::Insertions;
 use super::marks::{Marks, Silent};
 use super::stack;
@@ -168,7 +169,8 @@ fn new_type(ty: ValType) -> NewValType {
     }
 }
 
-/// Puts the module together again. Sections that get nothing new are copied as they are.
+/// Puts the module together again. Sections that get nothing new are copied as they are,
+/// and custom ones left out.
 fn assemble(
     gated: &Gated<'_>,
     types: &AddedTypes,
@@ -179,7 +181,8 @@ fn assemble(
     let mut module = wasm_encoder::Module::new();
     let has_globals = gated.sections.iter().any(|(id, _)| *id == SectionId::Global as u8);
     let mut lacks_globals = !has_globals;
-    for (id, range) in &gated.sections {
+    // What custom sections say is not for the engine, which might refuse some and take the time to read others.
+    for (id, range) in gated.sections.iter().filter(|(id, _)| *id != SectionId::Custom as u8) {
         if lacks_globals && comes_after_globals(*id) {
             let mut data = Vec::new();
             globals.len().encode(&mut data);
@@ -364,6 +367,16 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert_eq!(text.matches("(export").count(), 4, "{text}");
+    }
+
+    /// The engine refuses this section by its name, and a patch release may come to read others.
+    #[test]
+    fn custom_sections_are_left_out() {
+        let mut wasm = wasm("(module (func $named))");
+        wasm.extend(*b"\0\x10\x0fwebidl-bindings");
+        let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap().wasm;
+        let text = String::from_utf8_lossy(&rewritten).into_owned();
+        assert!(!text.contains("webidl") && !text.contains("named"), "{text}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::excerpt::{Excerpt, words};
 use crate::json::{self, JsonError};
 use crate::limits;
 use crate::types::{EngineId, PipelineId, PluginHash};
@@ -113,7 +114,7 @@ pub struct PluginName(String);
 )]
 pub struct PluginNameError {
     /// The name as it was given.
-    pub name: String,
+    pub name: Excerpt,
 }
 
 impl TryFrom<String> for PluginName {
@@ -123,7 +124,11 @@ impl TryFrom<String> for PluginName {
         let fits = (1..=limits::PLUGIN_NAME_BYTES_MAX).contains(&(name.len() as u64));
         let first_is_letter = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if fits && first_is_letter && plain { Ok(Self(name)) } else { Err(PluginNameError { name }) }
+        if fits && first_is_letter && plain {
+            Ok(Self(name))
+        } else {
+            Err(PluginNameError { name: Excerpt::of(&name) })
+        }
     }
 }
 
@@ -165,7 +170,7 @@ pub enum CanonicalJsonError {
     #[error(transparent)]
     Json(#[from] JsonError),
     /// A value RFC 8785 cannot write.
-    #[error("params have no canonical form (RFC 8785): {0}")]
+    #[error("params have no canonical form (RFC 8785): {}", words(.0))]
     NotCanonical(#[from] serde_json::Error),
     /// Too long once written.
     #[error("params are {bytes} bytes as canonical JSON; at most {max} are allowed", max = limits::PARAMS_BYTES_MAX)]
@@ -177,7 +182,7 @@ pub enum CanonicalJsonError {
     #[error("params are not in their canonical form (RFC 8785), which is {canonical}")]
     Spelling {
         /// How they are written canonically.
-        canonical: String,
+        canonical: Excerpt,
     },
 }
 
@@ -197,7 +202,7 @@ impl TryFrom<String> for CanonicalJson {
         if canonical.0 == text {
             Ok(canonical)
         } else {
-            Err(CanonicalJsonError::Spelling { canonical: canonical.0 })
+            Err(CanonicalJsonError::Spelling { canonical: Excerpt::of(&canonical.0) })
         }
     }
 }

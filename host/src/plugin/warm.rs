@@ -98,6 +98,7 @@ impl Snapshot {
 mod tests {
     use super::super::admit::admit;
     use super::super::call::Admitted;
+    use super::super::compile::compile;
     use super::super::spec::{CanonicalJson, Limits, PluginName, PluginSpec};
     use crate::types::PluginHash;
 
@@ -116,7 +117,8 @@ mod tests {
             sha256: PluginHash::of(&wasm),
             params: CanonicalJson::default(),
         };
-        admit(&spec, &Limits::default(), &wasm).unwrap()
+        let compiled = compile(std::slice::from_ref(&spec), &[wasm]).unwrap();
+        admit(&spec, &Limits::default(), &compiled[0]).unwrap()
     }
 
     /// How many instances wait after each of three calls.

@@ -4,6 +4,7 @@ mod bench;
 mod goldens;
 mod inspect;
 mod project;
+mod regex;
 mod replay;
 mod run;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::{dseq, run, text};
 
 /// Without what the cargo that runs these tests has set for them: people's shells do not have it.
-fn plain(mut command: Command, dir: &Path) -> Command {
+pub(super) fn plain(mut command: Command, dir: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
         command.env_remove(name);
     }

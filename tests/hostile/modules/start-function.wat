@@ -1,5 +1,5 @@
 ;; Runs before anyone has asked it anything.
-;; expect: refused "has a start function (function 0)"
+;; expect: refused "has a start function (function 0"
 (module
   (memory (export "memory") 1)
   (func $start (loop (br 0)))

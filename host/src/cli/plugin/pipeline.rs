@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{read, usage};
+use crate::excerpt::Excerpt;
 use crate::node::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
@@ -102,7 +103,7 @@ fn has_name(text: &str) -> bool {
 
 /// Reads params as JSON.
 pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
-    CanonicalJson::parse(text).or_else(|error| usage(format!("--params {text}: {error}")))
+    CanonicalJson::parse(text).or_else(|error| usage(format!("--params {}: {error}", Excerpt::of(text))))
 }
 
 /// The plugin of one file, called by the file's name if that can be a plugin's.

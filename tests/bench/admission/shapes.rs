@@ -1,32 +1,15 @@
-//! What it takes to admit the worst modules that the limits allow: time, and the most memory at once.
-//!
-//! Without arguments, each module in a process of its own, and a table of all of them; with the name of one, only that.
+//! Shapes made by hand: what control flow, calls and values can be made to cost.
 
 use std::fmt::Write as _;
-use std::process::Command;
-use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
 use dseq::limits;
-use dseq::plugin::{
-    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, limits_used,
-};
-use dseq::types::PluginHash;
 
-/// What the names of modules of many short functions begin with, and how long each of those is.
-const SHORT: &str = "short: ";
-const SHORT_BYTES: usize = 8 << 10;
+use super::{Function, number};
 
 /// A kind of module, and the body of its functions for about so many bytes of code.
-type Shape = (&'static str, fn(usize) -> Function);
+pub(super) type Shape = (&'static str, fn(usize) -> Function);
 
-/// A function in WAT: what comes before its body, and its body.
-struct Function {
-    head: String,
-    body: String,
-}
-
-const SHAPES: &[Shape] = &[
+pub(super) const SHAPES: &[Shape] = &[
     ("arithmetic", |bytes| repeated(bytes, 4, "(local.set 0 (i64.mul (local.get 0) (i64.const 3)))", 9)),
     ("floats", |bytes| repeated(bytes, 0, "(local.set 1 (f64.mul (local.get 1) (local.get 1)))", 7)),
     ("truncations", |bytes| {
@@ -246,120 +229,4 @@ fn wide_tables(bytes: usize) -> Function {
 
 fn carried_max() -> usize {
     number(limits::FUNCTION_CARRIED_MAX)
-}
-
-fn number(limit: u64) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-/// As many functions of a shape as fit, each of about `most` bytes.
-fn module(shape: &Shape, most: usize) -> Result<Vec<u8>> {
-    let all = number(limits::MODULE_CODE_BYTES_MAX);
-    let function = shape.1(most - most / 16);
-    let text = format!("(func (param i64) {} {})\n", function.head, function.body);
-    let with_one = wat::parse_str(with_functions(&text))?;
-    let one = with_one.len() - wat::parse_str(with_functions(""))?.len();
-    let joined = limits_used(&with_one)?
-        .iter()
-        .find(|used| used.what == "locals joined by branches" && used.item.is_none())
-        .map_or(0, |used| used.found);
-    let joining = limits::MODULE_JOINED_MAX.checked_div(joined).map_or(usize::MAX, number);
-    let count = ((all - all / 64) / one).min(joining).min(number(limits::MODULE_FUNCTIONS_MAX) - 8);
-    ensure!(count > 0, "{} is too long", shape.0);
-    Ok(wat::parse_str(with_functions(&text.repeat(count)))?)
-}
-
-fn with_functions(functions: &str) -> String {
-    format!(
-        r#"(module
-            (type $small (func)) (table 1 funcref)
-            (type $wide_loop (func (param {}))) (type $wide_block (func (result {})))
-            (memory (export "memory") 1)
-            (func $small)
-            (func $wide (param {}) (result i64) (local.get 0))
-            (func (export "dseq_abi_v1"))
-            (func (export "dseq_buffer") (param i32) (result i32) (i32.const 0))
-            (func (export "dseq_init") (param i32) (result i64) (i64.const 0x0001000000000000))
-            (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001000000000000))
-            (func (export "dseq_output") (result i32) (i32.const 0))
-            {functions})"#,
-        "i64 ".repeat(100),
-        "i64 ".repeat(16),
-        "i64 ".repeat(100),
-    )
-}
-
-fn tiny_functions() -> Result<Vec<u8>> {
-    let count = number(limits::MODULE_FUNCTIONS_MAX) - 7;
-    Ok(wat::parse_str(with_functions(&"(func (call $small))".repeat(count)))?)
-}
-
-/// Functions that hardly say where they write: each byte of theirs is as many instructions of ours as it can be.
-fn tiny_fills() -> Result<Vec<u8>> {
-    let many = format!("(func $many (result {}) {})", "i32 ".repeat(16), "(i32.const 0) ".repeat(16));
-    let fills = format!("call $many {} drop\n", "memory.fill ".repeat(5)).repeat(5);
-    let count = number(limits::MODULE_FUNCTIONS_MAX) - 8;
-    Ok(wat::parse_str(with_functions(&(many + &format!("(func {fills})").repeat(count))))?)
-}
-
-fn data() -> Result<Vec<u8>> {
-    let bytes = number(limits::WASM_BYTES_MAX) - 1024;
-    let text = with_functions(&format!("(data (i32.const 0) \"{}\")", "x".repeat(bytes)));
-    Ok(wat::parse_str(text.replace("\"memory\") 1)", "\"memory\") 64)"))?)
-}
-
-fn admit(name: &str) -> Result<()> {
-    let wasm = match name {
-        "tiny functions" => tiny_functions()?,
-        "tiny functions that fill" => tiny_fills()?,
-        "data" => data()?,
-        name => {
-            let (name, most) = match name.strip_prefix(SHORT) {
-                Some(name) => (name, SHORT_BYTES),
-                None => (name, number(limits::FUNCTION_BYTES_MAX)),
-            };
-            module(SHAPES.iter().find(|shape| shape.0 == name).context("no such module")?, most)?
-        }
-    };
-    let before = peak_kib()?;
-    let (bytes, started) = (wasm.len(), Instant::now());
-    let plugin = PluginSpec {
-        name: PluginName::try_from("worst".to_owned())?,
-        sha256: PluginHash::of(&wasm),
-        params: CanonicalJson::default(),
-    };
-    let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: vec![plugin] };
-    Pipeline::admit(spec, &[wasm])?;
-    let (took, peak) = (started.elapsed(), peak_kib()?);
-    println!(
-        "{name:<36} {:>7} KiB {:>9.2} s {:>8} MiB ({} before)",
-        bytes >> 10,
-        took.as_secs_f64(),
-        peak >> 10,
-        before >> 10
-    );
-    Ok(())
-}
-
-/// The most memory this process has had so far, in KiB.
-fn peak_kib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-fn main() -> Result<()> {
-    if let Some(name) = std::env::args().nth(1) {
-        return admit(&name);
-    }
-    let program = std::env::current_exe()?;
-    let long = SHAPES.iter().map(|shape| shape.0.to_owned());
-    let short = SHAPES.iter().map(|shape| format!("{SHORT}{}", shape.0));
-    for name in
-        long.chain(short).chain(["tiny functions", "tiny functions that fill", "data"].map(str::to_owned))
-    {
-        let status = Command::new(&program).arg(&name).status()?;
-        ensure!(status.success(), "{name} was not admitted");
-    }
-    Ok(())
 }

@@ -1,0 +1,165 @@
+//! Compiling a pipeline's modules: on all processors, and each file once in the life of a process.
+//!
+//! What compiling takes is bounded for each module by the gate, and for all of a pipeline here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+use wasmtime::{Engine, Module};
+
+use super::admit::AdmitError;
+use super::gate::{Gated, Use, gate};
+use super::rewrite::{Rewritten, rewrite};
+use super::spec::{PluginName, PluginSpec};
+use super::{engine, parallel};
+use crate::excerpt::words;
+use crate::limits;
+use crate::types::PluginHash;
+
+/// A module that has passed the gate, as machine code.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) module: Module,
+    /// See [`Rewritten::mutable_globals`].
+    pub(super) mutable_globals: Option<Vec<String>>,
+}
+
+/// Compiles each plugin's module, in the pipeline's order.
+///
+/// # Errors
+///
+/// The first that is not what genesis pins or that the gate does not pass; then what all are together, if that is too
+/// much; then the first that the engine does not take.
+pub(super) fn compile(plugins: &[PluginSpec], modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
+    let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
+    let mut distinct: Vec<(&PluginSpec, Gated<'_>)> = Vec::new();
+    for (plugin, wasm) in plugins.iter().zip(modules) {
+        check_bytes(plugin, wasm)?;
+        if distinct.iter().all(|(known, _)| known.sha256 != plugin.sha256) {
+            let gated = gate(wasm);
+            distinct.push((
+                plugin,
+                gated.map_err(|source| AdmitError::Gate { plugin: plugin.name.clone(), source })?,
+            ));
+        }
+    }
+    check_sums(distinct.iter().map(|(_, gated)| gated.used.as_slice()))?;
+    if distinct.is_empty() {
+        return Ok(Vec::new());
+    }
+    let threads = parallel::threads().map_err(AdmitError::from)?;
+    let compile = |(plugin, gated): &(&PluginSpec, Gated<'_>)| {
+        let compiled = compile_once(engine, plugin, gated)?;
+        Ok((plugin.sha256, compiled))
+    };
+    let compiled: Vec<Result<(PluginHash, Compiled), AdmitError>> =
+        threads.install(|| distinct.par_iter().map(compile).collect());
+    let compiled = compiled.into_iter().collect::<Result<Vec<_>, AdmitError>>()?;
+    let of = |plugin: &PluginSpec| {
+        let found = compiled.iter().find(|(hash, _)| *hash == plugin.sha256);
+        found.expect("each of them has been compiled").1.clone()
+    };
+    Ok(plugins.iter().map(of).collect())
+}
+
+fn check_bytes(spec: &PluginSpec, wasm: &[u8]) -> Result<(), AdmitError> {
+    let plugin = spec.name.clone();
+    let bytes = wasm.len() as u64;
+    if bytes > limits::WASM_BYTES_MAX {
+        return Err(AdmitError::TooLarge { plugin, bytes });
+    }
+    let found = PluginHash::of(wasm);
+    if found != spec.sha256 {
+        return Err(AdmitError::Hash { plugin, expected: spec.sha256, found });
+    }
+    Ok(())
+}
+
+/// Of each limit on a module as a whole, the modules of a pipeline may have several times as much together.
+fn check_sums<'a>(modules: impl Iterator<Item = &'a [Use]>) -> Result<(), AdmitError> {
+    let mut sums: Vec<Use> = Vec::new();
+    for used in modules.flatten().filter(|used| used.item.is_none()) {
+        let place = sums.iter().position(|sum| sum.what == used.what);
+        let place = place.unwrap_or_else(|| {
+            let max = used.max.saturating_mul(limits::PIPELINE_MODULES_MAX);
+            sums.push(Use { found: 0, max, ..*used });
+            sums.len().saturating_sub(1)
+        });
+        sums[place].found = sums[place].found.saturating_add(used.found);
+    }
+    match sums.into_iter().find(|sum| sum.found > sum.max) {
+        Some(Use { what, found, max, .. }) => Err(AdmitError::TooMuchTogether { what, found, max }),
+        None => Ok(()),
+    }
+}
+
+fn compile_once(engine: &Engine, plugin: &PluginSpec, gated: &Gated<'_>) -> Result<Compiled, AdmitError> {
+    if let Some((_, known)) = recent().iter().find(|(hash, _)| *hash == plugin.sha256) {
+        return Ok(known.clone());
+    }
+    let Rewritten { wasm, mutable_globals } =
+        rewrite(gated).map_err(|error| refused(&plugin.name, &error))?;
+    let module = Module::from_binary(engine, &wasm)
+        .map_err(|error| refused(&plugin.name, &format_args!("{error:#}")))?;
+    let compiled = Compiled { module, mutable_globals };
+    let mut recent = recent();
+    recent.push_back((plugin.sha256, compiled.clone()));
+    if recent.len() as u64 > limits::PLUGINS_MAX {
+        recent.pop_front();
+    }
+    Ok(compiled)
+}
+
+/// The modules that were compiled last, as many as a pipeline may have: InitChain comes again until there is a block, and
+/// the command line admits a file for one test after the other. The same bytes are the same code.
+fn recent() -> MutexGuard<'static, VecDeque<(PluginHash, Compiled)>> {
+    static RECENT: Mutex<VecDeque<(PluginHash, Compiled)>> = Mutex::new(VecDeque::new());
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The engine does not take what the gate has passed.
+pub(super) fn refused(plugin: &PluginName, error: &impl std::fmt::Display) -> AdmitError {
+    AdmitError::Module { plugin: plugin.clone(), reason: words(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::CanonicalJson;
+    use super::*;
+
+    fn compiled(modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
+        let plugin = |(index, wasm): (usize, &Vec<u8>)| PluginSpec {
+            name: PluginName::try_from(format!("p{index}")).unwrap(),
+            sha256: PluginHash::of(wasm),
+            params: CanonicalJson::default(),
+        };
+        let plugins: Vec<_> = modules.iter().enumerate().map(plugin).collect();
+        compile(&plugins, modules)
+    }
+
+    /// Where the code lies tells one compilation from another.
+    #[test]
+    fn the_same_bytes_are_compiled_once() {
+        let wasm = |n| wat::parse_str(format!("(module (func (result i32) (i32.const {n})))")).unwrap();
+        let place = |compiled: &Compiled| compiled.module.image_range();
+        let first = compiled(&[wasm(101), wasm(102), wasm(101)]).unwrap();
+        assert_eq!(place(&first[0]), place(&first[2]));
+        assert_ne!(place(&first[0]), place(&first[1]));
+        assert_eq!(place(&compiled(&[wasm(102)]).unwrap()[0]), place(&first[1]));
+    }
+
+    #[test]
+    fn what_a_pipeline_takes_to_compile_is_bounded_as_a_whole() {
+        let functions =
+            |count: usize| wat::parse_str(format!("(module {})", "(func)".repeat(count))).unwrap();
+        let four: Vec<_> = (0..4).map(|fewer| functions(10_000 - fewer)).collect();
+        assert!(compiled(&four).is_ok());
+        let several = [four.clone(), vec![functions(100)]].concat();
+        assert_eq!(
+            compiled(&several).map(drop).unwrap_err().to_string(),
+            "the pipeline's plugins have 40094 functions together; at most 40000 are allowed"
+        );
+        assert!(compiled(&vec![four[0].clone(); 9]).is_ok(), "one file is compiled once");
+    }
+}
