@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "528a7b830d2f25da5afdfc375ca5ca4346595f9e290199380bc10e263ed70bff",
-            "e3bf0ca6e53f1f75073b1692353caabd6c9151e1be5535d918a51933718237a8"
+            "41296e012446c70b5eb26346b23c64f148bc48e749f662ca0a401c050d3d1175",
+            "d711fbf6ee78c4a347865f13c1b286d29fcb9e15578d875593b8ec2026ad8f1d"
         ]
     );
 }

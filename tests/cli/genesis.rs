@@ -210,7 +210,7 @@ fn a_file_is_judged_as_it_is_written() {
             let (code, said, stderr) = in_home(subcommand, dir.path(), &[]);
             assert!(code == 1 && stderr.contains(words), "{subcommand}: {said}{stderr}");
         }
-        let (code, stderr) = refused(dir.path(), &["--limit", "fuel_max=1000000"]);
+        let (code, stderr) = refused(dir.path(), &["--limit", "fuel_max=100000000"]);
         assert!(code == 1 && stderr.contains(words), "{stderr}");
     }
     fs::write(dir.path().join("config/genesis.json"), "[]").unwrap();
@@ -239,7 +239,7 @@ fn a_network_keeps_its_rules_once_a_block_is_committed_and_not_before() {
     drop(log);
     fs::create_dir_all(dir.path().join("data")).unwrap();
     fs::copy(dir.path().join("config/genesis.json"), dir.path().join("data/genesis.json")).unwrap();
-    let (code, said, stderr) = in_home("set", dir.path(), &["--limit", "fuel_max=1000000"]);
+    let (code, said, stderr) = in_home("set", dir.path(), &["--limit", "fuel_max=100000000"]);
     assert!(code == 0 && said.contains("it takes this one at its next start"), "{said}{stderr}");
     commit(dir.path());
     let (code, stderr) = refused(dir.path(), &["--plugin", &plugin]);

@@ -321,7 +321,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "7aa26bf6d6262425d3d01752d99467b2d683bb8176ca21e4ec985283da6dd539"
+            "a03431c425117de6121eb62b464492cd6d7ddffdf66f135ff1e45ab77136f306"
         );
     }
 
