@@ -1,6 +1,6 @@
 //! The command line: one file for each subcommand, and what they share.
 //!
-//! Exit codes: 0 fine; 1 a failure that may pass; 2 wrong usage; 78 the node refuses to run, because of its
+//! Exit codes: 0 success; 1 failure or failed check; 2 usage; 78 configuration error: the node refuses to run, because of its
 //! configuration, genesis or plugins, and starting it again can't help.
 
 mod checksum;
@@ -31,7 +31,7 @@ use crate::node::testnet::TestnetError;
 use crate::printable;
 
 /// As `--help` tells them.
-const EXIT_CODES: &str = "Exit codes: 0 fine; 1 a failure; 2 wrong usage; 78 something has to be mended first (configuration, home, genesis, plugins, CometBFT).";
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure or failed check; 2 usage; 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first).";
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;

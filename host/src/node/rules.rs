@@ -61,7 +61,7 @@ pub enum RulesError {
     },
     /// A limit that is not `name=number`, or of a name there is not.
     #[error(
-        "limit {:?} must be written name=NUMBER; the limits are tx_bytes_max, record_bytes_max, fuel_max, \
+        "{:?} is not a limit: write name=NUMBER, where name is tx_bytes_max, record_bytes_max, fuel_max or \
          memory_bytes_max",
         Excerpt::of(.text)
     )]
