@@ -14,17 +14,17 @@ use super::plugins::moody;
 use super::supervisor::{Supervisor, children, said, stand_in, stop};
 use super::{dseq, good_genesis, home, public_key, run, text};
 
-fn write(home: &Path, genesis: &Value) {
+pub(super) fn write(home: &Path, genesis: &Value) {
     fs::write(home.join("config/genesis.json"), genesis.to_string()).unwrap();
 }
 
-fn verify(home: &Path) -> (i32, String) {
+pub(super) fn verify(home: &Path) -> (i32, String) {
     let (code, said, stderr) = run(&mut dseq(&["genesis", "verify", "--home", text(home)]));
     (code, said + &stderr)
 }
 
 /// `dseq start`, which is expected to end by itself without having started anything.
-fn start(home: &Path) -> (i32, String) {
+pub(super) fn start(home: &Path) -> (i32, String) {
     let cometbft = stand_in(home, VERSION, &format!("echo started > {}/started; exec sleep 100", text(home)));
     let (code, _, said) = run(&mut dseq(&["start", "--home", text(home), "--cometbft", text(&cometbft)]));
     assert!(!home.join("started").exists(), "{said}");
@@ -108,7 +108,7 @@ fn cometbft_gets_the_bounds_that_follow_from_genesis_and_not_those_of_its_file()
 }
 
 /// What CometBFT leaves behind when the app has refused its genesis.
-fn leave_databases(home: &Path, signed: u64) {
+pub(super) fn leave_databases(home: &Path, signed: u64) {
     for name in ["state.db", "blockstore.db", "evidence.db"] {
         fs::create_dir_all(home.join("data").join(name)).unwrap();
     }
@@ -118,14 +118,14 @@ fn leave_databases(home: &Path, signed: u64) {
 }
 
 /// Starts a node until it runs, and stops it.
-fn runs(home: &Path) -> String {
+pub(super) fn runs(home: &Path) -> String {
     let supervisor = Supervisor::start(home, &stand_in(home, VERSION, "exec sleep 100"));
     children(home, &[]);
     stop(supervisor);
     said(home)
 }
 
-fn changed(chain_id: &str) -> Value {
+pub(super) fn changed(chain_id: &str) -> Value {
     let mut genesis = good_genesis();
     genesis["chain_id"] = json!(chain_id);
     genesis["app_state"]["dseq"]["limits"]["fuel_max"] = json!(1_000_000);
@@ -172,7 +172,7 @@ fn a_validator_that_has_signed_does_not_begin_anew_under_the_same_chain_id() {
 }
 
 /// A log with one block, under the rules of a genesis.
-fn commit(home: &Path, chain_id: &str) {
+pub(super) fn commit(home: &Path, chain_id: &str) {
     let mut log = Log::open(&home.join("sequence")).unwrap();
     let pipeline = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: Vec::new() };
     let id = pipeline.id();
@@ -181,7 +181,7 @@ fn commit(home: &Path, chain_id: &str) {
     log.commit(&staged, AppHash([1; 32]), id).unwrap();
 }
 
-fn id_of(said: &str) -> &str {
+pub(super) fn id_of(said: &str) -> &str {
     let (_, rest) = said.split_once("\nnetwork ").unwrap();
     rest.split_once(':').unwrap().0
 }

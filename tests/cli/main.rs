@@ -9,6 +9,7 @@ mod copies;
 mod engine;
 mod engine_failures;
 mod genesis;
+mod genesis_changed;
 mod genesis_judged;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;

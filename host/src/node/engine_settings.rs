@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use toml_edit::DocumentMut;
 
+use super::file;
 use super::home::{HomeError, NodeHome};
 use super::overrides::{self, OverrideError};
 
@@ -60,15 +60,8 @@ pub fn serve_metrics(home: &NodeHome) -> Result<(), MetricsError> {
     let path = home.cometbft_config();
     let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
     overrides::set(&mut config, &["instrumentation", "prometheus"], true.into())?;
-    write_whole(&path, config.to_string().as_bytes())?;
+    file::replace(&path, config.to_string().as_bytes())?;
     Ok(())
-}
-
-/// Replaces a file in one step.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("toml.new");
-    fs::write(&new, bytes)?;
-    fs::rename(&new, path)
 }
 
 /// The configuration; none if it cannot be understood, which CometBFT itself says best.

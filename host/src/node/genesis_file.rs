@@ -1,8 +1,7 @@
 //! A genesis file: the part of it that is ours, read, edited, and held against what a node would refuse.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::file;
 use super::genesis_doc::GenesisDoc;
 use super::rules::{self, Plugin, RulesError};
 use crate::app::{GenesisRules, parse_genesis};
@@ -256,14 +256,6 @@ impl GenesisFile {
     ///
     /// When the file system refuses; what is there is as it was then.
     pub fn write_to(&self, path: &Path) -> Result<(), RulesError> {
-        let partial = path.with_extension("json.partial");
-        let written = File::create(&partial)
-            .and_then(|mut file| file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&partial, path));
-        written.map_err(|source| {
-            // What cannot be written can hardly be removed, and its name says what it is.
-            let _ = fs::remove_file(&partial);
-            RulesError::Io { path: path.to_owned(), source }
-        })
+        file::replace(path, self.text.as_bytes()).map_err(RulesError::io(path))
     }
 }

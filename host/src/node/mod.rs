@@ -3,7 +3,8 @@
 //! A home is made once by [`genesis`], in the place that [`new_home`] found, for the [`rules`] that people wrote, which
 //! [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node
 //! began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
-//! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one machine.
+//! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one
+//! machine. Whatever is changed in a home is replaced whole, by [`file`].
 //!
 //! # Invariants
 //!
@@ -16,7 +17,9 @@ pub mod checksum;
 pub mod cometbft;
 pub mod config;
 pub mod databases;
+mod engine_data;
 pub mod engine_settings;
+pub mod file;
 pub mod genesis;
 pub mod genesis_doc;
 pub mod genesis_file;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::file;
 use super::home::{FolderId, NodeHome};
 use super::process::{Ending, ProcessId};
 
@@ -117,15 +118,13 @@ impl Running {
     /// When the file system refuses.
     pub fn write(&self, home: &NodeHome) -> io::Result<()> {
         let path = record(home);
-        let new = path.with_extension("new");
         let record = Record {
             boot_id: boot_id()?,
             path: home.root().to_owned(),
             folder: home.id()?,
             running: self.clone(),
         };
-        fs::write(&new, serde_json::to_vec_pretty(&record)?)?;
-        fs::rename(&new, &path)
+        file::replace(&path, &serde_json::to_vec_pretty(&record)?)
     }
 
     /// Whether any of its processes is alive.

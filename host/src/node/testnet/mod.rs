@@ -27,6 +27,7 @@ pub use stop::{Stopped, stop};
 use error::io_error;
 
 use super::access;
+use super::file;
 use super::genesis::Ports;
 use super::home::NodeHome;
 use super::listen;
@@ -170,10 +171,10 @@ fn shape_file(dir: &Path) -> PathBuf {
 
 /// Writes what the network is, at once or not at all.
 fn write_shape(network: &Network) -> Result<(), TestnetError> {
-    let (path, new) = (shape_file(&network.dir), network.dir.join("network.json.new"));
+    let path = shape_file(&network.dir);
     let failed = || io_error(format!("write {}", path.display()));
     let text = serde_json::to_vec_pretty(&network.shape).map_err(|err| failed()(err.into()))?;
-    fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed())
+    file::replace(&path, &text).map_err(failed())
 }
 
 /// One command at a time works on a network's folder.

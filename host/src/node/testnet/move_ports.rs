@@ -7,6 +7,7 @@ use toml_edit::{DocumentMut, Value};
 use super::make::check_ports;
 use super::{Network, Node, Shape, TestnetError, io_error, write_shape};
 use crate::node::cometbft::CometBft;
+use crate::node::file;
 use crate::node::genesis::{self, GenesisError};
 use crate::node::overrides::{self, OverrideError};
 
@@ -62,9 +63,7 @@ fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), TestnetErr
         Ok(config)
     };
     let moved = moved().map_err(|source| GenesisError::Override { path: path.clone(), source })?.to_string();
-    let new = path.with_extension("toml.new");
-    let written = fs::write(&new, moved).and_then(|()| fs::rename(&new, &path));
-    written.map_err(io_error(format!("write {}", path.display())))
+    file::replace(&path, moved.as_bytes()).map_err(io_error(format!("write {}", path.display())))
 }
 
 fn value<'a>(config: &'a DocumentMut, [table, key]: [&str; 2]) -> Result<&'a str, OverrideError> {

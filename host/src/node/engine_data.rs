@@ -1,0 +1,174 @@
+//! What CometBFT makes from a genesis, where its configuration has it: databases, its write-ahead log, and the record of
+//! what this node's validator has signed.
+//!
+//! # Format
+//!
+//! The record of a chain that the node has left lies beside CometBFT's own and reads the same:
+//! `priv_validator_state.<first ten hex digits of the SHA-256 of the chain id>.json`. It is never removed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use toml_edit::DocumentMut;
+
+use super::file;
+use super::genesis_file::NetworkId;
+use super::home::NodeHome;
+use super::origin::OriginError;
+
+/// CometBFT's databases; the same as `cometbft reset-state` removes, with its log.
+const DATABASES: &[&str] = &[BLOCK_STORE, "state.db", "evidence.db", "tx_index.db"];
+
+const BLOCK_STORE: &str = "blockstore.db";
+
+/// The record of a validator that has signed nothing, as CometBFT writes it.
+const NOTHING_SIGNED: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}";
+
+/// CometBFT's files that depend on genesis.
+pub(super) struct EngineData {
+    databases: PathBuf,
+    /// Newest file of the write-ahead log; the older ones are beside it, with numbers.
+    wal: PathBuf,
+    signed: PathBuf,
+}
+
+impl EngineData {
+    /// Reads the configuration; what it does not say is as CometBFT has it by itself.
+    pub(super) fn of(home: &NodeHome) -> Self {
+        let text = fs::read_to_string(home.cometbft_config()).unwrap_or_default();
+        let config: DocumentMut = text.parse().unwrap_or_default();
+        let path = |table: Option<&str>, key: &str, default: &str| {
+            let table = table.map_or(Some(config.as_item()), |table| config.get(table));
+            let found = table.and_then(|table| table.get(key)?.as_str());
+            home.root().join(found.unwrap_or(default))
+        };
+        Self {
+            databases: path(None, "db_dir", "data"),
+            wal: path(Some("consensus"), "wal_file", "data/cs.wal/wal"),
+            signed: path(None, "priv_validator_state_file", "data/priv_validator_state.json"),
+        }
+    }
+
+    /// Whether CometBFT has stored a block, which it does before the app executes it.
+    ///
+    /// Nothing else is written to its block store. So a store of goleveldb holds none as long as it has no tables and its
+    /// journals are empty. Another kind of database is taken to hold some: its genesis can only be refused too early then.
+    pub(super) fn has_blocks(&self) -> Result<bool, OriginError> {
+        let path = self.databases.join(BLOCK_STORE);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(err) if err.kind() == io::ErrorKind::NotADirectory => return Ok(true),
+            Err(err) => return Err(OriginError::io(&path)(err)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(OriginError::io(&path))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_bookkeeping = matches!(name.as_str(), "LOCK" | "LOG" | "LOG.old")
+                || name.starts_with("CURRENT")
+                || name.starts_with("MANIFEST-");
+            if !is_bookkeeping && entry.metadata().map_err(OriginError::io(&path))?.len() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves databases and log into a new folder beside them, so that CometBFT begins anew; returns that folder. There
+    /// are two if the log is not where the databases are, and none if there was nothing to move.
+    pub(super) fn set_aside(&self, made_from: NetworkId) -> Result<Vec<PathBuf>, OriginError> {
+        let mut folders: BTreeMap<&Path, PathBuf> = BTreeMap::new();
+        let all = self.made_from_genesis()?;
+        for path in &all {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            if !folders.contains_key(parent) {
+                folders.insert(parent, new_folder(parent, made_from)?);
+            }
+            let to = folders[parent].join(name);
+            fs::rename(path, &to).and_then(|()| file::sync_folder_of(&to)).map_err(OriginError::io(path))?;
+        }
+        for folder in folders.values() {
+            file::sync_folder_of(folder).map_err(OriginError::io(folder))?;
+        }
+        Ok(folders.into_values().collect())
+    }
+
+    /// Databases and log, as far as they are there.
+    fn made_from_genesis(&self) -> Result<Vec<PathBuf>, OriginError> {
+        let mut found: Vec<PathBuf> = DATABASES.iter().map(|name| self.databases.join(name)).collect();
+        let (Some(dir), Some(head)) = (self.wal.parent(), self.wal.file_name()) else { return Ok(found) };
+        if dir == self.databases.join("cs.wal") {
+            found.push(dir.to_owned());
+        } else if dir.try_exists().map_err(OriginError::io(dir))? {
+            let head = head.to_string_lossy();
+            for entry in fs::read_dir(dir).map_err(OriginError::io(dir))? {
+                let path = entry.map_err(OriginError::io(dir))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.strip_prefix(&*head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+                    found.push(path);
+                }
+            }
+        }
+        found.retain(|path| path.symlink_metadata().is_ok());
+        Ok(found)
+    }
+
+    /// Height of this validator's last signature; 0 if there is none.
+    pub(super) fn signed_height(&self) -> Result<u64, OriginError> {
+        Ok(read_signed(&self.signed)?.map_or(0, |(height, _)| height))
+    }
+
+    /// Keeps the record of what was signed under a chain id that is left, then gives CometBFT one that says nothing.
+    ///
+    /// The record is durable before the other is written: a crash between the two leaves both.
+    pub(super) fn leave_chain(&self, chain_id: &str) -> Result<(), OriginError> {
+        if let Some((_, text)) = read_signed(&self.signed)?.filter(|(height, _)| *height > 0) {
+            let record = self.record(chain_id);
+            file::replace(&record, &text).map_err(OriginError::io(&record))?;
+            file::replace(&self.signed, NOTHING_SIGNED.as_bytes()).map_err(OriginError::io(&self.signed))?;
+        }
+        Ok(())
+    }
+
+    /// The record of a chain id that the node left after it had signed, and the height of its last signature.
+    pub(super) fn left_chain(&self, chain_id: &str) -> Result<Option<(PathBuf, u64)>, OriginError> {
+        let record = self.record(chain_id);
+        Ok(read_signed(&record)?.map(|(height, _)| (record, height)))
+    }
+
+    fn record(&self, chain_id: &str) -> PathBuf {
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(chain_id)[..5]);
+        self.signed.with_extension(format!("{digest}.json"))
+    }
+}
+
+/// A record of what a validator signed: the height of its last signature, and its text; none if it is not there.
+fn read_signed(path: &Path) -> Result<Option<(u64, Vec<u8>)>, OriginError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(OriginError::io(path)(err)),
+    };
+    let invalid = |why: &str| OriginError::io(path)(io::Error::new(io::ErrorKind::InvalidData, why));
+    let state: Value = serde_json::from_slice(&text).map_err(|err| invalid(&err.to_string()))?;
+    let height = state["height"].as_str().and_then(|height| height.parse().ok());
+    Ok(Some((height.ok_or_else(|| invalid("no height"))?, text)))
+}
+
+/// Makes a folder for what came from a genesis.
+fn new_folder(parent: &Path, made_from: NetworkId) -> Result<PathBuf, OriginError> {
+    let mut path = parent.join(format!("replaced-{made_from}"));
+    for number in 2_u64.. {
+        match fs::create_dir(&path) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                path.set_file_name(format!("replaced-{made_from}-{number}"));
+            }
+            made => return made.map(|()| path.clone()).map_err(OriginError::io(&path)),
+        }
+    }
+    Ok(path)
+}
