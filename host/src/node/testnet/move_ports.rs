@@ -9,6 +9,7 @@ use super::{Network, Node, Shape, TestnetError, io_error, write_shape};
 use crate::node::cometbft::CometBft;
 use crate::node::genesis::{self, GenesisError};
 use crate::node::overrides::{self, OverrideError};
+use crate::node::running;
 
 /// Writes the ports that count from `base_port` into each home, with those of its peers; `network.json` comes last, so
 /// that a call that was cut off can be repeated.
@@ -22,6 +23,9 @@ pub(super) fn move_ports(
     let nodes = moved.nodes()?;
     let mut run = Vec::new();
     for node in &nodes {
+        if let Some(text) = running::original_that_runs(&node.home) {
+            return Err(TestnetError::OriginalRuns { text });
+        }
         if node.running()?.is_some() {
             run.push(node.name.clone());
         }
