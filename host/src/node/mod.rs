@@ -11,9 +11,9 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
 pub mod access;
-mod ahead;
 pub mod checksum;
 pub mod cometbft;
+pub mod cometbft_log;
 pub mod config;
 pub mod databases;
 pub mod engine_settings;
@@ -23,6 +23,7 @@ pub mod genesis_file;
 pub mod genesis_settings;
 pub mod home;
 pub mod listen;
+mod log_ahead;
 pub mod membership;
 pub mod new_home;
 pub mod origin;
@@ -39,4 +40,3 @@ pub mod supervisor;
 pub mod tail;
 pub mod testnet;
 pub mod watch;
-pub mod words;
