@@ -100,7 +100,7 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check nightly rolling bench differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
+.PHONY: test e2e check nightly rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -111,7 +111,7 @@ e2e: build ## Four real nodes, killed and brought back
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling differential fuzz test-aarch64 ## All that is too long for each change
+nightly: rolling differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
 
 rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::
@@ -145,6 +145,10 @@ test-aarch64: plugins ## The same outcomes and app hashes on another processor, 
 	@target/release/examples/outcomes >$(BUILD)/outcomes.here
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
+
+bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
+	@cargo run $(CARGO_FLAGS) -p dseq --example bench-fuel
+	@cargo run $(CARGO_FLAGS) -p dseq --example bench-admission
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run

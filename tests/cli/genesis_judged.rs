@@ -79,7 +79,7 @@ fn a_setting_that_cometbft_would_not_take_from_us_is_refused_with_78() {
     .unwrap();
     let (code, said) = start(home.path());
     assert!(
-        code == 78 && said.contains("config.toml has no mempool.max_tx_bytes; put it back"),
+        code == 78 && said.contains("config.toml lacks mempool.max_tx_bytes; add it with any value"),
         "{code} {said}"
     );
 }

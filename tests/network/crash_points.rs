@@ -105,4 +105,10 @@ fn a_node_whose_cometbft_ends_anywhere_in_a_block_comes_back_with_every_block_on
     once.sort();
     once.dedup();
     assert_eq!(once.len(), all.len(), "a transaction is in the sequence twice: {all:?}");
+    // What was seen to be committed is there still, in the order in which it came.
+    let names = ["first".to_owned()].into_iter().chain((0..POINTS).map(|number| format!("after{number}")));
+    let place = |name: &String| all.iter().position(|tx| tx.starts_with(&format!("{name}-")));
+    let places: Vec<_> =
+        names.map(|name| place(&name).unwrap_or_else(|| panic!("{name} is lost: {all:?}"))).collect();
+    assert!(places.is_sorted(), "{places:?}");
 }

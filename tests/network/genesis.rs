@@ -31,8 +31,8 @@ fn cometbft() -> CometBft {
 fn cometbft_takes(root: &Path) -> (bool, String) {
     let log = root.join("cometbft.log");
     let output = fs::File::create(&log).unwrap();
-    let mut command = Command::new(workspace_file("build/cometbft"));
-    command.args(["start", "--proxy_app", "noop", "--home"]).arg(root).args(["--log_level", "info"]);
+    let mut command = cometbft().command(root);
+    command.args(["start", "--proxy_app", "noop", "--log_level", "info"]);
     command.args(["--p2p.laddr", "tcp://127.0.0.1:0", "--rpc.laddr", "tcp://127.0.0.1:0", "--p2p.pex=false"]);
     let mut child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
     let started = Instant::now();

@@ -33,8 +33,8 @@ pub(super) fn log(block: Height, misbehavior: &[Misbehavior]) {
             time,
             block = block.0,
             "a validator {deed}: its key runs in two places, or was stolen, or its priv_validator_state.json was lost; \
-             its operator has to stop all nodes with this key but one. Its vote still counts, and with a third of the \
-             power in such hands nodes may come to disagree"
+             its operator has to stop all nodes with this key but one. Its vote still counts: \
+             if validators with a third of the power do this, nodes can disagree"
         );
     }
 }

@@ -41,8 +41,8 @@ impl Setting {
 pub enum SettingsError {
     /// CometBFT takes a setting from its environment only if the file has it too.
     #[error(
-        "{path} has no {table}.{key}; put it back, with any value: dseq sets it from genesis, but CometBFT ignores what \
-         its file does not have",
+        "{path} lacks {table}.{key}; add it with any value: dseq overrides it, but CometBFT ignores an override of a \
+         setting that its file lacks",
         path = path.display()
     )]
     Absent {

@@ -4,6 +4,7 @@
 //!
 //! - What a plugin keeps in memory or globals cannot survive a call: its instance is put back to where it was after
 //!   init (`warm`), or dropped.
+//!
 //! # Determinism
 //!
 //! What a call is charged does not depend on which instance it gets. If instances can be put back, each call pays for

@@ -62,6 +62,10 @@ const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 /// Addresses that the process needs beside those of its instances, in bytes: the program, threads' stacks, data.
 const ADDRESSES_BESIDE_BYTES: u64 = 1 << 30;
 
+/// Version of what admission counts and how much each instruction weighs, and of the encodings it takes: see `body` and
+/// `encoding`. Another version may admit other modules under the same limits.
+const GATE: u32 = 1;
+
 /// Touched memory of an ended instance that is put back by copying rather than by unmapping, in bytes.
 /// Unmapping costs a page fault for each page the next instance touches, several times the copy.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
@@ -75,7 +79,7 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 4096;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 12] = [
+    let lines: [(&str, &dyn std::fmt::Display); 13] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
@@ -95,6 +99,7 @@ pub fn engine_text() -> String {
         ("stack-bytes-max", &limits::STACK_BYTES_MAX),
         ("stack-uncounted-bytes-max", &limits::STACK_UNCOUNTED_BYTES_MAX),
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
+        ("gate", &GATE),
         ("module-limits", &module_limits()),
         ("abi", &1),
         ("instrumentation", &INSTRUMENTATION),

@@ -2,10 +2,10 @@
 //!
 //! # Limits
 //!
-//! Bounded in entries and in bytes, what was accepted and what was refused each by its own: refusals are free to their
-//! producers, and must not push out what a block is about to need. The bounds are kept by generations: new results go into the young one; when it is full it
-//! becomes the old one, and the old one is forgotten. So the memo always knows at least the latest half of
-//! its bound, with no bookkeeping on a hit.
+//! Bounded in entries and in bytes, accepted and refused transactions each by bounds of their own: refusals are free to
+//! their producers, and must not evict what a block is about to need. The bounds are kept by generations: new results go
+//! into the young one; when it is full it becomes the old one, and the old one is dropped. So the memo always holds at
+//! least the latest half of its bound, with no bookkeeping on a hit.
 //!
 //! # Invariants
 //!

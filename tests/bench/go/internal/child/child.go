@@ -26,7 +26,22 @@ type Child struct {
 	err  error
 }
 
-// Start runs command with env added to this process's own environment.
+// passedOn is what children see of this process's environment: what dseq passes on to CometBFT. A CMTHOME or CMT_*
+// variable would win over the homes and settings of the benchmark.
+var passedOn = []string{"PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"}
+
+// Environment is what children see of this process's.
+func Environment() []string {
+	var env []string
+	for _, name := range passedOn {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// Start runs command with env added to what children see of this process's environment.
 func Start(log string, env []string, command string, args ...string) (*Child, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, err
@@ -37,7 +52,7 @@ func Start(log string, env []string, command string, args ...string) (*Child, er
 	}
 	defer out.Close()
 	cmd := exec.Command(command, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(Environment(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// An interrupt from the terminal reaches only the benchmark. However that ends, the kernel ends its children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

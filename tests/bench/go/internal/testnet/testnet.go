@@ -71,6 +71,7 @@ func Start(o Options) (*Network, error) {
 		return nil, err
 	}
 	make := exec.Command(o.CometBFT, "testnet", "--v", fmt.Sprint(o.Nodes), "--o", o.Dir)
+	make.Env = child.Environment()
 	if out, err := make.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("cometbft testnet: %w\n%s", err, out)
 	}
@@ -92,7 +93,9 @@ func (n *Network) start(o Options) error {
 	home := func(i int) string { return filepath.Join(o.Dir, fmt.Sprintf("node%d", i)) }
 	peers := make([]string, o.Nodes)
 	for i := range peers {
-		id, err := exec.Command(o.CometBFT, "show-node-id", "--home", home(i)).Output()
+		show := exec.Command(o.CometBFT, "show-node-id", "--home", home(i))
+		show.Env = child.Environment()
+		id, err := show.Output()
 		if err != nil {
 			return fmt.Errorf("cometbft show-node-id: %w", err)
 		}
