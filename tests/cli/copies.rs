@@ -57,6 +57,36 @@ fn neither_start_nor_stop_in_a_copy_touches_the_original() {
 }
 
 #[test]
+fn testnet_start_runs_no_copy_beside_its_original_and_moves_its_ports_neither() {
+    let dir = tempfile::tempdir().unwrap();
+    let (original, copied) = (dir.path().join("net"), dir.path().join("copy"));
+    let home = network(&original);
+    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
+    let supervisor = Supervisor::start(&home, &cometbft);
+    children(&home, &[]);
+    copy(&original, &copied);
+    let text_of = |path: &Path| fs::read_to_string(path).unwrap();
+    let shape = text_of(&copied.join("network.json"));
+
+    let copied_home = copied.join("node0");
+    let expected = format!(
+        "{} is a copy of {}, which pid {} runs: both have the same keys",
+        text(&copied_home),
+        text(&home),
+        supervisor.child.id()
+    );
+    for moved in [&[][..], &["--move-ports", "--base-port", "29500"]] {
+        let mut command = dseq(&["testnet", "start", "--dir", text(&copied), "--cometbft", text(&cometbft)]);
+        let (code, _, stderr) = run(command.args(["--timeout", "1"]).args(moved));
+        assert!(code == 1 && stderr.contains(&expected), "{stderr}");
+        assert!(!stderr.contains("--move-ports"), "{stderr}");
+    }
+    assert_eq!(text_of(&copied.join("network.json")), shape);
+    assert!(children(&home, &[]).iter().all(|id| id.is_alive()));
+    stop(supervisor);
+}
+
+#[test]
 fn an_orphan_of_the_original_is_none_of_the_copys_business() {
     let dir = tempfile::tempdir().unwrap();
     let (original, copied) = (dir.path().join("net"), dir.path().join("copy"));

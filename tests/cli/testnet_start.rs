@@ -81,14 +81,16 @@ fn a_port_in_use_is_named_before_anything_is_made() {
 fn a_folder_that_was_there_stays_with_what_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let net = dir.path().join("my net");
-    fs::create_dir_all(net.join("node1")).unwrap();
+    for name in ["node1", "node0.bak", "node007", "node"] {
+        fs::create_dir_all(net.join(name)).unwrap();
+    }
     let cometbft = stand_in(dir.path(), VERSION, "exit 1");
     let mut command = dseq(&["testnet", "start", "--dir", text(&net), "--cometbft", text(&cometbft)]);
     let (code, _, stderr) = run(&mut command);
     assert_eq!(code, 1);
-    let word = format!("'{}'", text(&net));
+    let at = text(&net);
     let removal = format!(
-        "remove it with `dseq testnet stop --dir {word} && rm -rf {word}/node[0-9]* {word}/network.json`\n"
+        "remove it with `dseq testnet stop --dir '{at}' && rm -rf '{at}/node1' '{at}/network.json'`\n"
     );
     assert!(stderr.ends_with(&removal), "{stderr}");
     assert!(net.join("node1").exists());
@@ -108,7 +110,10 @@ fn the_advice_for_a_network_that_is_another_one_is_for_its_own_folder() {
     let at = text(dir.path());
     let (code, _, stderr) = start(&["--nodes", "2"]);
     assert!(code == 2 && stderr.contains("holds a network of 1 nodes"), "{stderr}");
-    assert!(stderr.contains(&format!("`dseq testnet stop --dir {at} && rm -rf {at}/node")), "{stderr}");
+    assert!(
+        stderr.contains(&format!("`dseq testnet stop --dir {at} && rm -rf {at}/network.json`")),
+        "{stderr}"
+    );
     let (code, _, stderr) = start(&["--base-port", "29400"]);
     assert!(code == 2 && stderr.contains("add --move-ports to move it to 29400"), "{stderr}");
 }

@@ -156,7 +156,7 @@ impl Client {
     pub(crate) fn receive(&mut self) -> io::Result<Option<Answer>> {
         loop {
             match self.reader.fill_buf() {
-                Ok(bytes) if bytes.is_empty() => return Ok(None),
+                Ok([]) => return Ok(None),
                 Ok(_) => break,
                 // A read with a time limit ends early when the process was stopped and goes on.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

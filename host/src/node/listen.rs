@@ -29,6 +29,13 @@ pub fn rpc(home: &NodeHome) -> Option<(String, u16)> {
     host_and_port(config.get("rpc")?.get("laddr")?.as_str()?)
 }
 
+/// The URL of CometBFT's RPC as this machine reaches it, if its configuration says.
+#[must_use]
+pub fn rpc_url(home: &NodeHome) -> Option<String> {
+    let (host, port) = rpc(home)?;
+    Some(format!("http://{}", joined(reached_at(&host), port)))
+}
+
 /// Reads `tcp://host:port` or `host:port`; no host is every address. Unix sockets have no port.
 fn host_and_port(address: &str) -> Option<(String, u16)> {
     let address = match address.split_once("://") {
@@ -84,6 +91,7 @@ mod tests {
         let two = [("0.0.0.0", 26656), ("127.0.0.1", 26657)];
         write(false);
         assert_eq!(rpc(&home), Some(("127.0.0.1".to_owned(), 26657)));
+        assert_eq!(rpc_url(&home).as_deref(), Some("http://127.0.0.1:26657"));
         assert_eq!(addresses(&home), expected(&two));
         write(true);
         assert_eq!(addresses(&home), expected(&[two[0], two[1], ("0.0.0.0", 26660)]));
@@ -106,6 +114,15 @@ mod tests {
             assert_eq!(joined(host, 7), address.trim_start_matches("tcp://"));
         }
         assert_eq!(joined("127.0.0.1", 7), "127.0.0.1:7");
+        let dir = tempfile::tempdir().unwrap();
+        let home = NodeHome::new(dir.path());
+        fs::create_dir(dir.path().join("config")).unwrap();
+        for (listens, reached) in
+            [("[::]", "127.0.0.1"), ("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("[::1]", "[::1]")]
+        {
+            fs::write(home.cometbft_config(), format!("[rpc]\nladdr = \"tcp://{listens}:7\"\n")).unwrap();
+            assert_eq!(rpc_url(&home), Some(format!("http://{reached}:7")));
+        }
         assert_eq!(["::", "0.0.0.0", "::1"].map(reached_at), ["127.0.0.1", "127.0.0.1", "::1"]);
     }
 }

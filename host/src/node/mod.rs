@@ -12,9 +12,9 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
 pub mod access;
-mod ahead;
 pub mod checksum;
 pub mod cometbft;
+pub mod cometbft_log;
 pub mod config;
 pub mod databases;
 mod engine_data;
@@ -26,6 +26,7 @@ pub mod genesis_file;
 pub mod genesis_settings;
 pub mod home;
 pub mod listen;
+mod log_ahead;
 pub mod membership;
 pub mod new_home;
 pub mod origin;
@@ -42,4 +43,3 @@ pub mod supervisor;
 pub mod tail;
 pub mod testnet;
 pub mod watch;
-pub mod words;

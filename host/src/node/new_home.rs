@@ -3,17 +3,21 @@
 //! A folder that is not there is made aside, next to its place, and renamed. One that is there and empty stays the folder
 //! that it is: it may be a mount point, or somebody's working directory. It is filled from a folder within it.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::home::{self, HomeError};
+use super::process::ProcessId;
 
 /// What a new file system has in its root, and what is no reason to call that occupied.
 const LOST_AND_FOUND: &str = "lost+found";
 /// What a home has once it is one; put in place last.
 const CONFIG: &str = "config";
+/// How the folder is called that a home is made in; the pid of its maker follows.
+const PARTIAL: &str = ".dseq-init-";
 /// How many of the names in a folder that is not empty are told.
 const NAMES_TOLD: usize = 3;
 /// Longest moniker that is taken from a folder's name, in bytes: peers keep it, and it stands in tables.
@@ -85,11 +89,14 @@ impl NewHome {
         let root = root.canonicalize().unwrap_or(root);
         home::check_path(&root)?;
         let in_place = is_empty_folder(&root)?;
+        if in_place {
+            remove_left_over(&root)?;
+        }
         let Some(parent) = root.parent().filter(|_| root.file_name().is_some()) else {
             return Err(NewHomeError::NoName { path: root });
         };
         let above = if in_place { &root } else { parent };
-        let partial = above.join(format!(".dseq-init-{}", std::process::id()));
+        let partial = above.join(format!("{PARTIAL}{}", std::process::id()));
         let made = parent.ancestors().take_while(|above| !above.exists()).last().map(Path::to_owned);
         let mut place = Self { partial, in_place, made, root: root.clone() };
         if let Err(err) = place.make(parent) {
@@ -166,7 +173,24 @@ impl Drop for NewHome {
     }
 }
 
-/// Whether a home's folder is there, with nothing in it; no: it is not there.
+/// Whether this is what an `init` that was killed has left: its process is gone, or its pid is ours now.
+fn is_left_over(name: &OsStr) -> bool {
+    let pid = name.to_str().and_then(|name| name.strip_prefix(PARTIAL)?.parse::<u32>().ok());
+    pid.is_some_and(|pid| pid == std::process::id() || !ProcessId::of(pid).is_some_and(ProcessId::is_alive))
+}
+
+/// Removes what an `init` of this folder has left that was killed.
+fn remove_left_over(root: &Path) -> Result<(), NewHomeError> {
+    for entry in fs::read_dir(root).map_err(io_error("look into", root))? {
+        let entry = entry.map_err(io_error("look into", root))?;
+        if is_left_over(&entry.file_name()) {
+            fs::remove_dir_all(entry.path()).map_err(io_error("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a home's folder is there, with nothing in it but what [`remove_left_over`] removes; no: it is not there.
 fn is_empty_folder(root: &Path) -> Result<bool, NewHomeError> {
     match fs::symlink_metadata(root) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -177,7 +201,7 @@ fn is_empty_folder(root: &Path) -> Result<bool, NewHomeError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root).map_err(io_error("look into", root))? {
         let name = entry.map_err(io_error("look into", root))?.file_name();
-        if name != LOST_AND_FOUND {
+        if name != LOST_AND_FOUND && !is_left_over(&name) {
             names.push(format!("{name:?}"));
         }
     }
@@ -244,6 +268,27 @@ mod tests {
             assert!(matches!(NewHome::prepare(root), Err(NewHomeError::NotEmpty { .. })));
         }
         assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_init_left_is_removed_and_what_another_one_makes_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        // No pid is as high as that.
+        let left = [u32::MAX, std::process::id()].map(|pid| dir.path().join(format!("{PARTIAL}{pid}")));
+        for folder in &left {
+            fs::create_dir_all(folder.join(CONFIG)).unwrap();
+        }
+        let place = NewHome::prepare(dir.path()).unwrap();
+        assert!(!left[0].exists() && fs::read_dir(place.partial()).unwrap().next().is_none());
+        drop(place);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        for name in [format!("{PARTIAL}{}", std::os::unix::process::parent_id()), format!("{PARTIAL}x")] {
+            fs::create_dir(dir.path().join(&name)).unwrap();
+            let refused = NewHome::prepare(dir.path()).unwrap_err().to_string();
+            assert!(refused.contains(&name), "{refused}");
+            fs::remove_dir(dir.path().join(&name)).unwrap();
+        }
     }
 
     #[test]

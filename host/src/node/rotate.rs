@@ -7,9 +7,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
 
 /// A log is rotated when it has grown beyond this, in bytes.
 pub const LOG_BYTES_MAX: u64 = 32 << 20;
+/// How often the logs of a node are looked at.
+const POLL: Duration = Duration::from_millis(500);
 /// How many rotated files are kept of each log: `<log>.1` is the newest.
 pub const LOG_FILES_OLD: usize = 3;
 
@@ -38,6 +43,50 @@ fn rotate_above(log: &Path, bytes_max: u64) -> io::Result<bool> {
     }
     OpenOptions::new().write(true).open(log)?.set_len(0)?;
     Ok(true)
+}
+
+/// Keeps logs within their bound until it is dropped.
+#[derive(Debug)]
+pub struct Keeper {
+    _stop: Sender<()>,
+}
+
+impl Keeper {
+    /// Looks after these logs, in a thread of its own: a copy of 32 MiB takes its time.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be made.
+    pub fn of(logs: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let mut logs: Vec<Kept> = logs.into_iter().map(|log| Kept { log, failed: false }).collect();
+        thread::Builder::new().name("rotation of logs".to_owned()).spawn(move || {
+            while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+                for warning in logs.iter_mut().filter_map(Kept::look) {
+                    tracing::warn!("{warning}");
+                }
+            }
+        })?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+/// One log of a [`Keeper`].
+#[derive(Debug)]
+struct Kept {
+    log: PathBuf,
+    /// Whether it could not be kept in its bound when last looked at.
+    failed: bool,
+}
+
+impl Kept {
+    /// Rotates the log if it is time. Warns the first time that fails only: the warning may go into that very log.
+    fn look(&mut self) -> Option<String> {
+        let failure = rotate(&self.log).err();
+        let before = std::mem::replace(&mut self.failed, failure.is_some());
+        let failure = failure.filter(|_| !before)?;
+        Some(format!("cannot empty {}, which may grow without bound: {failure}", self.log.display()))
+    }
 }
 
 /// Where the `age`th youngest rotated part of a log is, from 1.
@@ -93,6 +142,39 @@ mod tests {
         let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap()).collect();
         assert_eq!(files.len(), 1 + LOG_FILES_OLD);
         assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 110), "{files:?}");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_emptied_is_warned_of_once_until_it_can_be_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("home");
+        let mut kept = Kept { log: folder.join("cometbft.log"), failed: false };
+        assert_eq!(kept.look(), None);
+        for _ in 0..2 {
+            // In the way of the log's folder.
+            fs::write(&folder, "").unwrap();
+            let warning = kept.look().unwrap();
+            assert!(warning.contains("home/cometbft.log, which may grow without bound: "), "{warning}");
+            assert_eq!([kept.look(), kept.look()], [None, None]);
+            fs::remove_file(&folder).unwrap();
+            assert_eq!(kept.look(), None);
+        }
+    }
+
+    #[test]
+    fn a_keeper_empties_what_has_grown_and_ends_when_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = ["a.log", "b.log"].map(|name| dir.path().join(name));
+        let grow = |log: &PathBuf| File::create(log).unwrap().set_len(LOG_BYTES_MAX + 1).unwrap();
+        logs.iter().for_each(grow);
+        let keeper = Keeper::of(logs.clone()).unwrap();
+        while logs.iter().any(|log| fs::metadata(log).unwrap().len() > 0) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        drop(keeper);
+        grow(&logs[0]);
+        thread::sleep(POLL * 2);
+        assert_eq!(fs::metadata(&logs[0]).unwrap().len(), LOG_BYTES_MAX + 1);
     }
 
     #[test]

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::app::decode_receipt;
+use crate::excerpt::words;
 use crate::sequence::Receipt;
 
-/// Longest answer that is read, in bytes: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Longest answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators takes 30 KiB.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// The same of an answer that holds transactions: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
+const TXS_BYTES_MAX: u64 = 256 << 20;
 
 /// A question that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub enum RpcError {
     Refused {
         /// What was asked.
         url: String,
-        /// What it said.
+        /// What it said, without its middle if that is long.
         said: String,
     },
 }
@@ -77,17 +80,18 @@ impl Rpc {
     }
 
     /// Asks for a path, e.g. `status`, and returns the answer's `result`.
-    ///
-    /// # Errors
-    ///
-    /// When nobody answers, or with an error.
-    pub fn get(&self, path: &str) -> Result<Value, RpcError> {
+    fn get(&self, path: &str) -> Result<Value, RpcError> {
+        self.get_within(path, ANSWER_BYTES_MAX)
+    }
+
+    /// The same for an answer of so many bytes at most.
+    fn get_within(&self, path: &str, bytes_max: u64) -> Result<Value, RpcError> {
         let url = format!("{}/{path}", self.base);
         let silent = |why: ureq::Error| RpcError::Silent { url: url.clone(), why: why.to_string() };
         let mut response = self.agent.get(&url).call().map_err(silent)?;
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let body = response.body_mut().with_config().limit(bytes_max);
         let text = body.read_to_string().map_err(silent)?;
-        let refused = || RpcError::Refused { url: url.clone(), said: text.trim().to_owned() };
+        let refused = || RpcError::Refused { url: url.clone(), said: words(&text.trim()) };
         let mut answer: Value = serde_json::from_str(&text).map_err(|_| refused())?;
         match answer.get_mut("result") {
             Some(result) => Ok(result.take()),
@@ -124,6 +128,21 @@ impl Rpc {
         let id = |peer: &Value| peer["node_info"]["id"].as_str().map(str::to_owned);
         let peers = list(&result["peers"]).and_then(|peers| peers.iter().map(id).collect());
         peers.ok_or_else(|| self.unexpected("net_info", &result))
+    }
+
+    /// The height of the block that each peer works on, one above its newest; none: not known yet.
+    ///
+    /// Costs the node a pause of its consensus, whose whole state, the proposed block included, it writes into the answer.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn heights_of_peers(&self) -> Result<Vec<Option<u64>>, RpcError> {
+        let path = "dump_consensus_state";
+        let result = self.get_within(path, TXS_BYTES_MAX)?;
+        let height = |peer: &Value| number(&peer["peer_state"]["round_state"]["height"]);
+        let heights = list(&result["peers"]).map(|peers| peers.iter().map(height).collect());
+        heights.ok_or_else(|| self.unexpected(path, &result))
     }
 
     /// The voting power of all validators together.
@@ -197,13 +216,13 @@ impl Rpc {
     pub fn decided(&self, height: u64) -> Result<Vec<DecidedTx>, RpcError> {
         let (block_path, results_path) =
             (format!("block?height={height}"), format!("block_results?height={height}"));
-        let block = self.get(&block_path)?;
+        let block = self.get_within(&block_path, TXS_BYTES_MAX)?;
         let txs = list(&block["block"]["data"]["txs"]).and_then(|txs| txs.iter().map(bytes).collect());
         let txs: Vec<Bytes> = txs.ok_or_else(|| self.unexpected(&block_path, &block))?;
         if txs.is_empty() {
             return Ok(Vec::new());
         }
-        let results = self.get(&results_path)?;
+        let results = self.get_within(&results_path, TXS_BYTES_MAX)?;
         let decided = list(&results["txs_results"]).filter(|all| all.len() == txs.len()).and_then(|all| {
             let decided = all
                 .iter()
@@ -221,14 +240,14 @@ impl Rpc {
     /// When nobody answers, or with something else.
     pub fn record(&self, index: u64) -> Result<Bytes, RpcError> {
         let path = format!("abci_query?path=%22/record/{index}%22");
-        let result = self.get(&path)?;
+        let result = self.get_within(&path, TXS_BYTES_MAX)?;
         let response = &result["response"];
         let record = (response["code"] == 0).then(|| bytes(&response["value"])).flatten();
         record.ok_or_else(|| self.unexpected(&path, &result))
     }
 
     fn unexpected(&self, path: &str, said: &Value) -> RpcError {
-        RpcError::Refused { url: format!("{}/{path}", self.base), said: said.to_string() }
+        RpcError::Refused { url: format!("{}/{path}", self.base), said: words(said) }
     }
 }
 
@@ -254,4 +273,57 @@ fn outcome(result: &Value) -> Option<Result<Receipt, (u32, String, String)>> {
     }
     let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
     Some(Err((code, text("codespace"), text("log"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What one question gets that is answered with this, whatever it was.
+    fn answered<T: Send + 'static>(
+        body: &str,
+        ask: impl FnOnce(&Rpc) -> Result<T, RpcError> + Send + 'static,
+    ) -> Result<T, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let rpc = Rpc::at(format!("http://{}", listener.local_addr().unwrap()), Duration::from_secs(30));
+        let asked = thread::spawn(move || ask(&rpc).map_err(|err| err.to_string()));
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        // Whoever asks may hang up before the end of an answer that is too long.
+        let _ = stream.write_all((head + body).as_bytes());
+        drop((stream, lines));
+        asked.join().unwrap()
+    }
+
+    #[test]
+    fn of_a_long_answer_that_was_not_expected_both_ends_are_told() {
+        let long = "x".repeat(1 << 20);
+        let told = answered(&format!("<html>{long}</html>"), Rpc::waiting).unwrap_err();
+        assert!(told.len() < 400 && told.contains("<html>x") && told.ends_with("x</html>"), "{told}");
+        let told = answered(&format!("{{\"result\":{{\"a\":\"{long}\"}}}}"), Rpc::waiting).unwrap_err();
+        assert!(told.len() < 400 && told.contains("{\"a\":\"x") && told.ends_with("x\"}"), "{told}");
+    }
+
+    #[test]
+    fn a_longer_answer_than_expected_is_not_read() {
+        let padding = " ".repeat(usize::try_from(ANSWER_BYTES_MAX).unwrap());
+        let told =
+            answered(&format!("{padding}{{\"result\":{{\"total\":\"7\"}}}}"), Rpc::waiting).unwrap_err();
+        assert!(told.contains("no answer from ") && told.len() < 400, "{told}");
+        assert_eq!(answered("{\"result\":{\"total\":\"7\"}}", Rpc::waiting), Ok(7));
+    }
+
+    #[test]
+    fn the_heights_of_peers_are_read_as_far_as_they_are_known() {
+        let body =
+            r#"{"result":{"peers":[{"peer_state":{"round_state":{"height":"8"}}},{"peer_state":null}]}}"#;
+        assert_eq!(answered(body, Rpc::heights_of_peers), Ok(vec![Some(8), None]));
+        assert_eq!(answered(r#"{"result":{"peers":null}}"#, Rpc::heights_of_peers), Ok(vec![]));
+    }
 }

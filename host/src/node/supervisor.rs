@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::ahead;
 use super::cometbft::CometBft;
 use super::databases;
 use super::engine_settings;
@@ -26,9 +25,11 @@ use super::genesis_file::GenesisFile;
 use super::genesis_settings::Setting;
 use super::home::{HomeError, NodeHome};
 use super::listen;
+use super::log_ahead;
 use super::origin::{self, OriginError};
 use super::ports::{self, Unusable};
 use super::process::ProcessId;
+use super::rotate;
 use super::running::{self, END_PATIENCE, RunLock, Running};
 use super::signals::StopSignals;
 use super::watch::{Progress, Watch};
@@ -148,6 +149,10 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
         let config = plan.home.cometbft_config().display().to_string();
         return Err(SupervisorError::Ports { ports: taken, config });
     }
+    // Where `dseq` itself writes into the home, that log is kept in bounds too.
+    let own_log = plan.by_testnet.then(|| plan.home.app_log());
+    let logs = own_log.into_iter().chain([plan.home.cometbft_log()]);
+    let _keeper = rotate::Keeper::of(logs).map_err(io_error("start to keep the logs in bounds"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
 }
@@ -228,7 +233,7 @@ impl Round {
             Err(err) => return Self::failed("wait for CometBFT", &err),
         };
         watch.read_log();
-        if let Some(remedy) = ahead::remedy(watch.words.lines(), &home.sequence_dir()) {
+        if let Some(remedy) = log_ahead::remedy(watch.words.lines(), &home.sequence_dir()) {
             return Self::CometBftRefused(remedy);
         }
         match watch.words.refusal() {
@@ -274,7 +279,7 @@ async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, 
         name = stop.recv() => { tracing::info!("{name}: stopping"); return Round::Stopped; }
         () = listens(&mut app.output, &plan.abci) => {}
     }
-    let mut watch = Watch::new(&plan.home, plan.by_testnet);
+    let mut watch = Watch::new(&plan.home);
     let mut cometbft = match start_cometbft(plan) {
         Ok(cometbft) => cometbft,
         Err(err) => {

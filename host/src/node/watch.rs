@@ -8,29 +8,33 @@
 //! - That no block is made is not enough: without more than two thirds of the voting power no node can make one, and
 //!   starting again does not help. A node is stuck when most of its peers went on without it, or when it decides alone.
 //! - Each time a node was stuck and made no block since, it gets twice as long, so that a wrong guess costs ever less.
+//! - Peers say themselves how far they are. If most of a node's peers lie, and it makes no block meanwhile, the most that
+//!   they cause is a restart after 3, 6, 12, 24, 48 and then every 60 minutes. A block starts the count over.
+//! - A node that makes blocks is never asked for its consensus state, which it writes out with its consensus halted.
 
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use super::cometbft_log::Words;
 use super::home::NodeHome;
 use super::listen;
-use super::rotate;
-use super::rpc::Rpc;
+use super::rpc::{Rpc, RpcError};
 use super::tail::{self, Tail};
-use super::words::Words;
 
 /// How often CometBFT's log is read.
 const LOG_POLL: Duration = Duration::from_millis(500);
 /// How often its RPC is asked.
 const RPC_POLL: Duration = Duration::from_secs(15);
 const RPC_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node's height must have been the same before it is asked how far its peers are, and then each time again.
+const QUIET_AFTER: Duration = Duration::from_secs(30);
 /// How long work may wait without a block. An overloaded machine makes none for most of a minute.
 const STUCK_AFTER: Duration = Duration::from_secs(180);
 const STUCK_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What a node's RPC says about its progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Its newest block.
     pub height: u64,
@@ -42,7 +46,7 @@ pub struct Seen {
     pub peers: u64,
     /// Those that work on a block after the one it lacks.
     pub peers_ahead: u64,
-    /// Whether it has more than two thirds of the voting power.
+    /// Whether transactions wait and it has more than two thirds of the voting power.
     pub decides_alone: bool,
 }
 
@@ -124,48 +128,44 @@ impl Progress {
 #[derive(Debug)]
 pub struct Watch {
     log: Tail,
-    rotated: Vec<std::path::PathBuf>,
     rpc: Option<Rpc>,
     /// What it has said.
     pub words: Words,
 }
 
 impl Watch {
-    /// Watches what CometBFT says from now on. Where `dseq` itself writes into the home, that log is kept in bounds too.
+    /// Watches what CometBFT says from now on.
     #[must_use]
-    pub fn new(home: &NodeHome, with_own_log: bool) -> Self {
+    pub fn new(home: &NodeHome) -> Self {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
-        let own = with_own_log.then(|| home.app_log());
-        let rpc = listen::rpc(home).map(|(host, port)| {
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
-            Rpc::at(format!("http://{host}:{port}"), RPC_PATIENCE)
-        });
-        Self {
-            log: Tail::from(&log, start),
-            rotated: own.into_iter().chain([log]).collect(),
-            rpc,
-            words: Words::default(),
-        }
+        let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
+        Self { log: Tail::from(&log, start), rpc, words: Words::default() }
     }
 
     /// Returns when CometBFT has stopped working, with the reason.
     pub async fn until_stuck(&mut self, progress: &mut Progress) -> String {
         progress.restart();
         let mut last_asked = Instant::now();
-        let mut answer = None;
+        let (mut quiet, mut answer) = (None, None);
         loop {
             tokio::time::sleep(LOG_POLL).await;
             self.read_log();
-            self.keep_logs_in_bounds();
             if let Some(reason) = self.words.consensus_failure() {
                 return format!("CometBFT's consensus failed, and its process goes on without it: {reason}");
             }
             if answer.is_none() && last_asked.elapsed() >= RPC_POLL {
                 last_asked = Instant::now();
-                answer = self.rpc.clone().map(ask);
+                answer = self.rpc.clone().and_then(|rpc| ask(rpc, quiet));
             }
-            let Some(seen) = answer.as_ref().and_then(|answer| answer.try_recv().ok()) else { continue };
+            let seen = match answer.as_ref().map(Receiver::try_recv) {
+                None | Some(Err(TryRecvError::Empty)) => continue,
+                Some(Ok(Some((now_quiet, seen)))) => {
+                    quiet = Some(now_quiet);
+                    seen
+                }
+                Some(Ok(None) | Err(TryRecvError::Disconnected)) => None,
+            };
             answer = None;
             match seen.map_or(Judgement::Fine, |seen| progress.judge(seen, Instant::now())) {
                 Judgement::Fine => {}
@@ -181,54 +181,60 @@ impl Watch {
             self.words.take(&line);
         }
     }
-
-    fn keep_logs_in_bounds(&self) {
-        for log in &self.rotated {
-            if let Err(err) = rotate::rotate(log) {
-                tracing::warn!("cannot empty {}, which grows: {err}", log.display());
-            }
-        }
-    }
 }
 
-/// Asks in a thread of its own: the supervisor has to hear signals meanwhile.
-fn ask(rpc: Rpc) -> std::sync::mpsc::Receiver<Option<Seen>> {
-    let (send, receive) = std::sync::mpsc::channel();
-    std::thread::spawn(move || send.send(see(&rpc)));
-    receive
+/// How long a node's height has been the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quiet {
+    height: u64,
+    /// When it was first seen, or the node was last asked all there is to ask.
+    since: Instant,
 }
 
-/// Asks how a node progresses; none: it does not answer, or not as expected.
-fn see(rpc: &Rpc) -> Option<Seen> {
-    let status = rpc.get("status").ok()?;
-    let waiting = rpc.get("num_unconfirmed_txs?limit=1").ok()?;
-    let consensus = rpc.get("dump_consensus_state").ok()?;
-    seen(&status, &waiting, &consensus)
+/// What came of asking; none: the node does not answer, or not as expected.
+type Answer = Option<(Quiet, Option<Seen>)>;
+
+/// Asks in a thread of its own: the supervisor has to hear signals meanwhile. None: no thread can be made now.
+fn ask(rpc: Rpc, quiet: Option<Quiet>) -> Option<Receiver<Answer>> {
+    let (send, receive) = mpsc::channel();
+    let asking = move || send.send(see(&rpc, quiet, Instant::now()).ok());
+    thread::Builder::new().name("watch".to_owned()).spawn(asking).ok()?;
+    Some(receive)
 }
 
-fn seen(status: &Value, waiting: &Value, consensus: &Value) -> Option<Seen> {
-    let number = |value: &Value| value.as_str()?.parse::<u64>().ok();
-    let height = number(&status["sync_info"]["latest_block_height"])?;
-    let power = number(&status["validator_info"]["voting_power"])?;
-    let validators = consensus["round_state"]["validators"]["validators"].as_array()?;
-    let total: u64 = validators.iter().filter_map(|one| number(&one["voting_power"])).sum();
-    let peers = consensus["peers"].as_array().map_or(&[][..], Vec::as_slice);
-    // The height that a peer works on is one above its newest block.
-    let ahead = |peer: &&Value| {
-        number(&peer["peer_state"]["round_state"]["height"]).is_some_and(|at| at > height.saturating_add(1))
+/// Asks how a node progresses, and no more than there is a reason for: to say how far its peers are, it halts its
+/// consensus. Nothing is seen while that may still change.
+fn see(rpc: &Rpc, quiet: Option<Quiet>, now: Instant) -> Result<(Quiet, Option<Seen>), RpcError> {
+    let status = rpc.status()?;
+    let (height, catching_up) = (status.height, status.catching_up);
+    let moves = Seen { height, catching_up, ..Seen::default() };
+    let quiet = match quiet {
+        Some(quiet) if quiet.height == height && !catching_up => quiet,
+        _ => return Ok((Quiet { height, since: now }, Some(moves))),
     };
-    Some(Seen {
-        height,
-        catching_up: status["sync_info"]["catching_up"].as_bool()?,
-        waiting: number(&waiting["total"])?,
-        peers: peers.len() as u64,
-        peers_ahead: peers.iter().filter(ahead).count() as u64,
-        decides_alone: power.saturating_mul(3) > total.saturating_mul(2),
-    })
+    if now.saturating_duration_since(quiet.since) < QUIET_AFTER {
+        return Ok((quiet, None));
+    }
+    let (waiting, peers) = (rpc.waiting()?, rpc.peers()?.len() as u64);
+    let heights = if peers > 0 { rpc.heights_of_peers()? } else { Vec::new() };
+    // The height that a peer works on is one above its newest block.
+    let is_ahead = |at: &&Option<u64>| at.is_some_and(|at| at > height.saturating_add(1));
+    let peers_ahead = heights.iter().filter(is_ahead).count() as u64;
+    let decides_alone = waiting > 0 && status.power.saturating_mul(3) > rpc.power_of_all()?.saturating_mul(2);
+    let peers = heights.len() as u64;
+    let seen = Seen { waiting, peers, peers_ahead, decides_alone, ..moves };
+    Ok((Quiet { since: now, ..quiet }, Some(seen)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use serde_json::{Value, json};
+
     use super::*;
 
     const IDLE: Seen =
@@ -307,20 +313,114 @@ mod tests {
         assert!(matches!(for_seconds(&mut progress, seen, at, 180), Judgement::Stuck(_)));
     }
 
+    /// A node's RPC that counts how often it is asked for its whole state.
+    struct Answers {
+        height: AtomicU64,
+        waiting: AtomicU64,
+        peers: Vec<&'static str>,
+        dumps: AtomicU64,
+    }
+
+    impl Answers {
+        fn to(&self, path: &str) -> Value {
+            let power = json!({ "voting_power": "10" });
+            let text = |number: &AtomicU64| number.load(SeqCst).to_string();
+            match path {
+                "/status" => json!({
+                    "node_info": { "id": "x" }, "validator_info": power,
+                    "sync_info": { "latest_block_height": text(&self.height), "catching_up": false },
+                }),
+                "/num_unconfirmed_txs" => json!({ "total": text(&self.waiting) }),
+                "/net_info" => {
+                    json!({ "peers": vec![json!({ "node_info": { "id": "y" } }); self.peers.len()] })
+                }
+                "/validators?per_page=100&page=1" => json!({ "validators": [power, power], "total": "2" }),
+                "/dump_consensus_state" => {
+                    self.dumps.fetch_add(1, SeqCst);
+                    let peer = |height| json!({ "peer_state": { "round_state": { "height": height } } });
+                    json!({ "peers": self.peers.iter().map(peer).collect::<Vec<_>>() })
+                }
+                _ => panic!("{path} was not expected"),
+            }
+        }
+
+        fn serve(height: u64, waiting: u64, peers: &[&'static str]) -> (Arc<Self>, Rpc) {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let rpc = Rpc::at(format!("http://{}", listener.local_addr().unwrap()), RPC_PATIENCE);
+            let (height, waiting) = (height.into(), waiting.into());
+            let answers = Arc::new(Self { height, waiting, peers: peers.to_vec(), dumps: 0.into() });
+            let served = Arc::clone(&answers);
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    let request = lines.next().unwrap().unwrap();
+                    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                    let body = json!({ "result": served.to(request.split(' ').nth(1).unwrap()) }).to_string();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
+                    stream.write_all((head + "Connection: close\r\n\r\n" + &body).as_bytes()).unwrap();
+                }
+            });
+            (answers, rpc)
+        }
+    }
+
+    /// What is seen when a node is asked every 15 s for so long, while `change` is made of its answers before each.
+    fn asked(rpc: &Rpc, seconds: u64, mut change: impl FnMut()) -> Vec<Option<Seen>> {
+        let (begin, mut quiet) = (Instant::now(), None);
+        let mut sights = Vec::new();
+        for second in (0..=seconds).step_by(15) {
+            change();
+            let (now_quiet, seen) = see(rpc, quiet, begin + Duration::from_secs(second)).unwrap();
+            quiet = Some(now_quiet);
+            sights.push(seen);
+        }
+        sights
+    }
+
     #[test]
-    fn what_cometbft_answers_is_understood() {
-        let status = serde_json::json!({
-            "sync_info": { "latest_block_height": "7", "catching_up": false },
-            "validator_info": { "voting_power": "10" },
+    fn a_node_that_makes_blocks_is_never_asked_for_its_whole_state() {
+        let (answers, rpc) = Answers::serve(7, 5, &["8", "9", "9"]);
+        let sights = asked(&rpc, 300, || _ = answers.height.fetch_add(1, SeqCst));
+        assert_eq!(sights.len(), 21);
+        assert!(sights.iter().all(|seen| seen.is_some_and(|seen| seen.peers_ahead == 0)), "{sights:?}");
+        assert_eq!(answers.dumps.load(SeqCst), 0);
+        // Nor is one that makes a block in every other interval.
+        let mut turn = 0;
+        asked(&rpc, 300, || {
+            turn += 1;
+            answers.height.fetch_add(turn % 2, SeqCst);
         });
-        let waiting = serde_json::json!({ "n_txs": "1", "total": "5" });
-        let peer =
-            |height: &str| serde_json::json!({ "peer_state": { "round_state": { "height": height } } });
-        let consensus = serde_json::json!({
-            "round_state": { "validators": { "validators": [{ "voting_power": "10" }, { "voting_power": "10" }] } },
-            "peers": [peer("8"), peer("9"), { "peer_state": null }],
+        assert_eq!(answers.dumps.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_node_without_peers_is_never_asked_for_its_whole_state() {
+        let (answers, rpc) = Answers::serve(7, 5, &[]);
+        let seen = asked(&rpc, 30, || {}).pop().unwrap();
+        assert_eq!(seen, Some(Seen { height: 7, waiting: 5, ..Seen::default() }));
+        assert_eq!(answers.dumps.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_quiet_node_is_asked_for_it_twice_a_minute() {
+        let (answers, rpc) = Answers::serve(7, 5, &["8", "9", "9"]);
+        let sights = asked(&rpc, 60, || {});
+        let seen = Some(Seen { height: 7, waiting: 5, peers: 3, peers_ahead: 2, ..Seen::default() });
+        assert_eq!(sights, [Some(Seen { height: 7, ..Seen::default() }), None, seen, None, seen]);
+        assert_eq!(answers.dumps.load(SeqCst), 2);
+    }
+
+    #[test]
+    fn a_node_that_others_left_behind_is_stuck_also_when_seen_twice_a_minute() {
+        let (_, rpc) = Answers::serve(7, 0, &["9", "9", "9"]);
+        let (mut progress, begin) = (Progress::default(), Instant::now());
+        let judged = asked(&rpc, 225, || {});
+        let judged = judged.into_iter().enumerate().filter_map(|(turn, seen)| {
+            Some(progress.judge(seen?, begin + Duration::from_secs(15 * turn as u64)))
         });
-        let expected = Seen { waiting: 5, peers_ahead: 1, ..IDLE };
-        assert_eq!(seen(&status, &waiting, &consensus), Some(expected));
+        let judged: Vec<_> = judged.filter(|one| *one != Judgement::Fine).collect();
+        let [Judgement::Stuck(text)] = judged.as_slice() else { panic!("{judged:?}") };
+        assert!(text.contains("no block for 180 s, although 3 of its 3 peers are ahead"), "{text}");
     }
 }

@@ -98,13 +98,10 @@ impl Node {
             }
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(home)) => {
-                let (host, port) = listen::rpc(home).with_context(|| {
-                    format!(
-                        "{} says no address for the RPC; give it by --rpc",
-                        home.cometbft_config().display()
-                    )
-                })?;
-                format!("http://{}", listen::joined(listen::reached_at(&host), port))
+                let config = home.cometbft_config();
+                listen::rpc_url(home).with_context(|| {
+                    format!("{} says no address for the RPC; give it by --rpc", config.display())
+                })?
             }
             (None, None) => return usage("which node? Give its --home or its --rpc"),
         };

@@ -92,6 +92,12 @@ pub enum TestnetError {
         /// The network's folder.
         dir: PathBuf,
     },
+    /// A copy of a network that runs.
+    #[error("{text}")]
+    OriginalRuns {
+        /// Which home is whose copy.
+        text: String,
+    },
     /// Asked to stop while the nodes were coming up.
     #[error("{signal} came before all nodes were up: those that this command started are stopped again, and {left}", left = if *removed { "the network, which had no block yet, is removed" } else { "the data stays" })]
     Interrupted {
@@ -151,8 +157,10 @@ pub fn command(dir: &Path, subcommand: &str) -> String {
 /// What stops a network and removes its files, and nothing else that may be in its folder.
 #[must_use]
 pub fn removal(dir: &Path) -> String {
-    let word = shell::word(dir);
-    format!("{} && rm -rf {word}/node[0-9]* {word}/network.json", command(dir, "stop"))
+    // By their names: a pattern would take what its owner keeps beside them, such as `node0.bak`.
+    let homes = super::stop::homes(dir).unwrap_or_default().into_iter().map(|(name, _)| name);
+    let files = homes.chain(["network.json".to_owned()]).map(|name| shell::word(&dir.join(name)));
+    format!("{} && rm -rf {}", command(dir, "stop"), files.collect::<Vec<_>>().join(" "))
 }
 
 pub(super) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> TestnetError {

@@ -10,6 +10,7 @@ use crate::node::cometbft::CometBft;
 use crate::node::file;
 use crate::node::genesis::{self, GenesisError};
 use crate::node::overrides::{self, OverrideError};
+use crate::node::running;
 
 /// Writes the ports that count from `base_port` into each home, with those of its peers; `network.json` comes last, so
 /// that a call that was cut off can be repeated.
@@ -23,6 +24,9 @@ pub(super) fn move_ports(
     let nodes = moved.nodes()?;
     let mut run = Vec::new();
     for node in &nodes {
+        if let Some(text) = running::original_that_runs(&node.home) {
+            return Err(TestnetError::OriginalRuns { text });
+        }
         if node.running()?.is_some() {
             run.push(node.name.clone());
         }

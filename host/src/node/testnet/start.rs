@@ -18,7 +18,7 @@ use crate::node::genesis_file::GenesisFile;
 use crate::node::home;
 use crate::node::listen;
 use crate::node::rules::{self, PluginFile};
-use crate::node::running::Running;
+use crate::node::running::{self, Running};
 use crate::node::signals;
 
 /// How to start a local network.
@@ -232,6 +232,10 @@ fn bring_up(options: &StartOptions, node: &Node) -> Result<Option<Launched>, Fai
     let failure = |why: String| Failure { why, logs: String::new(), port_taken: false };
     for path in [node.home.genesis_file(), node.home.cometbft_config(), node.home.run_dir()] {
         access::check(&path).map_err(|err| failure(err.to_string()))?;
+    }
+    // Its ports would count as taken, and at other ports the same keys would run twice.
+    if let Some(original) = running::original_that_runs(&node.home) {
+        return Err(failure(original));
     }
     if let Some(last) = Running::read(&node.home) {
         if last.supervisor.is_alive() {

@@ -68,7 +68,7 @@ pub fn stop(dir: &Path) -> Result<Vec<(String, Stopped)>, TestnetError> {
 }
 
 /// `node0` and so on, as far as they are in a folder, by their numbers.
-fn homes(dir: &Path) -> Result<Vec<(String, NodeHome)>, TestnetError> {
+pub(super) fn homes(dir: &Path) -> Result<Vec<(String, NodeHome)>, TestnetError> {
     let dir = match dir.canonicalize() {
         Ok(dir) => dir,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -78,7 +78,9 @@ fn homes(dir: &Path) -> Result<Vec<(String, NodeHome)>, TestnetError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&dir).map_err(io_error(at()))? {
         let name = entry.map_err(io_error(at()))?.file_name().to_string_lossy().into_owned();
-        if let Some(number) = name.strip_prefix("node").and_then(|number| number.parse::<u16>().ok()) {
+        let number = name.strip_prefix("node").and_then(|number| number.parse::<u16>().ok());
+        // `node007` and `node+7` are somebody else's.
+        if let Some(number) = number.filter(|number| super::name((*number).into()) == name) {
             found.push((number, NodeHome::new(&dir.join(name))));
         }
     }

@@ -1,4 +1,4 @@
-//! A log that has more blocks than CometBFT: CometBFT refuses to run beside it, each time, and does not say what to do.
+//! Recognizes a sequence log that has more blocks than CometBFT: CometBFT refuses to run beside it, and does not say what to do.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ pub(super) fn remedy<'a>(words: impl IntoIterator<Item = &'a str>, sequence_dir:
     let (app, core) = words.into_iter().find_map(heights)?;
     let dir = sequence_dir.display();
     Some(format!(
-        "the log in {dir} is ahead of CometBFT's blocks: it ends with block {app}, they end with block {core}. So it is after \
-         `cometbft rollback --hard`, or when CometBFT's data is from an older copy. The log takes nothing back: move {dir} \
-         away, and the node makes it anew from CometBFT's blocks and its peers'"
+        "the log in {dir} is ahead of CometBFT's blocks: it ends with block {app}, they end with block {core}. This \
+         happens after `cometbft rollback --hard`, or when CometBFT's data was restored from an older copy. Move {dir} away: \
+         the node rebuilds it from CometBFT's blocks and its peers'"
     ))
 }
 
@@ -31,7 +31,7 @@ mod tests {
         let remedy = |line| remedy(["Usage:", line], Path::new("/home/x/sequence"));
         let words = remedy(said).unwrap();
         assert!(
-            words.contains("block 7, they end with block 6") && words.contains("move /home/x/sequence away"),
+            words.contains("block 7, they end with block 6") && words.contains("Move /home/x/sequence away"),
             "{words}"
         );
         assert_eq!(remedy("app block height (7) is too far below block store base (9)"), None);

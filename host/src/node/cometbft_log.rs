@@ -1,4 +1,4 @@
-//! What CometBFT says before it fails, reduced to the reason.
+//! Reads CometBFT's log for the reason why it fails.
 
 use std::collections::VecDeque;
 
@@ -23,12 +23,13 @@ const OWN_FRAME: &str = "github.com/cometbft/cometbft/";
 const STAYS: &[&str] = &[
     "While parsing config",
     "error(s) decoding",
-    "decoding failed",
+    "decoding failed due to the following error(s):",
     "error in config file",
     "failed to parse log level",
     "failed to parse default log level",
     "unknown flag",
-    "invalid argument",
+    // With its quote, as the flags' parser says it; without, it is what the system says of a call (EINVAL).
+    "invalid argument \"",
     "failed to load or gen node key",
     "Error reading PrivValidator",
     "priv_validator_key.json: ",
@@ -37,7 +38,7 @@ const STAYS: &[&str] = &[
     "info.Moniker",
     "could not add peer",
     "seed node configuration has error",
-    "invalid address",
+    "invalid address (",
     "invalid listening address",
     "unknown db_backend",
 ];
@@ -127,7 +128,7 @@ impl Words {
             return format!(": {}", shown(&self.reason.join(" ")));
         }
         if self.last.is_empty() {
-            return " without a word".to_owned();
+            return " without writing anything to its log".to_owned();
         }
         let lines: Vec<String> = self.last.iter().map(|line| format!("  {line}")).collect();
         format!("; its last words:\n{}", lines.join("\n"))
@@ -209,7 +210,7 @@ mod tests {
     fn without_a_reason_the_last_words_are_told_in_bounds() {
         assert_eq!(words("1\n2\n3\n4\n5\n6\n").at_its_end(), "; its last words:\n  2\n  3\n  4\n  5\n  6");
         assert_eq!(words("red\nblue  green").at_its_end(), "; its last words:\n  red\n  blue green");
-        assert_eq!(words("").at_its_end(), " without a word");
+        assert_eq!(words("").at_its_end(), " without writing anything to its log");
         assert!(words(&format!("panic: {}", "x".repeat(10_000))).at_its_end().len() < 700);
     }
 
@@ -255,6 +256,7 @@ mod tests {
             "ERROR: failed to create node: info.Moniker must be valid non-empty ASCII text without tabs, but got nœud",
             "ERROR: failed to create node: could not add peers from persistent_peers field: address (nonsense) does not contain ID",
             "ERROR: failed to start node: failed to start PEX: seed node configuration has error: address (nonsense) does not contain ID",
+            "ERROR: invalid argument \"x\" for \"--p2p.pex\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
             "ERROR: failed to create node: invalid address (nonsense): address nonsense: missing port in address",
             "ERROR: failed to start node: invalid listening address nonsense (use fully formed addresses)",
             "ERROR: failed to create node: unknown db_backend nosuchdb, expected one of memdb,goleveldb",
@@ -273,6 +275,9 @@ mod tests {
             "ERROR: failed to create node: error during handshake: error on replay: EOF",
             "ERROR: failed to create node: invalid address (x:1): lookup x: server misbehaving",
             "panic: invalid argument",
+            "ERROR: failed to start node: sync h/data/cs.wal/wal: invalid argument",
+            "ERROR: failed to start node: rename h/config/addrbook.json: invalid address",
+            "ERROR: failed to create node: decoding failed",
             "open h/data/cs.wal/wal: permission denied",
             "no genesis here",
         ] {
