@@ -109,7 +109,7 @@ fn nonsense_is_refused_and_nothing_is_written() {
         (
             vec!["--plugin", &plugin, "--limit", "fuel=1"],
             2,
-            "limit \"fuel=1\" must be written name=NUMBER; the limits are tx_bytes_max",
+            "\"fuel=1\" is not a limit: write name=NUMBER, where name is tx_bytes_max",
         ),
         (
             vec!["--plugin", &plugin, "--limit", "fuel_max=0"],

@@ -12,6 +12,7 @@
 //!   they cause is a restart after 3, 6, 12, 24, 48 and then every 60 minutes. A block starts the count over.
 //! - A node that makes blocks is never asked for its consensus state, which it writes out with its consensus halted.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,10 @@ const RPC_POLL: Duration = Duration::from_secs(15);
 const RPC_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a node's height must have been the same before it is asked how far its peers are, and then each time again.
 const QUIET_AFTER: Duration = Duration::from_secs(30);
+/// A disk with less than this free is full, in bytes: CometBFT writes more than that with a block.
+const DISK_FULL_BYTES: u64 = 64 << 10;
+/// From here on it has space again.
+const DISK_SPACE_BYTES: u64 = 4 << 20;
 /// How long work may wait without a block. An overloaded machine makes none for most of a minute.
 const STUCK_AFTER: Duration = Duration::from_secs(180);
 const STUCK_AFTER_MAX: Duration = Duration::from_secs(3600);
@@ -129,8 +134,27 @@ impl Progress {
 pub struct Watch {
     log: Tail,
     rpc: Option<Rpc>,
+    data: PathBuf,
+    disk: Disk,
     /// What it has said.
     pub words: Words,
+}
+
+/// Whether the disk of a node's data was full while CometBFT ran.
+///
+/// A write that fails there ends CometBFT's consensus, and the line that would say so may be lost: its log is on the same
+/// disk. So CometBFT is restarted as soon as there is space.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Disk {
+    was_full: bool,
+}
+
+impl Disk {
+    /// Takes how many bytes are free now; whether there is space again after there was none.
+    fn has_space_again(&mut self, free_bytes: u64) -> bool {
+        self.was_full |= free_bytes < DISK_FULL_BYTES;
+        self.was_full && free_bytes >= DISK_SPACE_BYTES
+    }
 }
 
 impl Watch {
@@ -140,7 +164,8 @@ impl Watch {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
         let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
-        Self { log: Tail::from(&log, start), rpc, words: Words::default() }
+        let (log, data) = (Tail::from(&log, start), home.data_dir());
+        Self { log, rpc, data, disk: Disk::default(), words: Words::default() }
     }
 
     /// Returns when CometBFT has stopped working, with the reason.
@@ -153,6 +178,9 @@ impl Watch {
             self.read_log();
             if let Some(reason) = self.words.consensus_failure() {
                 return format!("CometBFT's consensus failed, and its process goes on without it: {reason}");
+            }
+            if free_bytes(&self.data).is_some_and(|free| self.disk.has_space_again(free)) {
+                return "the disk was full, which stops CometBFT's consensus, and has space again".to_owned();
             }
             if answer.is_none() && last_asked.elapsed() >= RPC_POLL {
                 last_asked = Instant::now();
@@ -181,6 +209,12 @@ impl Watch {
             self.words.take(&line);
         }
     }
+}
+
+/// What this user may still write to a folder's disk, in bytes; none: it cannot be looked at now.
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// How long a node's height has been the same.
@@ -248,6 +282,19 @@ mod tests {
 
     fn after_an_hour(seen: Seen) -> Judgement {
         for_seconds(&mut Progress::default(), seen, Instant::now(), 3600)
+    }
+
+    #[test]
+    fn a_disk_that_was_full_is_reported_once_it_has_space() {
+        let mut disk = Disk::default();
+        let after = |disk: &mut Disk, free: u64| disk.has_space_again(free);
+        assert!(
+            !after(&mut disk, DISK_SPACE_BYTES) && !after(&mut disk, DISK_FULL_BYTES),
+            "it was never full"
+        );
+        assert!(!after(&mut disk, 0) && !after(&mut disk, DISK_SPACE_BYTES - 1), "it is still full");
+        assert!(after(&mut disk, DISK_SPACE_BYTES));
+        assert!(free_bytes(Path::new("/")).is_some() && free_bytes(Path::new("/nowhere")).is_none());
     }
 
     #[test]
