@@ -217,7 +217,7 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> 
     let pre = Linker::new(module.engine()).instantiate_pre(module);
     let pre = pre.map_err(|error| refused(plugin, &format_args!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
-    let start_fuel = start_fuel(&module);
+    let start_fuel = start_fuel(module);
     let mut admitted = Admitted {
         name: plugin.clone(),
         params,
