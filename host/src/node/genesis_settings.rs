@@ -155,7 +155,7 @@ mod tests {
         ] {
             let (_dir, home) = home(&CONFIG.replace(line, ""));
             let message = derive(&home, &Limits::default()).unwrap_err().to_string();
-            assert!(message.contains(&format!("has no {name}; put it back")), "{message}");
+            assert!(message.contains(&format!("lacks {name}; add it with any value")), "{message}");
         }
     }
 }
