@@ -193,8 +193,11 @@ fn another_genesis_is_refused_with_both_ids_once_blocks_are_committed() {
     runs(home.path());
     commit(home.path(), "c");
     write(home.path(), &changed("c"));
-    let (_, second) = verify(home.path());
+    let file = home.path().join("config/genesis.json");
+    let (_, second, _) = run(&mut dseq(&["genesis", "verify", "--file", text(&file)]));
     assert_ne!(id_of(&first), id_of(&second));
+    let (code, said) = verify(home.path());
+    assert!(code == 1 && said.contains("is the genesis of network "), "{code} {said}");
     let (code, said) = start(home.path());
     let words = format!(
         "is the genesis of network {}, but this node began with network {}",

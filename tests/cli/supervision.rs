@@ -106,7 +106,7 @@ fn what_cannot_be_recorded_or_started_now_is_tried_again() {
     let supervisor = Supervisor::start(home.path(), &cometbft);
     let first = children(home.path(), &[]);
     // The record is written under this name first: as on a full disk, that fails.
-    let in_the_way = home.path().join("run/processes.new");
+    let in_the_way = home.path().join("run/processes.json.partial");
     fs::create_dir(&in_the_way).unwrap();
     first[0].signal(Signal::KILL).unwrap();
     until(home.path(), "second failure", || {

@@ -220,6 +220,10 @@ fn verify(args: &FileArgs) -> anyhow::Result<ExitCode> {
     let place = place(args)?;
     let file = GenesisFile::read(&place.genesis)?;
     let pipeline = file.admit(|wanted| place.plugins.find(wanted))?;
+    if let Some(home) = &place.home {
+        // What `start` refuses with 78 is a failed check here.
+        origin::check(home, &file).map_err(|err| anyhow::anyhow!("{err}"))?;
+    }
     let names: Vec<&str> = pipeline.spec().plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let pipeline_text = if names.is_empty() { "without plugins".to_owned() } else { names.join(", ") };
     say(format!("{} is good: pipeline {pipeline_text}, id {}", place.genesis.display(), pipeline.id()))?;

@@ -143,19 +143,35 @@ pub fn settle(home: &NodeHome, genesis: &GenesisFile) -> Result<(), OriginError>
     }
     match kept {
         Some(kept) if kept.network_id() == genesis.network_id() => return Ok(()),
-        Some(kept) if has_blocks => {
-            return Err(OriginError::Other {
-                path: genesis.path().to_owned(),
-                found: genesis.network_id(),
-                began: kept.network_id(),
-                kept: home.kept_genesis(),
-            });
-        }
+        Some(kept) if has_blocks => return refuse_other(home, genesis, &kept),
         Some(kept) => renew(genesis, &kept, &data)?,
         None => refuse_other_rules(genesis, chain.as_ref())?,
     }
     fs::create_dir_all(home.data_dir()).map_err(OriginError::io(&home.data_dir()))?;
     Ok(genesis.write_to(&home.kept_genesis())?)
+}
+
+/// Refuses a genesis that is not the one a node with committed blocks began with. Changes nothing.
+///
+/// # Errors
+///
+/// [`OriginError::Other`] or [`OriginError::OtherRules`]; or when the node's files cannot be read.
+pub fn check(home: &NodeHome, genesis: &GenesisFile) -> Result<(), OriginError> {
+    if !has_blocks(home)? {
+        return Ok(());
+    }
+    match read_kept(home)? {
+        Some(kept) => refuse_other(home, genesis, &kept),
+        None => refuse_other_rules(genesis, committed(home)?.1.as_ref()),
+    }
+}
+
+fn refuse_other(home: &NodeHome, genesis: &GenesisFile, kept: &GenesisFile) -> Result<(), OriginError> {
+    let (found, began) = (genesis.network_id(), kept.network_id());
+    if found == began {
+        return Ok(());
+    }
+    Err(OriginError::Other { path: genesis.path().to_owned(), found, began, kept: home.kept_genesis() })
 }
 
 fn read_kept(home: &NodeHome) -> Result<Option<GenesisFile>, OriginError> {
