@@ -14,11 +14,9 @@ pub const BLOCK_BYTES_CEILING: u64 = 100 << 20;
 /// Largest `record_bytes_max` a genesis may ask for, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
-/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. At most about ten seconds of
-/// a 2020s core with the default memory (`bench-fuel` measures it): a transaction that takes so long costs a round or two of
-/// consensus, a longer one would stall it. With more memory than by default, or where other work fills the processor's
-/// caches, a unit can take 2 to 3 ns: who raises the memory should allow less fuel.
-pub const FUEL_CEILING: u64 = 10_000_000_000;
+/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. No more than a block may have:
+/// a transaction always fits into a block of its own.
+pub const FUEL_CEILING: u64 = BLOCK_FUEL_MAX;
 
 /// Largest `memory_bytes_max` a genesis may ask for, in bytes.
 pub const MEMORY_BYTES_CEILING: u64 = 256 << 20;
@@ -34,8 +32,10 @@ pub const BLOCK_TXS_MAX: u64 = 65_536;
 /// are in memory at once between FinalizeBlock and Commit.
 pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
-/// Most fuel of the accepted transactions in a block this node proposes or votes for, unless one of them alone takes
-/// more. At most about two seconds of one 2020s core with the default memory, below CometBFT's timeout for a proposal (3 s).
+/// Most fuel of the accepted transactions in a block this node proposes or votes for. At most about two seconds of one 2020s
+/// core with the default memory (`bench-fuel` measures it), below CometBFT's timeout for a proposal (3 s). With more memory
+/// than by default, or where other work fills the processor's caches, a unit can take 2 to 3 ns: who raises the memory
+/// should allow less fuel.
 pub const BLOCK_FUEL_MAX: u64 = 2_000_000_000;
 
 /// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
@@ -175,8 +175,16 @@ pub const FUNCTION_CARRIED_MAX: u64 = 20_000;
 /// with the regex crate has 62,840.
 pub const FUNCTION_JOINED_MAX: u64 = 80_000;
 
-/// The same of all functions of a plugin together.
+/// Locals joined of all functions of a plugin together.
 pub const MODULE_JOINED_MAX: u64 = 350_000;
+
+/// Locals of one function that any of its blocks joins, times all its loops: the compiler may have to carry each of the ones
+/// round each of the others, and its work grows with the square of the product. 15,000 take it about a second; a plugin
+/// with the regex crate has 9,366.
+pub const FUNCTION_JOINED_BY_LOOPS_MAX: u64 = 15_000;
+
+/// The same of all functions of a plugin together. A plugin with the regex crate has 28,943.
+pub const MODULE_JOINED_BY_LOOPS_MAX: u64 = 45_000;
 
 /// Parameters of a type, at most: of a function each is a register or a place on the stack of each call.
 pub const TYPE_PARAMS_MAX: u64 = 100;

@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "41296e012446c70b5eb26346b23c64f148bc48e749f662ca0a401c050d3d1175",
-            "d711fbf6ee78c4a347865f13c1b286d29fcb9e15578d875593b8ec2026ad8f1d"
+            "e368c7daea9783b6863df4697110520ce8fa198e6403a25a48444d53bd224317",
+            "4b461f91536ab7ba3961c34bba769bead2ddb62e04f7b2f570e735abcebea93e"
         ]
     );
 }

@@ -78,7 +78,7 @@ fn what_starting_an_instance_takes_counts_for_each_transaction() {
         "wasm": data_encoding::BASE64.encode(&wasm),
     }])));
     let fuel = u64::try_from(node.check(b"123456789").gas_used).unwrap();
-    assert!((60_000_000..70_000_000).contains(&fuel), "{fuel}");
+    assert!((70_000_000..80_000_000).contains(&fuel), "{fuel}");
     assert_cut_at(&mut node, &many(b'a', 50), BLOCK_FUEL_MAX / fuel);
 }
 

@@ -114,7 +114,7 @@ fn nonsense_is_refused_and_nothing_is_written() {
         (
             vec!["--plugin", &plugin, "--limit", "fuel_max=0"],
             1,
-            "limits.fuel_max is 0; it must be from 1 to 10000000000",
+            "limits.fuel_max is 0; it must be from 1 to 2000000000",
         ),
         (vec!["--plugin", &plugin, "--limit", "memory_bytes_max=100"], 1, "must be a multiple of 65536"),
         (vec!["--inline"], 2, "--plugin"),

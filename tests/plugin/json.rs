@@ -78,7 +78,7 @@ fn the_worst_documents_end_in_a_verdict_or_with_the_fuel() {
 /// With fuel for it the same documents are canonical: neither memory nor stack is what stops them.
 #[test]
 fn memory_is_enough_for_every_document_of_the_longest_transaction() {
-    let limits = Limits { fuel_max: 5_000_000_000, ..LIMITS };
+    let limits = Limits { fuel_max: 2_000_000_000, ..LIMITS };
     let pipeline = admit(limits, &[built("json")]).unwrap();
     for tx in [
         filled("[", "0,", "0]"),

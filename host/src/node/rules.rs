@@ -314,11 +314,18 @@ pub fn read_plugins(files: &[PluginFile]) -> Result<Vec<Plugin>, RulesError> {
     Ok(plugins)
 }
 
+/// The default limits; a long pipeline gets less fuel for each of its plugins.
+fn default_limits(plugins: &[Plugin]) -> Limits {
+    let limits = Limits::default();
+    let fuel_max = limits::FUEL_CEILING.checked_div(plugins.len() as u64).unwrap_or(limits.fuel_max);
+    Limits { fuel_max: limits.fuel_max.min(fuel_max), ..limits }
+}
+
 /// CometBFT's `app_state` for a new network with these plugins.
 pub(super) fn app_state(plugins: &[Plugin]) -> Value {
     json!({ "dseq": {
         "engine": crate::plugin::engine_id().to_string(),
-        "limits": Limits::default(),
+        "limits": default_limits(plugins),
         "pipeline": plugins.iter().map(|plugin| plugin.pinned(false)).collect::<Vec<_>>(),
     } })
 }
@@ -336,7 +343,7 @@ pub(super) fn admit(plugins: &[Plugin]) -> Result<Pipeline, RulesError> {
     };
     let spec = PipelineSpec {
         engine: crate::plugin::engine_id(),
-        limits: Limits::default(),
+        limits: default_limits(plugins),
         plugins: plugins.iter().map(spec).collect(),
     };
     let modules: Vec<Vec<u8>> = plugins.iter().map(|plugin| plugin.wasm.clone()).collect();

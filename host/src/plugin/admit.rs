@@ -50,7 +50,7 @@ pub enum AdmitError {
     },
     /// More fuel for one transaction than a host accepts.
     #[error(
-        "limits.fuel_max is {fuel_max} for each of {plugins} plugins; together they may have at most {max}",
+        "limits.fuel_max is {fuel_max} for each of {plugins} plugins; together they may have at most {max}; lower fuel_max",
         max = limits::FUEL_CEILING
     )]
     TooMuchFuel {

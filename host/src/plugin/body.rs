@@ -52,6 +52,8 @@ pub(super) struct Seen {
     pub(super) branches: u64,
     /// Locals that meet where its branches arrive, summed.
     pub(super) joined: u64,
+    /// Locals that its branches join, times its loops.
+    pub(super) joined_by_loops: u64,
     /// Whether it changes anything of its instance but memory and globals.
     pub(super) changes_other_state: bool,
 }
@@ -115,6 +117,8 @@ pub(super) fn look(
     bounds.hold("loops within loops", control.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX)?;
     let in_loops = locals.saturating_mul(control.loops_max);
     bounds.hold("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX)?;
+    let joined_by_loops = control.joined_anywhere.locals().saturating_mul(control.loops_in_all);
+    bounds.hold("joined locals times loops", joined_by_loops, limits::FUNCTION_JOINED_BY_LOOPS_MAX)?;
     let function = Function {
         body: body.range(),
         code,
@@ -128,7 +132,7 @@ pub(super) fn look(
         marks: marking.into_marks(),
     };
     let Control { branches, joined, .. } = control;
-    Ok(Seen { function, used: bounds.used, branches, joined, changes_other_state })
+    Ok(Seen { function, used: bounds.used, branches, joined, joined_by_loops, changes_other_state })
 }
 
 /// How many values an instruction leaves on the stack, or more.
@@ -161,6 +165,7 @@ impl Bounds {
 }
 
 /// A block whose end is still to come.
+#[derive(Default)]
 struct Open {
     is_loop: bool,
     /// Ways to where branches to it arrive: from before it or through it, and the branches.
@@ -180,6 +185,11 @@ impl Open {
             self.set.resize(word.saturating_add(1), 0);
         }
         self.set[word] |= 1 << bit;
+    }
+
+    /// How many locals it sets.
+    fn locals(&self) -> u64 {
+        self.set.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
     /// Sets all that `inner` has set.
@@ -208,8 +218,12 @@ struct Control<'a> {
     /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
     /// joins what they may be, and its work grows with the square of how often it does.
     joined: u64,
+    /// The locals that any block joins, a bit for each.
+    joined_anywhere: Open,
     open: Vec<Open>,
+    /// Loops open now, and all there are.
     loops: u64,
+    loops_in_all: u64,
     /// Most loops open at any point.
     loops_max: u64,
 }
@@ -268,6 +282,7 @@ impl Control<'_> {
             Operator::Loop { .. } => {
                 self.open.push(Open::new(true, 1));
                 self.loops = self.loops.saturating_add(1);
+                self.loops_in_all = self.loops_in_all.saturating_add(1);
                 self.loops_max = self.loops_max.max(self.loops);
             }
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
@@ -284,9 +299,13 @@ impl Control<'_> {
             }
             Operator::End => {
                 // None: the end of the function, where no local is needed any more.
-                let Some(Open { is_loop, ways, set }) = self.open.pop() else { return };
-                let locals: u64 = set.iter().map(|word| u64::from(word.count_ones())).sum();
+                let Some(block) = self.open.pop() else { return };
+                let locals = block.locals();
+                let Open { is_loop, ways, set } = block;
                 self.joined = self.joined.saturating_add(ways.saturating_mul(locals));
+                if ways > 1 {
+                    self.joined_anywhere.takes(&set);
+                }
                 if let Some(outer) = self.open.last_mut() {
                     outer.takes(&set);
                 }
@@ -503,6 +522,24 @@ mod tests {
         assert_eq!(
             gate(&wat::parse_str(module(5)).unwrap()).unwrap_err().to_string(),
             "has 400000 locals joined by branches; at most 350000 are allowed"
+        );
+    }
+
+    /// 96 locals joined, and 400 loops after: a module of 5 KiB that took the compiler seven seconds.
+    #[test]
+    fn joined_locals_times_loops_beyond_their_bounds_are_refused() {
+        let loops = |count| many("(loop (br_if 0 (i32.const 0)))", count);
+        let body = |count| format!("{}{}", joins(2), loops(count));
+        assert_edge(
+            [1_500, 1_501].map(|count| function(&values("local", 10), &body(count))),
+            "function 1 has 15010 joined locals times loops; at most 15000 are allowed",
+        );
+        let one = format!("(func {} {})", values("local", 10), body(1_500));
+        let module = |functions| format!("(module {})", many(&one, functions));
+        assert!(gate(&wat::parse_str(module(3)).unwrap()).is_ok());
+        assert_eq!(
+            gate(&wat::parse_str(module(4)).unwrap()).unwrap_err().to_string(),
+            "has 60000 joined locals times loops; at most 45000 are allowed"
         );
     }
 

@@ -51,6 +51,10 @@ costs! {
         F32ConvertI32S F32ConvertI32U F32ConvertI64S F32ConvertI64U
         F64ConvertI32S F64ConvertI32U F64ConvertI64S F64ConvertI64U
         F32Eq F32Ne F32Lt F32Gt F32Le F32Ge F64Eq F64Ne F64Lt F64Gt F64Le F64Ge;
+    // The processor has guessed another.
+    "branch" = 2: If BrIf;
+    // Code that is not in the near caches, and returns that the processor has forgotten.
+    "call" = 32: Call;
     // Table, function and code may each be far away, and the processor has guessed another.
     "indirect" = 32: CallIndirect BrTable;
     // Calls into the engine.

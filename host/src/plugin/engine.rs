@@ -121,7 +121,7 @@ fn fuel_costs() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 23] = [
+    let all: [(&str, u64); 25] = [
         ("pipeline-modules", limits::PIPELINE_MODULES_MAX),
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
@@ -143,6 +143,8 @@ fn module_limits() -> String {
         ("function-carried", limits::FUNCTION_CARRIED_MAX),
         ("function-joined", limits::FUNCTION_JOINED_MAX),
         ("joined", limits::MODULE_JOINED_MAX),
+        ("function-joined-by-loops", limits::FUNCTION_JOINED_BY_LOOPS_MAX),
+        ("joined-by-loops", limits::MODULE_JOINED_BY_LOOPS_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
@@ -308,17 +310,19 @@ mod tests {
              I32TruncSatF64U,I64TruncSatF32S,I64TruncSatF32U,I64TruncSatF64S,I64TruncSatF64U,\
              F32ConvertI32S,F32ConvertI32U,F32ConvertI64S,F32ConvertI64U,F64ConvertI32S,F64ConvertI32U,\
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
-             F64Le,F64Ge indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
+             F64Le,F64Ge branch=2:If,BrIf call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
              host-fuel copied-byte=1 call=500 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
              table-element-bytes=8 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
+             gate 1\n\
              module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
              function-locals=2000 function-branches=5000 branches=500000 function-branch-targets=20000 \
-             function-alive-at-branches=500000 function-carried=20000 function-joined=80000 joined=350000 function-loop-depth=25 \
+             function-alive-at-branches=500000 function-carried=20000 function-joined=80000 joined=350000 function-joined-by-loops=15000 \
+             joined-by-loops=45000 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              abi 1\n\
              instrumentation 3\n\
@@ -326,7 +330,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "a03431c425117de6121eb62b464492cd6d7ddffdf66f135ff1e45ab77136f306"
+            "1174dd429be27b8746098eb87a53e5177d0730384ae80473f17aa74559f6101c"
         );
     }
 

@@ -131,6 +131,7 @@ fn pass(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
         allocations: FuncValidatorAllocations::default(),
         branches: 0,
         joined: 0,
+        joined_by_loops: 0,
         gated: Gated {
             wasm,
             sections: Vec::new(),
@@ -167,6 +168,7 @@ struct Gate<'a> {
     branches: u64,
     /// Locals that meet where branches arrive, of all functions so far.
     joined: u64,
+    joined_by_loops: u64,
     gated: Gated<'a>,
 }
 
@@ -353,6 +355,9 @@ impl Gate<'_> {
         self.gated.bound("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
         self.joined = self.joined.saturating_add(seen.joined);
         self.gated.bound("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
+        self.joined_by_loops = self.joined_by_loops.saturating_add(seen.joined_by_loops);
+        let found = self.joined_by_loops;
+        self.gated.bound("joined locals times loops", found, limits::MODULE_JOINED_BY_LOOPS_MAX)?;
         self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
         self.gated.functions.push(seen.function);
         Ok(())

@@ -374,7 +374,7 @@ mod tests {
         let limits = Limits { fuel_max: 0, ..Limits::default() };
         assert_eq!(
             limits.validate().unwrap_err().to_string(),
-            "limits.fuel_max is 0; it must be from 1 to 10000000000"
+            "limits.fuel_max is 0; it must be from 1 to 2000000000"
         );
         let limits = Limits { memory_bytes_max: 65537, ..Limits::default() };
         assert!(limits.validate().unwrap_err().to_string().contains("multiple of 65536"));
