@@ -299,8 +299,7 @@ fn control() -> Vec<Shape> {
         .collect();
     let far_names: String = (0..4096).map(|number| format!("$far{number} ")).collect();
     let far_fields = format!(
-        "(type $small (func)) (global $g (mut i32) (i32.const 0)) {far} (table 65536 funcref) (elem (i32.const 0) {})",
-        far_names
+        "(type $small (func)) (global $g (mut i32) (i32.const 0)) {far} (table 65536 funcref) (elem (i32.const 0) {far_names})"
     );
     let far_call = format!(
         "{RANDOM} (call_indirect (type $small) (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $b) (i64.const 33))) (i32.const 4096)))"
