@@ -12,6 +12,8 @@ use clap::ArgMatches;
 use super::HomeArg;
 use crate::abci::{self, Halt, RunOptions, ServiceOptions};
 use crate::node::home::NodeHome;
+use crate::node::process::{Ending, ProcessId};
+use crate::node::running::{END_PATIENCE, Running};
 use crate::node::signals;
 use crate::node::supervisor;
 use crate::telemetry;
@@ -36,7 +38,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     let (stop, shutdown) = mpsc::channel();
     signals::forward(stop.clone()).context("cannot listen for signals")?;
     if args.supervised {
-        stop_at_end_of_input(stop);
+        stop_at_end_of_input(home.clone(), stop);
     } else {
         super::settings::warn_of_unknown_variables();
     }
@@ -89,11 +91,29 @@ fn with_causes(halt: &Halt) -> String {
     text
 }
 
-fn stop_at_end_of_input(stop: Sender<&'static str>) {
+fn stop_at_end_of_input(home: NodeHome, stop: Sender<&'static str>) {
     thread::spawn(move || {
         let mut input = std::io::stdin().lock();
         let mut bytes = [0; 64];
         while input.read(&mut bytes).is_ok_and(|count| count > 0) {}
+        end_cometbft(&home);
         let _ = stop.send("the supervisor is gone");
     });
+}
+
+/// Ends the CometBFT that the supervisor left, while we still answer it.
+///
+/// By itself it would try, but not always get there: a call that its consensus makes of an app that has just gone is
+/// never answered, and its end waits for its consensus.
+fn end_cometbft(home: &NodeHome) {
+    let Some(running) = Running::read(home) else { return };
+    // Else somebody else runs the home by now.
+    if running.app != ProcessId::of(std::process::id()) {
+        return;
+    }
+    match running.cometbft.map(|cometbft| cometbft.end(END_PATIENCE)) {
+        None | Some(Ok(Ending::Ended | Ending::WasGone)) => {}
+        Some(Ok(Ending::Killed)) => tracing::warn!("CometBFT did not end when asked, and was killed"),
+        Some(Err(err)) => tracing::error!("cannot end CometBFT: {err}"),
+    }
 }

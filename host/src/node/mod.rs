@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - CometBFT never outlives its app: the app ends when the supervisor does, and CometBFT when the app does.
+//! - CometBFT never outlives its app: when the supervisor is gone, the app ends CometBFT and then itself.
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
 pub mod access;

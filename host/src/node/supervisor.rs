@@ -5,7 +5,8 @@
 //! - CometBFT starts only when our own app has said that it listens, and is stopped before the app is. That
 //!   somebody takes connections at the app's address is not enough: it might be another network's app.
 //! - The app holds the other end of a pipe from here: when this process ends, however it ends, the app reads
-//!   the end of its input and stops, and CometBFT stops itself when its app is gone.
+//!   the end of its input, ends CometBFT while it still answers it, and stops. CometBFT cannot be left to itself: when its
+//!   app goes away in the middle of a block, its own end waits for an answer for ever.
 //! - Only a request or a refusal ends the supervision. Whatever else fails, a full disk for one, is tried again.
 
 use std::ffi::OsString;
