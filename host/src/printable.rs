@@ -1,7 +1,7 @@
 //! Text that is safe to print: no character in it moves the cursor, colors a terminal, reorders the line or hides.
 //!
 //! Everything this program prints or logs passes here, once, on its way out, because much of it was written by somebody
-//! else: plugins and the names inside them, genesis files, file names, CometBFT. A plugin's words pass as one [`line`] when
+//! else: plugins and the names inside them, genesis files, file names, CometBFT. A plugin's words pass as one [`line()`] when
 //! they become part of an error, of a line, or of `log` in a transaction's result, so that they cannot begin a line either.
 //! Never before: what a plugin said is what costs fuel.
 //!

@@ -4,7 +4,7 @@
 //! [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node
 //! began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
 //! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one
-//! machine. Whatever is changed in a home is replaced whole, by [`file`].
+//! machine. Whatever is changed in a home is replaced whole, by [`mod@file`].
 //!
 //! # Invariants
 //!
