@@ -93,9 +93,12 @@ fn an_orphan_of_the_original_is_none_of_the_copys_business() {
     let home = network(&original);
     let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
     let mut supervisor = Supervisor::start(&home, &cometbft);
-    let [_, orphan] = children(&home, &[]);
+    let [app, orphan] = children(&home, &[]);
+    // Both at once, or the app would end CometBFT first.
+    app.signal(Signal::STOP).unwrap();
     supervisor.child.kill().unwrap();
     supervisor.child.wait().unwrap();
+    app.signal(Signal::KILL).unwrap();
     copy(&original, &copied);
     let copied_home = copied.join("node0");
     let second = Supervisor::start(&copied_home, &cometbft);
