@@ -377,7 +377,7 @@ fn control() -> Vec<Shape> {
         Shape {
             name: "deep recursion",
             fields: deep.to_owned(),
-            body: "(call $deep (i32.const 10000))".to_owned(),
+            body: "(call $deep (i32.const 5000))".to_owned(),
             times: 1,
             ..Shape::default()
         },
@@ -491,7 +491,11 @@ fn tables() -> Vec<Shape> {
         ("table.init of 1 element", "(table.init $e (i32.const 0) (i32.const 0) (i32.const 1))"),
     ];
     let mut shapes: Vec<Shape> = all
-        .map(|(name, body)| Shape { fields: format!("{fields} (data $d \"x\")"), ..plain(name, body) })
+        .map(|(name, body)| Shape {
+            fields: format!("{fields} (data $d \"x\")"),
+            times: 100,
+            ..plain(name, body)
+        })
         .into();
     let many = format!("(table 65536 funcref) (func $none) (elem $e func {})", "$none ".repeat(4_990));
     shapes.push(Shape {
