@@ -94,7 +94,7 @@ impl Words {
         }
     }
 
-    /// The lines that may be shown: the reason it gave, and its last words.
+    /// The reason it gave, and then the last lines of its log.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.reason.iter().chain(&self.last).map(String::as_str)
     }
@@ -118,7 +118,7 @@ impl Words {
         (stays && !PASSES.iter().any(|part| said.contains(part))).then(|| shown(&said))
     }
 
-    /// Why it ended: the reason it gave, or else its last words.
+    /// Why it ended: the reason it gave, or else the last lines of its log.
     #[must_use]
     pub fn at_its_end(&self) -> String {
         if let Some(reason) = &self.consensus_failure {

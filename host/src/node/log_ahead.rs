@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What to do, if that is what CometBFT's last words are about.
+/// What to do, if CometBFT's last lines say that the log is ahead of its blocks.
 pub(super) fn remedy<'a>(words: impl IntoIterator<Item = &'a str>, sequence_dir: &Path) -> Option<String> {
     let (app, core) = words.into_iter().find_map(heights)?;
     let dir = sequence_dir.display();

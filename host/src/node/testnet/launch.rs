@@ -1,4 +1,4 @@
-//! One `dseq start` for each node: started in the background, and ended again when that was in vain.
+//! One `dseq start` for each node: started in the background, and ended again if the network does not come up.
 
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
