@@ -94,11 +94,13 @@ fn an_orphan_of_the_original_is_none_of_the_copys_business() {
     let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
     let mut supervisor = Supervisor::start(&home, &cometbft);
     let [app, orphan] = children(&home, &[]);
-    // Both at once, or the app would end CometBFT first.
-    app.signal(Signal::STOP).unwrap();
+    // Each of the two would end CometBFT once the other one is gone. The app is not the one to stop: the kernel wakes a
+    // stopped process when its parent ends.
+    let frozen = ProcessId::of(supervisor.child.id()).unwrap();
+    frozen.signal(Signal::STOP).unwrap();
+    app.signal(Signal::KILL).unwrap();
     supervisor.child.kill().unwrap();
     supervisor.child.wait().unwrap();
-    app.signal(Signal::KILL).unwrap();
     copy(&original, &copied);
     let copied_home = copied.join("node0");
     let second = Supervisor::start(&copied_home, &cometbft);
