@@ -642,7 +642,7 @@ fn measure(shape: &Shape) -> Result<Figure> {
     if shape.once {
         pipeline.steps(&tx)?;
     }
-    let (started, before) = (Instant::now(), thread_time()?);
+    let (started, before) = (Instant::now(), thread_time());
     let fuel = loop {
         let step = pipeline.steps(&tx)?.pop().context("no plugin")?;
         calls += 1;
@@ -653,15 +653,14 @@ fn measure(shape: &Shape) -> Result<Figure> {
             break step.fuel.0;
         }
     };
-    let took = thread_time()?.saturating_sub(before);
+    let took = thread_time().saturating_sub(before);
     Ok(Figure { name: shape.name, pages: shape.pages, fuel, ns: took.as_secs_f64() * 1e9 / f64::from(calls) })
 }
 
 /// Processor time of this thread.
-fn thread_time() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let ns = stat.split(' ').next().context("no time")?;
-    Ok(Duration::from_nanos(ns.parse()?))
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("processor time is not negative")
 }
 
 fn figures() -> Result<()> {

@@ -40,7 +40,7 @@ fn filled(start: &str, text: &str, end: &str) -> Bytes {
 const LIMITS: Limits = Limits {
     tx_bytes_max: 1 << 20,
     record_bytes_max: 4 << 20,
-    fuel_max: 500_000_000,
+    fuel_max: 400_000_000,
     memory_bytes_max: 16 << 20,
 };
 

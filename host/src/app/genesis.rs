@@ -149,7 +149,7 @@ mod tests {
     fn genesis() -> serde_json::Value {
         json!({ "dseq": {
             "engine": "11".repeat(32),
-            "limits": { "tx_bytes_max": 1_048_576, "record_bytes_max": 4_194_304, "fuel_max": 500_000_000, "memory_bytes_max": 6_291_456 },
+            "limits": { "tx_bytes_max": 1_048_576, "record_bytes_max": 4_194_304, "fuel_max": 400_000_000, "memory_bytes_max": 6_291_456 },
             "pipeline": [ { "name": "passthrough", "sha256": PluginHash::of(b"\0asm").to_string(), "params": {"b": 1, "a": 2}, "wasm": "AGFzbQ==" } ]
         } })
     }

@@ -314,10 +314,11 @@ pub fn read_plugins(files: &[PluginFile]) -> Result<Vec<Plugin>, RulesError> {
     Ok(plugins)
 }
 
-/// The default limits; a long pipeline gets less fuel for each of its plugins.
+/// The default limits. A long pipeline gets less fuel for each of its plugins: one transaction spends no more than a block
+/// of several may.
 fn default_limits(plugins: &[Plugin]) -> Limits {
     let limits = Limits::default();
-    let fuel_max = limits::FUEL_CEILING.checked_div(plugins.len() as u64).unwrap_or(limits.fuel_max);
+    let fuel_max = limits::BLOCK_FUEL_MAX.checked_div(plugins.len() as u64).unwrap_or(limits.fuel_max);
     Limits { fuel_max: limits.fuel_max.min(fuel_max), ..limits }
 }
 

@@ -1,8 +1,8 @@
 //! What instructions cost in fuel.
 //!
-//! A unit is what a cheap instruction takes, with those that the compiler makes disappear among them: at most about a
-//! nanosecond on a 2020s server. An instruction that can take longer costs as many units as nanoseconds it can take:
-//! a load that misses the near caches, arithmetic on denormal floats where a processor does it in microcode, a call into
+//! A unit is what a cheap instruction takes, with those that the compiler makes disappear among them: at most two
+//! nanoseconds on a 2020s server. An instruction that can take longer costs a unit for every two nanoseconds:
+//! a load that misses every cache, arithmetic on denormal floats where a processor does it in microcode, a call into
 //! the engine. `cargo run --release --example bench-fuel` measures how long a unit can take.
 //!
 //! # Determinism
@@ -29,7 +29,7 @@ macro_rules! costs {
 }
 
 costs! {
-    // From the last cache that all of a default memory fits into.
+    // From memory: the last cache is not the plugin's alone.
     "load" = 48:
         I32Load I64Load F32Load F64Load
         I32Load8S I32Load8U I32Load16S I32Load16U

@@ -63,7 +63,7 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
     let memory = of("bytes of memory at first (genesis)", false);
     assert_eq!((&memory["found"], &memory["max"]), (&2_097_152.into(), &6_291_456.into()));
     let init = of("fuel of init (genesis)", false);
-    assert_eq!((&init["found"], &init["max"]), (&report["init_fuel"], &500_000_000.into()));
+    assert_eq!((&init["found"], &init["max"]), (&report["init_fuel"], &400_000_000.into()));
     let (code, stdout, _) = run(&mut dseq(&["plugin", "check", text(&path)]));
     assert!(code == 0 && stdout.contains(" is admitted\n"), "{stdout}");
 }

@@ -31,7 +31,7 @@ pub(super) struct LimitArgs {
     /// Largest record, in bytes [default: 4 MiB]
     #[arg(long, value_name = "BYTES")]
     record_bytes_max: Option<u64>,
-    /// Fuel that each plugin may spend on one transaction [default: 500 million]
+    /// Fuel that each plugin may spend on one transaction [default: 400 million]
     #[arg(long, value_name = "FUEL")]
     fuel_max: Option<u64>,
     /// Largest memory of a plugin, in bytes [default: 6 MiB]
