@@ -16,7 +16,7 @@ mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
-mod readme;
 mod rollback;
 mod rolling;
 mod support;
+mod walk_through;

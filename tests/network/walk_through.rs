@@ -1,32 +1,24 @@
-//! The README's walk-through, run as it is written: from no plugin at all to a network that has it.
+//! The README's first commands and the walk-through of docs/plugins.md, run as they are written.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{dseq, free_base_port, run, workspace_file};
+use crate::support::{dseq, free_base_port, plugin, run, workspace_file};
 
-const HEADING: &str = "### Your own, from nothing to a network\n";
-
-/// The only thing that is not as written: ports from this base on may be taken.
-const BASE_PORT: u16 = 27_700;
-
-/// The shell commands under the heading, one block after the other.
-fn walk_through() -> String {
-    let readme = fs::read_to_string(workspace_file("README.md")).unwrap();
-    let (_, section) = readme.split_once(HEADING).expect("the heading");
-    let section = section.split("\n### ").next().unwrap().split("\n## ").next().unwrap();
-    let blocks: Vec<&str> =
-        section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    blocks.concat()
+/// The blocks of shell commands under a heading of a page.
+fn blocks(page: &str, heading: &str) -> Vec<String> {
+    let page = fs::read_to_string(workspace_file(page)).unwrap();
+    let (_, section) = page.split_once(&format!("## {heading}\n")).expect("the heading");
+    let section = section.split("\n## ").next().unwrap();
+    section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// With ports that are free, those of the RPC included: node 0 has the base's next one, node 1 the fourth.
-fn with_ports(commands: &str, base: u16) -> String {
+/// With other ports, which are free: node 0 has its RPC on the one after the base, node 1 on the fourth.
+fn with_ports(commands: &str, written: u16, base: u16) -> String {
     [0, 1, 4].iter().fold(commands.to_owned(), |text, step| {
-        assert!(text.contains(&(BASE_PORT + step).to_string()), "{text}");
-        text.replace(&(BASE_PORT + step).to_string(), &(base + step).to_string())
+        text.replace(&(written + step).to_string(), &(base + step).to_string())
     })
 }
 
@@ -63,6 +55,16 @@ impl Drop for Stopped {
     }
 }
 
+/// Stops this network.
+struct StoppedNetwork(String);
+
+impl Drop for StoppedNetwork {
+    fn drop(&mut self) {
+        let (_, said) = run(&mut dseq(&["testnet", "stop", "--dir", &self.0]));
+        eprintln!("{said}");
+    }
+}
+
 /// A shell as people's: without what the cargo that runs the tests, or its user, has set for them.
 fn shell(commands: &str, dir: &Path, temp: &Path) -> Command {
     let mut shell = Command::new("sh");
@@ -79,7 +81,7 @@ fn shell(commands: &str, dir: &Path, temp: &Path) -> Command {
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
-fn the_walk_through_of_the_readme_is_what_really_happens() {
+fn the_walk_through_for_plugin_authors_is_what_really_happens() {
     let repository = tempfile::tempdir().unwrap();
     let build = repository.path().join("build");
     fs::create_dir(&build).unwrap();
@@ -89,8 +91,31 @@ fn the_walk_through_of_the_readme_is_what_really_happens() {
     symlink(workspace_file("build/cometbft"), build.join("cometbft")).unwrap();
     let temp = tempfile::tempdir().unwrap();
     let _stopped = Stopped(temp.path().to_owned());
-    let commands = with_ports(&walk_through(), free_base_port());
+    let walk_through = blocks("docs/plugins.md", "From an empty folder to a network").concat();
+    let commands = with_ports(&walk_through, 27_700, free_base_port());
     let (code, said) = run(&mut shell(&commands, repository.path(), temp.path()));
+    assert_eq!(code, 0, "{said}");
+    assert_promised(&commands, &said);
+}
+
+/// But for ports, folder and `make`, which is for the whole repository.
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn the_first_commands_of_the_readme_do_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = dir.path().join("localnet");
+    let net = net.to_str().unwrap();
+    let _stopped = StoppedNetwork(net.to_owned());
+    let base = free_base_port();
+    let start = ["testnet", "start", "--dir", net, "--base-port", &base.to_string(), "--plugin", &plugin()];
+    let (code, said) = run(&mut dseq(&start));
+    assert_eq!(code, 0, "{said}");
+    let [_, commands] = &blocks("README.md", "Try it")[..] else { panic!("two blocks") };
+    let dseq = env!("CARGO_BIN_EXE_dseq");
+    let commands = with_ports(commands, 26_656, base)
+        .replace("make checksum", &format!("{dseq} checksum --dir {net}"))
+        .replace("build/localnet", net);
+    let (code, said) = run(Command::new("sh").args(["-euc", &commands]));
     assert_eq!(code, 0, "{said}");
     assert_promised(&commands, &said);
 }
