@@ -7,7 +7,7 @@ use wasmtime::{
 };
 
 /// The product's costs: all engines must come to the same fuel by them.
-#[path = "../../host/src/plugin/costs.rs"]
+#[path = "../../host/src/plugin/engine/costs.rs"]
 #[allow(dead_code, reason = "the families are for the engine's text")]
 mod costs;
 

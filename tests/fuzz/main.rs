@@ -13,13 +13,13 @@ mod admission;
 #[path = "../hostile/generated.rs"]
 mod generated;
 mod genesis;
-mod marks;
 mod mutate;
 #[path = "../support/noise.rs"]
 mod noise;
 mod params;
 #[path = "../support/smith.rs"]
 mod smith;
+mod write_barrier;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::instance::Ruling;
+use super::execute::instance::Ruling;
 use crate::limits;
 use crate::types::{Fuel, TxHash};
 

@@ -33,44 +33,30 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod abi;
 mod admit;
-mod body;
-mod call;
-mod compile;
-mod costs;
 mod dir;
-mod encoding;
 mod engine;
+mod execute;
 mod fault;
-mod gate;
-mod gate_error;
-mod insert;
 mod inspect;
-mod instance;
-mod marks;
+mod instrument;
 mod memo;
-mod parallel;
 mod pipeline;
-mod rewrite;
-mod room;
 mod spec;
-mod stack;
-mod touched;
-mod warm;
+mod validate;
 
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
+pub use execute::instance::Ruling;
+pub use execute::parallel::{Found, in_parallel};
+pub use execute::threads::{spawn_with_room, with_room};
 pub use fault::{Fatal, Fault};
-pub use gate::{Use, limits_used};
-pub use gate_error::{GateError, Item, Named};
 pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
-pub use instance::Ruling;
+pub use instrument::instrumented;
 pub use memo::HashedTx;
-pub use parallel::{Found, in_parallel};
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
-pub use rewrite::instrumented;
-pub use room::{spawn_with_room, with_room};
 pub use spec::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
     PluginSpec,
 };
+pub use validate::{GateError, Item, Named, Use, limits_used};

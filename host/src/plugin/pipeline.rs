@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::admit::compile::compile;
 use super::admit::{self, AdmitError};
-use super::call::{Admitted, Called};
-use super::compile::compile;
 use super::engine;
+use super::execute::call::{Admitted, Called};
+use super::execute::instance::Ruling;
+use super::execute::threads::with_room;
 use super::fault::{Fatal, Fault};
-use super::instance::Ruling;
 use super::memo::{HashedTx, Judged, Memo};
-use super::room::with_room;
 use super::spec::{Limits, PipelineSpec, PluginName};
 use crate::limits;
 use crate::types::{Fuel, PipelineId};

@@ -5,9 +5,9 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use super::fault::Fatal;
-use super::room;
+use super::threads;
 use crate::limits;
+use crate::plugin::fault::Fatal;
 
 /// To look at fewer transactions than this on another thread costs more than it saves.
 const LOOKED_AT_MIN: usize = 8;
@@ -22,7 +22,7 @@ pub enum Found<R, W> {
 
 /// How many of the host's processors this process may use: as many threads run a block. Not what the environment
 /// says: a variable must not be able to ask for more threads than there are slots for instances.
-pub(super) fn processors() -> usize {
+pub(in crate::plugin) fn processors() -> usize {
     // Asking opens a dozen files, and threads and slots must go by the same number.
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, std::num::NonZero::get))
@@ -30,7 +30,7 @@ pub(super) fn processors() -> usize {
 
 /// Instances all pipelines of the process may keep for their next call together: one for each plugin of the longest
 /// pipeline on each processor.
-pub(super) fn instances_kept_max() -> usize {
+pub(in crate::plugin) fn instances_kept_max() -> usize {
     let plugins = usize::try_from(limits::PLUGINS_MAX).unwrap_or(usize::MAX);
     processors().saturating_mul(plugins)
 }
@@ -75,13 +75,13 @@ pub fn in_parallel<'a, T: Sync, R: Send, W: Send>(
 }
 
 /// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
-pub(super) fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
+pub(in crate::plugin) fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
     static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
     let build = || {
         rayon::ThreadPoolBuilder::new()
             .num_threads(processors())
             .stack_size(limits::PLUGIN_THREAD_STACK_BYTES)
-            .start_handler(|_| room::mark())
+            .start_handler(|_| threads::mark())
             .thread_name(|n| format!("plugin-{n}"))
             .build()
             .map_err(|error| error.to_string())

@@ -2,7 +2,7 @@
 
 use wasm_encoder::Instruction;
 
-use crate::plugin::touched::{PIECE_SHIFT, Touched};
+use crate::plugin::instrument::dirty_pages::{PIECE_SHIFT, Touched};
 
 /// Locals that a function gets if it needs any: what a bulk instruction takes.
 pub(in crate::plugin) const TAKEN_LOCALS: u32 = 3;

@@ -17,10 +17,11 @@ use wasmparser::{
     SectionLimited, TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
 };
 
-use super::body::{self, Function};
-use super::gate_error::{GateError, Item, RESERVED_PREFIX};
-use super::{abi, encoding, engine};
+use super::encoding;
+use super::error::{GateError, Item, RESERVED_PREFIX};
+use super::function::{self as body, Function};
 use crate::limits;
+use crate::plugin::{abi, engine};
 
 /// How much of one limit a module uses: of the limits on each of several, what the one has that comes closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +47,9 @@ pub fn limits_used(wasm: &[u8]) -> Result<Vec<Use>, GateError> {
 
 /// A section's items: how many, and where the first lies.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Items {
-    pub(super) count: u32,
-    pub(super) first: usize,
+pub(in crate::plugin) struct Items {
+    pub(in crate::plugin) count: u32,
+    pub(in crate::plugin) first: usize,
 }
 
 impl<T> From<&SectionLimited<'_, T>> for Items {
@@ -59,33 +60,33 @@ impl<T> From<&SectionLimited<'_, T>> for Items {
 
 /// A function's type, or a block's.
 #[derive(Debug)]
-pub(super) struct Type {
-    pub(super) params: u64,
-    pub(super) results: Vec<ValType>,
+pub(in crate::plugin) struct Type {
+    pub(in crate::plugin) params: u64,
+    pub(in crate::plugin) results: Vec<ValType>,
 }
 
 /// A valid module within all bounds.
 #[derive(Debug)]
-pub(super) struct Gated<'a> {
-    pub(super) wasm: &'a [u8],
+pub(in crate::plugin) struct Gated<'a> {
+    pub(in crate::plugin) wasm: &'a [u8],
     /// The sections in order: id, and place of the content.
-    pub(super) sections: Vec<(u8, Range<usize>)>,
-    pub(super) types: Items,
-    pub(super) globals: Items,
-    pub(super) exports: Items,
-    pub(super) mutable_globals: Vec<u32>,
+    pub(in crate::plugin) sections: Vec<(u8, Range<usize>)>,
+    pub(in crate::plugin) types: Items,
+    pub(in crate::plugin) globals: Items,
+    pub(in crate::plugin) exports: Items,
+    pub(in crate::plugin) mutable_globals: Vec<u32>,
     /// Names and indices of the globals that are exported.
-    pub(super) exported_globals: Vec<(String, u32)>,
+    pub(in crate::plugin) exported_globals: Vec<(String, u32)>,
     /// In the order of their indices.
-    pub(super) functions: Vec<Function>,
+    pub(in crate::plugin) functions: Vec<Function>,
     /// Those that can be called from outside of the code: by the host, or through a table.
-    pub(super) entered: BTreeSet<u32>,
+    pub(in crate::plugin) entered: BTreeSet<u32>,
     /// Whether all of an instance's state is its memory and its globals.
-    pub(super) keeps_to_memory_and_globals: bool,
+    pub(in crate::plugin) keeps_to_memory_and_globals: bool,
     /// Length of the memory at first, in bytes.
-    pub(super) memory_bytes: u64,
+    pub(in crate::plugin) memory_bytes: u64,
     /// Each limit that was looked at, in that order.
-    pub(super) used: Vec<Use>,
+    pub(in crate::plugin) used: Vec<Use>,
 }
 
 impl Gated<'_> {
@@ -120,7 +121,7 @@ impl Gated<'_> {
 /// # Errors
 ///
 /// The first rule it breaks.
-pub(super) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
+pub(in crate::plugin) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
     pass(wasm).map_err(|error| error.explained(wasm))
 }
 

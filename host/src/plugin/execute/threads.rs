@@ -18,7 +18,7 @@ thread_local! {
 }
 
 /// Says that the calling thread was made with the stack that plugins need.
-pub(super) fn mark() {
+pub(in crate::plugin) fn mark() {
     HAS_ROOM.set(true);
 }
 

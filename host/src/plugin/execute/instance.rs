@@ -15,33 +15,33 @@ use wasmtime::{
     WasmParams, WasmResults,
 };
 
-use super::abi::{self, Answer};
-use super::fault::{Fault, Stop};
-use super::spec::Limits;
-use super::stack;
-use super::touched::Touched;
 use crate::limits;
+use crate::plugin::abi::{self, Answer};
+use crate::plugin::fault::{Fault, Stop};
+use crate::plugin::instrument::dirty_pages::Touched;
+use crate::plugin::instrument::stack;
+use crate::plugin::spec::Limits;
 use crate::types::Fuel;
 
 /// The exports the host uses, looked up once so that no call looks up a name.
-pub(super) struct Exports {
-    pub(super) memory: ModuleExport,
-    pub(super) buffer: ModuleExport,
-    pub(super) init: ModuleExport,
-    pub(super) apply: ModuleExport,
-    pub(super) output: ModuleExport,
+pub(in crate::plugin) struct Exports {
+    pub(in crate::plugin) memory: ModuleExport,
+    pub(in crate::plugin) buffer: ModuleExport,
+    pub(in crate::plugin) init: ModuleExport,
+    pub(in crate::plugin) apply: ModuleExport,
+    pub(in crate::plugin) output: ModuleExport,
     /// The counter of `stack`.
-    pub(super) stack_left: ModuleExport,
+    pub(in crate::plugin) stack_left: ModuleExport,
     /// What `marks` set, if instances are to be put back.
-    pub(super) touched: Option<ModuleExport>,
+    pub(in crate::plugin) touched: Option<ModuleExport>,
     /// Where the plugin says why it panicked, if it does.
-    pub(super) panic: Option<ModuleExport>,
+    pub(in crate::plugin) panic: Option<ModuleExport>,
     /// All globals that can change, if instances are to be put back.
-    pub(super) mutable_globals: Vec<ModuleExport>,
+    pub(in crate::plugin) mutable_globals: Vec<ModuleExport>,
 }
 
 /// The genesis limits the engine asks about while a plugin runs.
-pub(super) struct Bounds {
+pub(in crate::plugin) struct Bounds {
     memory_bytes_max: u64,
 }
 
@@ -97,15 +97,15 @@ pub enum Ruling {
 
 /// What a call costs in fuel for what the host does around it, beside the bytes it copies and the memory it grows by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Charge {
+pub(in crate::plugin) struct Charge {
     /// Each call.
-    pub(super) call: u64,
+    pub(in crate::plugin) call: u64,
     /// One that makes the memory grow.
-    pub(super) growing: u64,
+    pub(in crate::plugin) growing: u64,
 }
 
 /// What a plugin said to its params.
-pub(super) enum Init {
+pub(in crate::plugin) enum Init {
     /// Starting the instance and init took this fuel.
     Accepted {
         fuel: Fuel,
@@ -117,11 +117,11 @@ pub(super) enum Init {
 }
 
 /// An instance that accepted its params, ready for one transaction.
-pub(super) struct Live {
-    pub(super) store: Store<Bounds>,
-    pub(super) memory: Memory,
+pub(in crate::plugin) struct Live {
+    pub(in crate::plugin) store: Store<Bounds>,
+    pub(in crate::plugin) memory: Memory,
     /// Every global that can change; empty when `warm` does not ask.
-    pub(super) mutable_globals: Vec<Global>,
+    pub(in crate::plugin) mutable_globals: Vec<Global>,
     /// Marked by the plugin's code, if `warm` asks.
     touched: Option<Global>,
     /// Where the host has written since the instance was put back.
@@ -141,7 +141,7 @@ pub(super) struct Live {
 
 impl Live {
     /// Makes a fresh instance and tells it its params.
-    pub(super) fn start(
+    pub(in crate::plugin) fn start(
         pre: &InstancePre<Bounds>,
         exports: &Exports,
         limits: Limits,
@@ -188,7 +188,7 @@ impl Live {
     }
 
     /// Length of the memory now.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(in crate::plugin) fn memory_bytes(&self) -> u64 {
         self.memory.data_size(&self.store) as u64
     }
 
@@ -223,7 +223,7 @@ impl Live {
     }
 
     /// Hands over one transaction and takes the answer, and what it cost.
-    pub(super) fn apply(&mut self, input: &[u8], charge: Charge) -> Result<(Fuel, Ruling), Stop> {
+    pub(in crate::plugin) fn apply(&mut self, input: &[u8], charge: Charge) -> Result<(Fuel, Ruling), Stop> {
         self.charge = charge;
         self.refuel(input)?;
         let tx_len = self.write_input(input)?;
@@ -275,7 +275,7 @@ impl Live {
     }
 
     /// What of the memory may have changed since this was last asked; `None` if nothing tells.
-    pub(super) fn take_touched(&mut self) -> Option<Touched> {
+    pub(in crate::plugin) fn take_touched(&mut self) -> Option<Touched> {
         let written = std::mem::take(&mut self.written);
         let touched = self.touched?;
         let marked = touched.get(&mut self.store).i32()?;

@@ -13,49 +13,49 @@ use wasmparser::{
     OperatorsReader, ValType, ValidatorResources, WasmModuleResources as _,
 };
 
-use super::engine;
-use super::gate::{Type, Use};
-use super::gate_error::{GateError, Item};
-use super::marks::{self, Marking, Marks};
+use super::error::{GateError, Item};
+use super::module::{Type, Use};
 use crate::limits;
+use crate::plugin::engine;
+use crate::plugin::instrument::write_barrier::{self as marks, Marking, Marks};
 
 /// What a function takes of its caller's stack, as far as the bytecode says, and what it stores to.
 #[derive(Debug)]
-pub(super) struct Function {
+pub(in crate::plugin) struct Function {
     /// Its body: locals, then instructions.
-    pub(super) body: Range<usize>,
+    pub(in crate::plugin) body: Range<usize>,
     /// Its instructions.
-    pub(super) code: Range<usize>,
-    pub(super) results: Vec<ValType>,
+    pub(in crate::plugin) code: Range<usize>,
+    pub(in crate::plugin) results: Vec<ValType>,
     /// Parameters and locals.
-    pub(super) locals: u64,
+    pub(in crate::plugin) locals: u64,
     /// Most values on the operand stack at any point.
-    pub(super) operands: u64,
+    pub(in crate::plugin) operands: u64,
     /// Number of instructions.
-    pub(super) instructions: u64,
+    pub(in crate::plugin) instructions: u64,
     /// Values that branches carry, and locals that meet where they arrive, summed.
-    pub(super) arriving: u64,
+    pub(in crate::plugin) arriving: u64,
     /// The functions it calls by their index.
-    pub(super) callees: BTreeSet<u32>,
+    pub(in crate::plugin) callees: BTreeSet<u32>,
     /// Whether it calls any through a table.
-    pub(super) calls_indirectly: bool,
+    pub(in crate::plugin) calls_indirectly: bool,
     /// How the host may know what it has stored to.
-    pub(super) marks: Marks,
+    pub(in crate::plugin) marks: Marks,
 }
 
 /// A function that is valid and within its bounds.
-pub(super) struct Seen {
-    pub(super) function: Function,
+pub(in crate::plugin) struct Seen {
+    pub(in crate::plugin) function: Function,
     /// Each limit that was looked at, in that order.
-    pub(super) used: Vec<Use>,
+    pub(in crate::plugin) used: Vec<Use>,
     /// Its blocks, branches and calls.
-    pub(super) branches: u64,
+    pub(in crate::plugin) branches: u64,
     /// Locals that meet where its branches arrive, summed.
-    pub(super) joined: u64,
+    pub(in crate::plugin) joined: u64,
     /// Locals that its branches join, times its loops.
-    pub(super) joined_by_loops: u64,
+    pub(in crate::plugin) joined_by_loops: u64,
     /// Whether it changes anything of its instance but memory and globals.
-    pub(super) changes_other_state: bool,
+    pub(in crate::plugin) changes_other_state: bool,
 }
 
 /// Validates a function and holds it against its limits.
@@ -63,7 +63,7 @@ pub(super) struct Seen {
 /// # Errors
 ///
 /// The first rule it breaks.
-pub(super) fn look(
+pub(in crate::plugin) fn look(
     function: FuncToValidate<ValidatorResources>,
     body: &FunctionBody<'_>,
     types: &[Type],
@@ -361,7 +361,7 @@ fn is_change_of_other_state(operator: &Operator<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::gate;
+    use super::super::gate;
     use super::*;
 
     fn refusal(wat: &str) -> String {

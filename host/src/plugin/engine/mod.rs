@@ -19,9 +19,9 @@ use wasmtime::{
     ProfilingStrategy, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
-use super::costs;
-use super::parallel::{instances_kept_max, processors};
-use super::touched::{PIECE_SHIFT, REACH_BYTES};
+pub(super) mod costs;
+use super::execute::parallel::{instances_kept_max, processors};
+use super::instrument::dirty_pages::{PIECE_SHIFT, REACH_BYTES};
 use crate::limits;
 use crate::types::EngineId;
 
@@ -337,7 +337,7 @@ mod tests {
     /// An engine of another line has other fuel costs.
     #[test]
     fn the_engine_text_names_the_wasmtime_that_is_linked() {
-        let lock = include_str!("../../../Cargo.lock");
+        let lock = include_str!("../../../../Cargo.lock");
         let (_, wasmtime) = lock.split_once("name = \"wasmtime\"\nversion = \"").unwrap();
         assert!(wasmtime.starts_with(&format!("{WASMTIME_LINE}.")), "{}", &wasmtime[..10]);
     }

@@ -8,18 +8,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 use wasmtime::{Engine, Module};
 
-use super::admit::AdmitError;
-use super::gate::{Gated, Use, gate};
-use super::rewrite::{Rewritten, rewrite};
-use super::spec::{PluginName, PluginSpec};
-use super::{engine, parallel};
+use super::AdmitError;
 use crate::excerpt::words;
 use crate::limits;
+use crate::plugin::instrument::{Rewritten, rewrite};
+use crate::plugin::spec::{PluginName, PluginSpec};
+use crate::plugin::validate::{Gated, Use, gate};
+use crate::plugin::{engine, execute::parallel};
 use crate::types::PluginHash;
 
 /// A module that has passed the gate, as machine code.
 #[derive(Clone)]
-pub(super) struct Compiled {
+pub(in crate::plugin) struct Compiled {
     pub(super) module: Module,
     /// See [`Rewritten::mutable_globals`].
     pub(super) mutable_globals: Option<Vec<String>>,
@@ -31,7 +31,10 @@ pub(super) struct Compiled {
 ///
 /// The first that is not what genesis pins or that the gate does not pass; then what all are together, if that is too
 /// much; then the first that the engine does not take.
-pub(super) fn compile(plugins: &[PluginSpec], modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
+pub(in crate::plugin) fn compile(
+    plugins: &[PluginSpec],
+    modules: &[Vec<u8>],
+) -> Result<Vec<Compiled>, AdmitError> {
     let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
     let mut distinct: Vec<(&PluginSpec, Gated<'_>)> = Vec::new();
     for (plugin, wasm) in plugins.iter().zip(modules) {
@@ -125,8 +128,8 @@ pub(super) fn refused(plugin: &PluginName, error: &impl std::fmt::Display) -> Ad
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::CanonicalJson;
     use super::*;
+    use crate::plugin::spec::CanonicalJson;
 
     fn compiled(modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
         let plugin = |(index, wasm): (usize, &Vec<u8>)| PluginSpec {

@@ -29,14 +29,14 @@ struct Snapshot {
 }
 
 /// The instances of one plugin that wait for their next call.
-pub(super) struct Warm {
+pub(in crate::plugin) struct Warm {
     snapshot: Snapshot,
     kept: Mutex<Vec<Live>>,
 }
 
 impl Warm {
     /// Remembers what an instance is after init; `None` for one that is not worth keeping.
-    pub(super) fn of(live: &mut Live) -> Option<Self> {
+    pub(in crate::plugin) fn of(live: &mut Live) -> Option<Self> {
         let memory = live.memory.data(&live.store);
         if memory.len() as u64 > limits::RESTORED_MEMORY_BYTES_MAX {
             return None;
@@ -47,19 +47,19 @@ impl Warm {
     }
 
     /// Length of an instance's memory after init.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(in crate::plugin) fn memory_bytes(&self) -> u64 {
         self.snapshot.memory.len() as u64
     }
 
     /// An instance that is as after init, if one waits.
-    pub(super) fn take(&self) -> Option<Live> {
+    pub(in crate::plugin) fn take(&self) -> Option<Live> {
         let live = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         KEPT.fetch_sub(1, Ordering::Relaxed);
         Some(live)
     }
 
     /// Puts an instance back after a call that ended well, and keeps it if there is room.
-    pub(super) fn put_back(&self, mut live: Live) {
+    pub(in crate::plugin) fn put_back(&self, mut live: Live) {
         if !self.snapshot.restore(&mut live) {
             return;
         }
@@ -96,10 +96,10 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::admit::admit;
     use super::super::call::Admitted;
-    use super::super::compile::compile;
-    use super::super::spec::{CanonicalJson, Limits, PluginName, PluginSpec};
+    use crate::plugin::admit::admit;
+    use crate::plugin::admit::compile::compile;
+    use crate::plugin::spec::{CanonicalJson, Limits, PluginName, PluginSpec};
     use crate::types::PluginHash;
 
     fn admitted(memory: &str, apply: &str) -> Admitted {

@@ -3,14 +3,14 @@
 use wasm_encoder::{Encode, Instruction, ValType};
 use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
 
-use super::body::Function;
-use super::engine;
-use super::marks::{Mark, TAKEN_LOCALS};
 use super::stack::{Added, Counting};
+use super::write_barrier::{Mark, TAKEN_LOCALS};
+use crate::plugin::engine;
+use crate::plugin::validate::Function;
 
 /// What goes into a function's code beside its counting.
 #[derive(Default)]
-pub(super) struct Insertions {
+pub(in crate::plugin) struct Insertions {
     /// In front of the instruction there, in the order of the code.
     instructions: Vec<(usize, Vec<Instruction<'static>>)>,
     /// More locals, of type i32.
@@ -20,7 +20,7 @@ pub(super) struct Insertions {
 impl Insertions {
     /// That of the function's marks; `touched` is the global they set, `marks_left` how many may still say less than
     /// the whole memory.
-    pub(super) fn of<'a>(
+    pub(in crate::plugin) fn of<'a>(
         function: &Function,
         marks: impl Iterator<Item = &'a Mark>,
         touched: u32,
@@ -44,7 +44,7 @@ impl Insertions {
     }
 
     /// What its frame grows by.
-    pub(super) fn added(&self) -> Added {
+    pub(in crate::plugin) fn added(&self) -> Added {
         let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
         Added { locals: u64::from(self.locals), instructions: instructions.sum() }
     }
@@ -54,7 +54,7 @@ impl Insertions {
     /// # Errors
     ///
     /// Never for what the gate has passed.
-    pub(super) fn body(
+    pub(in crate::plugin) fn body(
         &self,
         wasm: &[u8],
         function: &Function,

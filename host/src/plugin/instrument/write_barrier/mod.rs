@@ -30,18 +30,18 @@
 //! # Determinism
 //!
 //! The instructions added cost fuel. What they are and where they stand is part of the engine id.
-mod mark;
-mod marking;
+mod barrier;
+mod placement;
 
 use std::collections::BTreeSet;
 
-use mark::What;
-pub(super) use mark::{Mark, TAKEN_LOCALS};
-pub(super) use marking::{Marking, leaves_nothing};
+use barrier::What;
+pub(in crate::plugin) use barrier::{Mark, TAKEN_LOCALS};
+pub(in crate::plugin) use placement::{Marking, leaves_nothing};
 
 /// What one function stores to, as far as that can be told without the others.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(in crate::plugin) struct Marks {
     /// In the order of the code.
     marks: Vec<Mark>,
     /// Whether it has any store at all.
@@ -52,7 +52,7 @@ pub(super) struct Marks {
 }
 
 /// Which functions of a module are silent.
-pub(super) struct Silent {
+pub(in crate::plugin) struct Silent {
     silent: Vec<bool>,
     /// Of the silent ones: whether they store, or a silent one that they call does.
     stores: Vec<bool>,
@@ -60,7 +60,7 @@ pub(super) struct Silent {
 
 impl Silent {
     /// `entered` are the functions that may be called from outside of the code: by the host, or through a table.
-    pub(super) fn among(functions: &[&Marks], entered: &BTreeSet<u32>) -> Self {
+    pub(in crate::plugin) fn among(functions: &[&Marks], entered: &BTreeSet<u32>) -> Self {
         let mut silent = vec![false; functions.len()];
         let mut found: Vec<u32> = functions.iter().flat_map(|marks| &marks.calls_in_loops).copied().collect();
         while let Some(index) = found.pop() {
@@ -86,7 +86,11 @@ impl Silent {
     }
 
     /// The marks that a function needs, in the order of the code.
-    pub(super) fn marks<'a>(&'a self, function: usize, marks: &'a Marks) -> impl Iterator<Item = &'a Mark> {
+    pub(in crate::plugin) fn marks<'a>(
+        &'a self,
+        function: usize,
+        marks: &'a Marks,
+    ) -> impl Iterator<Item = &'a Mark> {
         let is_silent = self.silent[function];
         marks.marks.iter().filter(move |mark| match mark.what {
             _ if is_silent => false,
@@ -100,9 +104,9 @@ impl Silent {
 mod tests {
     use wasmparser::{BinaryReader, OperatorsReader};
 
-    use super::super::gate::gate;
     use super::*;
     use crate::limits;
+    use crate::plugin::validate::gate;
 
     /// The instructions of a module's first function with its marks where they stand, those that push a constant or a
     /// local left out.

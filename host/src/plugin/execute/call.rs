@@ -13,43 +13,43 @@
 
 use wasmtime::InstancePre;
 
-use super::fault::{Fatal, Stop};
 use super::instance::{Bounds, Charge, Exports, Init, Live, Ruling};
-use super::spec::{Limits, PluginName};
-use super::warm::Warm;
+use super::reset::Warm;
 use crate::limits;
+use crate::plugin::fault::{Fatal, Stop};
+use crate::plugin::spec::{Limits, PluginName};
 use crate::types::Fuel;
 
 /// A module that passed admission, ready to be called.
 ///
 /// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
-pub(super) struct Admitted {
-    pub(super) name: PluginName,
+pub(in crate::plugin) struct Admitted {
+    pub(in crate::plugin) name: PluginName,
     /// Canonical JSON; told to each fresh instance.
-    pub(super) params: String,
-    pub(super) limits: Limits,
-    pub(super) pre: InstancePre<Bounds>,
-    pub(super) exports: Exports,
+    pub(in crate::plugin) params: String,
+    pub(in crate::plugin) limits: Limits,
+    pub(in crate::plugin) pre: InstancePre<Bounds>,
+    pub(in crate::plugin) exports: Exports,
     /// What making an instance takes, before init.
-    pub(super) start_fuel: Fuel,
+    pub(in crate::plugin) start_fuel: Fuel,
     /// What making an instance and init take together: the same each time.
-    pub(super) init_fuel: Fuel,
+    pub(in crate::plugin) init_fuel: Fuel,
     /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
-    pub(super) warm: Option<Warm>,
+    pub(in crate::plugin) warm: Option<Warm>,
 }
 
 /// How one call ended, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Called {
-    pub(super) fuel: Fuel,
+pub(in crate::plugin) struct Called {
+    pub(in crate::plugin) fuel: Fuel,
     /// The memory's length when it ended.
-    pub(super) memory_bytes: u64,
-    pub(super) ruling: Ruling,
+    pub(in crate::plugin) memory_bytes: u64,
+    pub(in crate::plugin) ruling: Ruling,
 }
 
 impl Admitted {
     /// Runs the plugin on one input: the transaction, or what the plugin before made of it.
-    pub(super) fn call(&self, input: &[u8]) -> Result<Called, Fatal> {
+    pub(in crate::plugin) fn call(&self, input: &[u8]) -> Result<Called, Fatal> {
         self.try_call(input).map_err(|(step, reason)| Fatal { plugin: Some(self.name.clone()), step, reason })
     }
 
@@ -78,7 +78,7 @@ impl Admitted {
     }
 
     /// Makes a fresh instance and tells it its params.
-    pub(super) fn start(&self) -> Result<(Live, Init), Stop> {
+    pub(in crate::plugin) fn start(&self) -> Result<(Live, Init), Stop> {
         let charge = Charge { call: self.start_fuel.0, growing: 0 };
         Live::start(&self.pre, &self.exports, self.limits, &self.params, charge)
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use wasmparser::{MemArg, Operator};
 
 use super::Marks;
-use super::mark::{Mark, What};
+use super::barrier::{Mark, What};
 use crate::limits;
-use crate::plugin::touched::{REACH_BYTES, Touched};
+use crate::plugin::instrument::dirty_pages::{REACH_BYTES, Touched};
 
 /// Longest store, in bytes.
 const STORE_BYTES_MAX: u32 = 8;

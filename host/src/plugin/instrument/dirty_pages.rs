@@ -10,11 +10,11 @@ use std::ops::Range;
 use crate::limits;
 
 /// How often an address is halved to come to its piece: pieces have 4 KiB.
-pub(super) const PIECE_SHIFT: u32 = 12;
+pub(in crate::plugin) const PIECE_SHIFT: u32 = 12;
 
 /// A touched piece stands for so many bytes before it and behind it too: so one mark covers all stores near it, and a
 /// store may begin in one piece and end in the next.
-pub(super) const REACH_BYTES: u32 = 512;
+pub(in crate::plugin) const REACH_BYTES: u32 = 512;
 
 const PIECE_BYTES: usize = 1 << PIECE_SHIFT;
 
@@ -25,21 +25,21 @@ const _: () = assert!(
 
 /// The pieces that were touched: the lowest bit is that of the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched(u32);
+pub(in crate::plugin) struct Touched(u32);
 
 impl Touched {
     /// As a plugin's marks say.
-    pub(super) fn marked(bits: i32) -> Self {
+    pub(in crate::plugin) fn marked(bits: i32) -> Self {
         Self(bits.cast_unsigned())
     }
 
     /// The piece of an address. (Beyond the last piece it is any other: no such address is ever put back.)
-    pub(super) fn at(address: u32) -> Self {
+    pub(in crate::plugin) fn at(address: u32) -> Self {
         Self(1_u32.wrapping_shl(address >> PIECE_SHIFT))
     }
 
     /// The pieces of these bytes; all, if any of them has none.
-    pub(super) fn all_of(bytes: &Range<usize>) -> Self {
+    pub(in crate::plugin) fn all_of(bytes: &Range<usize>) -> Self {
         let Some(last) = bytes.end.checked_sub(1).filter(|last| bytes.start <= *last) else {
             return Self::default();
         };
@@ -52,22 +52,22 @@ impl Touched {
     }
 
     /// These, and those.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(in crate::plugin) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether all of those are among these.
-    pub(super) fn covers(self, other: Self) -> bool {
+    pub(in crate::plugin) fn covers(self, other: Self) -> bool {
         other.0 & !self.0 == 0
     }
 
     /// As a number whose bits are those of the pieces.
-    pub(super) fn bits(self) -> i32 {
+    pub(in crate::plugin) fn bits(self) -> i32 {
         self.0.cast_signed()
     }
 
     /// Where a memory of `memory_len` bytes may have changed: the touched pieces with their reach. Neighbours are one.
-    pub(super) fn ranges(self, memory_len: usize) -> impl Iterator<Item = Range<usize>> {
+    pub(in crate::plugin) fn ranges(self, memory_len: usize) -> impl Iterator<Item = Range<usize>> {
         let mut left = self.0;
         std::iter::from_fn(move || {
             let first = (left != 0).then(|| left.trailing_zeros())?;

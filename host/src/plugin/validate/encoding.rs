@@ -11,8 +11,8 @@ use std::ops::RangeInclusive;
 
 use wasmparser::{BinaryReader, ConstExpr};
 
-use super::engine;
-use super::gate_error::GateError;
+use super::error::GateError;
+use crate::plugin::engine;
 
 /// `i32`, `i64`, `f32`, `f64`.
 const NUMBER: RangeInclusive<u8> = 0x7c..=0x7f;
@@ -25,7 +25,7 @@ const REFERENCE: RangeInclusive<u8> = 0x70..=0x70;
 /// # Errors
 ///
 /// The first byte that is not on the list.
-pub(super) fn check(id: u8, content: &[u8], offset: usize) -> Result<(), GateError> {
+pub(in crate::plugin) fn check(id: u8, content: &[u8], offset: usize) -> Result<(), GateError> {
     let item = match id {
         1 => function_type,
         2 => import,

@@ -6,19 +6,21 @@
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
 use super::abi;
-use super::call::Admitted;
-use super::compile::{Compiled, refused};
+use super::execute::call::Admitted;
+pub(super) mod compile;
+
 use super::engine_id;
+use super::execute::instance::{Exports, Init, Live};
+use super::execute::reset::Warm;
 use super::fault::{Fatal, Fault, Stop};
-use super::gate_error::GateError;
-use super::instance::{Exports, Init, Live};
-use super::rewrite::{STACK_EXPORT, TOUCHED_EXPORT};
+use super::instrument::{STACK_EXPORT, TOUCHED_EXPORT};
 use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
-use super::warm::Warm;
+use super::validate::GateError;
 use crate::excerpt::Excerpt;
 use crate::limits;
 use crate::printable;
 use crate::types::{EngineId, Fuel, PluginHash};
+use compile::{Compiled, refused};
 
 /// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
 #[derive(Debug, thiserror::Error)]

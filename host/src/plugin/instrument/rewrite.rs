@@ -16,26 +16,25 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReaderError, ValType};
 
-use super::body::Function;
-use super::gate::{Gated, gate};
-use super::gate_error::{GateError, RESERVED_PREFIX};
 use super::insert::Insertions;
-use super::marks::{Marks, Silent};
 use super::stack;
+use super::write_barrier::{Marks, Silent};
 use crate::limits;
+use crate::plugin::validate::Function;
+use crate::plugin::validate::{GateError, Gated, RESERVED_PREFIX, gate};
 
 /// The counter of what is left of the stack.
-pub(super) const STACK_EXPORT: &str = "dseq_stack_left";
+pub(in crate::plugin) const STACK_EXPORT: &str = "dseq_stack_left";
 
 /// The pieces of the memory that were stored to.
-pub(super) const TOUCHED_EXPORT: &str = "dseq_touched";
+pub(in crate::plugin) const TOUCHED_EXPORT: &str = "dseq_touched";
 
 /// A module as it will be compiled.
-pub(super) struct Rewritten {
-    pub(super) wasm: Vec<u8>,
+pub(in crate::plugin) struct Rewritten {
+    pub(in crate::plugin) wasm: Vec<u8>,
     /// Names of the exports of all its mutable globals; `None` if its instances cannot be put back, or it does not pay.
     /// If they can, there is [`TOUCHED_EXPORT`] beside [`STACK_EXPORT`].
-    pub(super) mutable_globals: Option<Vec<String>>,
+    pub(in crate::plugin) mutable_globals: Option<Vec<String>>,
 }
 
 /// What this host compiles in place of a module: what any engine would have to run to come to the same results.
@@ -52,7 +51,7 @@ pub fn instrumented(wasm: &[u8]) -> Result<Vec<u8>, GateError> {
 /// # Errors
 ///
 /// Never for what the gate has passed.
-pub(super) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError> {
+pub(in crate::plugin) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError> {
     let is_restorable = gated.keeps_to_memory_and_globals
         && gated.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX
         && gated.memory_bytes <= limits::RESTORED_MEMORY_BYTES_MAX;
@@ -242,8 +241,8 @@ fn comes_after_globals(id: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::gate;
     use super::*;
+    use crate::plugin::validate::gate;
 
     fn wasm(wat: &str) -> Vec<u8> {
         wat::parse_str(wat).unwrap()
@@ -252,7 +251,7 @@ mod tests {
     fn rewritten(wat: &str) -> Rewritten {
         let wasm = wasm(wat);
         let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap();
-        let features = super::super::engine::features();
+        let features = crate::plugin::engine::features();
         wasmparser::Validator::new_with_features(features).validate_all(&rewritten.wasm).unwrap();
         rewritten
     }

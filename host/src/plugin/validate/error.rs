@@ -7,7 +7,7 @@ use wasmparser::{BinaryReaderError, KnownCustom, Name, Parser, Payload};
 use crate::excerpt::{Excerpt, words};
 
 /// Exports that rewriting adds begin with this, and so no other may.
-pub(super) const RESERVED_PREFIX: &str = "dseq_";
+pub(in crate::plugin) const RESERVED_PREFIX: &str = "dseq_";
 
 /// Why a module is not looked at any further.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +134,7 @@ impl fmt::Display for Named {
 
 impl GateError {
     /// Adds what the module's custom sections tell about it: the function's name, and whether this is a debug build.
-    pub(super) fn explained(mut self, wasm: &[u8]) -> Self {
+    pub(in crate::plugin) fn explained(mut self, wasm: &[u8]) -> Self {
         match &mut self {
             Self::Start { function: Named { item: Item::Function(index), name } } => {
                 *name = function_name(wasm, *index);
@@ -180,7 +180,7 @@ fn has_debug_information(wasm: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::gate;
+    use super::super::gate;
 
     fn refusal(wasm: &[u8]) -> String {
         gate(wasm).map(|_| ()).unwrap_err().to_string()

@@ -32,8 +32,8 @@
 
 use wasm_encoder::{BlockType, Instruction};
 
-use super::body::Function;
 use crate::limits;
+use crate::plugin::validate::Function;
 
 /// Of every frame: return address, saved registers, alignment, room for the arguments of calls. In bytes.
 const FRAME_BYTES: u64 = 256;
@@ -47,10 +47,10 @@ const VALUE_BYTES: u64 = 16;
 const INSTRUCTION_BYTES: u64 = 16;
 
 /// What the counter holds after it did not suffice.
-pub(super) const OVERFLOWN: i32 = -1;
+pub(in crate::plugin) const OVERFLOWN: i32 = -1;
 
 /// The most that any compiler makes of a function's frame, in bytes, with what is `added` to the function beside counting.
-pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
+pub(in crate::plugin) fn frame_bytes(function: &Function, added: Added) -> u64 {
     let values = function.locals.saturating_add(function.operands).saturating_add(function.arriving);
     let values = values.saturating_add(added.locals).saturating_mul(VALUE_BYTES);
     let instructions = function.instructions.saturating_add(added.instructions);
@@ -59,21 +59,21 @@ pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
 
 /// What a function has more than its author gave it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Added {
-    pub(super) locals: u64,
-    pub(super) instructions: u64,
+pub(in crate::plugin) struct Added {
+    pub(in crate::plugin) locals: u64,
+    pub(in crate::plugin) instructions: u64,
 }
 
 /// The instructions that count a frame.
-pub(super) struct Counting {
+pub(in crate::plugin) struct Counting {
     /// In front of the function's own.
-    pub(super) before: [Instruction<'static>; 13],
+    pub(in crate::plugin) before: [Instruction<'static>; 13],
     /// Behind them.
-    pub(super) after: [Instruction<'static>; 5],
+    pub(in crate::plugin) after: [Instruction<'static>; 5],
 }
 
 /// Which functions must be counted; `frames` are their frames' bytes.
-pub(super) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
+pub(in crate::plugin) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
     let mut counted = vec![true; functions.len()];
     let mut callers = vec![Vec::new(); functions.len()];
     for (caller, function) in functions.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(super) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
 
 /// How a frame of so many bytes is counted by the global `left`; `block` is the type of a block with the function's
 /// results.
-pub(super) fn counting(frame_bytes: u64, left: u32, block: BlockType) -> Counting {
+pub(in crate::plugin) fn counting(frame_bytes: u64, left: u32, block: BlockType) -> Counting {
     // A frame beyond the whole counter is as good as any other that does not fit.
     let frame = i32::try_from(frame_bytes).unwrap_or(i32::MAX);
     let before = [
