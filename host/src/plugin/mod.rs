@@ -52,11 +52,16 @@ mod parallel;
 mod pipeline;
 mod rewrite;
 mod room;
-mod spec;
 mod stack;
 mod touched;
 mod warm;
 
+use crate::rules as spec;
+
+pub use crate::rules::{
+    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
+    PluginSpec,
+};
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
@@ -70,7 +75,3 @@ pub use parallel::{Found, in_parallel};
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
 pub use rewrite::instrumented;
 pub use room::{spawn_with_room, with_room};
-pub use spec::{
-    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
-    PluginSpec,
-};

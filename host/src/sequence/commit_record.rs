@@ -17,8 +17,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::head::Head;
-use super::records_root::RecordsFrontier;
 use crate::types::{AppHash, Height, PipelineId};
+use dseq_format::records_root::RecordsFrontier;
 
 /// Length of one slot in bytes, as an array length.
 pub(super) const SLOT_LEN: usize = 8192;

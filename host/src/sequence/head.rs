@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bytes_root::BytesFrontier;
-use super::entry::{ENTRY_BYTES, Entry};
-use super::records_root::RecordsFrontier;
 use crate::limits;
 use crate::types::{Height, Offset, RecordHash, RecordsRoot, SequenceRoot, TxHash};
+use dseq_format::bytes_root::BytesFrontier;
+use dseq_format::entry::{ENTRY_BYTES, Entry};
+use dseq_format::records_root::RecordsFrontier;
 
 /// The state of the log after a block: everything an app hash needs, and nothing that grows with the sequence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, Slot};
-use super::entry::Entry;
 use super::files::{self, IoError};
 use super::head::{Head, Staged};
 use super::reader::{Committed, Reader, Shared};
 use crate::types::{AppHash, PipelineId};
+use dseq_format::entry::Entry;
 
 /// The sequence's files, open for writing by this process alone.
 #[derive(Debug)]

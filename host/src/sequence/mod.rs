@@ -32,19 +32,17 @@
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-mod bytes_root;
 mod chain;
 mod commit_record;
-mod entry;
 mod files;
 mod head;
 mod log;
 mod reader;
-mod records_root;
 mod recovery;
 
+pub use dseq_format::entry::{ENTRY_BYTES, Entry};
+
 pub use chain::{CHAIN_FILE, Chain};
-pub use entry::{ENTRY_BYTES, Entry};
 pub use files::IoError;
 pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
