@@ -15,8 +15,12 @@ pub mod json;
 
 pub mod rules;
 
+pub mod receipt;
+
 pub mod entry;
 
 pub mod bytes_root;
 
 pub mod records_root;
+
+pub mod app_hash;

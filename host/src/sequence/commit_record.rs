@@ -14,11 +14,11 @@
 //!
 //! A slot that fails its magic, length, hash or decoding was torn by a crash: it counts as not written.
 
+use dseq_format::records_root::RecordsFrontier;
 use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use crate::types::{AppHash, Height, PipelineId};
-use dseq_format::records_root::RecordsFrontier;
 
 /// Length of one slot in bytes, as an array length.
 pub(super) const SLOT_LEN: usize = 8192;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dseq_format::entry::Entry;
+
 use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, Slot};
 use super::files::{self, IoError};
 use super::head::{Head, Staged};
 use super::reader::{Committed, Reader, Shared};
 use crate::types::{AppHash, PipelineId};
-use dseq_format::entry::Entry;
 
 /// The sequence's files, open for writing by this process alone.
 #[derive(Debug)]

@@ -41,10 +41,11 @@ mod reader;
 mod recovery;
 
 pub use dseq_format::entry::{ENTRY_BYTES, Entry};
+pub use dseq_format::receipt::Receipt;
 
 pub use chain::{CHAIN_FILE, Chain};
 pub use files::IoError;
-pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
+pub use head::{Head, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
 pub use reader::{Committed, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};

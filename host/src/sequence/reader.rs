@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use dseq_format::entry::Entry;
+
 use super::commit_record::CommitRecord;
 use super::files::{IoError, LogFile};
 use super::head::Head;
 use crate::types::{AppHash, PipelineId, RecordHash};
-use dseq_format::entry::Entry;
 
 /// What the last durable block left.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dseq_format::entry::Entry;
+use dseq_format::records_root::RecordsFrontier;
+
 use super::SEQUENCE_FILE;
 use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
@@ -13,8 +16,6 @@ use super::head::Head;
 use super::log::Log;
 use super::reader::{Committed, Shared};
 use crate::types::{AppHash, PipelineId, RecordHash};
-use dseq_format::entry::Entry;
-use dseq_format::records_root::RecordsFrontier;
 
 const COMMIT_FILE: &str = "commit";
 const RECORDS_FILE: &str = "records";
