@@ -25,13 +25,9 @@
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
 //! - [`telemetry`] and [`cli`]: what people see.
 
-pub mod types;
+pub use dseq_format::{excerpt, json, rules, types};
 
 pub mod limits;
-
-pub mod excerpt;
-
-pub mod json;
 
 pub mod printable;
 

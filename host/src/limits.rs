@@ -3,27 +3,13 @@
 //! The bounds that *are* set by genesis (and so may differ between networks) are
 //! [`Limits`](crate::plugin::Limits); the `*_CEILING` values here bound what genesis may ask for.
 
-/// Largest `tx_bytes_max` a genesis may ask for, in bytes.
-///
-/// CometBFT's own ceiling for a block is 100 MiB; a transaction must fit in a block with room to spare.
-pub const TX_BYTES_CEILING: u64 = 64 << 20;
+pub use dseq_format::limits::{
+    FUEL_CEILING, MEMORY_BYTES_CEILING, PARAMS_BYTES_MAX, PARAMS_DEPTH_MAX, PLUGIN_NAME_BYTES_MAX,
+    RECORD_BYTES_CEILING, TX_BYTES_CEILING, WASM_PAGE_BYTES,
+};
 
 /// Largest block of CometBFT, in bytes: its `MaxBlockSizeBytes`.
 pub const BLOCK_BYTES_CEILING: u64 = 100 << 20;
-
-/// Largest `record_bytes_max` a genesis may ask for, in bytes.
-pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
-
-/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. Some four seconds of one
-/// 2020s core: who allows more than by default decides that a block may take longer than CometBFT waits for a proposal
-/// at first (3 s).
-pub const FUEL_CEILING: u64 = 2_000_000_000;
-
-/// Largest `memory_bytes_max` a genesis may ask for, in bytes.
-pub const MEMORY_BYTES_CEILING: u64 = 256 << 20;
-
-/// Size of one wasm page in bytes; `memory_bytes_max` is a multiple of it.
-pub const WASM_PAGE_BYTES: u64 = 64 << 10;
 
 /// Most transactions in a block this node proposes or votes for. Each costs a result and an entry on every node:
 /// 65,536 of them make about 7 MiB of answers.
@@ -40,16 +26,6 @@ pub const BLOCK_FUEL_MAX: u64 = 800_000_000;
 
 /// Longest pipeline, in plugins. The cost of a transaction is the sum over its plugins.
 pub const PLUGINS_MAX: u64 = 16;
-
-/// Longest plugin name, in bytes. It becomes part of each rejection's codespace.
-pub const PLUGIN_NAME_BYTES_MAX: u64 = 32;
-
-/// Largest canonical JSON of one plugin's params, in bytes.
-pub const PARAMS_BYTES_MAX: u64 = 64 << 10;
-
-/// Most arrays and objects within each other in one plugin's params. A reader of JSON has to stop somewhere; people who
-/// write params by hand stop long before.
-pub const PARAMS_DEPTH_MAX: u64 = 123;
 
 /// The same in a genesis file, where params are within the file, `app_state`, `dseq`, `pipeline` and their plugin.
 pub const GENESIS_DEPTH_MAX: u64 = PARAMS_DEPTH_MAX + 5;
@@ -242,12 +218,6 @@ const _: () =
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
 const _: () =
     assert!(2 * WASM_STACK_BYTES < PLUGIN_THREAD_STACK_BYTES as u64, "the native stack must never decide");
-const _: () =
-    assert!(MEMORY_BYTES_CEILING.is_multiple_of(WASM_PAGE_BYTES), "memory is counted in whole pages");
-const _: () = assert!(
-    RECORD_BYTES_CEILING < MEMORY_BYTES_CEILING && TX_BYTES_CEILING < MEMORY_BYTES_CEILING,
-    "a plugin must be able to hold its input and its output"
-);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
 
-use crate::app::{Examined, Refusal, TxResult, encode_receipt};
+use crate::app::{Examined, Refusal, TxResult};
 use crate::sequence::Receipt;
 use crate::types::{Fuel, Height};
 
@@ -54,7 +54,7 @@ pub(super) fn tx_result(result: TxResult) -> ExecTxResult {
     let answer = ExecTxResult { gas_wanted: gas, gas_used: gas, ..Default::default() };
     match result.outcome {
         Ok(receipt) => ExecTxResult {
-            data: Bytes::copy_from_slice(&encode_receipt(&receipt)),
+            data: Bytes::copy_from_slice(&receipt.encode()),
             events: vec![record_event(&receipt)],
             ..answer
         },

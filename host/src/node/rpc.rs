@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::app::decode_receipt;
 use crate::excerpt::words;
 use crate::sequence::Receipt;
 
@@ -269,7 +268,7 @@ fn bytes(value: &Value) -> Option<Bytes> {
 fn outcome(result: &Value) -> Option<Result<Receipt, (u32, String, String)>> {
     let code = u32::try_from(result["code"].as_u64()?).ok()?;
     if code == 0 {
-        return decode_receipt(&bytes(&result["data"])?).map(Ok);
+        return Receipt::decode(&bytes(&result["data"])?).map(Ok);
     }
     let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
     Some(Err((code, text("codespace"), text("log"))))

@@ -41,9 +41,14 @@ mod inspect;
 mod instrument;
 mod memo;
 mod pipeline;
-mod spec;
 mod validate;
 
+use crate::rules as spec;
+
+pub use crate::rules::{
+    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
+    PluginSpec,
+};
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
@@ -55,8 +60,4 @@ pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata,
 pub use instrument::instrumented;
 pub use memo::HashedTx;
 pub use pipeline::{Outcome, Pipeline, Step, Verdict};
-pub use spec::{
-    CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,
-    PluginSpec,
-};
 pub use validate::{GateError, Item, Named, Use, limits_used};

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::PipelineSpec;
+use crate::rules::PipelineSpec;
 use crate::types::Height;
 
 /// Name of the file with the rules, in the log's folder.
@@ -49,7 +49,7 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{CanonicalJson, Limits, PluginName, PluginSpec};
+    use crate::rules::{CanonicalJson, Limits, PluginName, PluginSpec};
     use crate::types::{EngineId, PluginHash};
 
     #[test]

@@ -14,10 +14,10 @@
 //!
 //! A slot that fails its magic, length, hash or decoding was torn by a crash: it counts as not written.
 
+use dseq_format::records_root::RecordsFrontier;
 use serde::{Deserialize, Serialize};
 
 use super::head::Head;
-use super::records_root::RecordsFrontier;
 use crate::types::{AppHash, Height, PipelineId};
 
 /// Length of one slot in bytes, as an array length.

@@ -1,10 +1,11 @@
 //! The head of the log (its length, both roots, and how to go on from there) and the staging of one block on it.
 
+use dseq_format::bytes_root::BytesFrontier;
+use dseq_format::entry::{ENTRY_BYTES, Entry};
+use dseq_format::receipt::Receipt;
+use dseq_format::records_root::RecordsFrontier;
 use serde::{Deserialize, Serialize};
 
-use super::bytes_root::BytesFrontier;
-use super::entry::{ENTRY_BYTES, Entry};
-use super::records_root::RecordsFrontier;
 use crate::limits;
 use crate::types::{Height, Offset, RecordHash, RecordsRoot, SequenceRoot, TxHash};
 
@@ -46,19 +47,6 @@ impl Head {
     pub fn records_root(&self) -> RecordsRoot {
         self.records.root()
     }
-}
-
-/// Where a record landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The block the record came in.
-    pub height: Height,
-    /// The record's index in the whole log, from 0.
-    pub index: u64,
-    /// Offset of its first byte.
-    pub offset: Offset,
-    /// Its length in bytes.
-    pub length: u64,
 }
 
 /// The sequence has no room for a record: its end would pass [`limits::SEQUENCE_BYTES_MAX`].

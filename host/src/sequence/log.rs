@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dseq_format::entry::Entry;
+
 use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, Slot};
-use super::entry::Entry;
 use super::files::{self, IoError};
 use super::head::{Head, Staged};
 use super::reader::{Committed, Reader, Shared};

@@ -32,21 +32,20 @@
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-mod bytes_root;
 mod chain;
 mod commit_record;
-mod entry;
 mod files;
 mod head;
 mod log;
 mod reader;
-mod records_root;
 mod recovery;
 
+pub use dseq_format::entry::{ENTRY_BYTES, Entry};
+pub use dseq_format::receipt::Receipt;
+
 pub use chain::{CHAIN_FILE, Chain};
-pub use entry::{ENTRY_BYTES, Entry};
 pub use files::IoError;
-pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
+pub use head::{Head, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
 pub use reader::{Committed, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};

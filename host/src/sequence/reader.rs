@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use dseq_format::entry::Entry;
+
 use super::commit_record::CommitRecord;
-use super::entry::Entry;
 use super::files::{IoError, LogFile};
 use super::head::Head;
 use crate::types::{AppHash, PipelineId, RecordHash};

@@ -5,15 +5,16 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dseq_format::entry::Entry;
+use dseq_format::records_root::RecordsFrontier;
+
 use super::SEQUENCE_FILE;
 use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
-use super::entry::Entry;
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
 use super::log::Log;
 use super::reader::{Committed, Shared};
-use super::records_root::RecordsFrontier;
 use crate::types::{AppHash, PipelineId, RecordHash};
 
 const COMMIT_FILE: &str = "commit";

@@ -11,7 +11,7 @@ use crate::types::RecordsRoot;
 
 /// The complete subtrees over all leaves so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct RecordsFrontier {
+pub struct RecordsFrontier {
     /// Number of leaves.
     count: u64,
     /// Roots of the complete subtrees, largest first: one for each set bit of `count`.
@@ -19,17 +19,23 @@ pub(super) struct RecordsFrontier {
 }
 
 impl RecordsFrontier {
-    pub(super) fn count(&self) -> u64 {
+    /// Number of leaves.
+    #[must_use]
+    pub fn count(&self) -> u64 {
         self.count
     }
 
     /// Whether there is one subtree for each set bit of the count, as in every frontier this code has written.
-    pub(super) fn is_well_formed(&self) -> bool {
+    pub fn is_well_formed(&self) -> bool {
         self.subtrees.len() as u64 == u64::from(self.count.count_ones())
     }
 
     /// Adds one leaf.
-    pub(super) fn append(&mut self, leaf: &[u8]) {
+    ///
+    /// # Panics
+    ///
+    /// When the frontier is not [well formed](Self::is_well_formed), or has 2^64 - 1 leaves already.
+    pub fn append(&mut self, leaf: &[u8]) {
         let mut node = leaf_hash(leaf);
         for _ in 0..self.count.trailing_ones() {
             let left = self.subtrees.pop().expect("there is one subtree for each set bit of the count");
@@ -41,7 +47,7 @@ impl RecordsFrontier {
     }
 
     /// The Merkle tree hash over all leaves; of none, SHA-256 of nothing.
-    pub(super) fn root(&self) -> RecordsRoot {
+    pub fn root(&self) -> RecordsRoot {
         let mut smallest_first = self.subtrees.iter().rev();
         let Some(smallest) = smallest_first.next() else {
             return RecordsRoot(Sha256::digest([]).into());

@@ -22,7 +22,7 @@ const CHUNK_BYTES: u64 = CHUNK_LEN as u64;
 
 /// Everything needed to hash on where an append-only byte string left off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BytesFrontier {
+pub struct BytesFrontier {
     /// Bytes hashed so far.
     length: u64,
     /// Complete subtrees over the chunks before the last one, largest first: one for each set bit of their number.
@@ -34,25 +34,31 @@ pub(super) struct BytesFrontier {
 
 /// The bytes given as the last chunk are not as many as the frontier says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct WrongLastChunk;
+pub struct WrongLastChunk;
 
 impl BytesFrontier {
-    pub(super) fn length(&self) -> u64 {
+    /// Bytes hashed so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
         self.length
     }
 
     /// How many bytes the last chunk has: 0 only for the empty sequence, else 1 to 1,024.
-    pub(super) fn last_chunk_len(&self) -> u64 {
+    pub fn last_chunk_len(&self) -> u64 {
         self.length.checked_sub(1).map_or(0, |last_byte| (last_byte % CHUNK_BYTES).saturating_add(1))
     }
 
     /// Where the last chunk starts: a multiple of 1,024.
-    pub(super) fn last_chunk_start(&self) -> u64 {
+    pub fn last_chunk_start(&self) -> u64 {
         self.length.saturating_sub(self.last_chunk_len())
     }
 
     /// Gives a stored frontier its last chunk back.
-    pub(super) fn restore_last_chunk(&mut self, bytes: Vec<u8>) -> Result<(), WrongLastChunk> {
+    ///
+    /// # Errors
+    ///
+    /// [`WrongLastChunk`] when it is not as long as the frontier says, or the frontier lacks a subtree.
+    pub fn restore_last_chunk(&mut self, bytes: Vec<u8>) -> Result<(), WrongLastChunk> {
         let chunks_before = self.last_chunk_start() / CHUNK_BYTES;
         let subtrees_fit = self.subtrees.len() as u64 == u64::from(chunks_before.count_ones());
         if bytes.len() as u64 != self.last_chunk_len() || !subtrees_fit {
@@ -63,7 +69,11 @@ impl BytesFrontier {
     }
 
     /// Hashes `data` after everything before it.
-    pub(super) fn append(&mut self, mut data: &[u8]) {
+    ///
+    /// # Panics
+    ///
+    /// When all of it together has 2^64 bytes or more.
+    pub fn append(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             let taken = if self.last_chunk.is_empty() {
                 self.append_subtree(data).unwrap_or_else(|| self.fill_last_chunk(data))
@@ -121,7 +131,7 @@ impl BytesFrontier {
     }
 
     /// BLAKE3 of everything so far.
-    pub(super) fn root(&self) -> SequenceRoot {
+    pub fn root(&self) -> SequenceRoot {
         let Some((largest, rest)) = self.subtrees.split_first() else {
             return SequenceRoot(*blake3::hash(&self.last_chunk).as_bytes());
         };
