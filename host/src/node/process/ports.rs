@@ -6,7 +6,8 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
-use super::{listen, process};
+use super::command_of;
+use crate::node::engine::listen;
 
 /// An address that cannot be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ fn holder(port: u16) -> Option<(u32, String)> {
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .find(|pid| has_descriptor(*pid, &links))
-        .map(|pid| (pid, process::command_of(pid).unwrap_or_else(|| "(unknown command)".to_owned())))
+        .map(|pid| (pid, command_of(pid).unwrap_or_else(|| "(unknown command)".to_owned())))
 }
 
 /// The inodes of sockets that listen on a port, from the text of `/proc/net/tcp`: column 1 is the local

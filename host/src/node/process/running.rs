@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::file;
-use super::home::{FolderId, NodeHome};
-use super::process::{Ending, ProcessId};
+use crate::atomic_file;
+use crate::node::home::{FolderId, NodeHome};
+use crate::node::process::{Ending, ProcessId};
 
 /// How long one process may take to end after SIGTERM, before SIGKILL.
 pub const END_PATIENCE: Duration = Duration::from_secs(15);
@@ -124,7 +124,7 @@ impl Running {
             folder: home.id()?,
             running: self.clone(),
         };
-        file::replace(&path, &serde_json::to_vec_pretty(&record)?)
+        atomic_file::replace(&path, &serde_json::to_vec_pretty(&record)?)
     }
 
     /// Whether any of its processes is alive.

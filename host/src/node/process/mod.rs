@@ -1,5 +1,11 @@
 //! Processes named so that a recycled pid is never mistaken for the one that was meant.
 
+pub mod ports;
+pub mod rotate;
+pub mod running;
+pub mod signals;
+pub mod tail;
+
 use std::fs;
 use std::io;
 use std::path::Path;
