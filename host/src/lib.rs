@@ -18,6 +18,7 @@
 //! - [`excerpt`]: what of a foreign text an error quotes;
 //! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
 //! - [`printable`]: other people's text, made safe to print;
+//! - [`atomic_file`]: files that are replaced whole;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: the wall around plugins, and the pipeline they make;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
@@ -30,6 +31,8 @@ pub use dseq_format::{excerpt, json, rules, types};
 pub mod limits;
 
 pub mod printable;
+
+pub mod atomic_file;
 
 pub mod sequence;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 
 use super::supervisor::{Supervisor, said, stand_in, stop, until};
 use super::{config_with, dseq, home, text};

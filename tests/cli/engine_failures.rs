@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use dseq::node::cometbft::VERSION;
-use dseq::node::rotate::{LOG_BYTES_MAX, rotated};
+use dseq::node::engine::cometbft::VERSION;
+use dseq::node::process::rotate::{LOG_BYTES_MAX, rotated};
 
 use super::supervisor::{Supervisor, children, said, stand_in, stop, until};
 use super::{home, text};

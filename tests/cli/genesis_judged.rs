@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use dseq::plugin::{Limits, PipelineSpec, engine_id};
 use dseq::sequence::{Chain, Log, Staging};
 use dseq::types::{AppHash, Height};

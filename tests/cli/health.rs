@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use dseq::plugin::{Limits, PipelineSpec, engine_id};
 use dseq::sequence::{Chain, Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use dseq::sequence::{Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use rustix::process::{Pid, Signal, kill_process};

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 
 use super::supervisor::stand_in;
 use super::{dseq, fill, home, run, text};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use serde_json::json;
 
 use super::plugins::{moody, moody_genesis};

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use serde_json::json;
 
 use super::plugins::moody;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use dseq::app::parse_genesis;
-use dseq::node::genesis_file::GenesisFile;
-use dseq::node::rules::PluginFile;
+use dseq::node::genesis::file::GenesisFile;
+use dseq::node::genesis::rules::PluginFile;
 use dseq::plugin::{Limits, engine_id};
 use dseq::types::PluginHash;
 use serde_json::{Value, json};

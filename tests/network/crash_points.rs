@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
-use dseq::node::running::Running;
+use dseq::node::process::running::Running;
 use rustix::process::Signal;
 
 use crate::one_node::init;

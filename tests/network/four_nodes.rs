@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dseq::node::process::ProcessId;
-use dseq::node::running::Running;
+use dseq::node::process::running::Running;
 use dseq::node::testnet::{Network, Node};
 use rustix::process::Signal;
 

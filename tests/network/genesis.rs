@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use dseq::node::cometbft::CometBft;
+use dseq::node::engine::cometbft::CometBft;
+use dseq::node::engine::overrides;
+use dseq::node::genesis::rules::PluginFile;
 use dseq::node::genesis::{self, Member, NetworkSpec, Ports};
 use dseq::node::home::NodeHome;
-use dseq::node::overrides;
 use dseq::node::process::ProcessId;
-use dseq::node::rules::PluginFile;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use dseq::node::cometbft::VERSION;
+use dseq::node::engine::cometbft::VERSION;
 use dseq::node::testnet::Node;
 use rustix::process::Signal;
 

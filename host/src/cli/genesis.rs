@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{HomeArg, say, table};
 use crate::app::GenesisRules;
-use crate::node::genesis_doc::GenesisDoc;
-use crate::node::genesis_file::GenesisFile;
+use crate::node::genesis::document::GenesisDoc;
+use crate::node::genesis::file::GenesisFile;
+use crate::node::genesis::membership::{self, Part};
+use crate::node::genesis::origin;
+use crate::node::genesis::rules::{self, PluginFile, RulesError};
 use crate::node::home::NodeHome;
-use crate::node::membership::{self, Part};
-use crate::node::origin;
-use crate::node::rules::{self, PluginFile, RulesError};
 use crate::plugin::{PluginDir, engine_id};
 
 #[derive(Debug, clap::Subcommand)]

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{HomeArg, say};
-use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::overrides;
+use crate::node::genesis::rules::{PluginFile, RulesError};
 use crate::node::genesis::{self, Member, NetworkSpec};
 use crate::node::home::NodeHome;
-use crate::node::new_home::NewHome;
-use crate::node::overrides;
-use crate::node::rules::{PluginFile, RulesError};
+use crate::node::home::new_home::NewHome;
 use crate::node::shell;
 
 #[derive(Debug, clap::Args)]

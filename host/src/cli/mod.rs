@@ -20,13 +20,13 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::abci::EXIT_REFUSED;
-use crate::node::cometbft;
 use crate::node::config::{self as node_config, ConfigError, Origin};
+use crate::node::engine::cometbft;
+use crate::node::engine::environment::SettingsError;
 use crate::node::genesis::GenesisError;
-use crate::node::genesis_settings::SettingsError;
+use crate::node::genesis::origin::OriginError;
+use crate::node::genesis::rules::RulesError;
 use crate::node::home::HomeError;
-use crate::node::origin::OriginError;
-use crate::node::rules::RulesError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
 

@@ -8,13 +8,13 @@ use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::EXIT_REFUSED;
-use crate::node::cometbft::CometBft;
 use crate::node::config::{self, Origin, Settings};
-use crate::node::genesis_file::GenesisFile;
-use crate::node::genesis_settings;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::environment;
+use crate::node::genesis::file::GenesisFile;
+use crate::node::genesis::membership::{self, Part};
+use crate::node::genesis::origin::OriginError;
 use crate::node::home::NodeHome;
-use crate::node::membership::{self, Part};
-use crate::node::origin::OriginError;
 use crate::node::supervisor::{self, End, Plan};
 use crate::telemetry;
 
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     let limits = genesis.rules().map_err(OriginError::from)?.pipeline.limits;
     tell_network(&home, &genesis);
     let plan = Plan {
-        engine_settings: genesis_settings::derive(&home, &limits)?,
+        engine_settings: environment::derive(&home, &limits)?,
         genesis,
         abci: match settings.abci.value.clone() {
             Some(address) => address,

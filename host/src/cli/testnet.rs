@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::{EXIT_FAILED, say, table};
-use crate::node::access;
-use crate::node::cometbft::CometBft;
 use crate::node::config;
-use crate::node::engine_settings::serves_metrics;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::config::serves_metrics;
+use crate::node::home::access;
+use crate::node::process::tail::Tail;
 use crate::node::shell;
-use crate::node::tail::Tail;
 use crate::node::testnet::{
     self, DEFAULT_DIR, Failure, Network, NodeStart, NodeState, NodeStatus, StartOptions, Started, Stopped,
     TestnetError,

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::access::{self, Denied};
-use super::genesis_file::GenesisFile;
+use super::genesis::file::GenesisFile;
 use super::home::NodeHome;
+use super::home::access::{self, Denied};
 use crate::sequence::{self, OpenError};
 
 /// Bytes read from each file at a time.

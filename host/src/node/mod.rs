@@ -1,45 +1,30 @@
 //! A node as processes: its home on disk, its configuration, CometBFT as a supervised child, local networks of several nodes.
 //!
-//! A home is made once by [`genesis`], in the place that [`new_home`] found, for the [`rules`] that people wrote, which
-//! [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node
-//! began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
-//! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one
-//! machine. Whatever is changed in a home is replaced whole, by [`mod@file`].
+//! - [`home`]: where things are in a node's folder, and how a new one is made;
+//! - [`genesis`]: the network's rules as people write them, the genesis file, and the genesis a node began with;
+//! - [`config`]: what a node's owner may set;
+//! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
+//! - [`process`]: processes, signals, ports and logs of this machine;
+//! - [`supervisor`]: keeps the app and CometBFT running in a home;
+//! - [`testnet`]: does that for several homes on one machine;
+//! - [`checksum`]: compares the sequences of several nodes.
 //!
 //! # Invariants
 //!
 //! - CometBFT never outlives its app: when the supervisor is gone, the app ends CometBFT and then itself.
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
+//! - Whatever is changed in a home is replaced whole, by [`crate::atomic_file`].
 
-pub mod access;
 pub mod checksum;
-pub mod cometbft;
-pub mod cometbft_log;
 pub mod config;
-pub mod databases;
-mod engine_data;
-pub mod engine_settings;
-pub mod file;
+pub mod engine;
 pub mod genesis;
-pub mod genesis_doc;
-pub mod genesis_file;
-pub mod genesis_settings;
 pub mod home;
-pub mod listen;
-mod log_ahead;
-pub mod membership;
-pub mod new_home;
-pub mod origin;
-pub mod overrides;
-pub mod ports;
 pub mod process;
-pub mod rotate;
-pub mod rpc;
-pub mod rules;
-pub mod running;
 pub mod shell;
-pub mod signals;
 pub mod supervisor;
-pub mod tail;
 pub mod testnet;
-pub mod watch;
+
+pub use engine::{cometbft, listen, rpc};
+pub use genesis::{file as genesis_file, rules};
+pub use process::{running, signals};

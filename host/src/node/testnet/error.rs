@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DEFAULT_DIR, NODES_MAX, Shape};
-use crate::node::access::Denied;
-use crate::node::engine_settings::MetricsError;
+use crate::node::engine::config::MetricsError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
-use crate::node::ports::Unusable;
+use crate::node::home::access::Denied;
+use crate::node::process::ports::Unusable;
 use crate::node::shell;
 
 /// A local network that cannot be worked with.

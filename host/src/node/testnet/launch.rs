@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::{Node, TestnetError, io_error};
-use crate::node::cometbft::CometBft;
 use crate::node::config;
+use crate::node::engine::cometbft::CometBft;
 use crate::node::process::ProcessId;
-use crate::node::running::Running;
+use crate::node::process::running::Running;
 
 /// A node's supervisor, which is our child until we end.
 pub(super) struct Launched {

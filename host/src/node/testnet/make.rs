@@ -4,12 +4,12 @@ use std::fs;
 use std::io;
 
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
-use crate::node::engine_settings;
+use crate::node::engine::config;
+use crate::node::engine::overrides;
+use crate::node::genesis::rules::PluginFile;
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::home::NodeHome;
-use crate::node::overrides;
-use crate::node::ports;
-use crate::node::rules::PluginFile;
+use crate::node::process::ports;
 use crate::sequence::{self, OpenError};
 use crate::types::Height;
 
@@ -71,7 +71,7 @@ fn make_aside(
 /// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be.
 pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
-        let metrics = metrics || engine_settings::serves_metrics(&node.home);
+        let metrics = metrics || config::serves_metrics(&node.home);
         [Some(node.ports.p2p), Some(node.ports.rpc), metrics.then_some(node.ports.metrics)]
     });
     let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));

@@ -26,12 +26,12 @@ pub use stop::{Stopped, stop};
 
 use error::io_error;
 
-use super::access;
-use super::file;
+use super::engine::listen;
 use super::genesis::Ports;
 use super::home::NodeHome;
-use super::listen;
-use super::running::Running;
+use super::home::access;
+use super::process::running::Running;
+use crate::atomic_file;
 
 /// Where `make start` keeps its network.
 pub const DEFAULT_DIR: &str = "build/localnet";
@@ -174,7 +174,7 @@ fn write_shape(network: &Network) -> Result<(), TestnetError> {
     let path = shape_file(&network.dir);
     let failed = || io_error(format!("write {}", path.display()));
     let text = serde_json::to_vec_pretty(&network.shape).map_err(|err| failed()(err.into()))?;
-    file::replace(&path, &text).map_err(failed())
+    atomic_file::replace(&path, &text).map_err(failed())
 }
 
 /// One command at a time works on a network's folder.

@@ -6,11 +6,11 @@ use toml_edit::{DocumentMut, Value};
 
 use super::make::check_ports;
 use super::{Network, Node, Shape, TestnetError, io_error, write_shape};
-use crate::node::cometbft::CometBft;
-use crate::node::file;
+use crate::atomic_file;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::overrides::{self, OverrideError};
 use crate::node::genesis::{self, GenesisError};
-use crate::node::overrides::{self, OverrideError};
-use crate::node::running;
+use crate::node::process::running;
 
 /// Writes the ports that count from `base_port` into each home, with those of its peers; `network.json` comes last, so
 /// that a call that was cut off can be repeated.
@@ -67,7 +67,7 @@ fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), TestnetErr
         Ok(config)
     };
     let moved = moved().map_err(|source| GenesisError::Override { path: path.clone(), source })?.to_string();
-    file::replace(&path, moved.as_bytes()).map_err(io_error(format!("write {}", path.display())))
+    atomic_file::replace(&path, moved.as_bytes()).map_err(io_error(format!("write {}", path.display())))
 }
 
 fn value<'a>(config: &'a DocumentMut, [table, key]: [&str; 2]) -> Result<&'a str, OverrideError> {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::launch::{Launched, logs};
+use crate::node::engine::rpc::Rpc;
 use crate::node::process::ProcessId;
-use crate::node::rpc::Rpc;
-use crate::node::running::Running;
-use crate::node::tail;
+use crate::node::process::running::Running;
+use crate::node::process::tail;
 
 const READY_POLL: Duration = Duration::from_millis(100);
 const RPC_PATIENCE: Duration = Duration::from_secs(2);

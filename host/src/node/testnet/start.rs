@@ -10,16 +10,16 @@ use super::make::{self, check_ports};
 use super::move_ports::move_ports;
 use super::ready::{Failure, Lack, State, Watched, wait};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
-use crate::node::access;
-use crate::node::cometbft::CometBft;
-use crate::node::engine_settings;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::config;
+use crate::node::engine::listen;
 use crate::node::genesis::GenesisError;
-use crate::node::genesis_file::GenesisFile;
+use crate::node::genesis::file::GenesisFile;
+use crate::node::genesis::rules::{self, PluginFile};
 use crate::node::home;
-use crate::node::listen;
-use crate::node::rules::{self, PluginFile};
-use crate::node::running::{self, Running};
-use crate::node::signals;
+use crate::node::home::access;
+use crate::node::process::running::{self, Running};
+use crate::node::process::signals;
 
 /// How to start a local network.
 #[derive(Debug)]
@@ -216,13 +216,12 @@ fn check_wanted(network: &Network, options: &StartOptions) -> Result<(), Testnet
 
 /// Turns metrics on in the nodes that are to be started; those that run must have them already.
 fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
-    for node in nodes.iter().filter(|node| !engine_settings::serves_metrics(&node.home)) {
+    for node in nodes.iter().filter(|node| !config::serves_metrics(&node.home)) {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
         let path = node.home.cometbft_config();
-        engine_settings::serve_metrics(&node.home)
-            .map_err(|source| TestnetError::Metrics { path, source })?;
+        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { path, source })?;
     }
     Ok(())
 }

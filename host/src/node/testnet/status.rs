@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{Network, Node, TestnetError};
-use crate::node::access;
-use crate::node::rpc::{AppStatus, Rpc, RpcError, Status};
-use crate::node::running::Running;
+use crate::node::engine::rpc::{AppStatus, Rpc, RpcError, Status};
+use crate::node::home::access;
+use crate::node::process::running::Running;
 use crate::sequence;
 
 const RPC_PATIENCE: Duration = Duration::from_secs(2);

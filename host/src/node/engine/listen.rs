@@ -4,7 +4,7 @@ use std::fs;
 
 use toml_edit::DocumentMut;
 
-use super::home::NodeHome;
+use crate::node::home::NodeHome;
 
 /// Host and port of each address that CometBFT will listen on; empty when its configuration cannot be understood,
 /// which CometBFT itself says best.

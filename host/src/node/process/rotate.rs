@@ -33,7 +33,7 @@ pub fn rotate(log: &Path) -> io::Result<bool> {
 }
 
 fn rotate_above(log: &Path, bytes_max: u64) -> io::Result<bool> {
-    if super::tail::length(log)? <= bytes_max {
+    if crate::node::process::tail::length(log)? <= bytes_max {
         return Ok(false);
     }
     let newest = rotated(log, 1);
@@ -120,7 +120,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::node::tail::Tail;
+    use crate::node::process::tail::Tail;
 
     #[test]
     fn a_log_keeps_within_its_bound_and_whoever_writes_or_follows_it_loses_nothing() {

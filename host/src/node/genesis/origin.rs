@@ -16,11 +16,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::engine_data::EngineData;
-use super::genesis_file::{GenesisFile, NetworkId};
-use super::home::NodeHome;
-use super::rules::RulesError;
-use super::shell;
+use crate::node::engine::data::EngineData;
+use crate::node::genesis::file::{GenesisFile, NetworkId};
+use crate::node::genesis::rules::RulesError;
+use crate::node::home::NodeHome;
+use crate::node::shell;
 use crate::plugin::PipelineSpec;
 use crate::sequence::{self, Chain, OpenError};
 use crate::types::Height;
@@ -116,7 +116,7 @@ impl OriginError {
         !matches!(self, Self::Io { .. } | Self::Log(_) | Self::Rules(RulesError::Io { .. }))
     }
 
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }

@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::file;
-use super::genesis_doc::GenesisDoc;
-use super::rules::{self, Plugin, RulesError};
 use crate::app::{GenesisRules, parse_genesis};
+use crate::atomic_file;
 use crate::json;
 use crate::limits;
+use crate::node::genesis::document::GenesisDoc;
+use crate::node::genesis::rules::{self, Plugin, RulesError};
 use crate::plugin::{Limits, Pipeline, PluginDirError};
 use crate::types::PluginHash;
 
@@ -256,6 +256,6 @@ impl GenesisFile {
     ///
     /// When the file system refuses; what is there is as it was then.
     pub fn write_to(&self, path: &Path) -> Result<(), RulesError> {
-        file::replace(path, self.text.as_bytes()).map_err(RulesError::io(path))
+        atomic_file::replace(path, self.text.as_bytes()).map_err(RulesError::io(path))
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::genesis_doc::DocError;
 use crate::abci::BoundsError;
 use crate::excerpt::Excerpt;
 use crate::json::JsonError;
 use crate::limits;
+use crate::node::genesis::document::DocError;
 use crate::plugin::{
     AdmitError, CanonicalJson, CanonicalJsonError, Limits, Pipeline, PipelineSpec, PluginDirError,
     PluginName, PluginNameError, PluginSpec,
@@ -179,7 +179,7 @@ fn listed(names: &[String]) -> String {
 }
 
 impl RulesError {
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
@@ -246,7 +246,7 @@ impl PluginFile {
 }
 
 /// Reads params written `name=JSON`.
-pub(super) fn params(texts: &[String]) -> Result<Vec<(String, CanonicalJson)>, RulesError> {
+pub(crate) fn params(texts: &[String]) -> Result<Vec<(String, CanonicalJson)>, RulesError> {
     let read = |text: &String| {
         let syntax = || RulesError::ParamsSyntax { text: text.clone() };
         let (name, json) = text.split_once('=').ok_or_else(syntax)?;
@@ -272,7 +272,7 @@ pub struct Plugin {
 
 impl Plugin {
     /// As a genesis file has it.
-    pub(super) fn pinned(&self, inline: bool) -> Value {
+    pub(crate) fn pinned(&self, inline: bool) -> Value {
         let (name, sha256) = (self.name.as_str(), self.sha256.to_string());
         let mut pinned = json!({ "name": name, "sha256": sha256, "params": self.params.value() });
         if inline {
@@ -323,7 +323,7 @@ fn default_limits(plugins: &[Plugin]) -> Limits {
 }
 
 /// CometBFT's `app_state` for a new network with these plugins.
-pub(super) fn app_state(plugins: &[Plugin]) -> Value {
+pub(crate) fn app_state(plugins: &[Plugin]) -> Value {
     json!({ "dseq": {
         "engine": crate::plugin::engine_id().to_string(),
         "limits": default_limits(plugins),
@@ -336,7 +336,7 @@ pub(super) fn app_state(plugins: &[Plugin]) -> Value {
 /// # Errors
 ///
 /// What a node would refuse to begin for.
-pub(super) fn admit(plugins: &[Plugin]) -> Result<Pipeline, RulesError> {
+pub(crate) fn admit(plugins: &[Plugin]) -> Result<Pipeline, RulesError> {
     let spec = |plugin: &Plugin| PluginSpec {
         name: plugin.name.clone(),
         sha256: plugin.sha256,

@@ -13,16 +13,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::file;
-use super::home::{FolderId, NodeHome};
-use super::process::{Ending, ProcessId};
+use crate::atomic_file;
+use crate::node::home::{FolderId, NodeHome};
+use crate::node::process::{Ending, ProcessId};
 
 /// How long one process may take to end after SIGTERM, before SIGKILL.
 pub const END_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a supervisor may: it ends its two children one after the other, each with its own patience.
 const SUPERVISOR_PATIENCE: Duration = END_PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(5));
-/// What names this boot of the machine.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The processes of one home, as `run/processes.json` names them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +71,9 @@ pub fn original_that_runs(home: &NodeHome) -> Option<String> {
     })
 }
 
+/// What names this boot of the machine.
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
+    procfs::sys::kernel::random::boot_id().map_err(io::Error::other)
 }
 
 /// The right to run a home; held by one supervisor at a time, and given up by the kernel when that ends.
@@ -124,7 +123,7 @@ impl Running {
             folder: home.id()?,
             running: self.clone(),
         };
-        file::replace(&path, &serde_json::to_vec_pretty(&record)?)
+        atomic_file::replace(&path, &serde_json::to_vec_pretty(&record)?)
     }
 
     /// Whether any of its processes is alive.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use toml_edit::DocumentMut;
 
-use super::cometbft::CometBft;
-use super::config;
-use super::genesis_doc::CHAIN_ID_BYTES_MAX;
-use super::home::NodeHome;
-use super::overrides::{self, OverrideError};
-use super::rules::{self, Plugin, PluginFile, RulesError};
-use super::shell;
+use crate::node::config;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::overrides::{self, OverrideError};
+use crate::node::genesis::document::CHAIN_ID_BYTES_MAX;
+use crate::node::genesis::rules::{self, Plugin, PluginFile, RulesError};
+use crate::node::home::NodeHome;
+use crate::node::shell;
 
 /// The addresses of one node; all on loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +206,7 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
 }
 
 /// Runs a subcommand of CometBFT's in a home, and returns what it prints.
-pub(super) fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
+pub(crate) fn run(cometbft: &CometBft, home: &NodeHome, subcommand: &str) -> Result<String, GenesisError> {
     let failed = |said: String| GenesisError::CometBft {
         command: format!("{} {subcommand} --home {}", shell::word(cometbft.path()), shell::word(home.root())),
         said,

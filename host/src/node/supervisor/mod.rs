@@ -9,6 +9,8 @@
 //!   app goes away in the middle of a block, its own end waits for an answer for ever.
 //! - Only a request or a refusal ends the supervision. Whatever else fails, a full disk for one, is tried again.
 
+pub mod watch;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
@@ -19,23 +21,23 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::cometbft::CometBft;
-use super::databases;
-use super::engine_settings;
-use super::genesis_file::GenesisFile;
-use super::genesis_settings::Setting;
-use super::home::{HomeError, NodeHome};
-use super::listen;
-use super::log_ahead;
-use super::origin::{self, OriginError};
-use super::ports::{self, Unusable};
-use super::process::ProcessId;
-use super::rotate;
-use super::running::{self, END_PATIENCE, RunLock, Running};
-use super::signals::StopSignals;
-use super::watch::{Progress, Watch};
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
+use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::config;
+use crate::node::engine::databases;
+use crate::node::engine::environment::Setting;
+use crate::node::engine::listen;
+use crate::node::engine::log_ahead;
+use crate::node::genesis::file::GenesisFile;
+use crate::node::genesis::origin::{self, OriginError};
+use crate::node::home::{HomeError, NodeHome};
+use crate::node::process::ProcessId;
+use crate::node::process::ports::{self, Unusable};
+use crate::node::process::rotate;
+use crate::node::process::running::{self, END_PATIENCE, RunLock, Running};
+use crate::node::process::signals::StopSignals;
+use crate::node::supervisor::watch::{Progress, Watch};
 
 /// The line with which a supervised app says that it listens.
 pub const READY_LINE: &str = "ready";
@@ -142,7 +144,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
             tracing::warn!(pid = id.pid, "ended the {what} that an earlier supervisor left behind");
         }
     }
-    engine_settings::check_mempool(&plan.home)?;
+    config::check_mempool(&plan.home)?;
     origin::settle(&plan.home, &plan.genesis)?;
     let addresses = listen::addresses(&plan.home);
     let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));

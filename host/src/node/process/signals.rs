@@ -61,9 +61,8 @@ pub fn forward(to: Sender<&'static str>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether SIGHUP is ignored: the first bit of the mask in `/proc/self/status`.
+/// Whether SIGHUP, which is signal 1 and so the mask's first bit, is ignored.
 fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    let status = procfs::process::Process::myself().and_then(|own| own.status());
+    status.is_ok_and(|status| status.sigign & 1 == 1)
 }

@@ -17,11 +17,11 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cometbft_log::Words;
-use super::home::NodeHome;
-use super::listen;
-use super::rpc::{Rpc, RpcError};
-use super::tail::{self, Tail};
+use crate::node::engine::listen;
+use crate::node::engine::log::Words;
+use crate::node::engine::rpc::{Rpc, RpcError};
+use crate::node::home::NodeHome;
+use crate::node::process::tail::{self, Tail};
 
 /// How often CometBFT's log is read.
 const LOG_POLL: Duration = Duration::from_millis(500);

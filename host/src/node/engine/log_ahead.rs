@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// What to do, if CometBFT's last lines say that the log is ahead of its blocks.
-pub(super) fn remedy<'a>(words: impl IntoIterator<Item = &'a str>, sequence_dir: &Path) -> Option<String> {
+pub(crate) fn remedy<'a>(words: impl IntoIterator<Item = &'a str>, sequence_dir: &Path) -> Option<String> {
     let (app, core) = words.into_iter().find_map(heights)?;
     let dir = sequence_dir.display();
     Some(format!(

@@ -15,10 +15,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use toml_edit::DocumentMut;
 
-use super::file;
-use super::genesis_file::NetworkId;
-use super::home::NodeHome;
-use super::origin::OriginError;
+use crate::atomic_file;
+use crate::node::genesis::file::NetworkId;
+use crate::node::genesis::origin::OriginError;
+use crate::node::home::NodeHome;
 
 /// CometBFT's databases; the same as `cometbft reset-state` removes, with its log.
 const DATABASES: &[&str] = &[BLOCK_STORE, "state.db", "evidence.db", "tx_index.db"];
@@ -29,7 +29,7 @@ const BLOCK_STORE: &str = "blockstore.db";
 const NOTHING_SIGNED: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}";
 
 /// CometBFT's files that depend on genesis.
-pub(super) struct EngineData {
+pub(crate) struct EngineData {
     databases: PathBuf,
     /// Newest file of the write-ahead log; the older ones are beside it, with numbers.
     wal: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct EngineData {
 
 impl EngineData {
     /// Reads the configuration; what it does not say is as CometBFT has it by itself.
-    pub(super) fn of(home: &NodeHome) -> Self {
+    pub(crate) fn of(home: &NodeHome) -> Self {
         let text = fs::read_to_string(home.cometbft_config()).unwrap_or_default();
         let config: DocumentMut = text.parse().unwrap_or_default();
         let path = |table: Option<&str>, key: &str, default: &str| {
@@ -57,7 +57,7 @@ impl EngineData {
     ///
     /// Nothing else is written to its block store. So a store of goleveldb holds none as long as it has no tables and its
     /// journals are empty. Another kind of database is taken to hold some: its genesis can only be refused too early then.
-    pub(super) fn has_blocks(&self) -> Result<bool, OriginError> {
+    pub(crate) fn has_blocks(&self) -> Result<bool, OriginError> {
         let path = self.databases.join(BLOCK_STORE);
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
@@ -80,7 +80,7 @@ impl EngineData {
 
     /// Moves databases and log into a new folder beside them, so that CometBFT begins anew; returns that folder. There
     /// are two if the log is not where the databases are, and none if there was nothing to move.
-    pub(super) fn set_aside(&self, made_from: NetworkId) -> Result<Vec<PathBuf>, OriginError> {
+    pub(crate) fn set_aside(&self, made_from: NetworkId) -> Result<Vec<PathBuf>, OriginError> {
         let mut folders: BTreeMap<&Path, PathBuf> = BTreeMap::new();
         let all = self.made_from_genesis()?;
         for path in &all {
@@ -89,10 +89,12 @@ impl EngineData {
                 folders.insert(parent, new_folder(parent, made_from)?);
             }
             let to = folders[parent].join(name);
-            fs::rename(path, &to).and_then(|()| file::sync_folder_of(&to)).map_err(OriginError::io(path))?;
+            fs::rename(path, &to)
+                .and_then(|()| atomic_file::sync_folder_of(&to))
+                .map_err(OriginError::io(path))?;
         }
         for folder in folders.values() {
-            file::sync_folder_of(folder).map_err(OriginError::io(folder))?;
+            atomic_file::sync_folder_of(folder).map_err(OriginError::io(folder))?;
         }
         Ok(folders.into_values().collect())
     }
@@ -118,24 +120,25 @@ impl EngineData {
     }
 
     /// Height of this validator's last signature; 0 if there is none.
-    pub(super) fn signed_height(&self) -> Result<u64, OriginError> {
+    pub(crate) fn signed_height(&self) -> Result<u64, OriginError> {
         Ok(read_signed(&self.signed)?.map_or(0, |(height, _)| height))
     }
 
     /// Keeps the record of what was signed under a chain id that is left, then gives CometBFT one that says nothing.
     ///
     /// The record is durable before the other is written: a crash between the two leaves both.
-    pub(super) fn leave_chain(&self, chain_id: &str) -> Result<(), OriginError> {
+    pub(crate) fn leave_chain(&self, chain_id: &str) -> Result<(), OriginError> {
         if let Some((_, text)) = read_signed(&self.signed)?.filter(|(height, _)| *height > 0) {
             let record = self.record(chain_id);
-            file::replace(&record, &text).map_err(OriginError::io(&record))?;
-            file::replace(&self.signed, NOTHING_SIGNED.as_bytes()).map_err(OriginError::io(&self.signed))?;
+            atomic_file::replace(&record, &text).map_err(OriginError::io(&record))?;
+            atomic_file::replace(&self.signed, NOTHING_SIGNED.as_bytes())
+                .map_err(OriginError::io(&self.signed))?;
         }
         Ok(())
     }
 
     /// The record of a chain id that the node left after it had signed, and the height of its last signature.
-    pub(super) fn left_chain(&self, chain_id: &str) -> Result<Option<(PathBuf, u64)>, OriginError> {
+    pub(crate) fn left_chain(&self, chain_id: &str) -> Result<Option<(PathBuf, u64)>, OriginError> {
         let record = self.record(chain_id);
         Ok(read_signed(&record)?.map(|(height, _)| (record, height)))
     }

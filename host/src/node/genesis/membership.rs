@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
-use super::genesis_doc::{GenesisDoc, Validator};
-use super::home::NodeHome;
+use crate::node::genesis::document::{GenesisDoc, Validator};
+use crate::node::home::NodeHome;
 
 /// Powers that are told one by one.
 const TOLD_POWERS_MAX: usize = 10;

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::home::{self, HomeError};
-use super::process::ProcessId;
+use crate::node::home::{self, HomeError};
+use crate::node::process::ProcessId;
 
 /// What a new file system has in its root, and what is no reason to call that occupied.
 const LOST_AND_FOUND: &str = "lost+found";

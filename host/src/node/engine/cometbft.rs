@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The pinned version; the Makefile reads the same file.
-pub const VERSION: &str = include_str!("../../../networks/cometbft.version").trim_ascii();
+pub const VERSION: &str = include_str!("../../../../networks/cometbft.version").trim_ascii();
 
 /// A CometBFT program whose version was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

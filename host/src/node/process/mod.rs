@@ -1,10 +1,15 @@
 //! Processes named so that a recycled pid is never mistaken for the one that was meant.
 
-use std::fs;
-use std::io;
-use std::path::Path;
+pub mod ports;
+pub mod rotate;
+pub mod running;
+pub mod signals;
+pub mod tail;
+
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use procfs::process::{Process, Stat};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +21,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct ProcessId {
     /// The pid.
     pub pid: u32,
-    /// When it started, in clock ticks since boot: field 22 of `/proc/<pid>/stat`.
+    /// When it started, in clock ticks since boot.
     pub start_ticks: u64,
 }
 
@@ -35,15 +40,15 @@ impl ProcessId {
     /// The process that has this pid now.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        let stat = stat_fields(pid)?;
-        let start_ticks = stat.get(19)?.parse().ok()?;
-        Some(Self { pid, start_ticks })
+        Some(Self { pid, start_ticks: open(pid)?.stat().ok()?.starttime })
     }
 
     /// Whether it still runs. One that has ended but that nobody waited for (a zombie) does not.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        Self::of(self.pid) == Some(self) && !is_zombie(self.pid)
+        let Some(process) = open(self.pid) else { return false };
+        let Ok(stat) = process.stat() else { return false };
+        stat.starttime == self.start_ticks && !is_zombie(&process, &stat)
     }
 
     /// Sends a signal, if the process still is the one that was meant.
@@ -109,27 +114,28 @@ impl ProcessId {
 /// The command line of a process, as far as this user may see it.
 #[must_use]
 pub fn command_of(pid: u32) -> Option<String> {
-    let raw = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).ok()?;
+    command(&open(pid)?)
+}
+
+/// As [`command_of`]. Arguments need not be UTF-8, which `procfs` expects of them.
+fn command(process: &Process) -> Option<String> {
+    let mut raw = Vec::new();
+    process.open_relative("cmdline").ok()?.read_to_end(&mut raw).ok()?;
     let words: Vec<_> =
         raw.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+fn open(pid: u32) -> Option<Process> {
+    Process::new(i32::try_from(pid).ok()?).ok()
+}
+
 /// Whether only the entry for the parent is left of a process.
 ///
 /// Of a killed process the first thread may be gone while others still hold its sockets and locks.
-fn is_zombie(pid: u32) -> bool {
-    let ended = stat_fields(pid).is_none_or(|fields| fields.first().is_none_or(|state| state == "Z"));
-    let threads =
-        fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")).map_or(0, Iterator::count);
-    ended && threads <= 1
-}
-
-/// The fields of `/proc/<pid>/stat` after the command, which may itself contain spaces and brackets.
-fn stat_fields(pid: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    Some(rest.split_whitespace().map(str::to_owned).collect())
+fn is_zombie(process: &Process, stat: &Stat) -> bool {
+    let threads = process.tasks().map_or(0, Iterator::count);
+    stat.state == 'Z' && threads <= 1
 }
 
 #[cfg(test)]
@@ -160,7 +166,7 @@ mod tests {
             .spawn()
             .unwrap();
         let mut word = [0u8; 6];
-        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
+        Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
         let id = ProcessId::of(child.id()).unwrap();
         assert_eq!(id.end(Duration::from_millis(100)).unwrap(), Ending::Killed);
         child.wait().unwrap();

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use toml_edit::DocumentMut;
 
-use super::home::NodeHome;
+use crate::node::home::NodeHome;
 use crate::plugin::Limits;
 
 /// Most bytes above `tx_bytes_max` with which a transaction still reaches the app, for its own code and words.
@@ -105,7 +105,7 @@ pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<Setting>, Settings
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::overrides;
+    use crate::node::engine::overrides;
 
     fn home(config: &str) -> (tempfile::TempDir, NodeHome) {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,8 @@
 //! Where things are in a node's folder.
 
+pub mod access;
+pub mod new_home;
+
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -8,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::shell;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
+use crate::node::shell;
 
 /// A node's folder.
 ///
@@ -172,7 +175,7 @@ impl NodeHome {
         self.root.join("sequence")
     }
 
-    /// The genesis that the node began with; see [`super::origin`].
+    /// The genesis that the node began with; see [`crate::node::genesis::origin`].
     #[must_use]
     pub fn kept_genesis(&self) -> PathBuf {
         self.data_dir().join("genesis.json")

@@ -6,11 +6,11 @@
 use toml_edit::{DocumentMut, Item, Table, Value};
 
 /// What every node changes in `config.toml`.
-pub const COMMON_CONFIG: &str = include_str!("../../../networks/common/cometbft.toml");
+pub const COMMON_CONFIG: &str = include_str!("../../../../networks/common/cometbft.toml");
 /// What every node changes in `genesis.json`.
-pub const COMMON_GENESIS: &str = include_str!("../../../networks/common/genesis.toml");
+pub const COMMON_GENESIS: &str = include_str!("../../../../networks/common/genesis.toml");
 /// What the local testnet changes in `config.toml`.
-pub const LOCAL_CONFIG: &str = include_str!("../../../networks/local/cometbft.toml");
+pub const LOCAL_CONFIG: &str = include_str!("../../../../networks/local/cometbft.toml");
 
 /// A value that cannot be put over a generated file.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum OverrideError {
     #[error("cannot parse")]
     NotToml(#[from] toml_edit::TomlError),
     /// CometBFT's file has no such key.
-    #[error("CometBFT's file has no key {key:?}; is it another version than {version}?", version = super::cometbft::VERSION)]
+    #[error("CometBFT's file has no key {key:?}; is it another version than {version}?", version = crate::node::engine::cometbft::VERSION)]
     UnknownKey {
         /// The whole key.
         key: String,

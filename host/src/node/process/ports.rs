@@ -1,12 +1,14 @@
-//! Whether TCP addresses of this machine can be listened on, and else who does, as far as `/proc` tells this user.
+//! Whether TCP addresses of this machine can be listened on, and else who does, as far as this user may know.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
 
-use super::{listen, process};
+use procfs::net::{TcpNetEntry, TcpState};
+use procfs::process::{FDInfo, FDTarget, Process};
+
+use super::command;
+use crate::node::engine::listen;
 
 /// An address that cannot be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,39 +57,18 @@ pub fn unusable<'a>(addresses: impl IntoIterator<Item = (&'a str, u16)>) -> Vec<
 
 /// The process that listens on a port.
 fn holder(port: u16) -> Option<(u32, String)> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
-        .collect();
-    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| has_descriptor(*pid, &links))
-        .map(|pid| (pid, process::command_of(pid).unwrap_or_else(|| "(unknown command)".to_owned())))
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let listens = |entry: &TcpNetEntry| entry.state == TcpState::Listen && entry.local_address.port() == port;
+    let inodes: Vec<u64> = tables.filter(listens).map(|entry| entry.inode).collect();
+    let holder = procfs::process::all_processes().ok()?.flatten().find(|one| has_socket(one, &inodes))?;
+    let pid = u32::try_from(holder.pid).ok()?;
+    Some((pid, command(&holder).unwrap_or_else(|| "(unknown command)".to_owned())))
 }
 
-/// The inodes of sockets that listen on a port, from the text of `/proc/net/tcp`: column 1 is the local
-/// address, column 3 the state (0A is listening), column 9 the inode.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-    let suffix = format!(":{port:04X}");
-    table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|columns| columns.get(1).is_some_and(|local| local.ends_with(&suffix)))
-        .filter(|columns| columns.get(3) == Some(&"0A"))
-        .filter_map(|columns| columns.get(9).map(|inode| (*inode).to_owned()))
-        .collect()
-}
-
-fn has_descriptor(pid: u32, links: &[String]) -> bool {
-    let Ok(descriptors) = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")) else {
-        return false;
-    };
-    descriptors
-        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-        .any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
+fn has_socket(process: &Process, inodes: &[u64]) -> bool {
+    let Ok(descriptors) = process.fd() else { return false };
+    let is_one = |fd: FDInfo| matches!(fd.target, FDTarget::Socket(inode) if inodes.contains(&inode));
+    descriptors.flatten().any(is_one)
 }
 
 #[cfg(test)]
@@ -119,14 +100,5 @@ mod tests {
         assert!(found[0].to_string().starts_with("cannot listen on 192.0.2.1:4000: "), "{found:?}");
         let found = unusable([("2001:db8::1", 4000)]);
         assert!(found[0].to_string().starts_with("cannot listen on [2001:db8::1]:4000: "), "{found:?}");
-    }
-
-    #[test]
-    fn only_listening_sockets_of_the_very_port_count() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-                     0: 0100007F:6821 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1\n\
-                     1: 0100007F:6821 0100007F:A1B2 01 00000000:00000000 00:00000000 00000000     0        0 222 1\n\
-                     2: 0100007F:6822 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1\n";
-        assert_eq!(listening_inodes(table, 0x6821), ["111"]);
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::rotate;
+use crate::node::process::rotate;
 
 /// How far from its end a log is read to find its last lines, in bytes.
 const TAIL_BYTES: u64 = 64 << 10;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::home::NodeHome;
+use crate::node::home::NodeHome;
 
 /// Removes the databases of a home that were never finished, and returns where they were.
 ///

@@ -5,9 +5,9 @@ use std::io;
 
 use toml_edit::DocumentMut;
 
-use super::file;
-use super::home::{HomeError, NodeHome};
-use super::overrides::{self, OverrideError};
+use crate::atomic_file;
+use crate::node::engine::overrides::{self, OverrideError};
+use crate::node::home::{HomeError, NodeHome};
 
 /// The one mempool that checks transactions with our app, and so takes any.
 const MEMPOOL: &str = "flood";
@@ -60,7 +60,7 @@ pub fn serve_metrics(home: &NodeHome) -> Result<(), MetricsError> {
     let path = home.cometbft_config();
     let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
     overrides::set(&mut config, &["instrumentation", "prometheus"], true.into())?;
-    file::replace(&path, config.to_string().as_bytes())?;
+    atomic_file::replace(&path, config.to_string().as_bytes())?;
     Ok(())
 }
 

@@ -1,0 +1,12 @@
+//! CometBFT as our consensus engine: its program, its configuration and data in a home, its log, its RPC.
+
+pub mod cometbft;
+pub mod config;
+pub(crate) mod data;
+pub mod databases;
+pub mod environment;
+pub mod listen;
+pub mod log;
+pub(crate) mod log_ahead;
+pub mod overrides;
+pub mod rpc;

@@ -1,0 +1,16 @@
+//! What a network begins with: its rules as people write them, its genesis file, and the homes that are made from it.
+//!
+//! [`create()`] makes the homes of a new network for the [`rules`] that people wrote; [`file`](mod@file) reads and edits a
+//! genesis file, and [`document`] checks it by CometBFT's rules; [`membership`] says who decides in a network; [`origin`]
+//! keeps the genesis that a node began with.
+
+mod create;
+pub mod document;
+pub mod file;
+pub mod membership;
+pub mod origin;
+pub mod rules;
+
+pub use create::{GenesisError, Member, NetworkSpec, Ports, create};
+
+pub(crate) use create::run;
