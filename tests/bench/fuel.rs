@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use dseq::limits;
 use dseq::plugin::{
-    CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, engine_id,
+    CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Verdict, engine_id,
     with_room,
 };
 use dseq::types::PluginHash;
@@ -640,15 +640,15 @@ fn measure(shape: &Shape) -> Result<Figure> {
     let tx = Bytes::from(vec![b'x'; shape.tx_bytes]);
     let mut calls = 0_u32;
     if shape.once {
-        pipeline.steps(&tx)?;
+        pipeline.trace(&tx)?;
     }
     let (started, before) = (Instant::now(), thread_time());
     let fuel = loop {
-        let step = pipeline.steps(&tx)?.pop().context("no plugin")?;
+        let step = pipeline.trace(&tx)?.1.pop().context("no plugin")?;
         calls += 1;
-        let is_spent = matches!(step.ruling, Ruling::Faulted { fault: Fault::OutOfFuel, .. });
-        let is_faulted = matches!(step.ruling, Ruling::Faulted { .. });
-        ensure!(is_spent != shape.once && is_faulted != shape.once, "{:?}", step.ruling);
+        let is_spent = matches!(step.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. });
+        let is_faulted = matches!(step.verdict, Verdict::Faulted { .. });
+        ensure!(is_spent != shape.once && is_faulted != shape.once, "{:?}", step.verdict);
         if !shape.once || started.elapsed() > REPEATED_FOR {
             break step.fuel.0;
         }

@@ -92,7 +92,7 @@ fn calls(
     let time = |pipeline: &Pipeline| -> Result<f64> {
         let started = Instant::now();
         for _ in 0..CALLS {
-            black_box(pipeline.steps(black_box(&tx))?);
+            black_box(pipeline.trace(black_box(&tx))?);
         }
         Ok(started.elapsed().as_secs_f64() * 1e6 / CALLS as f64)
     };

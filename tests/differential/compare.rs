@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dseq::plugin::{
-    AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling,
+    AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Verdict,
     engine_id, inspect, instrumented, with_room,
 };
 use dseq::types::PluginHash;
@@ -41,12 +41,12 @@ impl Tally {
         self.accepted + self.rejected + self.faulted + self.out_of_fuel
     }
 
-    fn count(&mut self, ruling: &Ruling) {
-        *match ruling {
-            Ruling::Unchanged | Ruling::Replaced(_) => &mut self.accepted,
-            Ruling::Rejected { .. } => &mut self.rejected,
-            Ruling::Faulted { fault: Fault::OutOfFuel, .. } => &mut self.out_of_fuel,
-            Ruling::Faulted { .. } => &mut self.faulted,
+    fn count(&mut self, verdict: &Verdict) {
+        *match verdict {
+            Verdict::Unchanged | Verdict::Replaced(_) => &mut self.accepted,
+            Verdict::Rejected { .. } => &mut self.rejected,
+            Verdict::Faulted { fault: Fault::OutOfFuel, .. } => &mut self.out_of_fuel,
+            Verdict::Faulted { .. } => &mut self.faulted,
         } += 1;
     }
 }
@@ -87,10 +87,10 @@ impl Panel {
         let mut expected = vec![("params".to_owned(), None, init)];
         if let Some(pipeline) = &pipeline {
             for (n, tx) in txs.iter().enumerate() {
-                let steps = pipeline.steps(tx).map_err(|fatal| format!("{}: {fatal}", plugin.name))?;
+                let (_, steps) = pipeline.trace(tx).map_err(|fatal| format!("{}: {fatal}", plugin.name))?;
                 let [step] = steps.try_into().expect("a pipeline of one plugin");
-                tally.count(&step.ruling);
-                let ended = Ended { fuel: step.fuel.0, ruling: step.ruling };
+                tally.count(&step.verdict);
+                let ended = Ended { fuel: step.fuel.0, verdict: step.verdict };
                 expected.push((format!("transaction {n}"), Some(tx), ended));
             }
         } else {
@@ -112,8 +112,8 @@ impl Panel {
                 // The product does not say what a refusal of params took.
                 let same_fuel = found.fuel == expected.fuel
                     || !engine.is_wasmtime()
-                    || (tx.is_none() && matches!(expected.ruling, Ruling::Rejected { .. }));
-                if found.ruling != expected.ruling || !same_fuel {
+                    || (tx.is_none() && matches!(expected.verdict, Verdict::Rejected { .. }));
+                if found.verdict != expected.verdict || !same_fuel {
                     return Err(format!(
                         "{}, {what}: {} says {}, but the product {}",
                         plugin.name,
@@ -139,13 +139,13 @@ fn admit(plugin: &Plugin<'_>) -> Option<(Ended, Option<Pipeline>)> {
     let fuel = plugin.limits.fuel_max;
     match Pipeline::admit(spec, &[plugin.wasm.to_vec()]) {
         Ok(pipeline) => {
-            Some((Ended { fuel: pipeline.init_fuel().0, ruling: Ruling::Unchanged }, Some(pipeline)))
+            Some((Ended { fuel: pipeline.init_fuel().0, verdict: Verdict::Unchanged }, Some(pipeline)))
         }
         Err(AdmitError::Params { code, message, .. }) => {
-            Some((Ended { fuel, ruling: Ruling::Rejected { code, message } }, None))
+            Some((Ended { fuel, verdict: Verdict::Rejected { code, message } }, None))
         }
         Err(AdmitError::Init { fault, message, .. }) => {
-            Some((Ended { fuel, ruling: Ruling::Faulted { fault, message } }, None))
+            Some((Ended { fuel, verdict: Verdict::Faulted { fault, message } }, None))
         }
         Err(AdmitError::Host { reason }) => panic!("{}: {reason}", plugin.name),
         Err(_) => None,
@@ -153,7 +153,7 @@ fn admit(plugin: &Plugin<'_>) -> Option<(Ended, Option<Pipeline>)> {
 }
 
 fn is_out_of_fuel(ended: &Ended) -> bool {
-    matches!(ended.ruling, Ruling::Faulted { fault: Fault::OutOfFuel, .. })
+    matches!(ended.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. })
 }
 
 /// At most so much of what can be megabytes.

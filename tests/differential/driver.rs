@@ -1,7 +1,7 @@
 //! A host for ABI v1 written a second time, from its description alone, over any engine.
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Ruling};
+use dseq::plugin::{Fault, Limits, Verdict};
 
 /// Why an engine went no further.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) trait Instance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) fuel: u64,
-    pub(crate) ruling: Ruling,
+    pub(crate) verdict: Verdict,
 }
 
 /// Runs a module as the product would: a fresh instance for each call.
@@ -83,7 +83,7 @@ impl Driver<'_> {
     pub(crate) fn apply(&self, tx: &[u8]) -> Ended {
         let mut instance = self.module.instance(&self.limits).expect("it was made for init before");
         let init = self.start(instance.as_mut());
-        assert_eq!(init.ruling, Ruling::Unchanged, "init accepted before");
+        assert_eq!(init.verdict, Verdict::Unchanged, "init accepted before");
         let memory = instance.memory().len() as u64;
         let is_restored = memory <= 128 << 10 && instance.global("dseq_touched").is_some();
         let charge = match self.table_elements {
@@ -127,31 +127,34 @@ impl Driver<'_> {
 
         let [kind, code] = [answer >> 48, answer >> 32 & 0xffff];
         let output_len = answer & 0xffff_ffff;
-        let ruling = match (kind, code, output_len) {
+        let verdict = match (kind, code, output_len) {
             (1, 0, 0) if entry == APPLY && input.len() as u64 > self.limits.record_bytes_max => {
                 return Err(Fault::OutputTooLarge.into());
             }
-            (1, 0, 0) => Ruling::Unchanged,
+            (1, 0, 0) => Verdict::Unchanged,
             (2, 0, 0) => return Err(Fault::OutputEmpty.into()),
             (2, 0, _) if entry == INIT => return Err(Fault::BadVerdict.into()),
             (2, 0, len) if len > self.limits.record_bytes_max => return Err(Fault::OutputTooLarge.into()),
-            (2, 0, len) => Ruling::Replaced(Bytes::from(output(instance, len)?)),
+            (2, 0, len) => Verdict::Replaced(Bytes::from(output(instance, len)?)),
             (3, 1..=999, len) => {
                 let bytes = if len == 0 { Vec::new() } else { output(instance, len)? };
-                Ruling::Rejected { code: u16::try_from(code).expect("bounded above"), message: words(&bytes) }
+                Verdict::Rejected {
+                    code: u16::try_from(code).expect("bounded above"),
+                    message: words(&bytes),
+                }
             }
             (3, _, _) => return Err(Fault::BadRejectCode.into()),
             _ => return Err(Fault::BadVerdict.into()),
         };
-        let put_out = match &ruling {
-            Ruling::Replaced(record) => record.len() as u64,
-            Ruling::Rejected { message, .. } if entry == APPLY => message.len() as u64,
+        let put_out = match &verdict {
+            Verdict::Replaced(record) => record.len() as u64,
+            Verdict::Rejected { message, .. } if entry == APPLY => message.len() as u64,
             _ => 0,
         };
         let grown = instance.memory().len() as u64 - bytes_before;
         let growing = if grown > 0 { grown / 2 + charged_if_grown } else { 0 };
         let left = instance.fuel_left().checked_sub(put_out + growing).ok_or(Fault::OutOfFuel)?;
-        Ok(Ended { fuel: self.limits.fuel_max - left, ruling })
+        Ok(Ended { fuel: self.limits.fuel_max - left, verdict })
     }
 
     fn faulted(&self, instance: Option<&mut dyn Instance>, stop: Stop) -> Ended {
@@ -167,7 +170,7 @@ impl Driver<'_> {
                 message = panic_words(instance).unwrap_or_default();
             }
         }
-        Ended { fuel: self.limits.fuel_max, ruling: Ruling::Faulted { fault, message } }
+        Ended { fuel: self.limits.fuel_max, verdict: Verdict::Faulted { fault, message } }
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Ruling, instrumented, with_room};
+use dseq::plugin::{Fault, Limits, Verdict, instrumented, with_room};
 
 use super::compare::{Panel, Plugin, Tally};
 use super::driver::{Driver, Engine};
@@ -93,20 +93,21 @@ fn an_instrumented_module_does_what_the_plain_one_does() {
             table_elements: None,
         });
         with_room(|| {
-            if counted.init().ruling != Ruling::Unchanged {
-                assert_eq!(plain.init().ruling, counted.init().ruling, "seed {seed}");
+            if counted.init().verdict != Verdict::Unchanged {
+                assert_eq!(plain.init().verdict, counted.init().verdict, "seed {seed}");
                 return 0;
             }
             let txs = txs(seed, functions);
             let same = txs.iter().filter(|tx| {
                 let counted = counted.apply(tx);
                 // Past its depth, or what its depth left of the fuel, the plain one may go on: even for ever.
-                if let Ruling::Faulted { fault: Fault::StackOverflow | Fault::OutOfFuel, .. } = counted.ruling
+                if let Verdict::Faulted { fault: Fault::StackOverflow | Fault::OutOfFuel, .. } =
+                    counted.verdict
                 {
                     return false;
                 }
                 let plain = plain.apply(tx);
-                assert_eq!(plain.ruling, counted.ruling, "seed {seed}");
+                assert_eq!(plain.verdict, counted.verdict, "seed {seed}");
                 assert!(plain.fuel <= counted.fuel, "seed {seed}: {} and {}", plain.fuel, counted.fuel);
                 true
             });

@@ -90,8 +90,8 @@ fn admit(wasm: &[u8]) -> bool {
         }
         (Ok(_), Err(_)) => false,
         (Ok(_), Ok(pipeline)) => {
-            let steps = pipeline.steps(&Bytes::from_static(b"a transaction"));
-            assert_eq!(steps.unwrap_or_else(|fatal| panic!("{fatal}")).len(), 1);
+            let trace = pipeline.trace(&Bytes::from_static(b"a transaction"));
+            assert_eq!(trace.unwrap_or_else(|fatal| panic!("{fatal}")).1.len(), 1);
             true
         }
     }

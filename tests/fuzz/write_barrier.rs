@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use dseq::plugin::{
-    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, engine_id, instrumented,
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Verdict, engine_id, instrumented,
 };
 use dseq::types::PluginHash;
 use wasmi::{Config, Engine, Linker, Module, Store, Val};
@@ -112,12 +112,12 @@ fn nothing_of_a_call_is_left_for_the_next() {
         };
         let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
         let pipeline = Pipeline::admit(spec, &[wasm]).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let judge = |tx: Vec<u8>| pipeline.steps(&tx.into()).unwrap().remove(0).ruling;
+        let judge = |tx: Vec<u8>| pipeline.trace(&tx.into()).unwrap().0.verdict().clone();
         let fresh = judge(vec![7]);
-        assert!(matches!(&fresh, Ruling::Replaced(memory) if memory.len() == MEMORY_BYTES));
+        assert!(matches!(&fresh, Verdict::Replaced(memory) if memory.len() == MEMORY_BYTES));
         for _ in 0..4 {
             let params = [noise.next(), noise.next()].map(|random| address(random).to_le_bytes());
-            if judge(params.concat()) == Ruling::Unchanged {
+            if judge(params.concat()) == Verdict::Unchanged {
                 accepted.set(accepted.get() + 1);
             }
             assert!(judge(vec![7]) == fresh, "{params:?} left something behind: {text}");

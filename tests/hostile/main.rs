@@ -8,7 +8,7 @@ mod suite;
 
 use bytes::Bytes;
 use dseq::plugin::{
-    AdmitError, CanonicalJson, Found, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Ruling, Step,
+    AdmitError, CanonicalJson, Found, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Step, Verdict,
     engine_id, in_parallel, with_room,
 };
 use dseq::types::PluginHash;
@@ -58,7 +58,8 @@ fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
 
 /// What a pipeline of one plugin makes of a transaction, without asking what it made of it before.
 fn judge(pipeline: &Pipeline, tx: &Bytes) -> Step {
-    let mut steps = pipeline.steps(tx).unwrap_or_else(|fatal| panic!("a plugin broke the host: {fatal}"));
+    let (_, mut steps) =
+        pipeline.trace(tx).unwrap_or_else(|fatal| panic!("a plugin broke the host: {fatal}"));
     steps.pop().expect("a pipeline of one plugin")
 }
 
@@ -74,7 +75,7 @@ fn each_module_ends_as_its_head_says_and_the_next_transaction_does_not_notice() 
     let tx = Bytes::from_static(b"of somebody else");
     let neighbours = [good(1), good(3)];
     let alone = neighbours.each_ref().map(|good| judge(good, &tx));
-    assert!(alone.iter().all(|step| matches!(step.ruling, Ruling::Replaced(_))), "{alone:?}");
+    assert!(alone.iter().all(|step| matches!(step.verdict, Verdict::Replaced(_))), "{alone:?}");
     let all = suite::all();
     assert!(all.len() > 40);
     let mut wrong = Vec::new();
@@ -105,7 +106,7 @@ fn as_expected(hostile: &Hostile, next: impl Fn()) -> Result<(), String> {
         let each = endings.iter().map(|(tx, ending)| {
             let step = judge(&pipeline, tx);
             next();
-            let found = Ending(step.ruling.clone());
+            let found = Ending(step.verdict.clone());
             if found == *ending { Ok(step) } else { Err(format!("{found:?} instead of {ending:?}")) }
         });
         each.collect::<Result<Vec<Step>, String>>()
@@ -118,7 +119,7 @@ fn as_expected(hostile: &Hostile, next: impl Fn()) -> Result<(), String> {
 fn side_by_side_they_end_as_they_do_alone() {
     let tx = Bytes::from_static(b"of somebody else");
     let neighbours = [good(1), good(3)];
-    let alone = neighbours.each_ref().map(|good| Ending(judge(good, &tx).ruling));
+    let alone = neighbours.each_ref().map(|good| Ending(judge(good, &tx).verdict));
     let all = suite::all();
     let pipelines = all.iter().filter(|hostile| !txs(hostile).is_empty());
     let pipelines: Vec<(&Hostile, Pipeline)> =
@@ -129,8 +130,8 @@ fn side_by_side_they_end_as_they_do_alone() {
         items.extend(neighbours.iter().zip(&alone).map(|(good, ending)| ("good", good, &tx, ending)));
     }
     let all = in_parallel(&items, Found::Work, |(name, pipeline, tx, ending)| {
-        let step = pipeline.steps(tx)?.pop().expect("a pipeline of one plugin");
-        Ok((*name, Ending(step.ruling), *ending))
+        let (outcome, _) = pipeline.trace(tx)?;
+        Ok((*name, Ending(outcome.verdict().clone()), *ending))
     });
     for (name, found, expected) in all.unwrap() {
         assert_eq!(found, *expected, "{name}");

@@ -23,7 +23,7 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Ruling};
+use dseq::plugin::{Fault, Verdict};
 
 use super::generated;
 
@@ -43,9 +43,9 @@ pub(crate) enum Expected {
     Endings(Vec<(Bytes, Ending)>),
 }
 
-/// How a transaction ends, without what it took. A ruling whose bytes can be as long as they like in a failed test.
+/// How a transaction ends, without what it took. A verdict whose bytes can be as long as they like in a failed test.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Ending(pub(crate) Ruling);
+pub(crate) struct Ending(pub(crate) Verdict);
 
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,10 +54,10 @@ impl fmt::Debug for Ending {
             format!("{} bytes: {start:?}", bytes.len())
         };
         match &self.0 {
-            Ruling::Unchanged => f.write_str("unchanged"),
-            Ruling::Replaced(record) => write!(f, "replaced by {}", some(record)),
-            Ruling::Rejected { code, message } => write!(f, "rejected {code}, {}", some(message.as_bytes())),
-            Ruling::Faulted { fault, message } => {
+            Verdict::Unchanged => f.write_str("unchanged"),
+            Verdict::Replaced(record) => write!(f, "replaced by {}", some(record)),
+            Verdict::Rejected { code, message } => write!(f, "rejected {code}, {}", some(message.as_bytes())),
+            Verdict::Faulted { fault, message } => {
                 write!(f, "fault {} {fault:?}, {}", fault.code(), some(message.as_bytes()))
             }
         }
@@ -115,24 +115,24 @@ pub(crate) fn expectation<'a>(head: impl Iterator<Item = &'a str>) -> Result<Exp
 fn ending(text: &str) -> Result<Ending, String> {
     let mut words = text.splitn(4, ' ');
     let mut word = || words.next().ok_or_else(|| format!("{text:?} is no outcome"));
-    let ruling = match word()? {
-        "unchanged" => Ruling::Unchanged,
-        "replaced" => Ruling::Replaced(bytes(text.split_once(' ').unwrap_or_default().1)?),
+    let verdict = match word()? {
+        "unchanged" => Verdict::Unchanged,
+        "replaced" => Verdict::Replaced(bytes(text.split_once(' ').unwrap_or_default().1)?),
         "rejected" => {
             let code = word()?.parse().map_err(|_| format!("{text:?} has no code"))?;
             let message = text.splitn(3, ' ').nth(2).unwrap_or_default();
-            Ruling::Rejected { code, message: string(message)? }
+            Verdict::Rejected { code, message: string(message)? }
         }
         "fault" => {
             let meant = format!("{} {}", word()?, word()?);
             let is_meant = |fault: &&Fault| format!("{} {fault:?}", fault.code()) == meant;
             let fault = Fault::ALL.iter().find(is_meant).ok_or_else(|| format!("{meant} is no fault"))?;
             let message = words.next().map(string).transpose()?.unwrap_or_default();
-            Ruling::Faulted { fault: *fault, message }
+            Verdict::Faulted { fault: *fault, message }
         }
         _ => return Err(format!("{text:?} is no outcome")),
     };
-    Ok(Ending(ruling))
+    Ok(Ending(verdict))
 }
 
 fn string(text: &str) -> Result<String, String> {

@@ -2,10 +2,10 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, HashedTx, Limits, Pipeline, Ruling, Verdict};
+use dseq::plugin::{Fault, HashedTx, Limits, Pipeline, Verdict};
 use dseq::types::Fuel;
 
-use super::{ACCEPT, Guest, admit, apply, applying, record, rejection};
+use super::{ACCEPT, Guest, admit, apply, applying, name, record, rejection};
 
 /// Rejects with the i32 on the stack as its code.
 const REJECT_WITH: &str = "i64.extend_i32_u i64.const 32 i64.shl i64.const 0x0003000000000000 i64.or";
@@ -23,7 +23,7 @@ fn nothing_in_globals_or_memory_survives_a_call() {
     );
     let pipeline = Guest { extra, apply: &apply_body, ..Guest::default() }.pipeline();
     for tx in [b"a".as_slice(), b"b", b"c", b"d"] {
-        assert_eq!(rejection(apply(&pipeline, tx)).0, 1);
+        assert_eq!(rejection(&apply(&pipeline, tx)).0, 1);
     }
 }
 
@@ -66,7 +66,7 @@ fn a_call_leaves_nothing_for_the_next_whatever_it_changed() {
     let txs = [&b"one"[..], b"a longer one", long, b"x", b"three", b"", b"zz"];
     assert_alone_and_in_a_row_alike(&summing_and_spoiling(), &txs);
     let codes: std::collections::BTreeSet<u16> =
-        txs.iter().map(|tx| rejection(apply(&summing_and_spoiling().pipeline(), tx)).0).collect();
+        txs.iter().map(|tx| rejection(&apply(&summing_and_spoiling().pipeline(), tx)).0).collect();
     assert!(codes.len() > 4, "the sum must tell transactions apart: {codes:?}");
 }
 
@@ -101,7 +101,7 @@ fn a_segment_or_table_that_a_call_used_up_is_there_for_the_next() {
          (i32.add (i32.load8_u (i32.const 40000))) {REJECT_WITH}"
     );
     let guest = Guest { extra, apply: &apply, ..Guest::default() };
-    assert_eq!(rejection(super::apply(&guest.pipeline(), b"a")).0, 6);
+    assert_eq!(rejection(&super::apply(&guest.pipeline(), b"a")).0, 6);
     assert_alone_and_in_a_row_alike(&guest, &[b"a", b"b", b"c"]);
 }
 
@@ -125,8 +125,8 @@ fn memory_is_zero_at_birth_whoever_had_the_slot_before() {
          {REJECT_WITH}"
     ));
     for (one, two) in [(b"a".as_slice(), b"b".as_slice()), (b"c", b"d"), (b"e", b"f")] {
-        record(apply(&dirty, one));
-        assert_eq!(rejection(apply(&searching, two)).0, 2);
+        record(&dirty, one);
+        assert_eq!(rejection(&apply(&searching, two)).0, 2);
     }
 }
 
@@ -140,8 +140,8 @@ fn init_runs_in_every_instance_before_the_transaction() {
     }
     .pipeline();
     // "{}" as a little-endian number is 0x7d7b.
-    assert_eq!(rejection(apply(&pipeline, b"one")).0, 0x7b);
-    assert_eq!(rejection(apply(&pipeline, b"two")).0, 0x7b);
+    assert_eq!(rejection(&apply(&pipeline, b"one")).0, 0x7b);
+    assert_eq!(rejection(&apply(&pipeline, b"two")).0, 0x7b);
 }
 
 /// Counts down from `turns`; the same fuel each time.
@@ -211,7 +211,7 @@ fn what_a_call_is_charged_does_not_depend_on_which_instance_it_gets() {
     );
     for count in [1, 2, 3] {
         let pipeline = Guest { memory: &pages(count), apply: &body, ..Guest::default() }.pipeline();
-        let fuel = |tx: &'static [u8]| pipeline.steps(&Bytes::from_static(tx)).unwrap()[0].fuel;
+        let fuel = |tx: &'static [u8]| pipeline.trace(&Bytes::from_static(tx)).unwrap().0.fuel;
         let (fresh, grown) = (fuel(b"x"), fuel(b"G"));
         for _ in 0..3 {
             assert_eq!([fuel(b"x"), fuel(b"y"), fuel(b"G"), fuel(b"x")], [fresh, fresh, grown, fresh]);
@@ -220,7 +220,7 @@ fn what_a_call_is_charged_does_not_depend_on_which_instance_it_gets() {
         let many: Vec<Bytes> = (0..64_u8).map(|n| Bytes::from(vec![b'x', n])).collect();
         let one_more_byte = Fuel(fresh.0 + 1);
         let half = |txs: &[Bytes]| {
-            txs.iter().for_each(|tx| assert_eq!(pipeline.steps(tx).unwrap()[0].fuel, one_more_byte));
+            txs.iter().for_each(|tx| assert_eq!(pipeline.trace(tx).unwrap().0.fuel, one_more_byte));
         };
         std::thread::scope(|scope| {
             scope.spawn(|| half(&many[..32]));
@@ -278,10 +278,10 @@ fn a_transaction_that_uses_up_its_fuel_costs_the_next_one_nothing() {
     ));
     let before = apply(&pipeline, b"fine");
     let faulted = apply(&pipeline, b"Loop");
-    assert!(matches!(faulted.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{faulted:?}");
+    assert!(matches!(faulted.verdict(), Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{faulted:?}");
     assert_eq!(faulted.fuel, Fuel(Limits::default().fuel_max));
     let after = apply(&pipeline, b"good");
-    assert!(matches!(after.verdict, Verdict::Accepted { .. }), "{after:?}");
+    assert!(after.is_accepted(), "{after:?}");
     assert_eq!(after.fuel, before.fuel);
 }
 
@@ -295,7 +295,7 @@ fn memory_grows_to_the_limit_of_genesis_and_then_answers_minus_one() {
     let pages = |memory: &str, limit_pages: u64| {
         let limits = Limits { memory_bytes_max: limit_pages * 65536, ..Limits::default() };
         let wasm = Guest { memory, apply: &growing, ..Guest::default() }.wasm();
-        rejection(apply(&admit(limits, &[wasm]).unwrap(), b"x")).0
+        rejection(&apply(&admit(limits, &[wasm]).unwrap(), b"x")).0
     };
     assert_eq!(pages(r#"(memory (export "memory") 1)"#, 16), 16);
     assert_eq!(pages(r#"(memory (export "memory") 16)"#, 16), 16);
@@ -308,7 +308,7 @@ fn asking_for_all_memory_at_once_is_refused_like_any_other_growth() {
     for delta in ["65535", "65536", "0xffffffff", "0x80000000"] {
         let pipeline =
             applying(&format!("(i32.sub (i32.const 0) (memory.grow (i32.const {delta}))) {REJECT_WITH}"));
-        assert_eq!(rejection(apply(&pipeline, b"x")).0, 1, "memory.grow {delta} must answer -1");
+        assert_eq!(rejection(&apply(&pipeline, b"x")).0, 1, "memory.grow {delta} must answer -1");
     }
 }
 
@@ -318,7 +318,7 @@ fn accepting_unchanged_copies_nothing_and_holds_on_to_nothing() {
     let network_buffer = Bytes::from(vec![7; 100_000]);
     let tx = network_buffer.slice(500..600);
     let outcome = pipeline.apply(&HashedTx::of(&tx)).unwrap();
-    assert_eq!(record(outcome).as_ptr(), tx.as_ptr());
+    assert_eq!(outcome.record(&tx).unwrap().as_ptr(), tx.as_ptr());
     drop(tx);
     assert!(network_buffer.is_unique(), "the memo holds on to a slice of the network's buffer");
 }
@@ -330,7 +330,7 @@ fn a_replaced_record_is_a_copy_of_the_output() {
         applying("(i32.store16 (i32.const 1024) (i32.const 0x6b6f)) (i64.const 0x0002000000000002)");
     let tx = Bytes::from(vec![7; 100]);
     let outcome = pipeline.apply(&HashedTx::of(&tx)).unwrap();
-    assert_eq!(record(outcome), "ok");
+    assert_eq!(outcome.record(&tx).unwrap(), "ok");
     assert!(tx.is_unique());
 }
 
@@ -346,7 +346,7 @@ fn a_transaction_as_long_as_the_limit_reaches_the_plugin_whole() {
     let mut tx = vec![1; 1 << 20];
     *tx.last_mut().unwrap() = 77;
     let tx = Bytes::from(tx);
-    assert_eq!(rejection(pipeline.apply(&HashedTx::of(&tx)).unwrap()).0, 77);
+    assert_eq!(rejection(&pipeline.apply(&HashedTx::of(&tx)).unwrap()).0, 77);
 }
 
 /// What becomes of a message whose bytes are the transaction's.
@@ -357,7 +357,7 @@ fn message(tx: &[u8]) -> String {
         ..Guest::default()
     }
     .pipeline();
-    let (code, message) = rejection(pipeline.apply(&HashedTx::of(&Bytes::copy_from_slice(tx))).unwrap());
+    let (code, message) = rejection(&pipeline.apply(&HashedTx::of(&Bytes::copy_from_slice(tx))).unwrap());
     assert_eq!(code, 9);
     message
 }
@@ -383,7 +383,7 @@ fn a_message_is_cut_at_a_character_and_made_valid_text() {
 fn a_rejection_needs_no_message() {
     let pipeline =
         Guest { output: "unreachable", apply: "(i64.const 0x0003000100000000)", ..Guest::default() };
-    assert_eq!(rejection(apply(&pipeline.pipeline(), b"x")), (1, String::new()));
+    assert_eq!(rejection(&apply(&pipeline.pipeline(), b"x")), (1, String::new()));
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn nan_bits_are_the_same_on_every_processor() {
          (i32.sub (i32.const 0xf00)) {REJECT_WITH}"
     ));
     // 0x7ff8... >> 51 is 0xfff.
-    assert_eq!(rejection(apply(&pipeline, b"x")).0, 0xff);
+    assert_eq!(rejection(&apply(&pipeline, b"x")).0, 0xff);
 }
 
 /// What the transaction costs beyond what one of a single byte does.
@@ -437,34 +437,38 @@ fn copies_beyond_the_fuel_are_out_of_fuel() {
     let guest = Guest { apply: "(i64.const 0x00020000000001f4)", ..Guest::default() };
     let pipeline = admit(limits, &[guest.wasm()]).unwrap();
     let outcome = apply(&pipeline, &[7; 47_970]);
-    assert_eq!((outcome.fuel, record(outcome).len()), (Fuel(50_000), 500), "to the last unit");
+    assert_eq!(outcome.fuel, Fuel(50_000), "to the last unit");
+    assert!(matches!(outcome.verdict(), Verdict::Replaced(record) if record.len() == 500), "{outcome:?}");
     for tx in [&[7; 47_971][..], &[7; 50_000], &[7; 50_001]] {
         let outcome = pipeline.apply(&HashedTx::of(&Bytes::copy_from_slice(tx))).unwrap();
-        assert!(matches!(outcome.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{outcome:?}");
+        assert!(matches!(outcome.verdict(), Verdict::Faulted { fault: Fault::OutOfFuel, .. }), "{outcome:?}");
         assert_eq!(outcome.fuel, Fuel(50_000));
     }
 }
 
 #[test]
-fn each_plugins_step_is_told() {
+fn a_trace_has_each_plugins_step() {
     let growing =
         Guest { apply: &format!("(drop (memory.grow (i32.const 2))) {ACCEPT}"), ..Guest::default() }.wasm();
     let replacing = Guest { apply: "(i64.const 0x0002000000000001)", ..Guest::default() }.wasm();
     let panicking = Guest { apply: "unreachable", ..Guest::default() }.wasm();
     let pipeline = admit(Limits::default(), &[growing, replacing, panicking.clone(), panicking]).unwrap();
     let tx = Bytes::from_static(b"abc");
-    let steps = pipeline.steps(&tx).unwrap();
-    let told: Vec<(String, u64, Ruling)> =
-        steps.iter().map(|step| (step.plugin.to_string(), step.memory_bytes, step.ruling.clone())).collect();
-    let faulted = Ruling::Faulted { fault: Fault::Unreachable, message: String::new() };
+    let (outcome, steps) = pipeline.trace(&tx).unwrap();
+    let seen: Vec<(u64, Verdict)> =
+        steps.iter().map(|step| (step.memory_bytes, step.verdict.clone())).collect();
+    let faulted = Verdict::Faulted { fault: Fault::Unreachable, message: String::new() };
     assert_eq!(
-        told,
+        seen,
         [
-            ("p0".to_owned(), 3 << 16, Ruling::Unchanged),
-            ("p1".to_owned(), 1 << 16, Ruling::Replaced(Bytes::from_static(b"a"))),
-            ("p2".to_owned(), 1 << 16, faulted),
-        ]
+            (3 << 16, Verdict::Unchanged),
+            (1 << 16, Verdict::Replaced(Bytes::from_static(b"a"))),
+            (1 << 16, faulted.clone()),
+        ],
+        "the plugin after the fault does not run"
     );
     let fuel: u64 = steps.iter().map(|step| step.fuel.0).sum();
-    assert_eq!(apply(&pipeline, b"abc").fuel, Fuel(fuel));
+    assert_eq!(outcome.fuel, Fuel(fuel));
+    assert_eq!(outcome.decisive(), Some((&name("p2"), &faulted)));
+    assert_eq!(apply(&pipeline, b"abc"), outcome);
 }

@@ -2,7 +2,7 @@
 use dseq::plugin::{Fault, Limits, Pipeline, Verdict};
 use dseq::types::Fuel;
 
-use super::{Guest, admit, apply, applying, name, refusal};
+use super::{Guest, admit, apply, applying, name, record, refusal};
 
 /// A guest that breaks its contract in this way on every transaction.
 fn guest(fault: Fault) -> Guest<'static> {
@@ -44,10 +44,10 @@ fn guest(fault: Fault) -> Guest<'static> {
 }
 
 fn fault(pipeline: &Pipeline, tx: &'static [u8]) -> Fault {
-    match apply(pipeline, tx).verdict {
-        Verdict::Faulted { fault, plugin, .. } => {
-            assert_eq!(plugin, name("p0"));
-            fault
+    match apply(pipeline, tx).decisive() {
+        Some((plugin, Verdict::Faulted { fault, .. })) => {
+            assert_eq!(*plugin, name("p0"));
+            *fault
         }
         other => panic!("expected a fault, got {other:?}"),
     }
@@ -79,8 +79,8 @@ fn no_pointer_or_length_reaches_outside_of_the_memory() {
         let apply_body = format!("(i64.const {:#x})", 0x0002_0000_0000_0000_u64 | u64::from(len));
         let output = format!("(i32.const {start})");
         let pipeline = Guest { apply: &apply_body, output: &output, ..Guest::default() }.pipeline();
-        match apply(&pipeline, b"x").verdict {
-            Verdict::Accepted { record } => {
+        match apply(&pipeline, b"x").verdict() {
+            Verdict::Replaced(record) => {
                 assert!(inside, "{start} + {len} was read");
                 assert_eq!(record.len(), len as usize);
             }
@@ -135,11 +135,11 @@ fn a_record_may_be_as_long_as_the_limit_and_no_longer() {
         let apply = format!("(i64.const {:#x})", 0x0002_0000_0000_0000_u64 | u64::from(len));
         admit(limits, &[Guest { apply: &apply, ..Guest::default() }.wasm()]).unwrap()
     };
-    assert_eq!(super::record(apply(&replacing(100), b"x")).len(), 100);
+    assert_eq!(record(&replacing(100), b"x").len(), 100);
     assert_eq!(fault(&replacing(101), b"x"), Fault::OutputTooLarge);
 
     let unchanged = admit(limits, &[Guest::default().wasm()]).unwrap();
-    assert_eq!(super::record(apply(&unchanged, &[7; 100])).len(), 100);
+    assert_eq!(record(&unchanged, &[7; 100]).len(), 100);
     assert_eq!(fault(&unchanged, &[7; 101]), Fault::OutputTooLarge);
 }
 
@@ -153,8 +153,8 @@ fn panicking(global: &str, told: &str) -> Guest<'static> {
 }
 
 fn panic_message(pipeline: &Pipeline) -> String {
-    match apply(pipeline, b"x").verdict {
-        Verdict::Faulted { fault: Fault::Unreachable, message, .. } => message,
+    match apply(pipeline, b"x").verdict() {
+        Verdict::Faulted { fault: Fault::Unreachable, message } => message.clone(),
         other => panic!("expected a panic, got {other:?}"),
     }
 }
@@ -181,7 +181,7 @@ fn a_panic_is_told_in_the_plugins_words_as_far_as_they_lie_in_its_memory() {
 fn words_about_a_panic_are_not_told_of_another_fault() {
     let guest = panicking("i32 (i32.const 40)", r"\64\00\00\00\18\00\00\00");
     let dividing = Guest { apply: "(i64.div_u (i64.const 1) (i64.const 0))", ..guest };
-    match apply(&dividing.pipeline(), b"x").verdict {
+    match apply(&dividing.pipeline(), b"x").verdict() {
         Verdict::Faulted { fault: Fault::DivisionByZero, message, .. } => assert_eq!(message, ""),
         other => panic!("expected a division by zero, got {other:?}"),
     }

@@ -122,16 +122,15 @@ fn apply(pipeline: &Pipeline, tx: &'static [u8]) -> Outcome {
 }
 
 /// The code and message of a rejection; panics on any other verdict.
-fn rejection(outcome: Outcome) -> (u16, String) {
-    match outcome.verdict {
-        Verdict::Rejected { code, message, .. } => (code, message),
+fn rejection(outcome: &Outcome) -> (u16, String) {
+    match outcome.verdict() {
+        Verdict::Rejected { code, message } => (*code, message.clone()),
         other => panic!("expected a rejection, got {other:?}"),
     }
 }
 
-fn record(outcome: Outcome) -> Bytes {
-    match outcome.verdict {
-        Verdict::Accepted { record } => record,
-        other => panic!("expected acceptance, got {other:?}"),
-    }
+/// The record that a transaction adds; panics if it adds none.
+fn record(pipeline: &Pipeline, tx: &'static [u8]) -> Bytes {
+    let outcome = apply(pipeline, tx);
+    outcome.record(&Bytes::from_static(tx)).unwrap_or_else(|| panic!("{outcome:?}")).clone()
 }

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use dseq::plugin::{HashedTx, Limits, Pipeline};
 
 use super::gallery::built;
-use super::{admit, apply, params, record, refusal, spec};
+use super::{admit, apply, params, refusal, spec};
 
 fn passthrough() -> Pipeline {
     admit(Limits::default(), &[built("passthrough")]).unwrap()
@@ -15,7 +15,7 @@ fn every_transaction_is_its_own_record() {
     for len in [1, 2, 255, 16 << 10, (16 << 10) + 1, 70_000, 1 << 20] {
         let tx = Bytes::from(vec![0xab; len]);
         let outcome = pipeline.apply(&HashedTx::of(&tx)).unwrap();
-        assert_eq!(record(outcome).as_ptr(), tx.as_ptr(), "{len} bytes");
+        assert_eq!(outcome.record(&tx).unwrap().as_ptr(), tx.as_ptr(), "{len} bytes");
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use dseq::plugin::{Fault, HashedTx, Limits, Outcome, Pipeline, Verdict, instrumented};
 
-use super::{ACCEPT, Guest, admit, name};
+use super::{ACCEPT, Guest, admit};
 
 /// Judges a transaction for a caller with hardly any stack of its own.
 fn apply(pipeline: &Pipeline, tx: &[u8]) -> Outcome {
@@ -35,13 +35,8 @@ fn taking_a_plugin_in_needs_no_stack_of_the_caller() {
 }
 
 fn assert_overflows(guest: &Guest<'_>, what: &str) {
-    let verdict = apply(&guest.pipeline(), b"x").verdict;
-    let message = String::new();
-    assert_eq!(
-        verdict,
-        Verdict::Faulted { plugin: name("p0"), fault: Fault::StackOverflow, message },
-        "{what}"
-    );
+    let overflow = Verdict::Faulted { fault: Fault::StackOverflow, message: String::new() };
+    assert_eq!(apply(&guest.pipeline(), b"x").verdict(), &overflow, "{what}");
 }
 
 /// The depth is a number of the network: a change here lets plugins fault where they did not, or not where they did.
@@ -56,8 +51,8 @@ fn calls_nest_as_deep_as_their_counted_frames_allow_and_no_deeper() {
         ..Guest::default()
     };
     let pipeline = deep.pipeline();
-    let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes()).verdict;
-    assert_eq!(deepest(|calls| matches!(depth(calls), Verdict::Accepted { .. })), 9038);
+    let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes());
+    assert_eq!(deepest(|calls| depth(calls).is_accepted()), 9038);
 }
 
 /// What is not counted comes on top of the deepest stack that is. Were there no room for it, the engine's own limit would
@@ -89,11 +84,11 @@ fn calls_that_are_not_counted_fit_on_the_deepest_stack_that_is() {
         "$deep and dseq_apply are counted, and no others: {text}"
     );
     let pipeline = guest.pipeline();
-    let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes()).verdict;
-    let deepest = deepest(|calls| matches!(depth(calls), Verdict::Accepted { .. }));
+    let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes());
+    let deepest = deepest(|calls| depth(calls).is_accepted());
     assert!(deepest > 5_000, "{deepest}");
-    let fault = Fault::StackOverflow;
-    assert_eq!(depth(deepest + 1), Verdict::Faulted { plugin: name("p0"), fault, message: String::new() });
+    let overflow = Verdict::Faulted { fault: Fault::StackOverflow, message: String::new() };
+    assert_eq!(depth(deepest + 1).verdict(), &overflow);
 }
 
 /// The largest number that fits.
@@ -134,8 +129,8 @@ fn however_a_function_ends_it_gives_its_frame_back() {
             ),
             ..Guest::default()
         };
-        let verdict = apply(&guest.pipeline(), b"x").verdict;
-        assert!(matches!(verdict, Verdict::Accepted { .. }), "{end}: {verdict:?}");
+        let outcome = apply(&guest.pipeline(), b"x");
+        assert!(outcome.is_accepted(), "{end}: {outcome:?}");
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn proposal_bytes(tx: &Bytes) -> u64 {
 pub(super) fn check_response(examined: Examined) -> ResponseCheckTx {
     let gas = gas(examined.fuel);
     let answer = ResponseCheckTx { gas_wanted: gas, gas_used: gas, ..Default::default() };
-    match examined.verdict {
+    match examined.record {
         Ok(_) => answer,
         Err(refusal) => ResponseCheckTx { gas_wanted: gas, gas_used: gas, ..check_refused(refusal) },
     }
@@ -52,7 +52,7 @@ pub(super) fn check_refused(refusal: Refusal) -> ResponseCheckTx {
 pub(super) fn tx_result(result: TxResult) -> ExecTxResult {
     let gas = gas(result.fuel);
     let answer = ExecTxResult { gas_wanted: gas, gas_used: gas, ..Default::default() };
-    match result.outcome {
+    match result.receipt {
         Ok(receipt) => ExecTxResult {
             data: Bytes::copy_from_slice(&receipt.encode()),
             events: vec![record_event(&receipt)],

@@ -7,18 +7,42 @@ use crate::plugin::{Fatal, Found, HashedTx, Outcome, Pipeline, PluginName, Verdi
 use crate::printable;
 use crate::types::{Fuel, TxHash};
 
-/// What the rules say of one transaction, whatever block it is in.
+/// What the app knows of one transaction, whatever block it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
     /// The transaction's hash.
     pub tx_hash: TxHash,
     /// Fuel the pipeline spent on it.
     pub fuel: Fuel,
-    /// The record it becomes, or why it becomes none.
-    pub verdict: Result<Bytes, Refusal>,
+    /// The record it adds to the sequence, or why it adds none.
+    pub record: Result<Bytes, Refusal>,
 }
 
-/// Why a transaction adds nothing to the sequence.
+impl Examined {
+    /// What the pipeline's outcome means for the transaction.
+    #[must_use]
+    pub fn of(tx: &HashedTx<'_>, outcome: &Outcome) -> Self {
+        let by = |plugin: &PluginName, code, message| {
+            Err(Refusal { code, codespace: format!("plugin/{plugin}"), message })
+        };
+        let record = match outcome.decisive() {
+            None | Some((_, Verdict::Unchanged)) => Ok(tx.tx().clone()),
+            Some((_, Verdict::Replaced(record))) => Ok(record.clone()),
+            Some((plugin, Verdict::Rejected { code, message })) => {
+                by(plugin, u32::from(*code), printable::line(message).into_owned())
+            }
+            Some((plugin, Verdict::Faulted { fault, message })) => {
+                by(plugin, fault.code(), fault.with(message))
+            }
+        };
+        Self { tx_hash: tx.hash(), fuel: outcome.fuel, record }
+    }
+}
+
+/// A request that was not granted, as every response has it: code, codespace and log.
+///
+/// A type of its own, because not only plugins refuse: the host does so by size, when the log or the disk is full, and
+/// before it has a genesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// See the table of [codes](super::Code).
@@ -51,19 +75,20 @@ pub fn examine(pipeline: &Pipeline, tx: &Bytes) -> Result<Examined, Fatal> {
 
 /// What is known of a transaction without running a plugin; else its hash is there already.
 pub(super) fn look<'a>(pipeline: &Pipeline, tx: &'a Bytes) -> Found<Examined, HashedTx<'a>> {
-    if let Some(refused) = refuse_by_size(pipeline, tx) {
-        return Found::Answer(refused);
+    if let Some(refusal) = refuse_by_size(pipeline, tx) {
+        // No result names the hash of a transaction refused here, so a huge one is not hashed.
+        return Found::Answer(Examined { tx_hash: TxHash::default(), fuel: Fuel(0), record: Err(refusal) });
     }
     let tx = HashedTx::of(tx);
     match pipeline.known(&tx) {
-        Some(outcome) => Found::Answer(judged(tx.hash(), outcome)),
+        Some(outcome) => Found::Answer(Examined::of(&tx, &outcome)),
         None => Found::Work(tx),
     }
 }
 
-/// Has the pipeline judge a transaction.
+/// Runs the pipeline on a transaction.
 pub(super) fn run(pipeline: &Pipeline, tx: &HashedTx<'_>) -> Result<Examined, Fatal> {
-    Ok(judged(tx.hash(), pipeline.apply(tx)?))
+    Ok(Examined::of(tx, &pipeline.apply(tx)?))
 }
 
 /// Examines many transactions, in parallel; the answers are those of [`examine`], in order.
@@ -75,31 +100,17 @@ pub fn examine_all(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Vec<Examined>, 
     in_parallel(txs, |tx| look(pipeline, tx), |tx| run(pipeline, &tx))
 }
 
-fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Examined> {
+/// The refusal of a transaction that no plugin is run on: it is empty, or longer than `tx_bytes_max`.
+#[must_use]
+pub fn refuse_by_size(pipeline: &Pipeline, tx: &Bytes) -> Option<Refusal> {
     let (length, max) = (tx.len() as u64, pipeline.limits().tx_bytes_max);
-    let refusal = if tx.is_empty() {
+    if tx.is_empty() {
         let message = "the transaction is empty; a transaction has at least 1 byte".to_owned();
-        Refusal::by_host(Code::EmptyTx, message)
+        Some(Refusal::by_host(Code::EmptyTx, message))
     } else if length > max {
         let message = format!("the transaction has {length} bytes; this network takes at most {max}");
-        Refusal::by_host(Code::TxTooLarge, message)
+        Some(Refusal::by_host(Code::TxTooLarge, message))
     } else {
-        return None;
-    };
-    // No result names the hash of a transaction refused here, so a huge one is not hashed.
-    Some(Examined { tx_hash: TxHash::default(), fuel: Fuel(0), verdict: Err(refusal) })
-}
-
-fn judged(tx_hash: TxHash, outcome: Outcome) -> Examined {
-    let by = |plugin: &PluginName, code, message| {
-        Err(Refusal { code, codespace: format!("plugin/{plugin}"), message })
-    };
-    let verdict = match outcome.verdict {
-        Verdict::Accepted { record } => Ok(record),
-        Verdict::Rejected { plugin, code, message } => {
-            by(&plugin, u32::from(code), printable::line(&message).into_owned())
-        }
-        Verdict::Faulted { plugin, fault, message } => by(&plugin, fault.code(), fault.told(&message)),
-    };
-    Examined { tx_hash, fuel: outcome.fuel, verdict }
+        None
+    }
 }

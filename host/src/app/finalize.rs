@@ -12,7 +12,7 @@ use crate::types::Fuel;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxResult {
     /// Where its record landed, or why it has none.
-    pub outcome: Result<Receipt, Refusal>,
+    pub receipt: Result<Receipt, Refusal>,
     /// Fuel the pipeline spent on it: the `gas_used` of the result.
     pub fuel: Fuel,
 }
@@ -28,9 +28,9 @@ pub(super) fn run_block(
 }
 
 fn stage(staging: &mut Staging, examined: Examined) -> TxResult {
-    let Examined { tx_hash, fuel, verdict } = examined;
-    let outcome = verdict.and_then(|record| {
+    let Examined { tx_hash, fuel, record } = examined;
+    let receipt = record.and_then(|record| {
         staging.push(tx_hash, &record).map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
     });
-    TxResult { outcome, fuel }
+    TxResult { receipt, fuel }
 }

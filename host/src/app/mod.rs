@@ -26,7 +26,7 @@ mod state;
 
 pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
-pub use examine::{Examined, Refusal, examine, examine_all};
+pub use examine::{Examined, Refusal, examine, examine_all, refuse_by_size};
 pub use finalize::TxResult;
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
 pub use proposal::{prepare, process};

@@ -125,6 +125,6 @@ pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
 
 /// What a transaction takes of a block; `None` if the pipeline rejects it.
 fn measured(examined: &Examined) -> Option<Measured> {
-    let record_bytes = examined.verdict.as_ref().ok()?.len() as u64;
+    let record_bytes = examined.record.as_ref().ok()?.len() as u64;
     Some(Measured { record_bytes, fuel: examined.fuel.0 })
 }

@@ -67,9 +67,9 @@ faults! {
 }
 
 impl Fault {
-    /// The fault in words, with the plugin's own, safe to print, if it said any.
+    /// The fault, followed by the plugin's panic message if there is one, escaped for printing.
     #[must_use]
-    pub fn told(self, message: &str) -> String {
+    pub fn with(self, message: &str) -> String {
         if message.is_empty() { self.to_string() } else { format!("{self}: {}", printable::line(message)) }
     }
 

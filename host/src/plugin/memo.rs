@@ -18,9 +18,9 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::execute::instance::Ruling;
+use super::verdict::Outcome;
 use crate::limits;
-use crate::types::{Fuel, TxHash};
+use crate::types::TxHash;
 
 /// Locks are held for the time of one map operation; this many keep two threads from waiting on each other.
 const SHARDS: usize = 16;
@@ -55,60 +55,6 @@ impl<'a> HashedTx<'a> {
     }
 }
 
-/// What the pipeline made of a transaction: the fuel of all plugins that ran, and what the last one ruled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
-    pub(super) fuel: Fuel,
-    pub(super) ruling: Ruling,
-    /// Position of the plugin that rejected or faulted; of no meaning otherwise.
-    pub(super) plugin: usize,
-}
-
-/// A result as it is kept: short, because a look-up costs what it misses in the processor's caches, and most plugins
-/// leave most transactions as they are.
-struct Kept {
-    fuel: Fuel,
-    /// `None` if the transaction goes on unchanged.
-    changed: Option<Box<Changed>>,
-}
-
-#[derive(Clone)]
-struct Changed {
-    ruling: Ruling,
-    plugin: usize,
-}
-
-impl Kept {
-    /// Whether the transaction was accepted.
-    fn is_accepted(&self) -> bool {
-        let ruling = self.changed.as_ref().map(|changed| &changed.ruling);
-        matches!(ruling, None | Some(Ruling::Unchanged | Ruling::Replaced(_)))
-    }
-
-    fn of(judged: &Judged) -> Self {
-        let Judged { fuel, ruling, plugin } = judged;
-        let changed = Changed { ruling: ruling.clone(), plugin: *plugin };
-        Self { fuel: *fuel, changed: (*ruling != Ruling::Unchanged).then(|| Box::new(changed)) }
-    }
-
-    fn judged(&self) -> Judged {
-        let unchanged = Changed { ruling: Ruling::Unchanged, plugin: 0 };
-        let Changed { ruling, plugin } = self.changed.as_deref().cloned().unwrap_or(unchanged);
-        Judged { fuel: self.fuel, ruling, plugin }
-    }
-
-    /// Bytes on the heap beyond the entry itself.
-    fn bytes(&self) -> u64 {
-        let Some(changed) = &self.changed else { return 0 };
-        let more = match &changed.ruling {
-            Ruling::Replaced(record) => record.len() as u64,
-            Ruling::Rejected { message, .. } | Ruling::Faulted { message, .. } => message.len() as u64,
-            Ruling::Unchanged => 0,
-        };
-        more.saturating_add(size_of::<Changed>() as u64)
-    }
-}
-
 /// A bounded map from transaction hash to result.
 pub(super) struct Memo {
     shards: [Mutex<Shard>; SHARDS],
@@ -138,19 +84,19 @@ struct Shard {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<TxHash, Kept>,
-    old: HashMap<TxHash, Kept>,
+    young: HashMap<TxHash, Outcome>,
+    old: HashMap<TxHash, Outcome>,
     young_bytes: u64,
 }
 
 impl Generations {
-    fn get(&self, hash: &TxHash) -> Option<&Kept> {
+    fn get(&self, hash: &TxHash) -> Option<&Outcome> {
         self.young.get(hash).or_else(|| self.old.get(hash))
     }
 
     /// Remembers a result, unless it alone would fill a generation.
-    fn insert(&mut self, hash: TxHash, kept: Kept, max: Bound) {
-        let bytes = kept.bytes();
+    fn insert(&mut self, hash: TxHash, outcome: Outcome, max: Bound) {
+        let bytes = outcome.heap_bytes();
         if bytes > max.bytes {
             return;
         }
@@ -160,7 +106,7 @@ impl Generations {
             self.old = mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        if self.young.insert(hash, kept).is_none() {
+        if self.young.insert(hash, outcome).is_none() {
             self.young_bytes = self.young_bytes.saturating_add(bytes);
         }
     }
@@ -182,19 +128,18 @@ impl Memo {
     }
 
     /// What is remembered about a transaction.
-    pub(super) fn get(&self, tx: &HashedTx<'_>) -> Option<Judged> {
+    pub(super) fn get(&self, tx: &HashedTx<'_>) -> Option<Outcome> {
         let shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.accepted.get(&tx.hash).or_else(|| shard.refused.get(&tx.hash)).map(Kept::judged)
+        shard.accepted.get(&tx.hash).or_else(|| shard.refused.get(&tx.hash)).cloned()
     }
 
     /// Remembers a result, unless it alone would fill a generation.
-    pub(super) fn insert(&self, tx: &HashedTx<'_>, judged: &Judged) {
-        let kept = Kept::of(judged);
+    pub(super) fn insert(&self, tx: &HashedTx<'_>, outcome: Outcome) {
         let mut shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_accepted() {
-            shard.accepted.insert(tx.hash, kept, self.accepted_max);
+        if outcome.is_accepted() {
+            shard.accepted.insert(tx.hash, outcome, self.accepted_max);
         } else {
-            shard.refused.insert(tx.hash, kept, self.refused_max);
+            shard.refused.insert(tx.hash, outcome, self.refused_max);
         }
     }
 
@@ -205,22 +150,30 @@ impl Memo {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fault::Fault;
+    use super::super::spec::PluginName;
+    use super::super::verdict::{Step, Verdict};
     use super::*;
+    use crate::types::Fuel;
 
-    fn judged(ruling: Ruling) -> Judged {
-        Judged { fuel: Fuel(7), ruling, plugin: 0 }
+    fn outcome(verdict: Verdict) -> Outcome {
+        let plugin = Arc::new(PluginName::try_from("p".to_owned()).unwrap());
+        let mut outcome = Outcome::unchanged();
+        outcome.push(&plugin, Step { fuel: Fuel(7), memory_bytes: 0, verdict });
+        outcome
     }
 
-    fn rejected(message: &str) -> Judged {
-        judged(Ruling::Rejected { code: 1, message: message.to_owned() })
+    fn rejected(message: &str) -> Outcome {
+        outcome(Verdict::Rejected { code: 1, message: message.to_owned() })
     }
 
-    fn insert(memo: &Memo, tx: &str, judged: &Judged) {
-        memo.insert(&HashedTx::of(&Bytes::from(tx.to_owned())), judged);
+    fn insert(memo: &Memo, tx: &str, outcome: &Outcome) {
+        memo.insert(&HashedTx::of(&Bytes::from(tx.to_owned())), outcome.clone());
     }
 
-    fn get(memo: &Memo, tx: &str) -> Option<Judged> {
+    fn get(memo: &Memo, tx: &str) -> Option<Outcome> {
         memo.get(&HashedTx::of(&Bytes::from(tx.to_owned())))
     }
 
@@ -236,7 +189,7 @@ mod tests {
     #[test]
     fn a_result_is_remembered_by_its_transactions_hash() {
         let memo = Memo::new();
-        let one = judged(Ruling::Replaced(Bytes::from_static(b"one")));
+        let one = outcome(Verdict::Replaced(Bytes::from_static(b"one")));
         insert(&memo, "1", &one);
         insert(&memo, "2", &rejected("no"));
         assert_eq!(get(&memo, "1"), Some(one));
@@ -246,11 +199,11 @@ mod tests {
 
     #[test]
     fn entries_stay_within_their_bound_and_the_latest_are_kept() {
-        for ruling in [Ruling::Unchanged, rejected("").ruling] {
+        for outcome in [outcome(Verdict::Unchanged), rejected("")] {
             let memo = Memo::bounded([640, 640], [1 << 20, 1 << 20]);
             let txs: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
             for tx in &txs {
-                insert(&memo, tx, &judged(ruling.clone()));
+                insert(&memo, tx, &outcome);
                 assert!(get(&memo, tx).is_some());
             }
             let kept = entries(&memo);
@@ -263,14 +216,14 @@ mod tests {
     #[test]
     fn bytes_stay_within_their_bound() {
         let memo = Memo::bounded([1 << 20, 0], [32 * 1000, 0]);
-        let record = judged(Ruling::Replaced(Bytes::from(vec![0; 400])));
+        let record = outcome(Verdict::Replaced(Bytes::from(vec![0; 400])));
         for n in 0..1_000 {
             insert(&memo, &n.to_string(), &record);
         }
         let kept = entries(&memo);
         assert!(kept > 0 && kept * 400 <= 32 * 1000, "{kept} entries of 400 bytes");
 
-        let huge = judged(Ruling::Replaced(Bytes::from(vec![0; 1001])));
+        let huge = outcome(Verdict::Replaced(Bytes::from(vec![0; 1001])));
         insert(&memo, "huge", &huge);
         assert_eq!(get(&memo, "huge"), None);
         assert_eq!(entries(&memo), kept, "what cannot be kept pushes nothing out");
@@ -281,8 +234,8 @@ mod tests {
     fn however_many_are_refused_what_was_accepted_is_remembered() {
         let memo = Memo::bounded([3200, 320], [1 << 20, 64 << 10]);
         let accepted: Vec<String> = (0..100).map(|n| format!("accepted {n}")).collect();
-        accepted.iter().for_each(|tx| insert(&memo, tx, &judged(Ruling::Unchanged)));
-        let faulted = judged(Ruling::Faulted { fault: Fault::OutOfFuel, message: String::new() });
+        accepted.iter().for_each(|tx| insert(&memo, tx, &outcome(Verdict::Unchanged)));
+        let faulted = outcome(Verdict::Faulted { fault: Fault::OutOfFuel, message: String::new() });
         for n in 0..20_000 {
             insert(&memo, &n.to_string(), &rejected(&"x".repeat(200)));
             insert(&memo, &format!("fault {n}"), &faulted);

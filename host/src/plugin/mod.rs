@@ -6,7 +6,7 @@
 //!                                   │
 //! transaction ──> Pipeline::apply ──┴─> plugin 1 ──> plugin 2 ──> ... ──> Outcome
 //!                      │                    each: an instance as after init, apply, put back or dropped
-//!                      └─ memo: a transaction already judged is not judged again
+//!                      └─ memo: a transaction that has an outcome does not run again
 //! ```
 //!
 //! The pipeline is a pure function of the plugins, their params and the transaction. So CheckTx, proposals
@@ -17,9 +17,10 @@
 //! of the process, with its `costs`; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its
 //! bytes (`encoding`) and `body` at each function's, `compile` has all of a pipeline compiled, `rewrite` prepares it for
 //! being compiled, and `insert` each function: `stack` bounds how deep its
-//! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` has it judge one transaction, `warm` puts
+//! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` runs it on one transaction, `warm` puts
 //! the instance back for the next; `fault` names
-//! the ways a plugin breaks its contract; `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
+//! the ways a plugin breaks its contract; `verdict` has the types from a call to the response, drawn in its header;
+//! `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
 //! transactions on all processors, on threads with the `room` that plugins need. `inspect` shows people what is in any
 //! module.
 //!
@@ -42,6 +43,7 @@ mod instrument;
 mod memo;
 mod pipeline;
 mod validate;
+mod verdict;
 
 use crate::rules as spec;
 
@@ -52,12 +54,12 @@ pub use crate::rules::{
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
-pub use execute::instance::Ruling;
 pub use execute::parallel::{Found, in_parallel};
 pub use execute::threads::{spawn_with_room, with_room};
 pub use fault::{Fatal, Fault};
 pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
 pub use instrument::instrumented;
 pub use memo::HashedTx;
-pub use pipeline::{Outcome, Pipeline, Step, Verdict};
+pub use pipeline::Pipeline;
 pub use validate::{GateError, Item, Named, Use, limits_used};
+pub use verdict::{Outcome, Step, Verdict};

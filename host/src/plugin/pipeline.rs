@@ -7,65 +7,14 @@ use bytes::Bytes;
 use super::admit::compile::compile;
 use super::admit::{self, AdmitError};
 use super::engine;
-use super::execute::call::{Admitted, Called};
-use super::execute::instance::Ruling;
+use super::execute::call::Admitted;
 use super::execute::threads::with_room;
-use super::fault::{Fatal, Fault};
-use super::memo::{HashedTx, Judged, Memo};
-use super::spec::{Limits, PipelineSpec, PluginName};
+use super::fault::Fatal;
+use super::memo::{HashedTx, Memo};
+use super::spec::{Limits, PipelineSpec};
+use super::verdict::{Outcome, Step};
 use crate::limits;
 use crate::types::{Fuel, PipelineId};
-
-/// What the pipeline made of one transaction, and what that cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The fuel of every plugin that ran.
-    pub fuel: Fuel,
-    /// What became of the transaction.
-    pub verdict: Verdict,
-}
-
-/// What becomes of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It adds this record.
-    Accepted {
-        /// The transaction's own bytes (shared, not copied) where no plugin replaced them; else a copy of the
-        /// last output.
-        record: Bytes,
-    },
-    /// A plugin rejected it.
-    Rejected {
-        /// The first that did.
-        plugin: PluginName,
-        /// The plugin's own code, from 1 to 999.
-        code: u16,
-        /// The plugin's words to the producer. They enter no hash.
-        message: String,
-    },
-    /// A plugin broke its contract over it.
-    Faulted {
-        /// The first that did.
-        plugin: PluginName,
-        /// How.
-        fault: Fault,
-        /// Its words about its panic, or empty. They enter no hash.
-        message: String,
-    },
-}
-
-/// What one plugin of the pipeline made of what it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Its name.
-    pub plugin: PluginName,
-    /// What it took.
-    pub fuel: Fuel,
-    /// Length of its memory when it ended, in bytes.
-    pub memory_bytes: u64,
-    /// What it decided.
-    pub ruling: Ruling,
-}
 
 /// The plugins of the network, admitted and ready. A pure function of the transaction's bytes.
 ///
@@ -132,8 +81,8 @@ impl Pipeline {
         Fuel(fuel.fold(0, u64::saturating_add))
     }
 
-    /// Judges one transaction: on the calling thread if plugins fit on it (see [`with_room`]), else on one that is made
-    /// for it.
+    /// Runs the plugins on one transaction, unless its outcome is in the memo: on the calling thread if plugins fit on it
+    /// (see [`with_room`]), else on one that is made for it.
     ///
     /// The caller has seen to it that the transaction is neither empty nor longer than `tx_bytes_max`.
     ///
@@ -144,71 +93,48 @@ impl Pipeline {
         if let Some(outcome) = self.known(tx) {
             return Ok(outcome);
         }
-        let judged = self.judge(tx.tx(), |_, _| ())?;
-        self.memo.insert(tx, &judged);
-        Ok(self.outcome(judged, tx.tx()))
+        let outcome = self.run(tx.tx(), |_| ())?;
+        self.memo.insert(tx, outcome.clone());
+        Ok(outcome)
     }
 
-    /// What [`Self::apply`] would answer, if that takes no plugin's work: it is remembered, or there are no plugins.
+    /// What [`Self::apply`] would answer, if that takes no plugin's work: it is in the memo, or there are no plugins.
     #[must_use]
     pub fn known(&self, tx: &HashedTx<'_>) -> Option<Outcome> {
         if self.plugins.is_empty() {
-            return Some(Outcome { fuel: Fuel(0), verdict: Verdict::Accepted { record: tx.tx().clone() } });
+            return Some(Outcome::unchanged());
         }
-        self.memo.get(tx).map(|judged| self.outcome(judged, tx.tx()))
+        self.memo.get(tx)
     }
 
-    /// Judges one transaction as [`Self::apply`] does, and tells what each plugin that ran made of it. Nothing is
-    /// remembered, and nothing was.
+    /// Runs the plugins on one transaction as [`Self::apply`] does, without the memo, and returns the step of each plugin
+    /// that ran, in order.
     ///
     /// # Errors
     ///
     /// When this host cannot be trusted to go on.
-    pub fn steps(&self, tx: &Bytes) -> Result<Vec<Step>, Fatal> {
+    pub fn trace(&self, tx: &Bytes) -> Result<(Outcome, Vec<Step>), Fatal> {
         let mut steps = Vec::new();
-        self.judge(tx, |plugin, Called { fuel, memory_bytes, ruling }| {
-            let (plugin, ruling) = (plugin.clone(), ruling.clone());
-            steps.push(Step { plugin, fuel: *fuel, memory_bytes: *memory_bytes, ruling });
-        })?;
-        Ok(steps)
+        let outcome = self.run(tx, |step| steps.push(step.clone()))?;
+        Ok((outcome, steps))
     }
 
-    /// Runs the plugins in order until one rejects or faults; `see` is shown each call.
-    fn judge(&self, tx: &Bytes, see: impl FnMut(&PluginName, &Called) + Send) -> Result<Judged, Fatal> {
-        with_room(|| self.judge_here(tx, see)).unwrap_or_else(|error| {
+    fn run(&self, tx: &Bytes, see: impl FnMut(&Step) + Send) -> Result<Outcome, Fatal> {
+        with_room(|| self.run_here(tx, see)).unwrap_or_else(|error| {
             Err(Fatal { plugin: None, step: "starting a thread", reason: error.to_string() })
         })
     }
 
-    fn judge_here(&self, tx: &Bytes, mut see: impl FnMut(&PluginName, &Called)) -> Result<Judged, Fatal> {
-        let mut fuel = 0_u64;
-        let mut replaced: Option<Bytes> = None;
-        for (position, plugin) in self.plugins.iter().enumerate() {
-            let called = plugin.call(replaced.as_ref().unwrap_or(tx))?;
-            see(&plugin.name, &called);
-            fuel = fuel.saturating_add(called.fuel.0);
-            match called.ruling {
-                Ruling::Unchanged => {}
-                Ruling::Replaced(record) => replaced = Some(record),
-                ruling @ (Ruling::Rejected { .. } | Ruling::Faulted { .. }) => {
-                    return Ok(Judged { fuel: Fuel(fuel), ruling, plugin: position });
-                }
-            }
+    /// Calls the plugins in order until one rejects or faults; `see` gets each step.
+    fn run_here(&self, tx: &Bytes, mut see: impl FnMut(&Step)) -> Result<Outcome, Fatal> {
+        let mut outcome = Outcome::unchanged();
+        for plugin in &self.plugins {
+            let Some(input) = outcome.record(tx) else { break };
+            let step = plugin.call(input)?;
+            see(&step);
+            outcome.push(&plugin.name, step);
         }
-        let ruling = replaced.map_or(Ruling::Unchanged, Ruling::Replaced);
-        let last = self.plugins.len().saturating_sub(1);
-        Ok(Judged { fuel: Fuel(fuel), ruling, plugin: last })
-    }
-
-    fn outcome(&self, judged: Judged, tx: &Bytes) -> Outcome {
-        let name = || self.plugins[judged.plugin].name.clone();
-        let verdict = match judged.ruling {
-            Ruling::Unchanged => Verdict::Accepted { record: tx.clone() },
-            Ruling::Replaced(record) => Verdict::Accepted { record },
-            Ruling::Rejected { code, message } => Verdict::Rejected { plugin: name(), code, message },
-            Ruling::Faulted { fault, message } => Verdict::Faulted { plugin: name(), fault, message },
-        };
-        Outcome { fuel: judged.fuel, verdict }
+        Ok(outcome)
     }
 }
 

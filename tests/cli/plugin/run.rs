@@ -55,12 +55,13 @@ fn a_transaction_of_a_length_that_no_network_takes_is_refused_before_a_plugin_is
     let (code, stdout, _) = run(&mut dseq(&["plugin", "run", text(&path), ""]));
     assert!(
         code == 1
-            && stdout.starts_with("refused    the transaction has 0 bytes; a network takes 1 to 1048576\n"),
+            && stdout.starts_with("refused    the transaction is empty; a transaction has at least 1 byte\n"),
         "{stdout}"
     );
     let (code, stdout, _) = run(&mut dseq(&["plugin", "run", "--tx-bytes-max", "3", text(&path), "four"]));
     assert!(
-        code == 1 && stdout.starts_with("refused    the transaction has 4 bytes; a network takes 1 to 3\n"),
+        code == 1
+            && stdout.starts_with("refused    the transaction has 4 bytes; this network takes at most 3\n"),
         "{stdout}"
     );
 }
@@ -94,7 +95,7 @@ fn many_transactions_are_judged_one_by_one_and_counted() {
     assert!(said[0].starts_with("     1  accepted   unchanged; fuel "), "{stdout}");
     assert!(said[1].starts_with("     2  accepted   as 4 bytes: \"wave\"; fuel "), "{stdout}");
     assert!(said[2].starts_with("     3  rejected   code 7: no shouting; fuel "), "{stdout}");
-    assert!(said[3].starts_with("     4  refused    the transaction has 0 bytes"), "{stdout}");
+    assert!(said[3].starts_with("     4  refused    the transaction is empty"), "{stdout}");
     assert_eq!(said[6], "5 transactions: 3 accepted, 1 refused, 1 rejected");
 
     let prefixed = dir.path().join("prefixed");

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::judged::{End, judge};
+use super::render::trace;
 use super::run::Counts;
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
@@ -146,13 +146,13 @@ fn turn<'a>(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     for tx in txs {
-        let judged = judge(pipeline, tx)?;
-        if let End::Refused { bytes, max } = judged.end {
-            bail!("one of the transactions has {bytes} bytes; a network takes 1 to {max}");
+        let trace = trace(pipeline, tx)?;
+        if let Err(refusal) = &trace.outcome {
+            bail!("cannot measure with one of the transactions: {}", refusal.message);
         }
-        counts.add(&judged);
-        samples.nanoseconds.push(u64::try_from(judged.took.as_nanos()).unwrap_or(u64::MAX));
-        samples.fuel.push(judged.fuel());
+        counts.add(&trace);
+        samples.nanoseconds.push(u64::try_from(trace.took.as_nanos()).unwrap_or(u64::MAX));
+        samples.fuel.push(trace.fuel());
     }
     Ok(())
 }

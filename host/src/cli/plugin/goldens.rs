@@ -1,4 +1,4 @@
-//! Golden files: transactions, and what a plugin is expected to make of each.
+//! Golden files: transactions, and the verdict expected for each.
 //!
 //! # Format
 //!
@@ -6,16 +6,16 @@
 //!
 //! | key | where | what |
 //! |---|---|---|
-//! | `params` | file | what genesis would give the plugin; `{}` if missing |
-//! | `refused` | file | the words with which the plugin refuses these params; then there are no cases |
+//! | `params` | file | the plugin parameters; `{}` if missing |
+//! | `refused` | file | the message with which the plugin refuses these params; then there are no cases |
 //! | `name` | `[[case]]` | what the case shows |
 //! | `tx` or `tx_hex` | `[[case]]` | the transaction |
 //! | `verdict` | `[[case]]` | `unchanged`, `replaced`, `rejected` or `faulted` |
-//! | `code`, `message` | `[[case]]` | of `rejected` and `faulted`; the plugin's words, those about its panic if it faulted |
+//! | `code`, `message` | `[[case]]` | of `rejected` and `faulted`: the plugin's message, or its panic message |
 //! | `record` or `record_hex` | `[[case]]` | of `replaced` |
-//! | `fuel` | `[[case]]` | what it took, exactly |
+//! | `fuel` | `[[case]]` | the fuel it spends, exactly |
 //!
-//! Only what stands in a case is compared, and `verdict` has to.
+//! Only the keys of a case are compared; `verdict` is required.
 
 use std::path::Path;
 
@@ -24,19 +24,18 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::judged::{End, Judged};
 use super::shown;
-use crate::plugin::CanonicalJson;
+use crate::plugin::{CanonicalJson, Outcome, Verdict};
 
 /// A golden file, read.
 pub(super) struct Golden {
     pub(super) params: CanonicalJson,
-    /// The words with which these params are refused, if they are.
+    /// The message with which these params are refused, if they are.
     pub(super) refused: Option<String>,
     pub(super) cases: Vec<Case>,
 }
 
-/// One transaction, and what is expected of the plugin.
+/// One transaction, and what is expected for it.
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) tx: Bytes,
@@ -60,7 +59,7 @@ struct RawCase {
     name: String,
     tx: Option<String>,
     tx_hex: Option<String>,
-    verdict: Option<Verdict>,
+    verdict: Option<Kind>,
     code: Option<u32>,
     message: Option<String>,
     record: Option<String>,
@@ -68,17 +67,18 @@ struct RawCase {
     fuel: Option<u64>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The key `verdict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Kind {
     Unchanged,
     Replaced,
     Rejected,
     Faulted,
 }
 
-impl Verdict {
-    fn word(self) -> &'static str {
+impl Kind {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unchanged => "unchanged",
             Self::Replaced => "replaced",
@@ -88,23 +88,14 @@ impl Verdict {
     }
 }
 
-#[derive(Default)]
-struct Expected {
-    verdict: Option<Verdict>,
-    code: Option<u32>,
-    message: Option<String>,
-    record: Option<Bytes>,
-    fuel: Option<u64>,
-}
-
-/// What the plugin did, in the words of a golden file.
+/// What is expected for a transaction: the keys of a case that are given, or all that an outcome has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) verdict: &'static str,
+pub(super) struct Expected {
+    pub(super) verdict: Option<Kind>,
     pub(super) code: Option<u32>,
     pub(super) message: Option<String>,
     pub(super) record: Option<Bytes>,
-    pub(super) fuel: u64,
+    pub(super) fuel: Option<u64>,
 }
 
 /// Something that is not as the file says.
@@ -156,61 +147,58 @@ impl Case {
         self.expected.verdict.is_some()
     }
 
-    /// What is not as the file says.
-    pub(super) fn differences(&self, found: &Answer) -> Vec<Difference> {
+    /// Where the outcome differs from what is expected.
+    pub(super) fn differences(&self, found: &Expected) -> Vec<Difference> {
         let Expected { verdict, code, message, record, fuel } = &self.expected;
         let text = |text: &String| format!("{text:?}");
         let lines = [
-            verdict
-                .map(|verdict| Difference::of("verdict", verdict.word(), Some(found.verdict), str::to_owned)),
-            code.map(|code| Difference::of("code", &code, found.code.as_ref(), u32::to_string)),
-            message.as_ref().map(|message| Difference::of("message", message, found.message.as_ref(), text)),
-            record.as_ref().map(|record| {
-                Difference::of("record", record, found.record.as_ref(), |record| shown(record))
+            Difference::of("verdict", verdict.as_ref(), found.verdict.as_ref(), |kind| {
+                kind.word().to_owned()
             }),
-            fuel.map(|fuel| Difference::of("fuel", &fuel, Some(&found.fuel), u64::to_string)),
+            Difference::of("code", code.as_ref(), found.code.as_ref(), u32::to_string),
+            Difference::of("message", message.as_ref(), found.message.as_ref(), text),
+            Difference::of("record", record.as_ref(), found.record.as_ref(), |record| shown(record)),
+            Difference::of("fuel", fuel.as_ref(), found.fuel.as_ref(), u64::to_string),
         ];
-        lines.into_iter().flatten().flatten().collect()
+        lines.into_iter().flatten().collect()
     }
 
-    /// Whether the file says all there is to say, and that right.
-    pub(super) fn is_complete(&self, found: &Answer) -> bool {
-        let Expected { verdict, code, message, record, fuel } = &self.expected;
-        verdict.map(Verdict::word) == Some(found.verdict)
-            && *code == found.code
-            && *message == found.message
-            && *record == found.record
-            && *fuel == Some(found.fuel)
+    /// Whether the file says everything about the outcome, and all of it is right.
+    pub(super) fn is_complete(&self, found: &Expected) -> bool {
+        self.expected == *found
     }
 }
 
 impl Difference {
-    fn of<T: PartialEq + ?Sized>(
+    /// `None` if nothing is expected, or just what was found.
+    fn of<T: PartialEq>(
         what: &'static str,
-        expected: &T,
+        expected: Option<&T>,
         found: Option<&T>,
         text: impl Fn(&T) -> String,
     ) -> Option<Self> {
-        let differs = found.is_none_or(|found| found != expected);
+        let expected = expected?;
+        let differs = found != Some(expected);
         let found = found.map_or_else(|| "none".to_owned(), &text);
         differs.then(|| Self { what, expected: text(expected), found })
     }
 }
 
-impl Answer {
-    /// What the only plugin of a pipeline did; `None` if it was not asked.
-    pub(super) fn of(judged: &Judged) -> Option<Self> {
-        let said = |message: &String| (!message.is_empty()).then(|| message.clone());
-        let (verdict, code, message, record) = match &judged.end {
-            End::Unchanged => ("unchanged", None, None, None),
-            End::Replaced(record) => ("replaced", None, None, Some(record.clone())),
-            End::Rejected { code, message, .. } => {
-                ("rejected", Some(u32::from(*code)), Some(message.clone()), None)
+impl Expected {
+    /// What a case says that expects exactly this outcome.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let (verdict, code, message, record) = match outcome.verdict() {
+            Verdict::Unchanged => (Kind::Unchanged, None, None, None),
+            Verdict::Replaced(record) => (Kind::Replaced, None, None, Some(record.clone())),
+            Verdict::Rejected { code, message } => {
+                (Kind::Rejected, Some(u32::from(*code)), Some(message.clone()), None)
             }
-            End::Faulted { fault, message, .. } => ("faulted", Some(fault.code()), said(message), None),
-            End::Refused { .. } => return None,
+            Verdict::Faulted { fault, message } => {
+                let message = (!message.is_empty()).then(|| message.clone());
+                (Kind::Faulted, Some(fault.code()), message, None)
+            }
         };
-        Some(Self { verdict, code, message, record, fuel: judged.fuel() })
+        Self { verdict: Some(verdict), code, message, record, fuel: Some(outcome.fuel.0) }
     }
 }
 
@@ -255,8 +243,9 @@ mod tests {
         Golden::parse(text, Path::new("x.toml"))
     }
 
-    fn answer() -> Answer {
-        Answer { verdict: "rejected", code: Some(3), message: Some("no".to_owned()), record: None, fuel: 7 }
+    fn found() -> Expected {
+        let (verdict, fuel) = (Some(Kind::Rejected), Some(7));
+        Expected { verdict, code: Some(3), message: Some("no".to_owned()), record: None, fuel }
     }
 
     fn case(text: &str) -> Case {
@@ -265,11 +254,11 @@ mod tests {
 
     #[test]
     fn only_what_stands_in_a_case_is_compared() {
-        assert!(case("verdict = \"rejected\"").differences(&answer()).is_empty());
+        assert!(case("verdict = \"rejected\"").differences(&found()).is_empty());
         let all = "verdict = \"rejected\"\ncode = 3\nmessage = \"no\"\nfuel = 7";
-        assert!(case(all).differences(&answer()).is_empty() && case(all).is_complete(&answer()));
+        assert!(case(all).differences(&found()).is_empty() && case(all).is_complete(&found()));
         let found = case("verdict = \"unchanged\"\ncode = 4\nmessage = \"yes\"\nrecord = \"\"\nfuel = 8")
-            .differences(&answer());
+            .differences(&found());
         let whats: Vec<_> =
             found.iter().map(|one| (one.what, one.expected.as_str(), one.found.as_str())).collect();
         assert_eq!(
@@ -290,8 +279,8 @@ mod tests {
         let case = case(&format!("verdict = \"replaced\"\nrecord_hex = \"{long}\""));
         let mut record = vec![0xab; 300];
         record[299] = 0;
-        let found =
-            Answer { verdict: "replaced", code: None, message: None, record: Some(record.into()), fuel: 1 };
+        let (verdict, record) = (Some(Kind::Replaced), Some(record.into()));
+        let found = Expected { verdict, code: None, message: None, record, fuel: Some(1) };
         assert_eq!(case.differences(&found).len(), 1);
     }
 

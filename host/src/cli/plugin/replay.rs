@@ -12,16 +12,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 
-use super::judged::{End, judge};
 use super::pipeline::PipelineArgs;
-use super::replayed::{After, Before, Replayed};
+use super::render::trace;
+use super::report::Report;
 use super::{say, usage};
-use crate::app::GenesisRules;
+use crate::app::{GenesisRules, Refusal};
 use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::listen;
 use crate::node::rpc::{DecidedTx, Rpc};
-use crate::plugin::{Pipeline, PluginDir, with_room};
+use crate::plugin::{Outcome, Pipeline, PluginDir, with_room};
 use crate::sequence::{Receipt, SEQUENCE_FILE};
 
 /// How long the node may take for one answer.
@@ -63,18 +63,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let node = Node::of(args, home.as_ref())?;
     let candidate = candidate(args, home.as_ref())?;
     let (first, last) = heights(args, &node.rpc)?;
-    let mut replayed = Replayed::new(&candidate, (first, last), args.differences);
+    let mut report = Report::new(&candidate, (first, last), args.differences);
     let replay_all = || -> anyhow::Result<()> {
         for height in first..=last {
             for (position, decided) in (0..).zip(node.rpc.decided(height)?) {
-                let (before, after) = node.compare(&decided, judge(&candidate, &decided.tx)?.end)?;
-                replayed.add((height, position), &decided.tx, &before, &after);
+                let after = trace(&candidate, &decided.tx)?.outcome;
+                let is_compared = after.as_ref().is_ok_and(Outcome::is_accepted);
+                let before = node.committed(&decided, is_compared)?;
+                report.add((height, position), &decided.tx, &before, &after);
             }
         }
         Ok(())
     };
     with_room(replay_all).context("cannot start a thread")??;
-    say(if args.json { serde_json::to_string_pretty(&replayed.json())? } else { replayed.text() })?;
+    say(if args.json { serde_json::to_string_pretty(&report.json())? } else { report.text() })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -112,21 +114,18 @@ impl Node {
         Ok(Self { rpc: Rpc::at(url, PATIENCE), sequence: home.map(open).transpose()? })
     }
 
-    /// What became of a transaction, and what would have. A record is fetched only where it has to be looked at.
-    fn compare(&self, decided: &DecidedTx, end: End) -> anyhow::Result<(Before, After)> {
-        let record = match &end {
-            End::Unchanged => Some(decided.tx.clone()),
-            End::Replaced(record) => Some(record.clone()),
-            End::Rejected { .. } | End::Faulted { .. } | End::Refused { .. } => None,
-        };
-        let before = match (&decided.result, &record) {
-            (Err((code, codespace, log)), _) => {
-                Before::Rejected { code: *code, codespace: codespace.clone(), log: log.clone() }
+    /// What the network committed: the record, fetched only if it is to be compared, or the refusal.
+    fn committed(
+        &self,
+        decided: &DecidedTx,
+        is_compared: bool,
+    ) -> anyhow::Result<Result<Option<Bytes>, Refusal>> {
+        Ok(match &decided.result {
+            Ok(receipt) => Ok(if is_compared { Some(self.record(receipt)?) } else { None }),
+            Err((code, codespace, log)) => {
+                Err(Refusal { code: *code, codespace: codespace.clone(), message: log.clone() })
             }
-            (Ok(receipt), Some(_)) => Before::Accepted { record: Some(self.record(receipt)?) },
-            (Ok(_), None) => Before::Accepted { record: None },
-        };
-        Ok((before, record.map_or(After::Rejected(end), After::Accepted)))
+        })
     }
 
     fn record(&self, receipt: &Receipt) -> anyhow::Result<Bytes> {

@@ -1,11 +1,11 @@
-//! `dseq plugin test --update`: what plugins do, written into golden files in place of what was expected.
+//! `dseq plugin test --update`: writes what plugins do into golden files, in place of what was expected.
 //!
 //! Only expectations change: comments, order and everything else stay as they are.
 
 use anyhow::Context;
 use toml_edit::{DocumentMut, Item, Table, Value};
 
-use super::goldens::Answer;
+use super::goldens::Expected;
 
 /// A golden file being rewritten.
 pub(super) struct Rewriting(DocumentMut);
@@ -15,18 +15,18 @@ impl Rewriting {
         Ok(Self(text.parse()?))
     }
 
-    /// Puts the words with which the params are refused.
-    pub(super) fn refused(&mut self, words: &str) {
-        set(self.0.as_table_mut(), "refused", text(words));
+    /// Sets the message with which the params are refused.
+    pub(super) fn refused(&mut self, message: &str) {
+        set(self.0.as_table_mut(), "refused", text(message));
     }
 
-    /// Puts what the plugin made of one case.
-    pub(super) fn case(&mut self, index: usize, found: &Answer) -> anyhow::Result<()> {
+    /// Sets what the plugin makes of one case.
+    pub(super) fn case(&mut self, index: usize, found: &Expected) -> anyhow::Result<()> {
         let cases = self.0.get_mut("case").and_then(Item::as_array_of_tables_mut);
         let case = cases
             .and_then(|cases| cases.get_mut(index))
             .context("write each case as a [[case]] of its own")?;
-        set(case, "verdict", text(found.verdict));
+        put(case, "verdict", found.verdict.map(|verdict| text(verdict.word())));
         put(case, "code", found.code.map(|code| Value::from(i64::from(code))));
         put(case, "message", found.message.as_deref().map(text));
         let record = found.record.as_deref();
@@ -41,8 +41,8 @@ impl Rewriting {
             record.map(|record| data_encoding::HEXLOWER.encode(record))
         };
         put(case, "record_hex", hex.as_deref().map(text));
-        let fuel = i64::try_from(found.fuel).context("fuel is beyond what TOML can write")?;
-        set(case, "fuel", Value::from(fuel));
+        let fuel = found.fuel.map(i64::try_from).transpose().context("TOML cannot write so much fuel")?;
+        put(case, "fuel", fuel.map(Value::from));
         Ok(())
     }
 }
@@ -106,6 +106,7 @@ fn text(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::goldens::Kind;
     use super::*;
 
     const FILE: &str = "# on top\n\n[[case]] # first\nname = \"one\"   # by name\ntx = 'a'\n# why\nverdict = \"rejected\" # hm\n\
@@ -114,15 +115,15 @@ mod tests {
     #[test]
     fn expectations_change_and_comments_stay() {
         let mut file = Rewriting::of(FILE).unwrap();
-        let answer = |record: &'static [u8]| Answer {
-            verdict: "replaced",
+        let found = |record: &'static [u8]| Expected {
+            verdict: Some(Kind::Replaced),
             code: None,
             message: None,
             record: Some(record.into()),
-            fuel: 1000,
+            fuel: Some(1000),
         };
-        file.case(0, &answer(b"a\n\"b\"\\\x7e")).unwrap();
-        file.case(1, &answer(b"\xff\0")).unwrap();
+        file.case(0, &found(b"a\n\"b\"\\\x7e")).unwrap();
+        file.case(1, &found(b"\xff\0")).unwrap();
         assert_eq!(
             file.to_string(),
             "# on top\n\n[[case]] # first\nname = \"one\"   # by name\ntx = 'a'\n# why\nverdict = \"replaced\" # hm\n\
@@ -131,11 +132,11 @@ mod tests {
         );
         // Written once, it stays as it is; digits stay digits.
         let written = file.to_string();
-        file.case(1, &answer(b"plain")).unwrap();
+        file.case(1, &found(b"plain")).unwrap();
         assert!(file.to_string().contains("record_hex = \"706c61696e\""), "{file}");
         let mut again = Rewriting::of(&written).unwrap();
-        again.case(0, &answer(b"a\n\"b\"\\\x7e")).unwrap();
-        again.case(1, &answer(b"\xff\0")).unwrap();
+        again.case(0, &found(b"a\n\"b\"\\\x7e")).unwrap();
+        again.case(1, &found(b"\xff\0")).unwrap();
         assert_eq!(again.to_string(), written);
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::judged::{Judged, judge};
+use super::render::{Trace, is_failure, trace, word};
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{EXIT_FAILED, say, usage};
@@ -24,27 +24,27 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (pipeline, transactions) = args.subject.open()?;
-    let judge_all = || match transactions {
+    let run_all = || match transactions {
         None => {
             usage("a transaction is required: TEXT, --hex, --input, or many by --lines or --length-prefixed")
         }
         Some(Transactions::One(tx)) => {
-            let judged = judge(&pipeline, &tx)?;
-            say(if args.json { judged.json(&tx).to_string() } else { judged.text() })?;
-            Ok(judged.end.is_failure())
+            let trace = trace(&pipeline, &tx)?;
+            say(if args.json { trace.json(&tx).to_string() } else { trace.text() })?;
+            Ok(is_failure(&trace.outcome))
         }
         Some(Transactions::Many(txs)) => {
             let mut counts = Counts::default();
             for tx in txs {
                 let tx = tx?;
-                let judged = judge(&pipeline, &tx)?;
-                let position = counts.add(&judged);
+                let trace = trace(&pipeline, &tx)?;
+                let position = counts.add(&trace);
                 if args.json {
-                    let mut report = judged.json(&tx);
+                    let mut report = trace.json(&tx);
                     report["transaction"] = position.into();
                     say(report.to_string())?;
                 } else {
-                    say(format!("{position:>6}  {}; fuel {}", judged.line(), judged.fuel()))?;
+                    say(format!("{position:>6}  {}; fuel {}", trace.line(), trace.fuel()))?;
                 }
             }
             if !args.json {
@@ -53,12 +53,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(counts.failures > 0)
         }
     };
-    // A rejection is a plugin at work; a fault is one that broke its contract.
-    let failed = with_room(judge_all).context("cannot start a thread")??;
+    let failed = with_room(run_all).context("cannot start a thread")??;
     Ok(if failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// What became of many transactions.
+/// Counts of the outcomes of many transactions.
 #[derive(Default)]
 pub(super) struct Counts {
     verdicts: BTreeMap<&'static str, u64>,
@@ -69,25 +68,25 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts one more; answers with its number, from 1.
-    pub(super) fn add(&mut self, judged: &Judged) -> u64 {
-        let fuel = judged.fuel();
+    /// Adds one, and returns its number, from 1.
+    pub(super) fn add(&mut self, trace: &Trace<'_>) -> u64 {
+        let fuel = trace.fuel();
         self.transactions += 1;
-        *self.verdicts.entry(judged.end.verdict()).or_default() += 1;
-        self.failures += u64::from(judged.end.is_failure());
+        *self.verdicts.entry(word(&trace.outcome)).or_default() += 1;
+        self.failures += u64::from(is_failure(&trace.outcome));
         self.fuel = self.fuel.saturating_add(fuel);
         self.fuel_most = self.fuel_most.max(fuel);
         self.transactions
     }
 
-    /// The numbers of each verdict that there was.
+    /// The counts in one line.
     pub(super) fn verdicts(&self) -> String {
         let counts: Vec<String> =
             self.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
     }
 
-    /// How many transactions ended in each verdict that there was.
+    /// How many transactions ended in each outcome, by its word.
     pub(super) fn by_verdict(&self) -> &BTreeMap<&'static str, u64> {
         &self.verdicts
     }

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
-use super::goldens::{Answer, Case, Difference, Golden};
-use super::judged::judge;
+use super::goldens::{Case, Difference, Expected, Golden};
+use super::render::trace;
 use super::rewriting::Rewriting;
 use super::{EXIT_FAILED, build, pipeline, read, say};
 use crate::plugin::{AdmitError, Limits, Pipeline, with_room};
@@ -94,10 +94,10 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     match (admitted, &golden.refused) {
         (Ok(pipeline), None) => {
             for (index, case) in golden.cases.iter().enumerate() {
-                let found = with_room(|| judge(&pipeline, &case.tx)).context("cannot start a thread")??;
-                let found = Answer::of(&found).with_context(|| {
-                    format!("case {:?}: no network takes a transaction of {} bytes", case.name, case.tx.len())
-                })?;
+                let trace = with_room(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
+                let outcome =
+                    trace.outcome.map_err(|refusal| anyhow!("case {:?}: {}", case.name, refusal.message))?;
+                let found = Expected::of(&outcome);
                 let how = how(case, &found, update)?;
                 if matches!(how, How::Updated) {
                     rewriting.case(index, &found)?;
@@ -144,7 +144,7 @@ fn admit(plugin: &Path, golden: &Golden) -> anyhow::Result<Result<Pipeline, Stri
     }
 }
 
-fn how(case: &Case, found: &Answer, update: bool) -> anyhow::Result<How> {
+fn how(case: &Case, found: &Expected, update: bool) -> anyhow::Result<How> {
     if update {
         return Ok(if case.is_complete(found) { How::Ok } else { How::Updated });
     }

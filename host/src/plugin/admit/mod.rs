@@ -3,6 +3,8 @@
 //! The bytes pass the `gate` first, and are compiled (`compile`). The checks here are of the module: its exports and their
 //! types, its memory, and that it accepts its params.
 
+use std::sync::Arc;
+
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
 use super::abi;
@@ -178,7 +180,7 @@ pub enum AdmitError {
     /// The plugin broke its contract before it saw a transaction.
     #[error(
         "plugin {plugin}: faulted when given its params {params}: {words} (code {code})",
-        words = fault.told(message), code = fault.code()
+        words = fault.with(message), code = fault.code()
     )]
     Init {
         /// The plugin.
@@ -221,7 +223,7 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> 
     let params = spec.params.as_str().to_owned();
     let start_fuel = start_fuel(module);
     let mut admitted = Admitted {
-        name: plugin.clone(),
+        name: Arc::new(plugin.clone()),
         params,
         limits: *limits,
         pre,
@@ -366,7 +368,7 @@ fn describe_function(ty: &FuncType) -> String {
 
 /// Has the plugin accept its params; answers with the instance that did, and what that took.
 fn check_params(admitted: &Admitted) -> Result<(Live, Fuel), AdmitError> {
-    let plugin = admitted.name.clone();
+    let plugin = (*admitted.name).clone();
     let params = Excerpt::of(&admitted.params);
     match admitted.start() {
         Ok((live, Init::Accepted { fuel })) => Ok((live, fuel)),

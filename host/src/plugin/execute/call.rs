@@ -11,20 +11,23 @@
 //! that, and one that makes the memory grow, so that its instance is lost, for starting another. If not, each call pays
 //! for starting one: its memory, its table and init, whether or not the host has to do all of it again.
 
+use std::sync::Arc;
+
 use wasmtime::InstancePre;
 
-use super::instance::{Bounds, Charge, Exports, Init, Live, Ruling};
+use super::instance::{Bounds, Charge, Exports, Init, Live};
 use super::reset::Warm;
 use crate::limits;
 use crate::plugin::fault::{Fatal, Stop};
 use crate::plugin::spec::{Limits, PluginName};
+use crate::plugin::verdict::{Step, Verdict};
 use crate::types::Fuel;
 
 /// A module that passed admission, ready to be called.
 ///
 /// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
 pub(in crate::plugin) struct Admitted {
-    pub(in crate::plugin) name: PluginName,
+    pub(in crate::plugin) name: Arc<PluginName>,
     /// Canonical JSON; told to each fresh instance.
     pub(in crate::plugin) params: String,
     pub(in crate::plugin) limits: Limits,
@@ -38,22 +41,17 @@ pub(in crate::plugin) struct Admitted {
     pub(in crate::plugin) warm: Option<Warm>,
 }
 
-/// How one call ended, and what it cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::plugin) struct Called {
-    pub(in crate::plugin) fuel: Fuel,
-    /// The memory's length when it ended.
-    pub(in crate::plugin) memory_bytes: u64,
-    pub(in crate::plugin) ruling: Ruling,
-}
-
 impl Admitted {
     /// Runs the plugin on one input: the transaction, or what the plugin before made of it.
-    pub(in crate::plugin) fn call(&self, input: &[u8]) -> Result<Called, Fatal> {
-        self.try_call(input).map_err(|(step, reason)| Fatal { plugin: Some(self.name.clone()), step, reason })
+    pub(in crate::plugin) fn call(&self, input: &[u8]) -> Result<Step, Fatal> {
+        self.try_call(input).map_err(|(step, reason)| Fatal {
+            plugin: Some((*self.name).clone()),
+            step,
+            reason,
+        })
     }
 
-    fn try_call(&self, input: &[u8]) -> Result<Called, (&'static str, String)> {
+    fn try_call(&self, input: &[u8]) -> Result<Step, (&'static str, String)> {
         let kept = self.warm.as_ref().and_then(Warm::take);
         let mut live = match kept {
             Some(live) => live,
@@ -62,16 +60,16 @@ impl Admitted {
         let ended = live.apply(input, self.charge());
         let memory_bytes = live.memory_bytes();
         match ended {
-            Ok((fuel, ruling)) => {
+            Ok((fuel, verdict)) => {
                 if let Some(warm) = &self.warm {
                     warm.put_back(live);
                 }
-                Ok(Called { fuel, memory_bytes, ruling })
+                Ok(Step { fuel, memory_bytes, verdict })
             }
             Err(Stop::Fault { fault, message, detail }) => {
                 tracing::debug!(plugin = %self.name, %fault, message, detail, "plugin faulted");
-                let ruling = Ruling::Faulted { fault, message };
-                Ok(Called { fuel: Fuel(self.limits.fuel_max), memory_bytes, ruling })
+                let verdict = Verdict::Faulted { fault, message };
+                Ok(Step { fuel: Fuel(self.limits.fuel_max), memory_bytes, verdict })
             }
             Err(Stop::Fatal { step, reason }) => Err((step, reason)),
         }

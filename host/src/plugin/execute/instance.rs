@@ -21,6 +21,7 @@ use crate::plugin::fault::{Fault, Stop};
 use crate::plugin::instrument::dirty_pages::Touched;
 use crate::plugin::instrument::stack;
 use crate::plugin::spec::Limits;
+use crate::plugin::verdict::Verdict;
 use crate::types::Fuel;
 
 /// The exports the host uses, looked up once so that no call looks up a name.
@@ -70,29 +71,6 @@ impl ResourceLimiter for Bounds {
     ) -> wasmtime::Result<bool> {
         Ok(desired as u64 <= limits::TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
     }
-}
-
-/// What one plugin made of what it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ruling {
-    /// It goes on unchanged.
-    Unchanged,
-    /// This goes on instead: the host's own copy of the output.
-    Replaced(Bytes),
-    /// It is rejected.
-    Rejected {
-        /// The plugin's own code, from 1 to 999.
-        code: u16,
-        /// The plugin's words to the producer.
-        message: String,
-    },
-    /// The plugin broke its contract over it.
-    Faulted {
-        /// How.
-        fault: Fault,
-        /// The plugin's words about its panic, or empty.
-        message: String,
-    },
 }
 
 /// What a call costs in fuel for what the host does around it, beside the bytes it copies and the memory it grows by.
@@ -222,8 +200,8 @@ impl Live {
         }
     }
 
-    /// Hands over one transaction and takes the answer, and what it cost.
-    pub(in crate::plugin) fn apply(&mut self, input: &[u8], charge: Charge) -> Result<(Fuel, Ruling), Stop> {
+    /// Runs the plugin on one input: its verdict, and the fuel it spent.
+    pub(in crate::plugin) fn apply(&mut self, input: &[u8], charge: Charge) -> Result<(Fuel, Verdict), Stop> {
         self.charge = charge;
         self.refuel(input)?;
         let tx_len = self.write_input(input)?;
@@ -232,18 +210,18 @@ impl Live {
         match Answer::unpack(packed)? {
             Answer::Accept => {
                 self.check_record_len(input.len() as u64)?;
-                Ok((self.fuel_spent(0)?, Ruling::Unchanged))
+                Ok((self.fuel_spent(0)?, Verdict::Unchanged))
             }
             Answer::Replace { len } => {
                 let len_64 = u64::from(len);
                 self.check_record_len(len_64)?;
                 let start = self.output_start()?;
                 let fuel = self.fuel_spent(len_64)?;
-                Ok((fuel, Ruling::Replaced(Bytes::copy_from_slice(self.output(start, len)?))))
+                Ok((fuel, Verdict::Replaced(Bytes::copy_from_slice(self.output(start, len)?))))
             }
             Answer::Reject { code, len } => {
                 let message = self.message(len)?;
-                Ok((self.fuel_spent(message.len() as u64)?, Ruling::Rejected { code, message }))
+                Ok((self.fuel_spent(message.len() as u64)?, Verdict::Rejected { code, message }))
             }
         }
     }

@@ -1,32 +1,16 @@
-//! What a replay found: counts, and the first differences.
+//! The report of a replay: counts, and the first differences.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::judged::End;
+use super::render::{self, as_record};
 use super::{shown, table};
-use crate::app::{CODESPACE, Code};
-use crate::plugin::{Pipeline, PluginSpec};
+use crate::app::{Examined, Refusal};
+use crate::plugin::{HashedTx, Outcome, Pipeline, PluginSpec};
 use crate::printable;
 use crate::types::TxHash;
-
-/// What became of a transaction on the node.
-pub(super) enum Before {
-    /// It has a record; which one is known where it matters.
-    Accepted { record: Option<Bytes> },
-    /// It has none.
-    Rejected { code: u32, codespace: String, log: String },
-}
-
-/// What would become of it.
-pub(super) enum After {
-    /// It would have this record.
-    Accepted(Bytes),
-    /// It would have none.
-    Rejected(End),
-}
 
 /// What changes for one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,38 +23,24 @@ enum Change {
 }
 
 impl Change {
-    fn between(before: &Before, after: &After) -> Self {
+    fn between(before: &Result<Option<Bytes>, Refusal>, after: &Result<Bytes, Refusal>) -> Self {
         match (before, after) {
-            (Before::Accepted { record: Some(before) }, After::Accepted(after)) if before == after => {
+            (Ok(Some(before)), Ok(after)) if before == after => Self::None,
+            (Ok(_), Ok(_)) => Self::OtherRecord,
+            (Ok(_), Err(_)) => Self::NewlyRejected,
+            (Err(_), Ok(_)) => Self::NewlyAccepted,
+            (Err(before), Err(after))
+                if (before.code, &before.codespace) == (after.code, &after.codespace) =>
+            {
                 Self::None
             }
-            (Before::Accepted { .. }, After::Accepted(_)) => Self::OtherRecord,
-            (Before::Accepted { .. }, After::Rejected(_)) => Self::NewlyRejected,
-            (Before::Rejected { .. }, After::Accepted(_)) => Self::NewlyAccepted,
-            (Before::Rejected { code, codespace, .. }, After::Rejected(end)) => {
-                if (codespace.as_str(), *code) == (by(end).0.as_str(), by(end).1) {
-                    Self::None
-                } else {
-                    Self::OtherRejection
-                }
-            }
+            (Err(_), Err(_)) => Self::OtherRejection,
         }
     }
 }
 
-/// Who rejects and with which code, as a result of a transaction says it.
-fn by(end: &End) -> (String, u32) {
-    match end {
-        End::Rejected { plugin, code, .. } => (format!("plugin/{plugin}"), u32::from(*code)),
-        End::Faulted { plugin, fault, .. } => (format!("plugin/{plugin}"), fault.code()),
-        End::Refused { bytes: 0, .. } => (CODESPACE.to_owned(), Code::EmptyTx.value()),
-        End::Refused { .. } => (CODESPACE.to_owned(), Code::TxTooLarge.value()),
-        End::Unchanged | End::Replaced(_) => (String::new(), 0),
-    }
-}
-
-/// A whole replay.
-pub(super) struct Replayed {
+/// Counts, and the first differences between what was committed and what a candidate pipeline makes of it.
+pub(super) struct Report {
     /// The candidate's.
     plugins: Vec<PluginSpec>,
     heights: (u64, u64),
@@ -92,7 +62,7 @@ struct Shown {
     json: Value,
 }
 
-impl Replayed {
+impl Report {
     pub(super) fn new(candidate: &Pipeline, heights: (u64, u64), shown_max: usize) -> Self {
         Self {
             plugins: candidate.spec().plugins.clone(),
@@ -110,18 +80,30 @@ impl Replayed {
         }
     }
 
-    /// Takes one transaction in, with its height and its position in the block.
-    pub(super) fn add(&mut self, (height, position): (u64, u64), tx: &Bytes, before: &Before, after: &After) {
+    /// Adds one transaction: its height, its position in the block, the committed record (`None` if it need not be
+    /// compared) or refusal, and the candidate's outcome.
+    pub(super) fn add(
+        &mut self,
+        (height, position): (u64, u64),
+        tx: &Bytes,
+        before: &Result<Option<Bytes>, Refusal>,
+        outcome: &Result<Outcome, Refusal>,
+    ) {
+        let after = match outcome {
+            Ok(outcome) => Examined::of(&HashedTx::of(tx), outcome).record,
+            Err(refusal) => Err(refusal.clone()),
+        };
         self.transactions += 1;
-        self.accepted_before += u64::from(matches!(before, Before::Accepted { .. }));
-        self.accepted_after += u64::from(matches!(after, After::Accepted(_)));
-        let change = Change::between(before, after);
-        match (change, after) {
+        self.accepted_before += u64::from(before.is_ok());
+        self.accepted_after += u64::from(after.is_ok());
+        let change = Change::between(before, &after);
+        match (change, &after) {
             (Change::None, _) => self.same += 1,
             (Change::OtherRecord, _) => self.other_record += 1,
             (Change::NewlyAccepted, _) => self.newly_accepted += 1,
-            (Change::NewlyRejected, After::Rejected(end)) => {
-                *self.newly_rejected.entry(by(end)).or_default() += 1;
+            (Change::NewlyRejected, Err(refusal)) => {
+                let by = (refusal.codespace.clone(), refusal.code);
+                *self.newly_rejected.entry(by).or_default() += 1;
             }
             (Change::NewlyRejected | Change::OtherRejection, _) => self.other_rejection += 1,
         }
@@ -129,16 +111,16 @@ impl Replayed {
             let text = format!(
                 "height {height}, transaction {position}: {}\n  committed  {}\n  candidate  {}",
                 shown(tx),
-                before.text(),
-                after.text()
+                committed_text(before),
+                candidate_text(outcome, &after)
             );
             let json = json!({
                 "height": height,
                 "position": position,
                 "hash": TxHash::of(tx).to_string(),
                 "tx_hex": data_encoding::HEXLOWER.encode(tx),
-                "committed": before.json(),
-                "candidate": after.json(),
+                "committed": committed_json(before),
+                "candidate": render::json(outcome, tx),
             });
             self.shown.push(Shown { text, json });
         }
@@ -226,46 +208,37 @@ impl Replayed {
     }
 }
 
-impl Before {
-    fn text(&self) -> String {
-        match self {
-            Self::Accepted { record: Some(record) } => accepted(record),
-            Self::Accepted { record: None } => "accepted".to_owned(),
-            Self::Rejected { code, codespace, log } => {
-                format!("rejected   by {}, code {code}: {}", printable::line(codespace), printable::line(log))
-            }
-        }
-    }
-
-    fn json(&self) -> Value {
-        match self {
-            Self::Accepted { record } => {
-                let hex = record.as_ref().map(|record| data_encoding::HEXLOWER.encode(record));
-                json!({ "verdict": "accepted", "record_hex": hex })
-            }
-            Self::Rejected { code, codespace, log } => {
-                json!({ "verdict": "rejected", "codespace": codespace, "code": code, "message": log })
-            }
+fn committed_text(before: &Result<Option<Bytes>, Refusal>) -> String {
+    match before {
+        Ok(Some(record)) => accepted(record),
+        Ok(None) => "accepted".to_owned(),
+        Err(Refusal { code, codespace, message }) => {
+            let (codespace, message) = (printable::line(codespace), printable::line(message));
+            format!("rejected   by {codespace}, code {code}: {message}")
         }
     }
 }
 
-impl After {
-    fn text(&self) -> String {
-        match self {
-            Self::Accepted(record) => accepted(record),
-            Self::Rejected(end) => end.line(true),
+fn committed_json(before: &Result<Option<Bytes>, Refusal>) -> Value {
+    match before {
+        Ok(record) => {
+            let hex = record.as_ref().map(|record| data_encoding::HEXLOWER.encode(record));
+            json!({ "verdict": "accepted", "record_hex": hex })
+        }
+        Err(Refusal { code, codespace, message }) => {
+            json!({ "verdict": "rejected", "codespace": codespace, "code": code, "message": message })
         }
     }
+}
 
-    fn json(&self) -> Value {
-        match self {
-            Self::Accepted(record) => End::Replaced(record.clone()).json(record),
-            Self::Rejected(end) => end.json(&[]),
-        }
+/// The record in full even where it is the transaction unchanged: it is compared with the committed one.
+fn candidate_text(outcome: &Result<Outcome, Refusal>, record: &Result<Bytes, Refusal>) -> String {
+    match record {
+        Ok(record) => accepted(record),
+        Err(_) => render::line(outcome, true),
     }
 }
 
 fn accepted(record: &[u8]) -> String {
-    format!("accepted   as {} bytes: {}", record.len(), shown(record))
+    format!("accepted   {}", as_record(record))
 }
