@@ -70,11 +70,13 @@ impl Entry {
 
     /// Where the entry with this index stands in the `records` file. One that no file can hold comes out as an
     /// offset that no file has, so that using it fails and never finds another entry.
+    #[must_use]
     pub fn place(index: u64) -> u64 {
         index.saturating_mul(ENTRY_BYTES)
     }
 
     /// An empty place for an encoded entry.
+    #[must_use]
     pub fn buffer() -> [u8; ENTRY_LEN] {
         [0; ENTRY_LEN]
     }
