@@ -6,7 +6,7 @@ use dseq::sequence::{Head, Staging};
 use dseq::types::{Height, PipelineId, TxHash};
 use tendermint_proto::v0_38::abci::{
     CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestLoadSnapshotChunk, RequestOfferSnapshot,
-    RequestQuery, ResponseQuery, response_apply_snapshot_chunk, response_offer_snapshot,
+    ResponseQuery, response_apply_snapshot_chunk, response_offer_snapshot,
 };
 
 use crate::support::consensus::{Chain, Node};
@@ -123,37 +123,8 @@ fn the_largest_transaction_is_as_large_as_genesis_says() {
     assert_eq!(node.sequence(), largest);
 }
 
-#[test]
-fn a_refused_transaction_has_no_receipt_and_no_event() {
-    let (mut node, mut chain) = started();
-    let block = chain.decide(&mut node, vec![Bytes::from_static(b"!"), Bytes::new()]);
-    assert!(block.results.iter().all(|result| result.data.is_empty() && result.events.is_empty()));
-    assert!(node.sequence().is_empty());
-}
-
 fn query(node: &mut Node, path: &str) -> ResponseQuery {
     node.client().query(path, Bytes::new())
-}
-
-#[test]
-fn queries_find_records_by_index_and_by_offset() {
-    let (mut node, mut chain) = started();
-    chain.block(&mut node, &[b"abc", b"defg"]);
-    let by_index = query(&mut node, "/record/1");
-    assert_eq!(
-        (by_index.code, by_index.index, by_index.height, &by_index.value[..]),
-        (0, 1, 1, &b"defg"[..])
-    );
-    let place: serde_json::Value = serde_json::from_str(&by_index.info).unwrap();
-    let expected = serde_json::json!({
-        "index": 1, "offset": 3, "length": 4, "height": 1,
-        "tx_hash": TxHash::of(b"defg").to_string(), "blake3": blake3::hash(b"defg").to_string(),
-    });
-    assert_eq!(place, expected);
-    for offset in 3..7 {
-        assert_eq!(query(&mut node, &format!("/offset/{offset}")), by_index);
-    }
-    assert_eq!(query(&mut node, "/offset/2").value, "abc");
 }
 
 #[test]
@@ -166,51 +137,6 @@ fn the_status_query_says_what_the_tools_on_the_file_say() {
     assert_eq!((status["length"].as_u64(), status["records"].as_u64()), (Some(7), Some(2)));
     assert_eq!(status["sequence_root"], blake3::hash(b"abcwave").to_string());
     assert_eq!(status["app_hash"], HEXLOWER.encode(&block.app_hash));
-}
-
-#[test]
-fn a_query_that_cannot_be_answered_says_why() {
-    let (mut node, mut chain) = started();
-    chain.block(&mut node, &[b"abc"]);
-    let cases = [
-        ("", 32, "unknown path \"\"; the paths are /status, /record/<index>, /offset/<offset>"),
-        (
-            "/store/key",
-            32,
-            "unknown path \"/store/key\"; the paths are /status, /record/<index>, /offset/<offset>",
-        ),
-        ("/record/", 33, "\"\" in path \"/record/\" is not a number from 0 to 18446744073709551615"),
-        ("/record/-1", 33, "\"-1\" in path \"/record/-1\" is not a number from 0 to 18446744073709551615"),
-        ("/offset/+1", 33, "\"+1\" in path \"/offset/+1\" is not a number from 0 to 18446744073709551615"),
-        ("/record/1", 34, "there is no record 1; the log has 1 records, counted from 0"),
-        ("/offset/3", 34, "there is no byte at offset 3; the sequence is 3 bytes long, counted from 0"),
-    ];
-    for (path, code, words) in cases {
-        let answer = query(&mut node, path);
-        assert_eq!((answer.code, answer.codespace.as_str(), answer.log.as_str()), (code, "dseq", words));
-    }
-    let with =
-        |prove, height| RequestQuery { path: "/status".to_owned(), prove, height, ..Default::default() };
-    assert_eq!(node.client().query_with(with(true, 0)).code, 35);
-    assert_eq!(node.client().query_with(with(false, 7)).code, 35);
-    assert_eq!(node.client().query_with(with(false, -7)).code, 35);
-    assert_eq!(node.client().query_with(with(false, 1)).code, 0);
-}
-
-#[test]
-fn queries_answer_before_genesis() {
-    let mut node = Node::new();
-    let status: serde_json::Value = serde_json::from_slice(&query(&mut node, "/status").value).unwrap();
-    assert_eq!((status["height"].as_u64(), status["length"].as_u64()), (Some(0), Some(0)));
-    assert_eq!((&status["ready"], &status["reason"]), (&false.into(), &node.check(b"early").log.into()));
-    assert_eq!(query(&mut node, "/record/0").code, 34);
-}
-
-#[test]
-fn a_check_before_genesis_is_refused() {
-    let mut node = Node::new();
-    let answer = node.check(b"early");
-    assert_eq!((answer.code, answer.codespace.as_str()), (5, "dseq"));
 }
 
 #[test]

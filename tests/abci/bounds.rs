@@ -1,7 +1,7 @@
 //! Whatever is in a mempool or a proposal, a block stays within what every node can hold and compute.
 
 use bytes::Bytes;
-use dseq::limits::{BLOCK_FUEL_MAX, BLOCK_RECORD_BYTES_MAX, BLOCK_TXS_MAX};
+use dseq::limits::{BLOCK_FUEL_MAX, BLOCK_TXS_MAX};
 use dseq::types::PluginHash;
 use serde_json::json;
 
@@ -39,20 +39,6 @@ fn cut(node: &mut Node, txs: &[Bytes]) -> u64 {
 fn transactions_of_a_block_are_bounded() {
     let mut node = started(&genesis(&json!([])));
     assert_cut_at(&mut node, &many(b'a', BLOCK_TXS_MAX + 1), BLOCK_TXS_MAX);
-}
-
-#[test]
-fn bytes_of_records_in_a_block_are_bounded_however_small_the_transactions() {
-    let mut node = started(&moody_genesis());
-    assert_cut_at(&mut node, &many(b'#', 100), BLOCK_RECORD_BYTES_MAX >> 20);
-}
-
-#[test]
-fn fuel_of_a_block_is_bounded() {
-    let mut node = started(&moody_genesis());
-    let fuel = u64::try_from(node.check(b"%").gas_used).unwrap();
-    assert!((250_000_000..500_000_000).contains(&fuel), "a good half of the default: {fuel}");
-    assert_cut_at(&mut node, &many(b'%', 50), BLOCK_FUEL_MAX / fuel);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod handshake;
 mod model;
 mod refusals;
 mod requirements;
+mod scenarios;

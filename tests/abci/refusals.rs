@@ -4,7 +4,7 @@ use dseq::abci::Halt;
 use dseq::plugin::engine_id;
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
-use tendermint_proto::v0_38::abci::{RequestCommit, RequestFinalizeBlock, request::Value as Ask};
+use tendermint_proto::v0_38::abci::request::Value as Ask;
 
 use crate::support::consensus::{Chain, Node};
 use crate::support::plugins::{moody, moody_genesis};
@@ -153,32 +153,6 @@ fn a_plugin_file_that_is_gone_is_refused() {
     let halt = node.try_start().unwrap_err();
     assert_eq!(halt.exit_code(), 78);
     assert!(halt.to_string().contains(&node.plugins_dir().display().to_string()), "{halt}");
-}
-
-#[test]
-fn init_chain_after_a_block_is_refused() {
-    let (mut node, chain) = one_block();
-    node.start();
-    let answer = node.client().try_call(Ask::InitChain(chain.init_request()));
-    assert!(answer.is_err(), "{answer:?}");
-    let words = node.halted().to_string();
-    assert!(words.contains("block 1 is committed"), "{words}");
-}
-
-#[test]
-fn blocks_before_genesis_and_commits_of_nothing_stop_the_node() {
-    for (request, words) in [
-        (
-            Ask::FinalizeBlock(RequestFinalizeBlock { height: 1, ..Default::default() }),
-            "FinalizeBlock before InitChain",
-        ),
-        (Ask::Commit(RequestCommit {}), "Commit without a finalized block"),
-    ] {
-        let mut node = Node::new();
-        assert!(node.client().try_call(request).is_err());
-        let halt = node.halted();
-        assert!(halt.to_string().contains(words), "{halt}");
-    }
 }
 
 #[test]

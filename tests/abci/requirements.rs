@@ -12,7 +12,7 @@ use tendermint_proto::v0_38::abci::{
 use tendermint_proto::v0_38::types::Data;
 
 use crate::support::consensus::{Chain, Node};
-use crate::support::plugins::{genesis, moody_genesis};
+use crate::support::plugins::moody_genesis;
 
 /// Transactions of every kind the moody plugin knows, accepted and not.
 fn all_kinds() -> Vec<Bytes> {
@@ -133,23 +133,4 @@ fn requirement_13_a_check_answers_the_same_at_every_height() {
         let again: Vec<_> = all_kinds().iter().map(|tx| node.check(tx)).collect();
         assert_eq!(again, first);
     }
-}
-
-#[test]
-fn a_block_without_records_leaves_the_app_hash_as_it_was() {
-    let (mut node, mut chain) = started();
-    let first = chain.block(&mut node, &[b"record"]);
-    let empty = chain.block(&mut node, &[]);
-    let refused = chain.decide(&mut node, vec![Bytes::from_static(b"!loud")]);
-    assert_eq!(empty.app_hash, first.app_hash);
-    assert_eq!(refused.app_hash, first.app_hash);
-    assert_eq!(node.info().last_block_height, 3);
-}
-
-#[test]
-fn without_plugins_every_transaction_is_its_own_record() {
-    let (mut node, mut chain) = (Node::new(), Chain::new(&genesis(&serde_json::json!([]))));
-    chain.handshake(&mut node);
-    chain.block(&mut node, &[b"!any", b"@bytes", &[0, 255]]);
-    assert_eq!(node.sequence(), b"!any@bytes\x00\xff");
 }
