@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::execute::instance::Ruling;
+use super::execute::Ruling;
 use crate::limits;
 use crate::types::{Fuel, TxHash};
 

@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::admit::compile::compile;
-use super::admit::{self, AdmitError};
+use super::admit::{self, AdmitError, compile};
 use super::engine;
-use super::execute::call::{Admitted, Called};
-use super::execute::instance::Ruling;
-use super::execute::threads::with_room;
+use super::execute::{Admitted, Called, Ruling, on_large_stack};
 use super::fault::{Fatal, Fault};
 use super::memo::{HashedTx, Judged, Memo};
 use super::spec::{Limits, PipelineSpec, PluginName};
@@ -99,7 +96,7 @@ impl Pipeline {
                 .collect::<Result<_, _>>()
         };
         // Each plugin's init runs in there, so the caller's stack must not matter.
-        let admitted = with_room(admit_all)
+        let admitted = on_large_stack(admit_all)
             .map_err(|error| AdmitError::Host { reason: format!("no thread: {error}") })?;
         let plugins = admitted?;
         let id = spec.id();
@@ -125,14 +122,14 @@ impl Pipeline {
     }
 
     /// What starting an instance of each plugin takes, init included. It is charged to each transaction whose instances
-    /// cannot be put back.
+    /// cannot be reset.
     #[must_use]
     pub fn init_fuel(&self) -> Fuel {
         let fuel = self.plugins.iter().map(|plugin| plugin.init_fuel.0);
         Fuel(fuel.fold(0, u64::saturating_add))
     }
 
-    /// Judges one transaction: on the calling thread if plugins fit on it (see [`with_room`]), else on one that is made
+    /// Judges one transaction: on the calling thread if its stack is large enough (see [`on_large_stack`]), else on one that is made
     /// for it.
     ///
     /// The caller has seen to it that the transaction is neither empty nor longer than `tx_bytes_max`.
@@ -175,7 +172,7 @@ impl Pipeline {
 
     /// Runs the plugins in order until one rejects or faults; `see` is shown each call.
     fn judge(&self, tx: &Bytes, see: impl FnMut(&PluginName, &Called) + Send) -> Result<Judged, Fatal> {
-        with_room(|| self.judge_here(tx, see)).unwrap_or_else(|error| {
+        on_large_stack(|| self.judge_here(tx, see)).unwrap_or_else(|error| {
             Err(Fatal { plugin: None, step: "starting a thread", reason: error.to_string() })
         })
     }

@@ -34,7 +34,7 @@ pub(super) enum End {
     Refused { bytes: u64, max: u64 },
 }
 
-/// Judges one transaction on the calling thread, which needs room for plugins.
+/// Judges one transaction on the calling thread, which needs the stack that plugins need.
 pub(super) fn judge(pipeline: &Pipeline, tx: &Bytes) -> Result<Judged, Fatal> {
     let (bytes, max) = (tx.len() as u64, pipeline.limits().tx_bytes_max);
     let several = pipeline.spec().plugins.len() > 1;

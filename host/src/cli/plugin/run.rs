@@ -9,7 +9,7 @@ use super::judged::{Judged, judge};
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{EXIT_FAILED, say, usage};
-use crate::plugin::with_room;
+use crate::plugin::on_large_stack;
 
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     // A rejection is a plugin at work; a fault is one that broke its contract.
-    let failed = with_room(judge_all).context("cannot start a thread")??;
+    let failed = on_large_stack(judge_all).context("cannot start a thread")??;
     Ok(if failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })
 }
 

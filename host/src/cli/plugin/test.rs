@@ -11,7 +11,7 @@ use super::goldens::{Answer, Case, Difference, Golden};
 use super::judged::judge;
 use super::rewriting::Rewriting;
 use super::{EXIT_FAILED, build, pipeline, read, say};
-use crate::plugin::{AdmitError, Limits, Pipeline, with_room};
+use crate::plugin::{AdmitError, Limits, Pipeline, on_large_stack};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -94,7 +94,8 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     match (admitted, &golden.refused) {
         (Ok(pipeline), None) => {
             for (index, case) in golden.cases.iter().enumerate() {
-                let found = with_room(|| judge(&pipeline, &case.tx)).context("cannot start a thread")??;
+                let found =
+                    on_large_stack(|| judge(&pipeline, &case.tx)).context("cannot start a thread")??;
                 let found = Answer::of(&found).with_context(|| {
                     format!("case {:?}: no network takes a transaction of {} bytes", case.name, case.tx.len())
                 })?;
