@@ -189,10 +189,10 @@ pub const RESTORED_MEMORY_BYTES_MAX: u64 = 128 << 10;
 pub const RESTORED_GLOBALS_MAX: u64 = 16;
 
 /// Most marks of single pieces of memory in one function; from then on the whole memory is marked.
-pub const FUNCTION_MARKS_MAX: u64 = 16;
+pub const FUNCTION_BARRIERS_MAX: u64 = 16;
 
 /// The same in all functions of a plugin together: each is up to 24 instructions more for the compiler.
-pub const MODULE_MARKS_MAX: u64 = 2_000;
+pub const MODULE_BARRIERS_MAX: u64 = 2_000;
 
 /// Accepted transactions whose results the pipeline remembers. Several times CometBFT's mempool, so that what CheckTx
 /// computed is still there when its block is decided. About 26 MiB when full.

@@ -43,7 +43,7 @@ fn transactions_of_a_block_are_bounded() {
 
 #[test]
 fn what_starting_an_instance_takes_counts_for_each_transaction() {
-    // Accepts everything at once, after an init of some 60 million fuel; its memory is too long to be put back.
+    // Accepts everything at once, after an init of some 60 million fuel; its memory is too long to be reset.
     let wasm = wat::parse_str(
         r#"(module (memory (export "memory") 3)
             (func (export "dseq_abi_v1"))

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use clap::Parser;
 use dseq::abci::{Service, ServiceOptions};
 use dseq::plugin::{
-    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented, with_room,
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented,
+    on_large_stack,
 };
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let rows = with_room(|| rows(&options)).context("cannot start a thread")??;
+    let rows = on_large_stack(|| rows(&options)).context("cannot start a thread")??;
     let cpus = std::thread::available_parallelism()?;
     let taken = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     let file = json!({ "program": "bench-plugin", "taken_unix": taken, "cpus": cpus.get(), "rows": rows });

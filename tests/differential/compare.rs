@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dseq::plugin::{
     AdmitError, CanonicalJson, Fault, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Verdict,
-    engine_id, inspect, instrumented, with_room,
+    engine_id, inspect, instrumented, on_large_stack,
 };
 use dseq::types::PluginHash;
 
@@ -74,7 +74,7 @@ impl Panel {
 
     /// Runs the plugin everywhere, on a thread that plugins fit on; `Err` says who differs, and how.
     pub(crate) fn compare(&self, plugin: &Plugin<'_>, txs: &[Bytes]) -> Result<Tally, String> {
-        with_room(|| self.compare_here(plugin, txs)).unwrap()
+        on_large_stack(|| self.compare_here(plugin, txs)).unwrap()
     }
 
     fn compare_here(&self, plugin: &Plugin<'_>, txs: &[Bytes]) -> Result<Tally, String> {

@@ -121,8 +121,8 @@ impl Driver<'_> {
         instance.set_fuel(given);
         let len = i32::try_from(input.len()).expect("transactions are bounded");
         let buffer = instance.call("dseq_buffer", Some(len))?;
-        let room = range(instance, buffer, input.len() as u64).ok_or(Fault::BadBuffer)?;
-        instance.memory()[room].copy_from_slice(input);
+        let place = range(instance, buffer, input.len() as u64).ok_or(Fault::BadBuffer)?;
+        instance.memory()[place].copy_from_slice(input);
         let answer = instance.call(entry, Some(len))?.cast_unsigned();
 
         let [kind, code] = [answer >> 48, answer >> 32 & 0xffff];

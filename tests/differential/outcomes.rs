@@ -15,14 +15,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dseq::app::{App, Rules};
 use dseq::plugin::{
-    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, with_room,
+    CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, on_large_stack,
 };
 use dseq::sequence::Head;
 use dseq::types::{Height, PluginHash};
 use suite::Expected;
 
 fn main() {
-    with_room(|| {
+    on_large_stack(|| {
         for hostile in suite::all() {
             let txs: Vec<Bytes> = match hostile.expected {
                 Expected::Refused(words) => {

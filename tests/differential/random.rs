@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
-use dseq::plugin::{Fault, Limits, Verdict, instrumented, with_room};
+use dseq::plugin::{Fault, Limits, Verdict, instrumented, on_large_stack};
 
 use super::compare::{Panel, Plugin, Tally};
 use super::driver::{Driver, Engine};
@@ -92,7 +92,7 @@ fn an_instrumented_module_does_what_the_plain_one_does() {
             params: "{}",
             table_elements: None,
         });
-        with_room(|| {
+        on_large_stack(|| {
             if counted.init().verdict != Verdict::Unchanged {
                 assert_eq!(plain.init().verdict, counted.init().verdict, "seed {seed}");
                 return 0;

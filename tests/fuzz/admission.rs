@@ -76,7 +76,7 @@ fn admit(wasm: &[u8]) -> bool {
     };
     let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
     match (gated, Pipeline::admit(spec, &[wasm.to_vec()])) {
-        (Err(refusal), Err(AdmitError::Gate { source, .. })) => {
+        (Err(refusal), Err(AdmitError::Invalid { source, .. })) => {
             assert_eq!(refusal, source);
             assert!(!refusal.to_string().is_empty());
             false
@@ -84,7 +84,7 @@ fn admit(wasm: &[u8]) -> bool {
         (Err(refusal), other) => panic!("the gate says {refusal}, admission {:?}", other.map(drop)),
         (
             Ok(_),
-            Err(error @ (AdmitError::Gate { .. } | AdmitError::Module { .. } | AdmitError::Host { .. })),
+            Err(error @ (AdmitError::Invalid { .. } | AdmitError::Module { .. } | AdmitError::Host { .. })),
         ) => {
             panic!("the gate has passed it, but: {error}");
         }

@@ -1,6 +1,6 @@
-//! What a plugin stores to and what its marks say it has: nothing may change outside of the pieces that are marked.
+//! What a plugin stores to and what its write barrier records: nothing may change outside of the dirty pages.
 //!
-//! Random functions that do hardly anything but store, branch and call each other are run with their marks on another
+//! Random functions that do hardly anything but store, branch and call each other are run with their barriers on another
 //! engine than the product's, and the whole memory is compared before and after.
 
 use std::cell::Cell;
@@ -17,21 +17,21 @@ use super::{fuzz, smith};
 
 const MEMORY_BYTES: usize = 128 << 10;
 
-/// As the host puts back.
-const PIECE_BYTES: usize = 4 << 10;
-const REACH_BYTES: usize = 512;
+/// As the host resets memory.
+const PAGE_BYTES: usize = 4 << 10;
+const MARGIN_BYTES: usize = 512;
 
 const FUNCTIONS: usize = 7;
 /// Two parameters and three more; behind them a counter for each of the loops that may be open.
 const LOCALS: usize = 5;
 const LOOPS: usize = 2;
 
-/// How calls ended. Were all of them marked whole, or none to store anything, a test would say nothing.
+/// How calls ended. Had all of them recorded all pages, or none stored anything, a test would say nothing.
 #[derive(Default)]
 struct Tally {
     ended: Cell<u64>,
     changed: Cell<u64>,
-    unmarked: Cell<u64>,
+    some_clean: Cell<u64>,
 }
 
 impl Tally {
@@ -39,14 +39,14 @@ impl Tally {
         let add = |counter: &Cell<u64>, is_one: bool| counter.set(counter.get() + u64::from(is_one));
         add(&self.ended, true);
         add(&self.changed, run.before != run.after);
-        add(&self.unmarked, run.touched != u32::MAX);
+        add(&self.some_clean, run.dirty != u32::MAX);
     }
 
     fn says_something(self, runs: u64) {
-        let [ended, changed, unmarked] = [self.ended, self.changed, self.unmarked].map(Cell::into_inner);
-        println!("{ended} ended well, {changed} changed their memory, {unmarked} left some of it unmarked");
-        let says_something = ended > runs / 10 && changed > ended / 10 && unmarked > ended / 10;
-        assert!(says_something || is_short(), "{ended} of {runs}, {changed}, {unmarked}");
+        let [ended, changed, some_clean] = [self.ended, self.changed, self.some_clean].map(Cell::into_inner);
+        println!("{ended} ended well, {changed} changed their memory, {some_clean} left some pages clean");
+        let says_something = ended > runs / 10 && changed > ended / 10 && some_clean > ended / 10;
+        assert!(says_something || is_short(), "{ended} of {runs}, {changed}, {some_clean}");
     }
 }
 
@@ -56,24 +56,24 @@ fn is_short() -> bool {
 }
 
 #[test]
-fn no_store_goes_unmarked() {
+fn no_store_is_missed() {
     let tally = Tally::default();
-    fuzz("marks", 4_000, |noise| {
+    fuzz("write barrier", 4_000, |noise| {
         let text = format!("{})", functions(noise));
         let wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let params = [noise.next(), noise.next()].map(address);
         let Some(run) = run(&instrumented(&wasm).unwrap(), "run", &params) else { return };
         let outside = run.outside();
-        assert!(outside.is_empty(), "changed at {:?}, marked {:032b}: {text}", &outside[..1], run.touched);
+        assert!(outside.is_empty(), "changed at {:?}, dirty {:032b}: {text}", &outside[..1], run.dirty);
         tally.count(&run);
     });
     tally.says_something(4_000);
 }
 
 #[test]
-fn no_store_of_a_random_module_goes_unmarked() {
+fn no_store_of_a_random_module_is_missed() {
     let tally = Tally::default();
-    fuzz("marks of random modules", 200, |noise| {
+    fuzz("write barrier of random modules", 200, |noise| {
         let seed = noise.next();
         let (plain, functions) = smith::module(seed);
         let Ok(wasm) = instrumented(&plain) else { return };
@@ -81,7 +81,7 @@ fn no_store_of_a_random_module_goes_unmarked() {
             let mut tx = noise.bytes(1 + 8 * 32);
             tx[0] = u8::try_from(which).unwrap();
             let Some(run) = judge(&wasm, &tx) else { continue };
-            assert!(run.outside().is_empty(), "module {seed}, function {which}: {:032b}", run.touched);
+            assert!(run.outside().is_empty(), "module {seed}, function {which}: {:032b}", run.dirty);
             tally.count(&run);
         }
     });
@@ -130,20 +130,20 @@ fn nothing_of_a_call_is_left_for_the_next() {
 struct Run {
     before: Vec<u8>,
     after: Vec<u8>,
-    touched: u32,
+    dirty: u32,
 }
 
 impl Run {
-    /// Where it changed and is not marked.
+    /// Where it changed and is not recorded.
     fn outside(&self) -> Vec<usize> {
-        let is_marked = |at: usize| {
-            (0..32).any(|piece| {
-                let (start, end) = (piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES);
-                self.touched & 1 << piece != 0 && at + REACH_BYTES >= start && at < end + REACH_BYTES
+        let is_dirty = |at: usize| {
+            (0..32).any(|page| {
+                let (start, end) = (page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+                self.dirty & 1 << page != 0 && at + MARGIN_BYTES >= start && at < end + MARGIN_BYTES
             })
         };
         let changed = (0..self.before.len()).filter(|at| self.before[*at] != self.after[*at]);
-        changed.filter(|at| !is_marked(*at)).collect()
+        changed.filter(|at| !is_dirty(*at)).collect()
     }
 }
 
@@ -158,23 +158,23 @@ fn instance(wasm: &[u8]) -> Option<(Store<()>, wasmi::Instance)> {
     Some((store, instance))
 }
 
-/// Runs one function; `None` if that traps, or if the module has no marks.
+/// Runs one function; `None` if that traps, or if the module has no barriers.
 fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
     let memory = instance.get_memory(&store, "memory").unwrap();
-    let touched = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_touched")?;
     let before = memory.data(&store).to_vec();
     let params: Vec<Val> = params.iter().map(|param| Val::I32(*param)).collect();
     instance.get_func(&store, function).unwrap().call(&mut store, &params, &mut []).ok()?;
-    let touched = touched.get(&store).i32().unwrap().cast_unsigned();
-    Some(Run { before, after: memory.data(&store).to_vec(), touched })
+    let dirty = dirty.get(&store).i32().unwrap().cast_unsigned();
+    Some(Run { before, after: memory.data(&store).to_vec(), dirty })
 }
 
 /// Has a plugin judge a transaction; `None` if that traps, or grows the memory, or does not fit into it, or if the
-/// plugin has no marks.
+/// plugin has no barriers.
 fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
-    let touched = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_touched")?;
     let memory = instance.get_memory(&store, "memory").unwrap();
     let (len, mut start) = (Val::I32(i32::try_from(tx.len()).unwrap()), [Val::I32(0)]);
     instance
@@ -186,12 +186,12 @@ fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
     memory.data_mut(&mut store).get_mut(start..start + tx.len())?.copy_from_slice(tx);
     let before = memory.data(&store).to_vec();
     instance.get_func(&store, "dseq_apply").unwrap().call(&mut store, &[len], &mut [Val::I64(0)]).ok()?;
-    let touched = touched.get(&store).i32().unwrap().cast_unsigned();
+    let dirty = dirty.get(&store).i32().unwrap().cast_unsigned();
     let after = memory.data(&store).to_vec();
-    (after.len() == before.len() && after.len() <= MEMORY_BYTES).then_some(Run { before, after, touched })
+    (after.len() == before.len() && after.len() <= MEMORY_BYTES).then_some(Run { before, after, dirty })
 }
 
-/// An address that is mostly inside of the memory, and often near the edge of a piece.
+/// An address that is mostly inside of the memory, and often near the edge of a page.
 fn address(random: u64) -> i32 {
     let near_an_edge = (random >> 8) % 33 * 4096 + (random >> 20) % 1200;
     let address =

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use dseq::plugin::{Limits, Pipeline, with_room};
+use dseq::plugin::{Limits, Pipeline, on_large_stack};
 
 use super::suite::{self, Hostile};
 use super::{admit, judge, txs};
@@ -54,7 +54,7 @@ fn in_a_process_of_its_own() {
 
 /// Measures after a tenth of the repetitions and after so many more.
 fn assert_grows_little(what: &str, repetitions: usize, work: impl Fn(usize) + Sync) {
-    let repeat = |times| with_room(|| (0..times).for_each(&work)).unwrap();
+    let repeat = |times| on_large_stack(|| (0..times).for_each(&work)).unwrap();
     repeat(repetitions.div_ceil(10));
     let before = resident_kib();
     repeat(repetitions);

@@ -9,7 +9,7 @@ mod suite;
 use bytes::Bytes;
 use dseq::plugin::{
     AdmitError, CanonicalJson, Found, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, Step, Verdict,
-    engine_id, in_parallel, with_room,
+    engine_id, in_parallel, on_large_stack,
 };
 use dseq::types::PluginHash;
 use suite::{Ending, Expected, Hostile};
@@ -17,7 +17,7 @@ use suite::{Ending, Expected, Hostile};
 /// Puts out a sum over every word of its memory, in which the transaction lies, over its globals and the memory's size:
 /// whatever another plugin could have left in its way would show. Then it spoils all of that itself.
 ///
-/// With one page it is put back for its next call, with three it is made anew.
+/// With one page it is reset for its next call, with three it is made anew.
 fn good(pages: u32) -> Pipeline {
     let text = format!(
         r#"(module
@@ -82,7 +82,7 @@ fn each_module_ends_as_its_head_says_and_the_next_transaction_does_not_notice() 
     for hostile in &all {
         let next =
             || assert_eq!(neighbours.each_ref().map(|good| judge(good, &tx)), alone, "{}", hostile.name);
-        if let Err(words) = with_room(|| as_expected(hostile, next)).unwrap() {
+        if let Err(words) = on_large_stack(|| as_expected(hostile, next)).unwrap() {
             wrong.push(format!("{}: {words}", hostile.name));
         }
     }

@@ -194,12 +194,12 @@ fn a_call_pays_for_putting_back_an_instance_and_not_for_init() {
     let call = |count, init: &str| starting_and_call(&pages(count), "", init)[1];
     assert_eq!(call(1, &counting(1_000)), call(1, ACCEPT));
     assert_eq!(call(2, ACCEPT) - call(1, ACCEPT), 1_024, "64 bytes of memory are a unit");
-    // Grown in init, and more than can be put back: as if it were so long at first, but for what the growing takes.
+    // Grown in init, and more than can be reset: as if it were so long at first, but for what the growing takes.
     let grown = starting_and_call(&pages(2), "", &format!("(drop (memory.grow (i32.const 1))) {ACCEPT}"));
     assert_eq!(grown[1], 500 + grown[0] + 5);
 }
 
-/// Some of them get a fresh instance, some one that was put back, and one runs beside others.
+/// Some of them get a fresh instance, some one that was reset, and one runs beside others.
 #[test]
 fn what_a_call_is_charged_does_not_depend_on_which_instance_it_gets() {
     // Grows at 'G', traps at 'T'.

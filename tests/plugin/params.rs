@@ -121,7 +121,7 @@ fn init_fuel(plugin: &str, params: &serde_json::Value) -> u64 {
     Pipeline::admit(spec, &modules).unwrap().init_fuel().0
 }
 
-/// A transaction whose instance cannot be put back is charged for init as well.
+/// A transaction whose instance cannot be reset is charged for init as well.
 #[test]
 fn params_cost_little_to_read() {
     let string = |len: usize| init_fuel("json", &json!({ "required": ["x".repeat(len)] }));

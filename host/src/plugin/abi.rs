@@ -9,7 +9,7 @@ use super::fault::Fault;
 pub(super) const MEMORY: &str = "memory";
 /// Says that the module speaks this ABI.
 pub(super) const MARKER: &str = "dseq_abi_v1";
-/// Asks for room to write input.
+/// Asks for a buffer for input.
 pub(super) const BUFFER: &str = "dseq_buffer";
 /// Hands over the params.
 pub(super) const INIT: &str = "dseq_init";

@@ -5,7 +5,7 @@
 //! plugins/ ── PluginDir ───┴─> Pipeline::admit   hash, engine id, limits, exports, params
 //!                                   │
 //! transaction ──> Pipeline::apply ──┴─> plugin 1 ──> plugin 2 ──> ... ──> Outcome
-//!                      │                    each: an instance as after init, apply, put back or dropped
+//!                      │                    each: an instance as after init, apply, reset or dropped
 //!                      └─ memo: a transaction that has an outcome does not run again
 //! ```
 //!
@@ -13,16 +13,16 @@
 //! and FinalizeBlock must agree, results may be remembered by transaction hash, and a block's transactions
 //! may run in parallel.
 //!
-//! In reading order: [`spec`](PipelineSpec) is what genesis says; `dir` finds the bytes; `engine` builds the one engine
-//! of the process, with its `costs`; `abi` is the contract with the guest; `admit` takes a module in: `gate` looks at its
-//! bytes (`encoding`) and `body` at each function's, `compile` has all of a pipeline compiled, `rewrite` prepares it for
-//! being compiled, and `insert` each function: `stack` bounds how deep its
-//! calls nest, `marks` tell which of its memory is `touched`; `instance` is one of it at work; `call` runs it on one transaction, `warm` puts
-//! the instance back for the next; `fault` names
-//! the ways a plugin breaks its contract; `verdict` has the types from a call to the response, drawn in its header;
-//! `pipeline` puts calls together; `memo` remembers; `parallel` runs a block's
-//! transactions on all processors, on threads with the `room` that plugins need. `inspect` shows people what is in any
-//! module.
+//! In reading order: [`rules`](crate::rules) is what genesis says; `dir` finds the bytes; `abi` is the contract with the
+//! guest. `admit` takes a pipeline's modules in, in these stages:
+//!
+//! - `validate`: the bytes are a module that a plugin may be, within all limits;
+//! - `instrument`: instructions are added that count the stack and record dirty pages;
+//! - `engine`: the one engine of the process, its fuel costs and its identity, compiles it.
+//!
+//! `execute` is one call, and many on all processors; `fault` names the ways a plugin breaks its contract; `verdict` has
+//! the types from a call to the response, drawn in its header; `pipeline` puts calls together; `memo` remembers. `inspect`
+//! shows people what is in any module.
 //!
 //! # Invariants
 //!
@@ -30,6 +30,7 @@
 //! - A call ends as exactly one of a verdict, a [`Fault`] (deterministic: the plugin's doing) or a [`Fatal`]
 //!   (this host is broken; the node must stop rather than guess).
 //! - Nothing of one call is left for the next.
+//! - Imports go one way: `pipeline`, `admit`, `engine`, `execute`, `instrument`, `validate`, `abi`; none goes back.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod abi;
@@ -54,12 +55,11 @@ pub use crate::rules::{
 pub use admit::AdmitError;
 pub use dir::{FoundFile, PluginDir, PluginDirError};
 pub use engine::{engine_id, engine_text};
-pub use execute::parallel::{Found, in_parallel};
-pub use execute::threads::{spawn_with_room, with_room};
+pub use execute::{Found, in_parallel, on_large_stack, spawn_with_large_stack};
 pub use fault::{Fatal, Fault};
-pub use inspect::{Bounds, Export, Feature, Global, Import, Inspection, Metadata, Section, inspect};
+pub use inspect::{Export, Feature, Global, Import, Inspection, Metadata, Section, SizeRange, inspect};
 pub use instrument::instrumented;
 pub use memo::HashedTx;
 pub use pipeline::Pipeline;
-pub use validate::{GateError, Item, Named, Use, limits_used};
+pub use validate::{Item, Named, Use, ValidateError, limits_used};
 pub use verdict::{Outcome, Step, Verdict};

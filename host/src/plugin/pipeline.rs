@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::admit::compile::compile;
-use super::admit::{self, AdmitError};
+use super::admit::{self, AdmitError, compile};
 use super::engine;
-use super::execute::call::Admitted;
-use super::execute::threads::with_room;
+use super::execute::{Admitted, on_large_stack};
 use super::fault::Fatal;
 use super::memo::{HashedTx, Memo};
 use super::spec::{Limits, PipelineSpec};
@@ -48,7 +46,7 @@ impl Pipeline {
                 .collect::<Result<_, _>>()
         };
         // Each plugin's init runs in there, so the caller's stack must not matter.
-        let admitted = with_room(admit_all)
+        let admitted = on_large_stack(admit_all)
             .map_err(|error| AdmitError::Host { reason: format!("no thread: {error}") })?;
         let plugins = admitted?;
         let id = spec.id();
@@ -74,15 +72,15 @@ impl Pipeline {
     }
 
     /// What starting an instance of each plugin takes, init included. It is charged to each transaction whose instances
-    /// cannot be put back.
+    /// cannot be reset.
     #[must_use]
     pub fn init_fuel(&self) -> Fuel {
         let fuel = self.plugins.iter().map(|plugin| plugin.init_fuel.0);
         Fuel(fuel.fold(0, u64::saturating_add))
     }
 
-    /// Runs the plugins on one transaction, unless its outcome is in the memo: on the calling thread if plugins fit on it
-    /// (see [`with_room`]), else on one that is made for it.
+    /// Runs the plugins on one transaction, unless its outcome is in the memo: on the calling thread if its stack is large
+    /// enough (see [`on_large_stack`]), else on one that is made for it.
     ///
     /// The caller has seen to it that the transaction is neither empty nor longer than `tx_bytes_max`.
     ///
@@ -120,7 +118,7 @@ impl Pipeline {
     }
 
     fn run(&self, tx: &Bytes, see: impl FnMut(&Step) + Send) -> Result<Outcome, Fatal> {
-        with_room(|| self.run_here(tx, see)).unwrap_or_else(|error| {
+        on_large_stack(|| self.run_here(tx, see)).unwrap_or_else(|error| {
             Err(Fatal { plugin: None, step: "starting a thread", reason: error.to_string() })
         })
     }

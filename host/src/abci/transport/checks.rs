@@ -21,7 +21,7 @@ use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestCheckTx, Response, response};
 
 use super::{control::Control, dispatch};
-use crate::plugin::spawn_with_room;
+use crate::plugin::spawn_with_large_stack;
 
 /// Chunks for each thread that may work on a batch: several, so that a slow transaction does not leave the
 /// other threads idle, and few, because each has a price.
@@ -81,7 +81,7 @@ pub(super) fn start<A: Application>(
     let invited = Arc::new(Mutex::new(invited));
     let threads = (0..helpers).map(|index| {
         let (app, control, invited) = (app.clone(), Arc::clone(control), Arc::clone(&invited));
-        spawn_with_room(format!("check-{index}"), move || help(&app, &control, &invited))
+        spawn_with_large_stack(format!("check-{index}"), move || help(&app, &control, &invited))
     });
     let threads = threads.collect::<io::Result<_>>()?;
     let check_nanos = AtomicU64::new(HELPED_NANOS_MIN);

@@ -41,7 +41,7 @@ use rustix::{
 };
 use tendermint_abci::Application;
 
-use crate::{limits, plugin::spawn_with_room};
+use crate::{limits, plugin::spawn_with_large_stack};
 
 mod addr;
 mod checks;
@@ -263,7 +263,7 @@ fn start_connection<A: Application>(
             registration.control.fail(HandlerPanic { method: "the transport", payload });
         }
     };
-    if let Err(error) = spawn_with_room(format!("abci-{id}"), serve) {
+    if let Err(error) = spawn_with_large_stack(format!("abci-{id}"), serve) {
         tracing::error!(%error, "cannot start a thread for an ABCI connection; closing it");
     }
 }

@@ -17,7 +17,7 @@ use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
 use crate::node::rules::PluginFile;
-use crate::plugin::{CanonicalJson, Limits, Pipeline, with_room};
+use crate::plugin::{CanonicalJson, Limits, Pipeline, on_large_stack};
 
 /// Transactions of one turn.
 const TURN: usize = 64;
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let against = against(args.against.as_deref(), args.subject.pipeline.over(Limits::default()))?;
     let bounds = (args.count, Duration::from_secs(args.seconds));
     let measured =
-        with_room(|| measure(&pipeline, &against, &txs, bounds)).context("cannot start a thread")??;
+        on_large_stack(|| measure(&pipeline, &against, &txs, bounds)).context("cannot start a thread")??;
     say(if args.json { serde_json::to_string_pretty(&measured.json())? } else { measured.text() })?;
     Ok(ExitCode::SUCCESS)
 }

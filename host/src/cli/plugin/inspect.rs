@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{read, say, table};
 use crate::limits::WASM_PAGE_BYTES;
-use crate::plugin::{Bounds, Inspection, inspect, limits_used};
+use crate::plugin::{Inspection, SizeRange, inspect, limits_used};
 use crate::printable;
 use crate::types::PluginHash;
 
@@ -64,7 +64,7 @@ fn of_itself(found: &Inspection) -> Vec<(&'static str, String)> {
 }
 
 fn of_its_parts(found: &Inspection) -> Vec<(&'static str, String)> {
-    let max = |bounds: &Bounds| {
+    let max = |bounds: &SizeRange| {
         bounds.max.map_or("no maximum of its own".to_owned(), |max| format!("at most {max}"))
     };
     let mut facts = Vec::new();

@@ -19,7 +19,7 @@ pub(super) struct Trace<'a> {
     pub(super) took: Duration,
 }
 
-/// Runs one transaction on the calling thread, whose stack must be large enough for plugins: see `with_room`.
+/// Runs one transaction on the calling thread, whose stack must be large enough for plugins: see `on_large_stack`.
 pub(super) fn trace<'a>(pipeline: &'a Pipeline, tx: &Bytes) -> Result<Trace<'a>, Fatal> {
     let plugins = &pipeline.spec().plugins[..];
     if let Some(refusal) = refuse_by_size(pipeline, tx) {

@@ -21,7 +21,7 @@ use crate::node::genesis_file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::listen;
 use crate::node::rpc::{DecidedTx, Rpc};
-use crate::plugin::{Outcome, Pipeline, PluginDir, with_room};
+use crate::plugin::{Outcome, Pipeline, PluginDir, on_large_stack};
 use crate::sequence::{Receipt, SEQUENCE_FILE};
 
 /// How long the node may take for one answer.
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Ok(())
     };
-    with_room(replay_all).context("cannot start a thread")??;
+    on_large_stack(replay_all).context("cannot start a thread")??;
     say(if args.json { serde_json::to_string_pretty(&report.json())? } else { report.text() })?;
     Ok(ExitCode::SUCCESS)
 }

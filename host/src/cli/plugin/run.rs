@@ -9,7 +9,7 @@ use super::render::{Trace, is_failure, trace, word};
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{EXIT_FAILED, say, usage};
-use crate::plugin::with_room;
+use crate::plugin::on_large_stack;
 
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(counts.failures > 0)
         }
     };
-    let failed = with_room(run_all).context("cannot start a thread")??;
+    let failed = on_large_stack(run_all).context("cannot start a thread")??;
     Ok(if failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })
 }
 

@@ -11,7 +11,7 @@ use super::goldens::{Case, Difference, Expected, Golden};
 use super::render::trace;
 use super::rewriting::Rewriting;
 use super::{EXIT_FAILED, build, pipeline, read, say};
-use crate::plugin::{AdmitError, Limits, Pipeline, with_room};
+use crate::plugin::{AdmitError, Limits, Pipeline, on_large_stack};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -94,7 +94,7 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     match (admitted, &golden.refused) {
         (Ok(pipeline), None) => {
             for (index, case) in golden.cases.iter().enumerate() {
-                let trace = with_room(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
+                let trace = on_large_stack(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
                 let outcome =
                     trace.outcome.map_err(|refusal| anyhow!("case {:?}: {}", case.name, refusal.message))?;
                 let found = Expected::of(&outcome);

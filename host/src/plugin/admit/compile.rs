@@ -1,6 +1,6 @@
 //! Compiling a pipeline's modules: on all processors, and each file once in the life of a process.
 //!
-//! What compiling takes is bounded for each module by the gate, and for all of a pipeline here.
+//! What compiling takes is bounded for each module by `validate`, and for all of a pipeline here.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 use wasmtime::{Engine, Module};
 
-use super::AdmitError;
-use crate::excerpt::words;
+use super::error::AdmitError;
 use crate::limits;
 use crate::plugin::instrument::{Rewritten, rewrite};
-use crate::plugin::spec::{PluginName, PluginSpec};
-use crate::plugin::validate::{Gated, Use, gate};
-use crate::plugin::{engine, execute::parallel};
+use crate::plugin::spec::PluginSpec;
+use crate::plugin::validate::{Use, ValidModule, validate};
+use crate::plugin::{engine, execute};
 use crate::types::PluginHash;
 
-/// A module that has passed the gate, as machine code.
+/// A valid module as machine code.
 #[derive(Clone)]
 pub(in crate::plugin) struct Compiled {
     pub(super) module: Module,
@@ -29,31 +28,31 @@ pub(in crate::plugin) struct Compiled {
 ///
 /// # Errors
 ///
-/// The first that is not what genesis pins or that the gate does not pass; then what all are together, if that is too
-/// much; then the first that the engine does not take.
+/// The first that is not what genesis pins or that is not valid; then what all are together, if that is too much; then
+/// the first that the engine does not take.
 pub(in crate::plugin) fn compile(
     plugins: &[PluginSpec],
     modules: &[Vec<u8>],
 ) -> Result<Vec<Compiled>, AdmitError> {
     let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
-    let mut distinct: Vec<(&PluginSpec, Gated<'_>)> = Vec::new();
+    let mut distinct: Vec<(&PluginSpec, ValidModule<'_>)> = Vec::new();
     for (plugin, wasm) in plugins.iter().zip(modules) {
         check_bytes(plugin, wasm)?;
         if distinct.iter().all(|(known, _)| known.sha256 != plugin.sha256) {
-            let gated = gate(wasm);
+            let valid = validate(wasm);
             distinct.push((
                 plugin,
-                gated.map_err(|source| AdmitError::Gate { plugin: plugin.name.clone(), source })?,
+                valid.map_err(|source| AdmitError::Invalid { plugin: plugin.name.clone(), source })?,
             ));
         }
     }
-    check_sums(distinct.iter().map(|(_, gated)| gated.used.as_slice()))?;
+    check_sums(distinct.iter().map(|(_, valid)| valid.used.as_slice()))?;
     if distinct.is_empty() {
         return Ok(Vec::new());
     }
-    let threads = parallel::threads().map_err(AdmitError::from)?;
-    let compile = |(plugin, gated): &(&PluginSpec, Gated<'_>)| {
-        let compiled = compile_once(engine, plugin, gated)?;
+    let threads = execute::threads().map_err(AdmitError::from)?;
+    let compile = |(plugin, valid): &(&PluginSpec, ValidModule<'_>)| {
+        let compiled = compile_once(engine, plugin, valid)?;
         Ok((plugin.sha256, compiled))
     };
     let compiled: Vec<Result<(PluginHash, Compiled), AdmitError>> =
@@ -97,14 +96,18 @@ fn check_sums<'a>(modules: impl Iterator<Item = &'a [Use]>) -> Result<(), AdmitE
     }
 }
 
-fn compile_once(engine: &Engine, plugin: &PluginSpec, gated: &Gated<'_>) -> Result<Compiled, AdmitError> {
+fn compile_once(
+    engine: &Engine,
+    plugin: &PluginSpec,
+    valid: &ValidModule<'_>,
+) -> Result<Compiled, AdmitError> {
     if let Some((_, known)) = recent().iter().find(|(hash, _)| *hash == plugin.sha256) {
         return Ok(known.clone());
     }
     let Rewritten { wasm, mutable_globals } =
-        rewrite(gated).map_err(|error| refused(&plugin.name, &error))?;
+        rewrite(valid).map_err(|error| AdmitError::refused(&plugin.name, &error))?;
     let module = Module::from_binary(engine, &wasm)
-        .map_err(|error| refused(&plugin.name, &format_args!("{error:#}")))?;
+        .map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
     let compiled = Compiled { module, mutable_globals };
     let mut recent = recent();
     recent.push_back((plugin.sha256, compiled.clone()));
@@ -121,15 +124,10 @@ fn recent() -> MutexGuard<'static, VecDeque<(PluginHash, Compiled)>> {
     RECENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The engine does not take what the gate has passed.
-pub(super) fn refused(plugin: &PluginName, error: &impl std::fmt::Display) -> AdmitError {
-    AdmitError::Module { plugin: plugin.clone(), reason: words(error) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::spec::CanonicalJson;
+    use crate::plugin::spec::{CanonicalJson, PluginName};
 
     fn compiled(modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
         let plugin = |(index, wasm): (usize, &Vec<u8>)| PluginSpec {

@@ -1,210 +1,29 @@
-//! What a module must be before it may judge transactions, and what it is once it may.
+//! Admission: from the bytes that genesis pins to plugins that can be called.
 //!
-//! The bytes pass the `gate` first, and are compiled (`compile`). The checks here are of the module: its exports and their
-//! types, its memory, and that it accepts its params.
+//! ```text
+//! PluginSpec, bytes ──> compile (validate, instrument, machine code) ──> admit (exports, memory, init) ──> Admitted
+//! ```
+//!
+//! `compile` has all of a pipeline's modules validated, instrumented and compiled. The checks here are of each compiled
+//! module: its exports and their types, its memory, and that it accepts its params. `error` is why a node refuses.
+mod compile;
+mod error;
 
 use std::sync::Arc;
 
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
+pub(super) use self::compile::{Compiled, compile};
+pub use self::error::AdmitError;
 use super::abi;
-use super::execute::call::Admitted;
-pub(super) mod compile;
-
-use super::engine_id;
-use super::execute::instance::{Exports, Init, Live};
-use super::execute::reset::Warm;
-use super::fault::{Fatal, Fault, Stop};
-use super::instrument::{STACK_EXPORT, TOUCHED_EXPORT};
-use super::spec::{Limits, LimitsError, PluginName, PluginSpec};
-use super::validate::GateError;
+use super::engine::engine_id;
+use super::execute::{Admitted, Exports, Init, Live, Pool};
+use super::fault::{Fatal, Stop};
+use super::instrument::{DIRTY_PAGES_EXPORT, STACK_EXPORT};
+use super::spec::{Limits, PluginName, PluginSpec};
 use crate::excerpt::Excerpt;
 use crate::limits;
-use crate::printable;
-use crate::types::{EngineId, Fuel, PluginHash};
-use compile::{Compiled, refused};
-
-/// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
-#[derive(Debug, thiserror::Error)]
-pub enum AdmitError {
-    /// The network agreed on another engine.
-    #[error(
-        "genesis pins wasm engine {expected}, but this build of dseq has engine {found}; \
-         run the dseq release the network runs (another engine may compute other results)"
-    )]
-    Engine {
-        /// The engine in genesis.
-        expected: EngineId,
-        /// This build's engine.
-        found: EngineId,
-    },
-    /// A limit no host accepts.
-    #[error(transparent)]
-    Limits(#[from] LimitsError),
-    /// Without plugins a transaction is its record, so it must fit.
-    #[error(
-        "a pipeline without plugins makes each transaction a record, but limits.tx_bytes_max is {tx_bytes_max} \
-         and limits.record_bytes_max only {record_bytes_max}"
-    )]
-    RecordsTooShort {
-        /// The limit on transactions in genesis.
-        tx_bytes_max: u64,
-        /// The limit on records in genesis.
-        record_bytes_max: u64,
-    },
-    /// More fuel for one transaction than a host accepts.
-    #[error(
-        "limits.fuel_max is {fuel_max} for each of {plugins} plugins; together they may have at most {max}; lower fuel_max",
-        max = limits::FUEL_CEILING
-    )]
-    TooMuchFuel {
-        /// The limit in genesis.
-        fuel_max: u64,
-        /// The pipeline's length in genesis.
-        plugins: u64,
-    },
-    /// A pipeline longer than a host accepts.
-    #[error("the pipeline has {found} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
-    TooManyPlugins {
-        /// Its length in genesis.
-        found: u64,
-    },
-    /// Two plugins whose rejections could not be told apart.
-    #[error("two plugins of the pipeline are named {plugin}; give each its own name")]
-    DuplicateName {
-        /// The name.
-        plugin: PluginName,
-    },
-    /// Not one module for each plugin.
-    #[error("the pipeline has {plugins} plugins, but {modules} modules were given")]
-    ModuleCount {
-        /// Plugins in genesis.
-        plugins: u64,
-        /// Modules given.
-        modules: u64,
-    },
-    /// Other bytes than genesis pins.
-    #[error("plugin {plugin}: genesis pins sha256 {expected}, but the module has sha256 {found}")]
-    Hash {
-        /// The plugin.
-        plugin: PluginName,
-        /// The hash in genesis.
-        expected: PluginHash,
-        /// The hash of the bytes.
-        found: PluginHash,
-    },
-    /// A module larger than a host accepts.
-    #[error(
-        "plugin {plugin}: the module is {bytes} bytes; at most {max} are allowed (`dseq plugin build` leaves debug \
-         information out)",
-        max = limits::WASM_BYTES_MAX
-    )]
-    TooLarge {
-        /// The plugin.
-        plugin: PluginName,
-        /// Its size.
-        bytes: u64,
-    },
-    /// Something a module may not be, or may not have so much of.
-    #[error("plugin {plugin}: {source}")]
-    Gate {
-        /// The plugin.
-        plugin: PluginName,
-        /// The rule it breaks.
-        source: GateError,
-    },
-    /// More of something than all plugins of a pipeline may have together.
-    #[error("the pipeline's plugins have {found} {what} together; at most {max} are allowed")]
-    TooMuchTogether {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much of it all have together.
-        found: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// The engine does not compile what the gate has passed.
-    #[error("plugin {plugin}: the engine refuses the module: {reason}")]
-    Module {
-        /// The plugin.
-        plugin: PluginName,
-        /// The engine's words.
-        reason: String,
-    },
-    /// An export of the ABI is missing.
-    #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
-    ExportMissing {
-        /// The plugin.
-        plugin: PluginName,
-        /// The export.
-        export: &'static str,
-        /// What it has to be.
-        expected: &'static str,
-    },
-    /// An export of the ABI is something else.
-    #[error("plugin {plugin}: exports {export:?} as {found}, but ABI v1 asks for {expected}")]
-    ExportType {
-        /// The plugin.
-        plugin: PluginName,
-        /// The export.
-        export: &'static str,
-        /// What it has to be.
-        expected: &'static str,
-        /// What it is.
-        found: String,
-    },
-    /// More memory at birth than the network allows.
-    #[error(
-        "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
-    )]
-    Memory {
-        /// The plugin.
-        plugin: PluginName,
-        /// Its initial memory.
-        bytes: u64,
-        /// The limit in genesis.
-        memory_bytes_max: u64,
-    },
-    /// The plugin rejected its params.
-    #[error("plugin {plugin}: refuses its params {params}: {words} (code {code})", words = printable::line(message))]
-    Params {
-        /// The plugin.
-        plugin: PluginName,
-        /// The params in genesis.
-        params: Excerpt,
-        /// The plugin's code.
-        code: u16,
-        /// The plugin's words.
-        message: String,
-    },
-    /// The plugin broke its contract before it saw a transaction.
-    #[error(
-        "plugin {plugin}: faulted when given its params {params}: {words} (code {code})",
-        words = fault.with(message), code = fault.code()
-    )]
-    Init {
-        /// The plugin.
-        plugin: PluginName,
-        /// The params in genesis.
-        params: Excerpt,
-        /// What it did.
-        fault: Fault,
-        /// The plugin's words about its panic.
-        message: String,
-    },
-    /// The engine could not be built, or broke.
-    #[error("the wasm engine does not work on this host: {reason}")]
-    Host {
-        /// What came back.
-        reason: String,
-    },
-}
-
-impl From<Fatal> for AdmitError {
-    fn from(fatal: Fatal) -> Self {
-        Self::Host { reason: fatal.to_string() }
-    }
-}
+use crate::types::{EngineId, Fuel};
 
 /// Refuses another engine than this build's.
 pub(super) fn check_engine(expected: EngineId) -> Result<(), AdmitError> {
@@ -219,7 +38,7 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> 
     check_memory(plugin, limits, module)?;
     let exports = check_exports(plugin, module, mutable_globals.as_deref())?;
     let pre = Linker::new(module.engine()).instantiate_pre(module);
-    let pre = pre.map_err(|error| refused(plugin, &format_args!("{error:#}")))?;
+    let pre = pre.map_err(|error| AdmitError::refused(plugin, &format_args!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
     let start_fuel = start_fuel(module);
     let mut admitted = Admitted {
@@ -230,12 +49,12 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> 
         exports,
         start_fuel,
         init_fuel: Fuel(0),
-        warm: None,
+        pool: None,
     };
     let (mut live, init_fuel) = check_params(&admitted)?;
     admitted.init_fuel = init_fuel;
     if mutable_globals.is_some() {
-        admitted.warm = Warm::of(&mut live);
+        admitted.pool = Pool::of(&mut live);
     }
     Ok(admitted)
 }
@@ -262,8 +81,8 @@ fn start_fuel(module: &Module) -> Fuel {
     let needed = module.resources_required();
     let table_bytes = needed.max_initial_table_size.unwrap_or(0).saturating_mul(limits::TABLE_ELEMENT_BYTES);
     let memory_bytes = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(limits::WASM_PAGE_BYTES);
-    let touched = memory_bytes.saturating_add(table_bytes) / limits::MEMORY_BYTES_PER_FUEL;
-    Fuel(limits::START_FUEL.saturating_add(touched))
+    let copied = memory_bytes.saturating_add(table_bytes) / limits::MEMORY_BYTES_PER_FUEL;
+    Fuel(limits::START_FUEL.saturating_add(copied))
 }
 
 fn check_exports(
@@ -291,7 +110,7 @@ fn check_exports(
         apply: index(abi::APPLY)?,
         output: index(abi::OUTPUT)?,
         stack_left: index(STACK_EXPORT)?,
-        touched: mutable_globals.map(|_| index(TOUCHED_EXPORT)).transpose()?,
+        dirty_pages: mutable_globals.map(|_| index(DIRTY_PAGES_EXPORT)).transpose()?,
         panic: check_panic(plugin, module)?,
         mutable_globals: mutable_globals
             .unwrap_or_default()

@@ -2,21 +2,21 @@
 //!
 //! # Invariants
 //!
-//! - What a plugin keeps in memory or globals cannot survive a call: its instance is put back to where it was after
-//!   init (`warm`), or dropped.
+//! - What a plugin keeps in memory or globals cannot survive a call: its instance is reset to its state right after init
+//!   (`reset`), or dropped.
 //!
 //! # Determinism
 //!
-//! What a call is charged does not depend on which instance it gets. If instances can be put back, each call pays for
-//! that, and one that makes the memory grow, so that its instance is lost, for starting another. If not, each call pays
+//! What a call is charged does not depend on which instance it gets. If instances can be reset, each call pays for that,
+//! and one that makes the memory grow, so that its instance is lost, for starting another. If not, each call pays
 //! for starting one: its memory, its table and init, whether or not the host has to do all of it again.
 
 use std::sync::Arc;
 
 use wasmtime::InstancePre;
 
-use super::instance::{Bounds, Charge, Exports, Init, Live};
-use super::reset::Warm;
+use super::instance::{Charge, Exports, Init, Limiter, Live};
+use super::pool::Pool;
 use crate::limits;
 use crate::plugin::fault::{Fatal, Stop};
 use crate::plugin::spec::{Limits, PluginName};
@@ -28,17 +28,17 @@ use crate::types::Fuel;
 /// Its imports are none, its exports are those of ABI v1 with their types, and it accepts its params.
 pub(in crate::plugin) struct Admitted {
     pub(in crate::plugin) name: Arc<PluginName>,
-    /// Canonical JSON; told to each fresh instance.
+    /// Canonical JSON, handed to each fresh instance.
     pub(in crate::plugin) params: String,
     pub(in crate::plugin) limits: Limits,
-    pub(in crate::plugin) pre: InstancePre<Bounds>,
+    pub(in crate::plugin) pre: InstancePre<Limiter>,
     pub(in crate::plugin) exports: Exports,
     /// What making an instance takes, before init.
     pub(in crate::plugin) start_fuel: Fuel,
     /// What making an instance and init take together: the same each time.
     pub(in crate::plugin) init_fuel: Fuel,
-    /// Where instances wait for their next call; `None` if they cannot be put back, or it does not pay.
-    pub(in crate::plugin) warm: Option<Warm>,
+    /// Where instances wait for their next call; `None` if they cannot be reset, or it does not pay.
+    pub(in crate::plugin) pool: Option<Pool>,
 }
 
 impl Admitted {
@@ -52,7 +52,7 @@ impl Admitted {
     }
 
     fn try_call(&self, input: &[u8]) -> Result<Step, (&'static str, String)> {
-        let kept = self.warm.as_ref().and_then(Warm::take);
+        let kept = self.pool.as_ref().and_then(Pool::take);
         let mut live = match kept {
             Some(live) => live,
             None => self.start_again()?,
@@ -61,8 +61,8 @@ impl Admitted {
         let memory_bytes = live.memory_bytes();
         match ended {
             Ok((fuel, verdict)) => {
-                if let Some(warm) = &self.warm {
-                    warm.put_back(live);
+                if let Some(pool) = &self.pool {
+                    pool.give_back(live);
                 }
                 Ok(Step { fuel, memory_bytes, verdict })
             }
@@ -75,7 +75,7 @@ impl Admitted {
         }
     }
 
-    /// Makes a fresh instance and tells it its params.
+    /// Makes a fresh instance and hands it its params.
     pub(in crate::plugin) fn start(&self) -> Result<(Live, Init), Stop> {
         let charge = Charge { call: self.start_fuel.0, growing: 0 };
         Live::start(&self.pre, &self.exports, self.limits, &self.params, charge)
@@ -84,10 +84,10 @@ impl Admitted {
     /// What each call costs for what the host does around it.
     fn charge(&self) -> Charge {
         let start = self.init_fuel.0;
-        match &self.warm {
-            Some(warm) => {
-                let restoring = warm.memory_bytes() / limits::RESTORED_BYTES_PER_FUEL;
-                Charge { call: limits::CALL_FUEL.saturating_add(restoring), growing: start }
+        match &self.pool {
+            Some(pool) => {
+                let reset = pool.memory_bytes() / limits::RESTORED_BYTES_PER_FUEL;
+                Charge { call: limits::CALL_FUEL.saturating_add(reset), growing: start }
             }
             None => Charge { call: limits::CALL_FUEL.saturating_add(start), growing: 0 },
         }

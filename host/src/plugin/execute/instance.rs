@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - The host trusts no pointer and no length of a plugin: each range is checked before memory is touched.
+//! - The host trusts no pointer and no length of a plugin: each range is checked before memory is read or written.
 //!
 //! # Determinism
 //!
@@ -18,8 +18,8 @@ use wasmtime::{
 use crate::limits;
 use crate::plugin::abi::{self, Answer};
 use crate::plugin::fault::{Fault, Stop};
-use crate::plugin::instrument::dirty_pages::Touched;
-use crate::plugin::instrument::stack;
+use crate::plugin::instrument::OVERFLOWN;
+use crate::plugin::instrument::write_barrier::DirtyPages;
 use crate::plugin::spec::Limits;
 use crate::plugin::verdict::Verdict;
 use crate::types::Fuel;
@@ -33,20 +33,20 @@ pub(in crate::plugin) struct Exports {
     pub(in crate::plugin) output: ModuleExport,
     /// The counter of `stack`.
     pub(in crate::plugin) stack_left: ModuleExport,
-    /// What `marks` set, if instances are to be put back.
-    pub(in crate::plugin) touched: Option<ModuleExport>,
+    /// The write barrier's dirty pages, if instances are to be reset.
+    pub(in crate::plugin) dirty_pages: Option<ModuleExport>,
     /// Where the plugin says why it panicked, if it does.
     pub(in crate::plugin) panic: Option<ModuleExport>,
-    /// All globals that can change, if instances are to be put back.
+    /// All globals that can change, if instances are to be reset.
     pub(in crate::plugin) mutable_globals: Vec<ModuleExport>,
 }
 
 /// The genesis limits the engine asks about while a plugin runs.
-pub(in crate::plugin) struct Bounds {
+pub(in crate::plugin) struct Limiter {
     memory_bytes_max: u64,
 }
 
-impl ResourceLimiter for Bounds {
+impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
         _current: usize,
@@ -96,14 +96,14 @@ pub(in crate::plugin) enum Init {
 
 /// An instance that accepted its params, ready for one transaction.
 pub(in crate::plugin) struct Live {
-    pub(in crate::plugin) store: Store<Bounds>,
+    pub(in crate::plugin) store: Store<Limiter>,
     pub(in crate::plugin) memory: Memory,
-    /// Every global that can change; empty when `warm` does not ask.
+    /// Every global that can change; empty if instances are not reset.
     pub(in crate::plugin) mutable_globals: Vec<Global>,
-    /// Marked by the plugin's code, if `warm` asks.
-    touched: Option<Global>,
-    /// Where the host has written since the instance was put back.
-    written: Touched,
+    /// Set by the write barrier in the plugin's code; `None` if instances are not reset.
+    dirty_pages: Option<Global>,
+    /// Where the host has written since the last reset.
+    written: DirtyPages,
     instance: Instance,
     buffer: TypedFunc<i32, i32>,
     apply: TypedFunc<i32, i64>,
@@ -118,18 +118,29 @@ pub(in crate::plugin) struct Live {
 }
 
 impl Live {
-    /// Makes a fresh instance and tells it its params.
+    /// Makes a fresh instance and hands it its params.
     pub(in crate::plugin) fn start(
-        pre: &InstancePre<Bounds>,
+        pre: &InstancePre<Limiter>,
         exports: &Exports,
         limits: Limits,
         params: &str,
         charge: Charge,
     ) -> Result<(Self, Init), Stop> {
+        let mut live = Self::instantiate(pre, exports, limits, charge)?;
+        let init = live.init(&exports.init, params.as_bytes())?;
+        Ok((live, init))
+    }
+
+    fn instantiate(
+        pre: &InstancePre<Limiter>,
+        exports: &Exports,
+        limits: Limits,
+        charge: Charge,
+    ) -> Result<Self, Stop> {
         const STEP: &str = "making a fresh instance";
-        let bounds = Bounds { memory_bytes_max: limits.memory_bytes_max };
-        let mut store = Store::new(pre.module().engine(), bounds);
-        store.limiter(|bounds| bounds);
+        let limiter = Limiter { memory_bytes_max: limits.memory_bytes_max };
+        let mut store = Store::new(pre.module().engine(), limiter);
+        store.limiter(|limiter| limiter);
         store.set_fuel(limits.fuel_max).map_err(|error| Stop::from_engine(STEP, &error))?;
         let instance = pre.instantiate(&mut store).map_err(|error| Stop::from_engine(STEP, &error))?;
         let memory = instance
@@ -141,16 +152,16 @@ impl Live {
             global.ok_or_else(|| gone("a global"))
         };
         let mutable_globals = exports.mutable_globals.iter().map(&mut global).collect::<Result<_, _>>()?;
-        let touched = exports.touched.as_ref().map(&mut global).transpose()?;
+        let dirty_pages = exports.dirty_pages.as_ref().map(&mut global).transpose()?;
         let buffer = typed(instance, &mut store, abi::BUFFER, &exports.buffer)?;
         let apply = typed(instance, &mut store, abi::APPLY, &exports.apply)?;
         let memory_bytes_before = memory.data_size(&store) as u64;
-        let mut live = Self {
+        Ok(Self {
             store,
             memory,
             mutable_globals,
-            touched,
-            written: Touched::default(),
+            dirty_pages,
+            written: DirtyPages::default(),
             instance,
             buffer,
             apply,
@@ -160,9 +171,7 @@ impl Live {
             limits,
             charge,
             memory_bytes_before,
-        };
-        let init = live.init(&exports.init, params.as_bytes())?;
-        Ok((live, init))
+        })
     }
 
     /// Length of the memory now.
@@ -236,7 +245,7 @@ impl Live {
         Ok(())
     }
 
-    /// Asks for room, fills it, and answers with the length as wasm knows it.
+    /// Asks for a buffer, fills it, and answers with the length as wasm knows it.
     fn write_input(&mut self, input: &[u8]) -> Result<i32, Stop> {
         let len = u32::try_from(input.len()).map_err(|_| Stop::Fatal {
             step: "handing over the input",
@@ -246,19 +255,19 @@ impl Live {
         let buffer = self.buffer.clone();
         let start = self.invoke(abi::BUFFER, &buffer, wasm_len)?;
         let memory = self.memory.data_mut(&mut self.store);
-        let room = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
-        self.written = self.written.and(Touched::all_of(&room));
-        memory[room].copy_from_slice(input);
+        let place = abi::range(memory.len(), start, len).ok_or(Fault::BadBuffer)?;
+        self.written = self.written.union(DirtyPages::of_range(&place));
+        memory[place].copy_from_slice(input);
         Ok(wasm_len)
     }
 
-    /// What of the memory may have changed since this was last asked; `None` if nothing tells.
-    pub(in crate::plugin) fn take_touched(&mut self) -> Option<Touched> {
+    /// The pages that may have changed since this was last asked; `None` if nothing records them.
+    pub(super) fn take_dirty_pages(&mut self) -> Option<DirtyPages> {
         let written = std::mem::take(&mut self.written);
-        let touched = self.touched?;
-        let marked = touched.get(&mut self.store).i32()?;
-        touched.set(&mut self.store, Val::I32(0)).ok()?;
-        Some(written.and(Touched::marked(marked)))
+        let recorded = self.dirty_pages?;
+        let bits = recorded.get(&mut self.store).i32()?;
+        recorded.set(&mut self.store, Val::I32(0)).ok()?;
+        Some(written.union(DirtyPages::from_bits(bits)))
     }
 
     /// Asks where the output lies.
@@ -304,7 +313,7 @@ impl Live {
     fn is_overflown(&mut self) -> bool {
         let left =
             self.instance.get_module_export(&mut self.store, &self.stack_left).and_then(Extern::into_global);
-        left.is_some_and(|left| left.get(&mut self.store).i32() == Some(stack::OVERFLOWN))
+        left.is_some_and(|left| left.get(&mut self.store).i32() == Some(OVERFLOWN))
     }
 
     /// What the plugin says about its panic; empty if it says nothing, or points outside of its memory.
@@ -334,7 +343,7 @@ fn words_kept(words: &[u8]) -> String {
 /// An export admission has seen, of a type it has checked.
 fn typed<P: WasmParams, R: WasmResults>(
     instance: Instance,
-    store: &mut Store<Bounds>,
+    store: &mut Store<Limiter>,
     name: &'static str,
     export: &ModuleExport,
 ) -> Result<TypedFunc<P, R>, Stop> {
@@ -353,17 +362,17 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_genesis_and_by_what_the_plugin_declares() {
-        let mut bounds = Bounds { memory_bytes_max: 131_072 };
-        assert!(bounds.memory_growing(65_536, 131_072, None).unwrap());
-        assert!(!bounds.memory_growing(65_536, 196_608, None).unwrap());
-        assert!(!bounds.memory_growing(65_536, 131_072, Some(65_536)).unwrap());
+        let mut limiter = Limiter { memory_bytes_max: 131_072 };
+        assert!(limiter.memory_growing(65_536, 131_072, None).unwrap());
+        assert!(!limiter.memory_growing(65_536, 196_608, None).unwrap());
+        assert!(!limiter.memory_growing(65_536, 131_072, Some(65_536)).unwrap());
     }
 
     /// To the plugin it would be a failed `memory.grow`, which other nodes do not see.
     #[test]
     fn memory_the_host_cannot_give_is_fatal() {
-        let mut bounds = Bounds { memory_bytes_max: 131_072 };
-        let error = bounds.memory_grow_failed(wasmtime::Error::msg("out of memory")).unwrap_err();
+        let mut limiter = Limiter { memory_bytes_max: 131_072 };
+        let error = limiter.memory_grow_failed(wasmtime::Error::msg("out of memory")).unwrap_err();
         assert!(matches!(Stop::from_engine("dseq_apply", &error), Stop::Fatal { .. }), "{error:#}");
     }
 }

@@ -1,6 +1,32 @@
-//! Execution of an admitted plugin.
-pub(super) mod call;
-pub(super) mod instance;
-pub(super) mod parallel;
-pub(super) mod reset;
-pub(super) mod threads;
+//! Execution: one transaction through one admitted plugin, and many transactions on all processors.
+//!
+//! ```text
+//! Admitted, input ──> call ──> pool, or a fresh instance ──> instance: dseq_buffer, dseq_apply, dseq_output ──> verdict
+//!                                 ▲                              │
+//!                                 └───── reset, after a call that ended well
+//! ```
+//!
+//! `call` is one call and what it costs; `instance` makes an instance and talks to it; `reset` brings an instance back to
+//! its state right after init by copying its dirty pages, and `pool` keeps it for the next call. `threads` are threads
+//! with the native stack that plugins need, `parallel` runs a block's transactions on one per processor.
+//!
+//! # Invariants
+//!
+//! - Nothing of one call is left for the next: its instance is reset to the state right after init, or dropped.
+//! - A call ends as exactly one of a verdict, a fault (deterministic: the plugin's doing) or a fatal error (this host's:
+//!   the node stops and never guesses).
+//! - Plugins run only on threads made with the native stack they need: never the native stack, only the counter in the
+//!   bytecode decides how deep calls nest.
+mod call;
+mod instance;
+mod parallel;
+mod pool;
+mod reset;
+mod threads;
+
+pub(super) use call::Admitted;
+pub(super) use instance::{Exports, Init, Live};
+pub use parallel::{Found, in_parallel};
+pub(super) use parallel::{instances_kept_max, processors, threads};
+pub(super) use pool::Pool;
+pub use threads::{on_large_stack, spawn_with_large_stack};

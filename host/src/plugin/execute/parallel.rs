@@ -5,7 +5,7 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use super::threads;
+use super::threads::declare_large_stack;
 use crate::limits;
 use crate::plugin::fault::Fatal;
 
@@ -81,7 +81,7 @@ pub(in crate::plugin) fn threads() -> Result<&'static rayon::ThreadPool, Fatal> 
         rayon::ThreadPoolBuilder::new()
             .num_threads(processors())
             .stack_size(limits::PLUGIN_THREAD_STACK_BYTES)
-            .start_handler(|_| threads::mark())
+            .start_handler(|_| declare_large_stack())
             .thread_name(|n| format!("plugin-{n}"))
             .build()
             .map_err(|error| error.to_string())

@@ -1,11 +1,11 @@
-//! Threads that plugins fit on.
+//! Threads with a native stack large enough for plugins.
 //!
-//! What a plugin's calls take of the native stack is bounded (`stack`), and must never be what decides: so plugins run
-//! only on threads that were made with [`PLUGIN_THREAD_STACK_BYTES`](limits::PLUGIN_THREAD_STACK_BYTES).
+//! What a plugin's calls take of the native stack is bounded (`instrument/stack.rs`), and the native stack must never be
+//! what decides: so plugins run only on threads that were made with [`PLUGIN_THREAD_STACK_BYTES`](limits::PLUGIN_THREAD_STACK_BYTES).
 //!
 //! # Invariants
 //!
-//! - A thread is marked only by whoever has made it with that stack.
+//! - Only whoever has made a thread with that stack declares that it has one.
 
 use std::cell::Cell;
 use std::io;
@@ -14,30 +14,31 @@ use std::thread::{self, JoinHandle};
 use crate::limits;
 
 thread_local! {
-    static HAS_ROOM: Cell<bool> = const { Cell::new(false) };
+    static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that the calling thread was made with the stack that plugins need.
-pub(in crate::plugin) fn mark() {
-    HAS_ROOM.set(true);
+/// Declares that the calling thread was made with the stack that plugins need.
+pub(super) fn declare_large_stack() {
+    HAS_LARGE_STACK.set(true);
 }
 
-/// Starts a thread that plugins fit on.
+/// Starts a thread with the stack that plugins need.
 ///
 /// # Errors
 ///
 /// When the system gives no thread.
-pub fn spawn_with_room<R: Send + 'static>(
+pub fn spawn_with_large_stack<R: Send + 'static>(
     name: String,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<JoinHandle<R>> {
     builder(name).spawn(|| {
-        mark();
+        declare_large_stack();
         work()
     })
 }
 
-/// Does `work` on a thread that plugins fit on: the calling one if it is such a thread, else one of its own.
+/// Does `work` on a thread with the stack that plugins need: on the calling one if it has that stack, else on one of its
+/// own.
 ///
 /// # Errors
 ///
@@ -46,16 +47,16 @@ pub fn spawn_with_room<R: Send + 'static>(
 /// # Panics
 ///
 /// When `work` does, with what it panics with.
-pub fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
-    if HAS_ROOM.get() {
+pub fn on_large_stack<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    if HAS_LARGE_STACK.get() {
         return Ok(work());
     }
     thread::scope(|scope| {
-        let marked = || {
-            mark();
+        let declared = || {
+            declare_large_stack();
             work()
         };
-        let thread = builder("plugin".to_owned()).spawn_scoped(scope, marked)?;
+        let thread = builder("plugin".to_owned()).spawn_scoped(scope, declared)?;
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }

@@ -1,50 +1,23 @@
-//! Putting instructions into a function: what it stores to is marked, and its frame is counted around all of it.
+//! Putting instructions into a function: the write barrier's in front of stores, the stack counter's around all of it.
 
 use wasm_encoder::{Encode, Instruction, ValType};
 use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
 
 use super::stack::{Added, Counting};
-use super::write_barrier::{Mark, TAKEN_LOCALS};
-use crate::plugin::engine;
-use crate::plugin::validate::Function;
+use crate::plugin::validate::{Function, features};
 
 /// What goes into a function's code beside its counting.
 #[derive(Default)]
-pub(in crate::plugin) struct Insertions {
+pub(super) struct Insertions {
     /// In front of the instruction there, in the order of the code.
-    instructions: Vec<(usize, Vec<Instruction<'static>>)>,
+    pub(super) instructions: Vec<(usize, Vec<Instruction<'static>>)>,
     /// More locals, of type i32.
-    locals: u32,
+    pub(super) locals: u32,
 }
 
 impl Insertions {
-    /// That of the function's marks; `touched` is the global they set, `marks_left` how many may still say less than
-    /// the whole memory.
-    pub(in crate::plugin) fn of<'a>(
-        function: &Function,
-        marks: impl Iterator<Item = &'a Mark>,
-        touched: u32,
-        marks_left: &mut u64,
-    ) -> Self {
-        let first_taken = u32::try_from(function.locals).expect("their number is bounded");
-        let mut insertions = Self::default();
-        for mut mark in marks.copied() {
-            if mark.is_of_pieces() {
-                match marks_left.checked_sub(1) {
-                    Some(fewer) => *marks_left = fewer,
-                    None => mark = mark.whole(),
-                }
-            }
-            if mark.takes_operands() {
-                insertions.locals = TAKEN_LOCALS;
-            }
-            insertions.instructions.push((mark.at, mark.instructions(touched, first_taken)));
-        }
-        insertions
-    }
-
     /// What its frame grows by.
-    pub(in crate::plugin) fn added(&self) -> Added {
+    pub(super) fn added(&self) -> Added {
         let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
         Added { locals: u64::from(self.locals), instructions: instructions.sum() }
     }
@@ -53,8 +26,8 @@ impl Insertions {
     ///
     /// # Errors
     ///
-    /// Never for what the gate has passed.
-    pub(in crate::plugin) fn body(
+    /// Never for a valid module.
+    pub(super) fn body(
         &self,
         wasm: &[u8],
         function: &Function,
@@ -100,7 +73,7 @@ fn copy_code(
     body: &mut Vec<u8>,
 ) -> Result<(), BinaryReaderError> {
     let code = &wasm[function.code.clone()];
-    let reader = BinaryReader::new_features(code, function.code.start, engine::features());
+    let reader = BinaryReader::new_features(code, function.code.start, features());
     let mut operators = OperatorsReader::new(reader);
     let mut inserted = inserted.iter().peekable();
     // Blocks open at this point: the label of the one around them all.

@@ -1,9 +1,25 @@
-//! Instrumentation of a module before it is compiled: the stack counter and the write barrier.
-pub(super) mod dirty_pages;
+//! Instrumentation: what is added to a valid module before it is compiled.
+//!
+//! ```text
+//! ValidModule ──> rewrite ──> Rewritten: the bytes to compile, and the names under which its globals are exported
+//! ```
+//!
+//! `rewrite` decides what is added, `assemble` puts the module together again, and `insert` each function. What is added
+//! in the code is of two kinds: `stack` counts how deep calls nest, and `write_barrier` records which pages of the memory
+//! are stored to.
+//!
+//! # Invariants
+//!
+//! - An instrumented module computes what the plain one does, for more fuel, until the counter of the stack stops it.
+//!   Held by `tests/differential/random.rs`.
+//! - Nothing here depends on the host: the same bytes become the same bytes everywhere. What is added is part of the engine
+//!   id (`instrumentation` and `marks` in the engine text).
+mod assemble;
 mod insert;
 mod rewrite;
-pub(super) mod stack;
+mod stack;
 pub(super) mod write_barrier;
 
 pub use rewrite::instrumented;
-pub(super) use rewrite::{Rewritten, STACK_EXPORT, TOUCHED_EXPORT, rewrite};
+pub(super) use rewrite::{DIRTY_PAGES_EXPORT, Rewritten, STACK_EXPORT, rewrite};
+pub(super) use stack::OVERFLOWN;

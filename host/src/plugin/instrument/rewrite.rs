@@ -1,39 +1,35 @@
-//! Rewriting of a module before it is compiled: the host gets hold of what the module keeps from call to call, and its
-//! stack is counted.
+//! Instrumentation of a module before it is compiled: the host gets hold of what an instance keeps from call to call, and
+//! the stack is counted.
 //!
 //! An instance's state is its memory, its mutable globals, its tables, and which segments it has dropped. The host
-//! reaches the memory by its export. Here the mutable globals get exports too. If the module touches nothing else, the
-//! host can put an instance back to where it was; and `marks` in the code tell it how much of the memory that takes.
+//! reads and writes the memory by its export. Here the mutable globals get exports too. If the module changes nothing
+//! else, the host can reset an instance; and the write barrier in the code tells it how much of the memory that takes.
 //!
 //! # Determinism
 //!
-//! Every module is rewritten, in one way, whatever the host. An added export changes no result and no fuel; what
-//! counting the stack adds is said in `stack`, what marking adds in `marks`.
+//! Every module is instrumented, in one way, whatever the host. An added export changes no result and no fuel; what
+//! counting the stack adds is said in `stack`, what the write barrier adds in `write_barrier`.
 
-use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, Encode, ExportKind, GlobalType, RawSection, SectionId,
-    ValType as NewValType,
-};
-use wasmparser::{BinaryReaderError, ValType};
+use wasm_encoder::CodeSection;
+use wasmparser::BinaryReaderError;
 
+use super::assemble::{AddedTypes, assemble};
 use super::insert::Insertions;
-use super::stack;
-use super::write_barrier::{Marks, Silent};
+use super::{stack, write_barrier};
 use crate::limits;
-use crate::plugin::validate::Function;
-use crate::plugin::validate::{GateError, Gated, RESERVED_PREFIX, gate};
+use crate::plugin::validate::{RESERVED_PREFIX, ValidModule, ValidateError, validate};
 
 /// The counter of what is left of the stack.
 pub(in crate::plugin) const STACK_EXPORT: &str = "dseq_stack_left";
 
-/// The pieces of the memory that were stored to.
-pub(in crate::plugin) const TOUCHED_EXPORT: &str = "dseq_touched";
+/// The dirty pages, set by the write barrier.
+pub(in crate::plugin) const DIRTY_PAGES_EXPORT: &str = "dseq_touched";
 
 /// A module as it will be compiled.
 pub(in crate::plugin) struct Rewritten {
     pub(in crate::plugin) wasm: Vec<u8>,
-    /// Names of the exports of all its mutable globals; `None` if its instances cannot be put back, or it does not pay.
-    /// If they can, there is [`TOUCHED_EXPORT`] beside [`STACK_EXPORT`].
+    /// Names of the exports of all its mutable globals; `None` if its instances cannot be reset, or it does not pay.
+    /// If they can, there is [`DIRTY_PAGES_EXPORT`] beside [`STACK_EXPORT`].
     pub(in crate::plugin) mutable_globals: Option<Vec<String>>,
 }
 
@@ -42,63 +38,54 @@ pub(in crate::plugin) struct Rewritten {
 /// # Errors
 ///
 /// When the module breaks a static limit.
-pub fn instrumented(wasm: &[u8]) -> Result<Vec<u8>, GateError> {
-    Ok(rewrite(&gate(wasm)?)?.wasm)
+pub fn instrumented(wasm: &[u8]) -> Result<Vec<u8>, ValidateError> {
+    Ok(rewrite(&validate(wasm)?)?.wasm)
 }
 
-/// Rewrites a module.
+/// Instruments a module.
 ///
 /// # Errors
 ///
-/// Never for what the gate has passed.
-pub(in crate::plugin) fn rewrite(gated: &Gated<'_>) -> Result<Rewritten, BinaryReaderError> {
-    let is_restorable = gated.keeps_to_memory_and_globals
-        && gated.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX
-        && gated.memory_bytes <= limits::RESTORED_MEMORY_BYTES_MAX;
-    let left = gated.globals.count;
-    let touched = is_restorable.then(|| left.saturating_add(1));
-    let mut types = AddedTypes { first: gated.types.count, results: Vec::new() };
+/// Never for a valid module.
+pub(in crate::plugin) fn rewrite(module: &ValidModule<'_>) -> Result<Rewritten, BinaryReaderError> {
+    let is_reset = write_barrier::pays(module);
+    let left = module.globals.count;
+    let dirty = is_reset.then(|| left.saturating_add(1));
+    let mut types = AddedTypes::behind(module.types.count);
     let mut code = CodeSection::new();
-    for body in bodies(gated, left, touched, &mut types)? {
+    for body in bodies(module, left, dirty, &mut types)? {
         code.raw(&body);
     }
-    let restored = if is_restorable { gated.mutable_globals.as_slice() } else { &[] };
+    let reset = if is_reset { module.mutable_globals.as_slice() } else { &[] };
     let mut globals = vec![limits::STACK_BYTES_MAX];
     let mut exports = vec![(STACK_EXPORT.to_owned(), left)];
-    if let Some(touched) = touched {
+    if let Some(dirty) = dirty {
         globals.push(0);
-        exports.push((TOUCHED_EXPORT.to_owned(), touched));
+        exports.push((DIRTY_PAGES_EXPORT.to_owned(), dirty));
     }
     let named = |index: &u32| {
-        exported_as(gated, *index).unwrap_or_else(|| {
+        exported_as(module, *index).unwrap_or_else(|| {
             let name = format!("{RESERVED_PREFIX}global_{index}");
             exports.push((name.clone(), *index));
             name
         })
     };
-    let named = restored.iter().map(named).collect();
-    let wasm = assemble(gated, &types, &globals, &exports, &code);
-    Ok(Rewritten { wasm, mutable_globals: is_restorable.then_some(named) })
+    let named = reset.iter().map(named).collect();
+    let wasm = assemble(module, &types, &globals, &exports, &code);
+    Ok(Rewritten { wasm, mutable_globals: is_reset.then_some(named) })
 }
 
-/// The functions' bodies, with their frames counted by the global `left`, and what they store to marked in `touched`.
+/// The functions' bodies, with their frames counted by the global `left`, and the pages they store to recorded in the
+/// global `dirty`.
 fn bodies(
-    gated: &Gated<'_>,
+    module: &ValidModule<'_>,
     left: u32,
-    touched: Option<u32>,
+    dirty: Option<u32>,
     types: &mut AddedTypes,
 ) -> Result<Vec<Vec<u8>>, BinaryReaderError> {
-    let functions = &gated.functions;
-    let insertions: Vec<Insertions> = match touched {
-        Some(touched) => {
-            let marks: Vec<&Marks> = functions.iter().map(|function| &function.marks).collect();
-            let silent = Silent::among(&marks, &gated.entered);
-            let mut marks_left = limits::MODULE_MARKS_MAX;
-            let of = |(index, function): (usize, &Function)| {
-                Insertions::of(function, silent.marks(index, &function.marks), touched, &mut marks_left)
-            };
-            functions.iter().enumerate().map(of).collect()
-        }
+    let functions = &module.functions;
+    let insertions = match dirty {
+        Some(dirty) => write_barrier::insertions(module, dirty)?,
         None => functions.iter().map(|_| Insertions::default()).collect(),
     };
     let frame = |(function, insertions): (_, &Insertions)| stack::frame_bytes(function, insertions.added());
@@ -107,142 +94,21 @@ fn bodies(
     let mut bodies = Vec::with_capacity(functions.len());
     for (index, function) in functions.iter().enumerate() {
         let counting = counted[index].then(|| stack::counting(frames[index], left, types.block(function)));
-        bodies.push(insertions[index].body(gated.wasm, function, counting.as_ref())?);
+        bodies.push(insertions[index].body(module.wasm, function, counting.as_ref())?);
     }
     Ok(bodies)
 }
 
 /// A name under which a global is exported.
-fn exported_as(gated: &Gated<'_>, index: u32) -> Option<String> {
-    let exported = gated.exported_globals.iter().find(|(_, exported)| *exported == index);
+fn exported_as(module: &ValidModule<'_>, index: u32) -> Option<String> {
+    let exported = module.exported_globals.iter().find(|(_, exported)| *exported == index);
     exported.map(|(name, _)| name.clone())
-}
-
-/// Types of blocks with several results: functions without parameters that have them.
-struct AddedTypes {
-    first: u32,
-    results: Vec<Vec<ValType>>,
-}
-
-impl AddedTypes {
-    fn block(&mut self, function: &Function) -> BlockType {
-        match function.results.as_slice() {
-            [] => BlockType::Empty,
-            [one] => BlockType::Result(new_type(*one)),
-            several => {
-                let known = self.results.iter().position(|results| results == several);
-                let place = known.unwrap_or_else(|| {
-                    self.results.push(several.to_vec());
-                    self.results.len().saturating_sub(1)
-                });
-                let place =
-                    u32::try_from(place).expect("no more types than functions, whose number is bounded");
-                BlockType::FunctionType(self.first.saturating_add(place))
-            }
-        }
-    }
-
-    fn encoded(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for results in &self.results {
-            let results = results.iter().map(|ty| new_type(*ty));
-            bytes.push(FUNCTION_TYPE);
-            0_u32.encode(&mut bytes);
-            results.len().encode(&mut bytes);
-            results.for_each(|ty| ty.encode(&mut bytes));
-        }
-        bytes
-    }
-}
-
-/// What a function's type begins with.
-const FUNCTION_TYPE: u8 = 0x60;
-
-fn new_type(ty: ValType) -> NewValType {
-    match ty {
-        ValType::I32 => NewValType::I32,
-        ValType::I64 => NewValType::I64,
-        ValType::F32 => NewValType::F32,
-        ValType::F64 => NewValType::F64,
-        ValType::V128 | ValType::Ref(_) => unreachable!("the gate passes no vectors and no references"),
-    }
-}
-
-/// Puts the module together again. Sections that get nothing new are copied as they are,
-/// and custom ones left out.
-fn assemble(
-    gated: &Gated<'_>,
-    types: &AddedTypes,
-    globals: &[i32],
-    exports: &[(String, u32)],
-    code: &CodeSection,
-) -> Vec<u8> {
-    let mut module = wasm_encoder::Module::new();
-    let has_globals = gated.sections.iter().any(|(id, _)| *id == SectionId::Global as u8);
-    let mut lacks_globals = !has_globals;
-    // What custom sections say is not for the engine, which might refuse some and take the time to read others.
-    for (id, range) in gated.sections.iter().filter(|(id, _)| *id != SectionId::Custom as u8) {
-        if lacks_globals && comes_after_globals(*id) {
-            let mut data = Vec::new();
-            globals.len().encode(&mut data);
-            data.extend_from_slice(&counters(globals));
-            module.section(&RawSection { id: SectionId::Global as u8, data: &data });
-            lacks_globals = false;
-        }
-        let old = &gated.wasm[range.clone()];
-        let (items, added, more) = match *id {
-            id if id == SectionId::Type as u8 => (gated.types, types.results.len(), types.encoded()),
-            id if id == SectionId::Global as u8 => (gated.globals, globals.len(), counters(globals)),
-            id if id == SectionId::Export as u8 => (gated.exports, exports.len(), exported(exports)),
-            id if id == SectionId::Code as u8 => {
-                module.section(code);
-                continue;
-            }
-            id => {
-                module.section(&RawSection { id, data: old });
-                continue;
-            }
-        };
-        let mut data = Vec::new();
-        (items.count as usize).saturating_add(added).encode(&mut data);
-        data.extend_from_slice(&gated.wasm[items.first..range.end]);
-        data.extend_from_slice(&more);
-        module.section(&RawSection { id: *id, data: &data });
-    }
-    module.finish()
-}
-
-/// Globals of the host's own, with what they start with.
-fn counters(starts: &[i32]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for start in starts {
-        GlobalType { val_type: NewValType::I32, mutable: true, shared: false }.encode(&mut bytes);
-        ConstExpr::i32_const(*start).encode(&mut bytes);
-    }
-    bytes
-}
-
-fn exported(exports: &[(String, u32)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, index) in exports {
-        name.encode(&mut bytes);
-        ExportKind::Global.encode(&mut bytes);
-        index.encode(&mut bytes);
-    }
-    bytes
-}
-
-/// Whether a section's place is behind that of the globals.
-fn comes_after_globals(id: u8) -> bool {
-    let after =
-        [SectionId::Export, SectionId::Element, SectionId::DataCount, SectionId::Code, SectionId::Data];
-    after.iter().any(|section| *section as u8 == id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::validate::gate;
+    use crate::plugin::validate::{features, validate};
 
     fn wasm(wat: &str) -> Vec<u8> {
         wat::parse_str(wat).unwrap()
@@ -250,9 +116,9 @@ mod tests {
 
     fn rewritten(wat: &str) -> Rewritten {
         let wasm = wasm(wat);
-        let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap();
-        let features = crate::plugin::engine::features();
-        wasmparser::Validator::new_with_features(features).validate_all(&rewritten.wasm).unwrap();
+        let rewritten = rewrite(&validate(&wasm).unwrap()).unwrap();
+
+        wasmparser::Validator::new_with_features(features()).validate_all(&rewritten.wasm).unwrap();
         rewritten
     }
 
@@ -346,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mutable_global_is_in_reach_under_its_own_name_or_a_new_one() {
+    fn every_mutable_global_is_exported_under_its_own_name_or_a_new_one() {
         let rewritten = rewritten(
             r#"(module (memory 1)
                 (global (mut i32) (i32.const 7)) (global i32 (i32.const 1)) (global (mut i64) (i64.const 2))
@@ -373,13 +239,13 @@ mod tests {
     fn custom_sections_are_left_out() {
         let mut wasm = wasm("(module (func $named))");
         wasm.extend(*b"\0\x10\x0fwebidl-bindings");
-        let rewritten = rewrite(&gate(&wasm).unwrap()).unwrap().wasm;
+        let rewritten = rewrite(&validate(&wasm).unwrap()).unwrap().wasm;
         let text = String::from_utf8_lossy(&rewritten).into_owned();
         assert!(!text.contains("webidl") && !text.contains("named"), "{text}");
     }
 
     #[test]
-    fn a_module_that_keeps_anything_else_is_not_put_back() {
+    fn a_module_that_keeps_anything_else_is_not_reset() {
         let table = "(table 2 funcref) (func $f) (elem $e func $f) (data $d \"x\")";
         for body in [
             "(data.drop $d)",

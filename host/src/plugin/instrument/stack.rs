@@ -8,7 +8,7 @@
 //!
 //! A function is not counted if all that it can come to call is known, has an end, and fits into
 //! [`STACK_UNCOUNTED_BYTES_MAX`](limits::STACK_UNCOUNTED_BYTES_MAX) together with it. What it calls is not counted
-//! either then, so there is only one such tree of calls at a time, and the native stack has room for it beyond what is
+//! either then, so there is only one such tree of calls at a time, and the native stack has space for it beyond what is
 //! counted. Most functions of a filter are like that, and those that compute most.
 //!
 //! # Format
@@ -35,7 +35,7 @@ use wasm_encoder::{BlockType, Instruction};
 use crate::limits;
 use crate::plugin::validate::Function;
 
-/// Of every frame: return address, saved registers, alignment, room for the arguments of calls. In bytes.
+/// Of every frame: return address, saved registers, alignment, space for the arguments of calls. In bytes.
 const FRAME_BYTES: u64 = 256;
 
 /// Of a parameter, a local or an operand, and of what becomes of one where branches meet, in bytes. None is longer than
@@ -50,7 +50,7 @@ const INSTRUCTION_BYTES: u64 = 16;
 pub(in crate::plugin) const OVERFLOWN: i32 = -1;
 
 /// The most that any compiler makes of a function's frame, in bytes, with what is `added` to the function beside counting.
-pub(in crate::plugin) fn frame_bytes(function: &Function, added: Added) -> u64 {
+pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
     let values = function.locals.saturating_add(function.operands).saturating_add(function.arriving);
     let values = values.saturating_add(added.locals).saturating_mul(VALUE_BYTES);
     let instructions = function.instructions.saturating_add(added.instructions);
@@ -59,21 +59,21 @@ pub(in crate::plugin) fn frame_bytes(function: &Function, added: Added) -> u64 {
 
 /// What a function has more than its author gave it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::plugin) struct Added {
-    pub(in crate::plugin) locals: u64,
-    pub(in crate::plugin) instructions: u64,
+pub(super) struct Added {
+    pub(super) locals: u64,
+    pub(super) instructions: u64,
 }
 
 /// The instructions that count a frame.
-pub(in crate::plugin) struct Counting {
+pub(super) struct Counting {
     /// In front of the function's own.
-    pub(in crate::plugin) before: [Instruction<'static>; 13],
+    pub(super) before: [Instruction<'static>; 13],
     /// Behind them.
-    pub(in crate::plugin) after: [Instruction<'static>; 5],
+    pub(super) after: [Instruction<'static>; 5],
 }
 
 /// Which functions must be counted; `frames` are their frames' bytes.
-pub(in crate::plugin) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
+pub(super) fn counted(functions: &[Function], frames: &[u64]) -> Vec<bool> {
     let mut counted = vec![true; functions.len()];
     let mut callers = vec![Vec::new(); functions.len()];
     for (caller, function) in functions.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(in crate::plugin) fn counted(functions: &[Function], frames: &[u64]) -> Vec<
 
 /// How a frame of so many bytes is counted by the global `left`; `block` is the type of a block with the function's
 /// results.
-pub(in crate::plugin) fn counting(frame_bytes: u64, left: u32, block: BlockType) -> Counting {
+pub(super) fn counting(frame_bytes: u64, left: u32, block: BlockType) -> Counting {
     // A frame beyond the whole counter is as good as any other that does not fit.
     let frame = i32::try_from(frame_bytes).unwrap_or(i32::MAX);
     let before = [

@@ -11,8 +11,8 @@ use std::ops::RangeInclusive;
 
 use wasmparser::{BinaryReader, ConstExpr};
 
-use super::error::GateError;
-use crate::plugin::engine;
+use super::error::ValidateError;
+use super::features::features;
 
 /// `i32`, `i64`, `f32`, `f64`.
 const NUMBER: RangeInclusive<u8> = 0x7c..=0x7f;
@@ -25,7 +25,7 @@ const REFERENCE: RangeInclusive<u8> = 0x70..=0x70;
 /// # Errors
 ///
 /// The first byte that is not on the list.
-pub(in crate::plugin) fn check(id: u8, content: &[u8], offset: usize) -> Result<(), GateError> {
+pub(super) fn check(id: u8, content: &[u8], offset: usize) -> Result<(), ValidateError> {
     let item = match id {
         1 => function_type,
         2 => import,
@@ -39,24 +39,26 @@ pub(in crate::plugin) fn check(id: u8, content: &[u8], offset: usize) -> Result<
         0 | 3 | 10 | 12 => return Ok(()),
         _ => {
             let reason = format!("section {id} has no place in a plugin (at offset {offset:#x})");
-            return Err(GateError::Invalid { reason });
+            return Err(ValidateError::Invalid { reason });
         }
     };
-    let mut reader = BinaryReader::new_features(content, offset, engine::features());
+    let mut reader = BinaryReader::new_features(content, offset, features());
     for _ in 0..reader.read_var_u32()? {
         item(&mut reader)?;
     }
     Ok(())
 }
 
-/// The gate has looked for imports; a group of none is left.
-fn import(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+/// Imports have been refused already; a group of none is left.
+fn import(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     let at = reader.original_position();
-    Err(GateError::Invalid { reason: format!("an import section that names nothing (at offset {at:#x})") })
+    Err(ValidateError::Invalid {
+        reason: format!("an import section that names nothing (at offset {at:#x})"),
+    })
 }
 
 /// Reads a byte that must be one of those.
-fn byte(reader: &mut BinaryReader<'_>, what: &str, allowed: RangeInclusive<u8>) -> Result<u8, GateError> {
+fn byte(reader: &mut BinaryReader<'_>, what: &str, allowed: RangeInclusive<u8>) -> Result<u8, ValidateError> {
     let at = reader.original_position();
     let found = reader.read_u8()?;
     if allowed.contains(&found) {
@@ -66,10 +68,10 @@ fn byte(reader: &mut BinaryReader<'_>, what: &str, allowed: RangeInclusive<u8>) 
     let expected =
         if first == last { format!("{first:#04x}") } else { format!("{first:#04x} to {last:#04x}") };
     let reason = format!("{what} is encoded as {found:#04x}, but must be {expected} (at offset {at:#x})");
-    Err(GateError::Invalid { reason })
+    Err(ValidateError::Invalid { reason })
 }
 
-fn function_type(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn function_type(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     byte(reader, "a type", 0x60..=0x60)?;
     for what in ["a parameter's type", "a result's type"] {
         for _ in 0..reader.read_var_u32()? {
@@ -79,13 +81,13 @@ fn function_type(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
     Ok(())
 }
 
-fn table(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn table(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     byte(reader, "a table's element type", REFERENCE)?;
     memory(reader)
 }
 
 /// Of a memory, and of a table: a flag for the maximum, then one or two numbers.
-fn memory(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn memory(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     let has_maximum = byte(reader, "the kind of a memory's or table's limits", 0..=1)? == 1;
     reader.read_var_u32()?;
     if has_maximum {
@@ -94,21 +96,21 @@ fn memory(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
     Ok(())
 }
 
-fn global(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn global(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     byte(reader, "a global's type", NUMBER)?;
     byte(reader, "a global's mutability", 0..=1)?;
     reader.read::<ConstExpr<'_>>()?;
     Ok(())
 }
 
-fn export(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn export(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     reader.read_string()?;
     byte(reader, "an export's kind", 0..=3)?;
     reader.read_var_u32()?;
     Ok(())
 }
 
-fn element_segment(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn element_segment(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     let flags = byte(reader, "the kind of an element segment", 0..=7)?;
     let (is_active, says_more, has_expressions) = (flags & 1 == 0, flags & 3 != 0, flags & 4 != 0);
     if is_active {
@@ -131,7 +133,7 @@ fn element_segment(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
     Ok(())
 }
 
-fn data_segment(reader: &mut BinaryReader<'_>) -> Result<(), GateError> {
+fn data_segment(reader: &mut BinaryReader<'_>) -> Result<(), ValidateError> {
     let flags = byte(reader, "the kind of a data segment", 0..=2)?;
     if flags == 2 {
         reader.read_var_u32()?;

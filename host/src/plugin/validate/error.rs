@@ -9,9 +9,9 @@ use crate::excerpt::{Excerpt, words};
 /// Exports that rewriting adds begin with this, and so no other may.
 pub(in crate::plugin) const RESERVED_PREFIX: &str = "dseq_";
 
-/// Why a module is not looked at any further.
+/// Why a module is not valid as a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GateError {
+pub enum ValidateError {
     /// Not wasm, or wasm that uses what is not on the list of features.
     #[error("not a module this engine accepts: {reason}")]
     Invalid {
@@ -81,13 +81,13 @@ fn remedy(unoptimised: bool) -> &'static str {
     }
 }
 
-impl From<BinaryReaderError> for GateError {
+impl From<BinaryReaderError> for ValidateError {
     fn from(error: BinaryReaderError) -> Self {
         Self::Invalid { reason: words(&error) }
     }
 }
 
-/// What a limit that holds for each of several was looked at in.
+/// What a limit that holds for each of several is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A type, by its index.
@@ -132,7 +132,7 @@ impl fmt::Display for Named {
     }
 }
 
-impl GateError {
+impl ValidateError {
     /// Adds what the module's custom sections tell about it: the function's name, and whether this is a debug build.
     pub(in crate::plugin) fn explained(mut self, wasm: &[u8]) -> Self {
         match &mut self {
@@ -180,10 +180,10 @@ fn has_debug_information(wasm: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate;
+    use super::super::validate;
 
     fn refusal(wasm: &[u8]) -> String {
-        gate(wasm).map(|_| ()).unwrap_err().to_string()
+        validate(wasm).map(|_| ()).unwrap_err().to_string()
     }
 
     #[test]

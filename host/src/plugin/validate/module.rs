@@ -1,139 +1,54 @@
-//! Static admission: what a module may be, seen from its bytes, before anything is compiled.
+//! Validation of a module as a whole: its sections, and the limits on what they hold.
 //!
-//! Every bound here is there so that compiling a module takes bounded time and memory, and that its functions' frames
-//! are known; what each may be is in [`limits`]. What has passed is a [`Gated`], and nothing looks at those bytes with
-//! doubt again.
+//! Every limit here is there so that compiling a module takes bounded time and memory, and that its functions' frames
+//! are known.
 //!
 //! # Errors
 //!
 //! A refusal names the rule, what was found, the limit, and the item it is about.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use wasmparser::{
-    ElementItems, ElementSectionReader, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations,
-    FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader, Operator, Parser, Payload,
-    SectionLimited, TableSectionReader, ValType, ValidPayload, Validator, ValidatorResources,
+    ElementItems, ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate, FuncType,
+    FuncValidatorAllocations, FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader,
+    Operator, Parser, Payload, TableSectionReader, ValidPayload, Validator, ValidatorResources,
 };
 
-use super::encoding;
-use super::error::{GateError, Item, RESERVED_PREFIX};
-use super::function::{self as body, Function};
+use super::error::{Item, RESERVED_PREFIX, ValidateError};
+use super::features::features;
+use super::types::{Items, Type, Use, ValidModule};
+use super::{encoding, function};
 use crate::limits;
-use crate::plugin::{abi, engine};
+use crate::plugin::abi;
 
-/// How much of one limit a module uses: of the limits on each of several, what the one has that comes closest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// Of what.
-    pub what: &'static str,
-    /// How many there are.
-    pub found: u64,
-    /// The limit.
-    pub max: u64,
-    /// Of a limit on each of several: the one that has the most.
-    pub item: Option<Item>,
-}
-
-/// Holds a module against the static limits, and tells how much of each it uses, in a fixed order. Nothing is compiled.
+/// Checks a module against the static limits; how much of each it uses, in a fixed order. Nothing is compiled.
 ///
 /// # Errors
 ///
 /// The first rule it breaks.
-pub fn limits_used(wasm: &[u8]) -> Result<Vec<Use>, GateError> {
-    Ok(gate(wasm)?.used)
+pub fn limits_used(wasm: &[u8]) -> Result<Vec<Use>, ValidateError> {
+    Ok(validate(wasm)?.used)
 }
 
-/// A section's items: how many, and where the first lies.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::plugin) struct Items {
-    pub(in crate::plugin) count: u32,
-    pub(in crate::plugin) first: usize,
-}
-
-impl<T> From<&SectionLimited<'_, T>> for Items {
-    fn from(section: &SectionLimited<'_, T>) -> Self {
-        Self { count: section.count(), first: section.original_position() }
-    }
-}
-
-/// A function's type, or a block's.
-#[derive(Debug)]
-pub(in crate::plugin) struct Type {
-    pub(in crate::plugin) params: u64,
-    pub(in crate::plugin) results: Vec<ValType>,
-}
-
-/// A valid module within all bounds.
-#[derive(Debug)]
-pub(in crate::plugin) struct Gated<'a> {
-    pub(in crate::plugin) wasm: &'a [u8],
-    /// The sections in order: id, and place of the content.
-    pub(in crate::plugin) sections: Vec<(u8, Range<usize>)>,
-    pub(in crate::plugin) types: Items,
-    pub(in crate::plugin) globals: Items,
-    pub(in crate::plugin) exports: Items,
-    pub(in crate::plugin) mutable_globals: Vec<u32>,
-    /// Names and indices of the globals that are exported.
-    pub(in crate::plugin) exported_globals: Vec<(String, u32)>,
-    /// In the order of their indices.
-    pub(in crate::plugin) functions: Vec<Function>,
-    /// Those that can be called from outside of the code: by the host, or through a table.
-    pub(in crate::plugin) entered: BTreeSet<u32>,
-    /// Whether all of an instance's state is its memory and its globals.
-    pub(in crate::plugin) keeps_to_memory_and_globals: bool,
-    /// Length of the memory at first, in bytes.
-    pub(in crate::plugin) memory_bytes: u64,
-    /// Each limit that was looked at, in that order.
-    pub(in crate::plugin) used: Vec<Use>,
-}
-
-impl Gated<'_> {
-    fn uses(&mut self, new: Use) {
-        let same = |old: &&mut Use| old.what == new.what && old.item.is_some() == new.item.is_some();
-        match self.used.iter_mut().find(same) {
-            Some(old) if old.found >= new.found => {}
-            Some(old) => *old = new,
-            None => self.used.push(new),
-        }
-    }
-
-    /// Takes note of what a module has, and refuses more than its limit.
-    fn bound(&mut self, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
-        self.uses(Use { what, found, max, item: None });
-        if found > max { Err(GateError::TooMany { what, found, max, unoptimised: false }) } else { Ok(()) }
-    }
-
-    /// The same for one of several.
-    fn bound_item(&mut self, item: Item, what: &'static str, found: u64, max: u64) -> Result<(), GateError> {
-        self.uses(Use { what, found, max, item: Some(item) });
-        if found > max {
-            Err(GateError::Item { item: item.into(), what, found, max, unoptimised: false })
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Validates a module and holds it against the limits.
+/// Validates a module and checks it against the limits.
 ///
 /// # Errors
 ///
 /// The first rule it breaks.
-pub(in crate::plugin) fn gate(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
-    pass(wasm).map_err(|error| error.explained(wasm))
+pub(in crate::plugin) fn validate(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
+    validate_sections(wasm).map_err(|error| error.explained(wasm))
 }
 
-fn pass(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
-    let mut gate = Gate {
-        validator: Validator::new_with_features(engine::features()),
+fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
+    let mut validation = Validation {
+        validator: Validator::new_with_features(features()),
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
         branches: 0,
         joined: 0,
         joined_by_loops: 0,
-        gated: Gated {
+        module: ValidModule {
             wasm,
             sections: Vec::new(),
             types: Items::default(),
@@ -151,17 +66,17 @@ fn pass(wasm: &[u8]) -> Result<Gated<'_>, GateError> {
     // The parser says it in a dozen lines.
     if !wasm.starts_with(b"\0asm") {
         let reason = "it does not begin with the bytes of WebAssembly, \\0asm (at offset 0x0)".to_owned();
-        return Err(GateError::Invalid { reason });
+        return Err(ValidateError::Invalid { reason });
     }
-    gate.gated.bound("bytes", wasm.len() as u64, limits::WASM_BYTES_MAX)?;
+    validation.module.check("bytes", wasm.len() as u64, limits::WASM_BYTES_MAX)?;
     for payload in Parser::new(0).parse_all(wasm) {
-        gate.payload(payload?)?;
+        validation.payload(payload?)?;
     }
-    Ok(gate.gated)
+    Ok(validation.module)
 }
 
-/// The gate half way through a module.
-struct Gate<'a> {
+/// A module of which only the beginning is known to be valid.
+struct Validation<'a> {
     validator: Validator,
     types: Vec<Type>,
     allocations: FuncValidatorAllocations,
@@ -170,57 +85,42 @@ struct Gate<'a> {
     /// Locals that meet where branches arrive, of all functions so far.
     joined: u64,
     joined_by_loops: u64,
-    gated: Gated<'a>,
+    module: ValidModule<'a>,
 }
 
-impl Gate<'_> {
-    /// Bounds come first, so that the validator never sees more than they allow; then the section must be valid; then
+impl Validation<'_> {
+    /// Limits come first, so that the validator never reads more than they allow; then the section must be valid; then
     /// it is read.
-    fn payload(&mut self, payload: Payload<'_>) -> Result<(), GateError> {
-        self.counts(&payload)?;
+    fn payload(&mut self, payload: Payload<'_>) -> Result<(), ValidateError> {
+        self.check_counts(&payload)?;
         let valid = self.validator.payload(&payload)?;
         if let Some((id, range)) = payload.as_section() {
             // Of the code this is only the beginning: its end may be cut off.
-            if let Some(content) = self.gated.wasm.get(range.clone()) {
+            if let Some(content) = self.module.wasm.get(range.clone()) {
                 encoding::check(id, content, range.start)?;
             }
-            self.gated.sections.push((id, range));
+            self.module.sections.push((id, range));
         }
         if let ValidPayload::Func(function, body) = valid {
             return self.function(function, &body);
         }
         match payload {
             Payload::TypeSection(types) => {
-                self.gated.types = Items::from(&types);
+                self.module.types = Items::from(&types);
                 for (index, ty) in (0..).zip(types.into_iter_err_on_gc_types()) {
                     self.function_type(index, &ty?)?;
                 }
             }
             Payload::GlobalSection(globals) => self.globals(globals)?,
-            Payload::ExportSection(exports) => {
-                self.gated.exports = Items::from(&exports);
-                for (index, export) in (0..).zip(exports) {
-                    let export = export?;
-                    self.name(index, export.name)?;
-                    match export.kind {
-                        ExternalKind::Global => {
-                            self.gated.exported_globals.push((export.name.to_owned(), export.index));
-                        }
-                        ExternalKind::Func | ExternalKind::FuncExact => {
-                            self.gated.entered.insert(export.index);
-                        }
-                        _ => {}
-                    }
-                }
-            }
+            Payload::ExportSection(exports) => self.exports(exports)?,
             Payload::ElementSection(segments) => self.elements(segments)?,
             _ => {}
         }
         Ok(())
     }
 
-    /// Holds the number of a section's items against its bound.
-    fn counts(&mut self, payload: &Payload<'_>) -> Result<(), GateError> {
+    /// Checks the number of a section's items against its limit.
+    fn check_counts(&mut self, payload: &Payload<'_>) -> Result<(), ValidateError> {
         let found = match payload {
             Payload::TypeSection(types) => Some(("types", types.count(), limits::MODULE_TYPES_MAX)),
             Payload::FunctionSection(functions) => {
@@ -232,7 +132,7 @@ impl Gate<'_> {
                 Some(("bytes of code", *size, limits::MODULE_CODE_BYTES_MAX))
             }
             Payload::ElementSection(segments) => {
-                self.element_segments(segments)?;
+                self.check_element_segments(segments)?;
                 None
             }
             Payload::DataSection(segments) => {
@@ -243,23 +143,23 @@ impl Gate<'_> {
                 None
             }
             Payload::StartSection { func, .. } => {
-                return Err(GateError::Start { function: Item::Function(*func).into() });
+                return Err(ValidateError::Start { function: Item::Function(*func).into() });
             }
             Payload::TableSection(tables) => {
-                self.tables(tables)?;
+                self.check_tables(tables)?;
                 None
             }
             Payload::MemorySection(memories) => {
-                self.memories(memories)?;
+                self.check_memories(memories)?;
                 None
             }
             _ => None,
         };
-        found.map_or(Ok(()), |(what, found, max)| self.gated.bound(what, u64::from(found), max))
+        found.map_or(Ok(()), |(what, found, max)| self.module.check(what, u64::from(found), max))
     }
 
-    fn element_segments(&mut self, segments: &ElementSectionReader<'_>) -> Result<(), GateError> {
-        self.gated.bound("element segments", u64::from(segments.count()), limits::MODULE_SEGMENTS_MAX)?;
+    fn check_element_segments(&mut self, segments: &ElementSectionReader<'_>) -> Result<(), ValidateError> {
+        self.module.check("element segments", u64::from(segments.count()), limits::MODULE_SEGMENTS_MAX)?;
         let mut elements = 0_u64;
         for segment in segments.clone() {
             elements = elements.saturating_add(u64::from(match segment?.items {
@@ -267,75 +167,98 @@ impl Gate<'_> {
                 ElementItems::Expressions(_, expressions) => expressions.count(),
             }));
         }
-        self.gated.bound("elements of all segments", elements, limits::MODULE_ELEMENTS_MAX)
+        self.module.check("elements of all segments", elements, limits::MODULE_ELEMENTS_MAX)
     }
 
-    fn function_type(&mut self, index: u32, ty: &FuncType) -> Result<(), GateError> {
+    fn function_type(&mut self, index: u32, ty: &FuncType) -> Result<(), ValidateError> {
         let (params, results) = (ty.params().len() as u64, ty.results().to_vec());
         for (what, found, max) in [
             ("parameters", params, limits::TYPE_PARAMS_MAX),
             ("results", results.len() as u64, limits::TYPE_RESULTS_MAX),
         ] {
-            self.gated.bound_item(Item::Type(index), what, found, max)?;
+            self.module.check_item(Item::Type(index), what, found, max)?;
         }
         self.types.push(Type { params, results });
         Ok(())
     }
 
-    fn tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), GateError> {
+    fn check_tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), ValidateError> {
         for table in tables.clone() {
-            self.gated.bound("table elements", table?.ty.initial, limits::TABLE_ELEMENTS_MAX)?;
+            self.module.check("table elements", table?.ty.initial, limits::TABLE_ELEMENTS_MAX)?;
         }
         Ok(())
     }
 
     /// The bound is what no genesis may allow; that of the network's own genesis is for admission.
-    fn memories(&mut self, memories: &MemorySectionReader<'_>) -> Result<(), GateError> {
+    fn check_memories(&mut self, memories: &MemorySectionReader<'_>) -> Result<(), ValidateError> {
         let max = limits::MEMORY_BYTES_CEILING / limits::WASM_PAGE_BYTES;
         for memory in memories.clone() {
             let found = memory?.initial;
             if found > max {
-                return Err(GateError::TooMany { what: "pages of memory", found, max, unoptimised: false });
+                return Err(ValidateError::TooMany {
+                    what: "pages of memory",
+                    found,
+                    max,
+                    unoptimised: false,
+                });
             }
-            self.gated.memory_bytes = found.saturating_mul(limits::WASM_PAGE_BYTES);
+            self.module.memory_bytes = found.saturating_mul(limits::WASM_PAGE_BYTES);
         }
         Ok(())
     }
 
-    fn name(&mut self, export: u32, name: &str) -> Result<(), GateError> {
+    fn exports(&mut self, exports: ExportSectionReader<'_>) -> Result<(), ValidateError> {
+        self.module.exports = Items::from(&exports);
+        for (index, export) in (0..).zip(exports) {
+            let export = export?;
+            self.check_name(index, export.name)?;
+            match export.kind {
+                ExternalKind::Global => {
+                    self.module.exported_globals.push((export.name.to_owned(), export.index));
+                }
+                ExternalKind::Func | ExternalKind::FuncExact => {
+                    self.module.entered.insert(export.index);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_name(&mut self, export: u32, name: &str) -> Result<(), ValidateError> {
         let (bytes, max) = (name.len() as u64, limits::EXPORT_NAME_BYTES_MAX);
-        self.gated.bound_item(Item::Export(export), "bytes of name", bytes, max)?;
+        self.module.check_item(Item::Export(export), "bytes of name", bytes, max)?;
         let is_known =
             [abi::MARKER, abi::BUFFER, abi::INIT, abi::APPLY, abi::OUTPUT, abi::PANIC].contains(&name);
         if name.starts_with(RESERVED_PREFIX) && !is_known {
-            return Err(GateError::ReservedExport { name: name.into() });
+            return Err(ValidateError::ReservedExport { name: name.into() });
         }
         Ok(())
     }
 
-    fn globals(&mut self, globals: GlobalSectionReader<'_>) -> Result<(), GateError> {
-        self.gated.globals = Items::from(&globals);
+    fn globals(&mut self, globals: GlobalSectionReader<'_>) -> Result<(), ValidateError> {
+        self.module.globals = Items::from(&globals);
         for (index, global) in (0..).zip(globals) {
             if global?.ty.mutable {
-                self.gated.mutable_globals.push(index);
+                self.module.mutable_globals.push(index);
             }
         }
         Ok(())
     }
 
-    fn elements(&mut self, segments: ElementSectionReader<'_>) -> Result<(), GateError> {
+    fn elements(&mut self, segments: ElementSectionReader<'_>) -> Result<(), ValidateError> {
         for segment in segments {
             match segment?.items {
                 ElementItems::Functions(functions) => {
                     for function in functions {
-                        self.gated.entered.insert(function?);
+                        self.module.entered.insert(function?);
                     }
                 }
                 ElementItems::Expressions(_, expressions) => {
                     for expression in expressions {
                         for operator in expression?.get_operators_reader() {
                             if let Operator::RefFunc { function_index } = operator? {
-                                self.gated.entered.insert(function_index);
+                                self.module.entered.insert(function_index);
                             }
                         }
                     }
@@ -349,28 +272,28 @@ impl Gate<'_> {
         &mut self,
         function: FuncToValidate<ValidatorResources>,
         body: &FunctionBody<'_>,
-    ) -> Result<(), GateError> {
-        let seen = body::look(function, body, &self.types, &mut self.allocations)?;
-        seen.used.into_iter().for_each(|used| self.gated.uses(used));
-        self.branches = self.branches.saturating_add(seen.branches);
-        self.gated.bound("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
-        self.joined = self.joined.saturating_add(seen.joined);
-        self.gated.bound("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
-        self.joined_by_loops = self.joined_by_loops.saturating_add(seen.joined_by_loops);
+    ) -> Result<(), ValidateError> {
+        let valid = function::validate(function, body, &self.types, &mut self.allocations)?;
+        valid.used.into_iter().for_each(|used| self.module.count(used));
+        self.branches = self.branches.saturating_add(valid.branches);
+        self.module.check("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
+        self.joined = self.joined.saturating_add(valid.joined);
+        self.module.check("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
+        self.joined_by_loops = self.joined_by_loops.saturating_add(valid.joined_by_loops);
         let found = self.joined_by_loops;
-        self.gated.bound("joined locals times loops", found, limits::MODULE_JOINED_BY_LOOPS_MAX)?;
-        self.gated.keeps_to_memory_and_globals &= !seen.changes_other_state;
-        self.gated.functions.push(seen.function);
+        self.module.check("joined locals times loops", found, limits::MODULE_JOINED_BY_LOOPS_MAX)?;
+        self.module.keeps_to_memory_and_globals &= !valid.changes_other_state;
+        self.module.functions.push(valid.function);
         Ok(())
     }
 }
 
-fn refuse_imports(imports: &ImportSectionReader<'_>) -> Result<(), GateError> {
+fn refuse_imports(imports: &ImportSectionReader<'_>) -> Result<(), ValidateError> {
     match imports.clone().into_imports().next() {
         None => Ok(()),
         Some(import) => {
             let import = import?;
-            Err(GateError::Import { module: import.module.into(), item: import.name.into() })
+            Err(ValidateError::Import { module: import.module.into(), item: import.name.into() })
         }
     }
 }
@@ -381,12 +304,12 @@ mod tests {
 
     fn refusal(wat: &str) -> String {
         let wasm = wat::parse_str(wat).unwrap();
-        gate(&wasm).map(|_| ()).unwrap_err().to_string()
+        validate(&wasm).map(|_| ()).unwrap_err().to_string()
     }
 
     fn passes(wat: &str) {
         let wasm = wat::parse_str(wat).unwrap();
-        assert!(gate(&wasm).is_ok());
+        assert!(validate(&wasm).is_ok());
     }
 
     #[test]
@@ -394,7 +317,7 @@ mod tests {
         let mut cut = wat::parse_str(r#"(module (memory (export "memory") 1) (func))"#).unwrap();
         cut.pop();
         for bytes in [&b""[..], b"not wasm", &cut] {
-            let error = gate(bytes).map(|_| ()).unwrap_err().to_string();
+            let error = validate(bytes).map(|_| ()).unwrap_err().to_string();
             assert!(
                 error.starts_with("not a module this engine accepts")
                     && error.contains("offset")

@@ -1,84 +1,95 @@
-//! One mark: what it says, and the instructions that say it.
+//! A barrier: which pages it records as dirty, and the instructions that do it.
+
+use std::collections::BTreeSet;
 
 use wasm_encoder::Instruction;
 
-use crate::plugin::instrument::dirty_pages::{PIECE_SHIFT, Touched};
+use super::dirty_pages::{DirtyPages, PAGE_SHIFT};
 
-/// Locals that a function gets if it needs any: what a bulk instruction takes.
-pub(in crate::plugin) const TAKEN_LOCALS: u32 = 3;
+/// Locals that a function gets if it needs any: the operands of a bulk instruction.
+pub(super) const OPERAND_LOCALS: u32 = 3;
 
 /// What is to be inserted in front of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::plugin) struct Mark {
+pub(super) struct Barrier {
     /// Where the instruction begins.
-    pub(in crate::plugin) at: usize,
-    pub(super) what: What,
+    pub(super) at: usize,
+    pub(super) dirties: Dirties,
 }
 
-/// What a mark says of what is stored to.
+/// Which pages a barrier records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Whole,
-    Pieces(Touched),
-    /// The piece of a local's value and an offset.
+pub(super) enum Dirties {
+    All,
+    Pages(DirtyPages),
+    /// The page of a local's value and an offset.
     Local {
         local: u32,
         offset: u32,
     },
-    /// Three operands: where the bulk instruction writes, what, and how much.
+    /// Those of three operands: where the bulk instruction writes, what or from where, and how much.
     Bulk,
-    /// As the whole memory, if this function is silent and stores; else nothing.
+    /// All, if this function has no barriers and stores; else none.
     Call(u32),
 }
 
-impl Mark {
-    /// Whether it needs [`TAKEN_LOCALS`].
-    pub(in crate::plugin) fn takes_operands(&self) -> bool {
-        self.what == What::Bulk
+/// Where one function needs barriers, as far as that can be said without the others.
+#[derive(Debug, Default)]
+pub(super) struct FunctionBarriers {
+    /// In the order of the code.
+    pub(super) barriers: Vec<Barrier>,
+    /// Whether it has any store at all.
+    pub(super) stores: bool,
+    /// What it calls and comes back from.
+    pub(super) calls: BTreeSet<u32>,
+    pub(super) calls_in_loops: BTreeSet<u32>,
+}
+
+impl Barrier {
+    /// Whether it needs [`OPERAND_LOCALS`].
+    pub(super) fn takes_operands(&self) -> bool {
+        self.dirties == Dirties::Bulk
     }
 
-    /// Whether it says less than the whole memory.
-    pub(in crate::plugin) fn is_of_pieces(&self) -> bool {
-        !matches!(self.what, What::Whole | What::Call(_))
+    /// Whether it records less than all pages.
+    pub(super) fn is_of_some_pages(&self) -> bool {
+        !matches!(self.dirties, Dirties::All | Dirties::Call(_))
     }
 
-    /// Has it say the whole memory instead.
-    pub(in crate::plugin) fn whole(&self) -> Self {
-        Self { at: self.at, what: What::Whole }
+    /// Has it record all pages instead.
+    pub(super) fn of_all_pages(&self) -> Self {
+        Self { at: self.at, dirties: Dirties::All }
     }
 
-    /// The instructions; `first_taken` is the first of [`TAKEN_LOCALS`].
-    pub(in crate::plugin) fn instructions(
-        &self,
-        touched: u32,
-        first_taken: u32,
-    ) -> Vec<Instruction<'static>> {
+    /// The instructions; `dirty` is the global they set, `first_operand` the first of [`OPERAND_LOCALS`].
+    pub(super) fn instructions(&self, dirty: u32, first_operand: u32) -> Vec<Instruction<'static>> {
         use Instruction::{
             GlobalGet, GlobalSet, I32Add, I32And, I32Const, I32Or, I32Shl, I32ShrU, I32Sub, LocalGet,
             LocalSet, LocalTee,
         };
-        let shift = I32Const(PIECE_SHIFT.cast_signed());
-        let add = |more: &[Instruction<'static>]| {
-            [&[GlobalGet(touched)], more, &[I32Or, GlobalSet(touched)]].concat()
-        };
-        match self.what {
-            What::Whole | What::Call(_) => vec![I32Const(-1), GlobalSet(touched)],
-            What::Pieces(pieces) => add(&[I32Const(pieces.bits())]),
-            What::Local { local, offset: 0 } => add(&[I32Const(1), LocalGet(local), shift, I32ShrU, I32Shl]),
-            What::Local { local, offset } => {
+        let shift = I32Const(PAGE_SHIFT.cast_signed());
+        let add =
+            |more: &[Instruction<'static>]| [&[GlobalGet(dirty)], more, &[I32Or, GlobalSet(dirty)]].concat();
+        match self.dirties {
+            Dirties::All | Dirties::Call(_) => vec![I32Const(-1), GlobalSet(dirty)],
+            Dirties::Pages(pages) => add(&[I32Const(pages.bits())]),
+            Dirties::Local { local, offset: 0 } => {
+                add(&[I32Const(1), LocalGet(local), shift, I32ShrU, I32Shl])
+            }
+            Dirties::Local { local, offset } => {
                 let offset = I32Const(offset.cast_signed());
                 add(&[I32Const(1), LocalGet(local), offset, I32Add, shift, I32ShrU, I32Shl])
             }
-            What::Bulk => {
-                let start = first_taken;
-                let (what, len) = (start.saturating_add(1), start.saturating_add(2));
+            Dirties::Bulk => {
+                let start = first_operand;
+                let (value, len) = (start.saturating_add(1), start.saturating_add(2));
                 let operands =
-                    [LocalSet(len), LocalSet(what), LocalTee(start), LocalGet(what), LocalGet(len)];
+                    [LocalSet(len), LocalSet(value), LocalTee(start), LocalGet(value), LocalGet(len)];
                 let from_start = [I32Const(-1), LocalGet(start), shift.clone(), I32ShrU, I32Shl];
                 let last = [LocalGet(start), LocalGet(len), I32Add, I32Const(1), I32Sub, shift, I32ShrU];
                 let to_last = [&[I32Const(-1), I32Const(31)], last.as_slice(), &[I32Sub, I32ShrU]].concat();
-                let pieces = [from_start.as_slice(), &to_last, &[I32And]].concat();
-                [operands.as_slice(), &add(&pieces)].concat()
+                let pages = [from_start.as_slice(), &to_last, &[I32And]].concat();
+                [operands.as_slice(), &add(&pages)].concat()
             }
         }
     }

@@ -1,19 +1,22 @@
-//! Where marks must stand in one function.
+//! Where one function needs barriers.
 
 use std::collections::BTreeSet;
 
-use wasmparser::{MemArg, Operator};
+use wasmparser::{
+    BinaryReaderError, CompositeInnerType, FuncValidator, FunctionBody, MemArg, Operator, OperatorsReader,
+    ValidatorResources, WasmModuleResources as _,
+};
 
-use super::Marks;
-use super::barrier::{Mark, What};
+use super::barrier::{Barrier, Dirties, FunctionBarriers};
+use super::dirty_pages::{DirtyPages, MARGIN_BYTES};
 use crate::limits;
-use crate::plugin::instrument::dirty_pages::{REACH_BYTES, Touched};
+use crate::plugin::validate::features;
 
 /// Longest store, in bytes.
 const STORE_BYTES_MAX: u32 = 8;
 
-/// How far from a marked address a store may begin and be covered.
-const NEAR_BYTES: u32 = REACH_BYTES - STORE_BYTES_MAX;
+/// How far from a recorded address a store may begin and be covered.
+const NEAR_BYTES: u32 = MARGIN_BYTES - STORE_BYTES_MAX;
 
 /// What is known of a value on the operand stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +30,18 @@ enum Origin {
     },
 }
 
-/// What the marks passed on every way to here cover.
+/// What the barriers passed on every way to here cover.
 #[derive(Clone, Copy, Debug)]
 enum Covered {
-    Whole,
-    Pieces(Touched),
+    All,
+    Pages(DirtyPages),
     /// What lies near `offset` from a local.
     Near {
         local: u32,
         version: u32,
         offset: u32,
     },
-    /// Calls of a function, should it be silent.
+    /// Calls of a function, should it have no barriers.
     Call(u32),
 }
 
@@ -48,24 +51,24 @@ struct Loop {
     at: usize,
     /// Blocks open around it.
     depth: usize,
-    /// Whether anything in it needs the whole memory marked.
+    /// Whether it stores anything that is not covered before it.
     stores: bool,
     calls: BTreeSet<u32>,
 }
 
 /// A call, until it is known whether it comes back.
 #[derive(Clone, Copy, Debug)]
-struct Calling {
+struct PendingCall {
     at: usize,
     function: u32,
 }
 
-/// Follows a function from its first instruction to its last, and decides where marks must stand.
+/// Follows a function from its first instruction to its last, and decides where barriers must stand.
 #[derive(Debug, Default)]
-pub(in crate::plugin) struct Marking {
-    marks: Marks,
-    /// How many of the marks are of single pieces.
-    marked: u64,
+struct Placement {
+    found: FunctionBarriers,
+    /// How many of the barriers are of some pages.
+    of_some_pages: u64,
     /// The upper end of the operand stack; of the `unknown` values below nothing is known.
     operands: Vec<Origin>,
     unknown: usize,
@@ -75,43 +78,74 @@ pub(in crate::plugin) struct Marking {
     /// For each open block, how much of `covered` comes from outside of it.
     outside: Vec<usize>,
     outermost_loop: Option<Loop>,
-    calling: Option<Calling>,
+    pending: Option<PendingCall>,
 }
 
-impl Marking {
-    /// What there is to mark.
-    pub(in crate::plugin) fn into_marks(self) -> Marks {
-        self.marks
+/// Where a valid function needs barriers.
+///
+/// # Errors
+///
+/// Never for what is valid.
+pub(super) fn place(
+    validator: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+) -> Result<FunctionBarriers, BinaryReaderError> {
+    let mut reader = body.get_binary_reader();
+    validator.read_locals(&mut reader)?;
+    reader.set_features(features());
+    let mut operators = OperatorsReader::new(reader);
+    let mut placement = Placement::default();
+    while !operators.eof() {
+        let (operator, at) = operators.read_with_offset()?;
+        validator.op(at, &operator)?;
+        placement.place(at, &operator);
+        let height = validator.operand_stack_height() as usize;
+        placement.follow_operands(&operator, height, results(&operator, validator.resources()));
     }
+    Ok(placement.found)
+}
 
-    /// Takes note of an instruction, before it has taken its operands.
-    pub(in crate::plugin) fn see(&mut self, at: usize, operator: &Operator<'_>) {
-        // Whatever a call has stored that ends in a trap is never put back.
-        if let Some(calling) = self.calling.take_if(|_| !matches!(operator, Operator::Unreachable)) {
-            self.call(calling);
+/// How many values an instruction leaves on the stack, or more.
+fn results(operator: &Operator<'_>, module: &ValidatorResources) -> usize {
+    let ty = match operator {
+        Operator::Call { function_index } => module.type_index_of_function(*function_index),
+        Operator::CallIndirect { type_index, .. } => Some(*type_index),
+        _ => return usize::from(!leaves_nothing(operator)),
+    };
+    match ty.and_then(|ty| module.sub_type_at(ty)).map(|ty| &ty.composite_type.inner) {
+        Some(CompositeInnerType::Func(ty)) => ty.results().len(),
+        _ => usize::MAX,
+    }
+}
+
+impl Placement {
+    /// Follows an instruction, before it has taken its operands.
+    fn place(&mut self, at: usize, operator: &Operator<'_>) {
+        // Where a call ends in a trap, its instance is never reset.
+        if let Some(pending) = self.pending.take_if(|_| !matches!(operator, Operator::Unreachable)) {
+            self.call(pending);
         }
-        self.calling = None;
+        self.pending = None;
         match operator {
             Operator::Call { function_index } => {
-                self.calling = Some(Calling { at, function: *function_index });
+                self.pending = Some(PendingCall { at, function: *function_index });
             }
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
                 let version = self.version(*local_index);
                 *version = version.saturating_add(1);
             }
             Operator::Loop { .. } => {
-                if self.outermost_loop.is_none() {
-                    let depth = self.outside.len();
-                    self.outermost_loop = Some(Loop { at, depth, stores: false, calls: BTreeSet::new() });
-                }
+                let depth = self.outside.len();
+                let opened = || Loop { at, depth, stores: false, calls: BTreeSet::new() };
+                self.outermost_loop.get_or_insert_with(opened);
                 self.outside.push(self.covered.len());
             }
             Operator::Block { .. } | Operator::If { .. } => self.outside.push(self.covered.len()),
-            // What only one of the ways to here has marked is not covered.
+            // What only one of the ways to here has recorded is not covered.
             Operator::Else => self.covered.truncate(self.outside.last().copied().unwrap_or(0)),
             Operator::End => self.end(),
             Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => {
-                self.need(at, What::Bulk, None);
+                self.require(at, Dirties::Bulk, None);
             }
             _ => {
                 if let Some(memarg) = stores_to(operator) {
@@ -121,9 +155,9 @@ impl Marking {
         }
     }
 
-    /// Takes note of the operand stack after an instruction; its height is the validator's. `results` is how many of the
-    /// values the instruction has left, or more.
-    pub(in crate::plugin) fn settle(&mut self, operator: &Operator<'_>, height: usize, results: usize) {
+    /// Follows the operand stack over an instruction, after which the validator says its height. `results` is how many of
+    /// the values the instruction has left, or more.
+    fn follow_operands(&mut self, operator: &Operator<'_>, height: usize, results: usize) {
         let origin = match operator {
             Operator::I32Const { value } => Origin::Const(value.cast_unsigned()),
             Operator::LocalGet { local_index } | Operator::LocalTee { local_index } => {
@@ -156,33 +190,35 @@ impl Marking {
         self.covered.truncate(outside);
         let ended = self.outermost_loop.take_if(|outermost| outermost.depth == self.outside.len());
         match ended {
-            Some(Loop { at, stores: true, .. }) => self.mark(at, What::Whole, Some(Covered::Whole)),
+            Some(Loop { at, stores: true, .. }) => self.add(at, Dirties::All, Some(Covered::All)),
             Some(Loop { at, calls, .. }) => {
-                calls.into_iter().for_each(|function| self.call_outside_of_loops(Calling { at, function }));
+                calls
+                    .into_iter()
+                    .for_each(|function| self.call_outside_of_loops(PendingCall { at, function }));
             }
             None => {}
         }
     }
 
-    fn call(&mut self, calling: Calling) {
-        self.marks.calls.insert(calling.function);
+    fn call(&mut self, pending: PendingCall) {
+        self.found.calls.insert(pending.function);
         match &mut self.outermost_loop {
             Some(outermost) => {
-                self.marks.calls_in_loops.insert(calling.function);
-                outermost.calls.insert(calling.function);
+                self.found.calls_in_loops.insert(pending.function);
+                outermost.calls.insert(pending.function);
             }
-            None => self.call_outside_of_loops(calling),
+            None => self.call_outside_of_loops(pending),
         }
     }
 
-    fn call_outside_of_loops(&mut self, Calling { at, function }: Calling) {
+    fn call_outside_of_loops(&mut self, PendingCall { at, function }: PendingCall) {
         let is_covered = |covered: &Covered| match *covered {
-            Covered::Whole => true,
+            Covered::All => true,
             Covered::Call(called) => called == function,
             _ => false,
         };
         if !self.covered.iter().any(is_covered) {
-            self.mark(at, What::Call(function), Some(Covered::Call(function)));
+            self.add(at, Dirties::Call(function), Some(Covered::Call(function)));
         }
     }
 
@@ -193,38 +229,42 @@ impl Marking {
             self.operands.len().checked_sub(2).map_or(Origin::Unknown, |place| self.operands[place]);
         match address {
             Origin::Const(start) => {
-                let pieces = Touched::at(start.saturating_add(offset));
-                self.need(at, What::Pieces(pieces), Some(Covered::Pieces(pieces)));
+                let pages = DirtyPages::of_address(start.saturating_add(offset));
+                self.require(at, Dirties::Pages(pages), Some(Covered::Pages(pages)));
             }
             Origin::Local { local, version } if version == *self.version(local) => {
-                // A local that points to a few members is marked itself, for all of them.
-                let offset_marked = if offset <= NEAR_BYTES { 0 } else { offset };
+                // A local that points to a few members is recorded itself, for all of them.
+                let offset_recorded = if offset <= NEAR_BYTES { 0 } else { offset };
                 let near = |offset| Covered::Near { local, version, offset };
                 if !self.is_near(&near(offset)) {
-                    self.need(at, What::Local { local, offset: offset_marked }, Some(near(offset_marked)));
+                    self.require(
+                        at,
+                        Dirties::Local { local, offset: offset_recorded },
+                        Some(near(offset_recorded)),
+                    );
                 }
             }
-            _ => self.need(at, What::Whole, Some(Covered::Whole)),
+            _ => self.require(at, Dirties::All, Some(Covered::All)),
         }
     }
 
-    /// Whether marks near enough to a local cover a store. In a loop none does: the local may have been another at the
-    /// mark, when the loop went round before.
+    /// Whether barriers near enough to a local cover a store. In a loop none does: the local may have been another at the
+    /// barrier, when the loop went round before.
     fn is_near(&self, store: &Covered) -> bool {
         let Covered::Near { local, version, offset } = *store else { return false };
         let covers = |covered: &Covered| {
-            matches!(*covered, Covered::Near { local: of, version: when, offset: marked }
-                if of == local && when == version && marked.abs_diff(offset) <= NEAR_BYTES)
+            matches!(*covered, Covered::Near { local: of, version: when, offset: recorded }
+                if of == local && when == version && recorded.abs_diff(offset) <= NEAR_BYTES)
         };
         self.outermost_loop.is_none() && self.covered.iter().any(covers)
     }
 
-    /// Something is stored here that `what` would mark.
-    fn need(&mut self, at: usize, what: What, covers: Option<Covered>) {
-        self.marks.stores = true;
-        let is_covered = |covered: &Covered| match (*covered, what) {
-            (Covered::Whole, _) => true,
-            (Covered::Pieces(marked), What::Pieces(pieces)) => marked.covers(pieces),
+    /// Something is stored here that `dirties` would record.
+    fn require(&mut self, at: usize, dirties: Dirties, covers: Option<Covered>) {
+        self.found.stores = true;
+        let is_covered = |covered: &Covered| match (*covered, dirties) {
+            (Covered::All, _) => true,
+            (Covered::Pages(recorded), Dirties::Pages(pages)) => recorded.contains(pages),
             _ => false,
         };
         if self.covered.iter().any(is_covered) {
@@ -232,16 +272,16 @@ impl Marking {
         }
         if let Some(outermost) = &mut self.outermost_loop {
             outermost.stores = true;
-        } else if what == What::Whole || self.marked == limits::FUNCTION_MARKS_MAX {
-            self.mark(at, What::Whole, Some(Covered::Whole));
+        } else if dirties == Dirties::All || self.of_some_pages == limits::FUNCTION_BARRIERS_MAX {
+            self.add(at, Dirties::All, Some(Covered::All));
         } else {
-            self.marked = self.marked.saturating_add(1);
-            self.mark(at, what, covers);
+            self.of_some_pages = self.of_some_pages.saturating_add(1);
+            self.add(at, dirties, covers);
         }
     }
 
-    fn mark(&mut self, at: usize, what: What, covers: Option<Covered>) {
-        self.marks.marks.push(Mark { at, what });
+    fn add(&mut self, at: usize, dirties: Dirties, covers: Option<Covered>) {
+        self.found.barriers.push(Barrier { at, dirties });
         self.covered.extend(covers);
     }
 }
@@ -280,7 +320,7 @@ fn is_control(operator: &Operator<'_>) -> bool {
 }
 
 /// Whether an instruction, no call, leaves nothing on the stack.
-pub(in crate::plugin) fn leaves_nothing(operator: &Operator<'_>) -> bool {
+fn leaves_nothing(operator: &Operator<'_>) -> bool {
     stores_to(operator).is_some()
         || matches!(
             operator,

@@ -1,0 +1,198 @@
+//! Why a node refuses to run a pipeline.
+
+use crate::excerpt::{Excerpt, words};
+use crate::limits;
+use crate::plugin::fault::{Fatal, Fault};
+use crate::plugin::spec::{LimitsError, PluginName};
+use crate::plugin::validate::ValidateError;
+use crate::printable;
+use crate::types::{EngineId, PluginHash};
+
+/// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The network agreed on another engine.
+    #[error(
+        "genesis pins wasm engine {expected}, but this build of dseq has engine {found}; \
+         run the dseq release the network runs (another engine may compute other results)"
+    )]
+    Engine {
+        /// The engine in genesis.
+        expected: EngineId,
+        /// This build's engine.
+        found: EngineId,
+    },
+    /// A limit no host accepts.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// Without plugins a transaction is its record, so it must fit.
+    #[error(
+        "a pipeline without plugins makes each transaction a record, but limits.tx_bytes_max is {tx_bytes_max} \
+         and limits.record_bytes_max only {record_bytes_max}"
+    )]
+    RecordsTooShort {
+        /// The limit on transactions in genesis.
+        tx_bytes_max: u64,
+        /// The limit on records in genesis.
+        record_bytes_max: u64,
+    },
+    /// More fuel for one transaction than a host accepts.
+    #[error(
+        "limits.fuel_max is {fuel_max} for each of {plugins} plugins; together they may have at most {max}; lower fuel_max",
+        max = limits::FUEL_CEILING
+    )]
+    TooMuchFuel {
+        /// The limit in genesis.
+        fuel_max: u64,
+        /// The pipeline's length in genesis.
+        plugins: u64,
+    },
+    /// A pipeline longer than a host accepts.
+    #[error("the pipeline has {found} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
+    TooManyPlugins {
+        /// Its length in genesis.
+        found: u64,
+    },
+    /// Two plugins whose rejections could not be told apart.
+    #[error("two plugins of the pipeline are named {plugin}; give each its own name")]
+    DuplicateName {
+        /// The name.
+        plugin: PluginName,
+    },
+    /// Not one module for each plugin.
+    #[error("the pipeline has {plugins} plugins, but {modules} modules were given")]
+    ModuleCount {
+        /// Plugins in genesis.
+        plugins: u64,
+        /// Modules given.
+        modules: u64,
+    },
+    /// Other bytes than genesis pins.
+    #[error("plugin {plugin}: genesis pins sha256 {expected}, but the module has sha256 {found}")]
+    Hash {
+        /// The plugin.
+        plugin: PluginName,
+        /// The hash in genesis.
+        expected: PluginHash,
+        /// The hash of the bytes.
+        found: PluginHash,
+    },
+    /// A module larger than a host accepts.
+    #[error(
+        "plugin {plugin}: the module is {bytes} bytes; at most {max} are allowed (`dseq plugin build` leaves debug \
+         information out)",
+        max = limits::WASM_BYTES_MAX
+    )]
+    TooLarge {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Something a module may not be, or may not have so much of.
+    #[error("plugin {plugin}: {source}")]
+    Invalid {
+        /// The plugin.
+        plugin: PluginName,
+        /// The rule it breaks.
+        source: ValidateError,
+    },
+    /// More of something than all plugins of a pipeline may have together.
+    #[error("the pipeline's plugins have {found} {what} together; at most {max} are allowed")]
+    TooMuchTogether {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it all have together.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The engine does not compile what is valid.
+    #[error("plugin {plugin}: the engine refuses the module: {reason}")]
+    Module {
+        /// The plugin.
+        plugin: PluginName,
+        /// The engine's words.
+        reason: String,
+    },
+    /// An export of the ABI is missing.
+    #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
+    ExportMissing {
+        /// The plugin.
+        plugin: PluginName,
+        /// The export.
+        export: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// An export of the ABI is something else.
+    #[error("plugin {plugin}: exports {export:?} as {found}, but ABI v1 asks for {expected}")]
+    ExportType {
+        /// The plugin.
+        plugin: PluginName,
+        /// The export.
+        export: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// More memory at birth than the network allows.
+    #[error(
+        "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
+    )]
+    Memory {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its initial memory.
+        bytes: u64,
+        /// The limit in genesis.
+        memory_bytes_max: u64,
+    },
+    /// The plugin rejected its params.
+    #[error("plugin {plugin}: refuses its params {params}: {words} (code {code})", words = printable::line(message))]
+    Params {
+        /// The plugin.
+        plugin: PluginName,
+        /// The params in genesis.
+        params: Excerpt,
+        /// The plugin's code.
+        code: u16,
+        /// The plugin's words.
+        message: String,
+    },
+    /// The plugin broke its contract before it saw a transaction.
+    #[error(
+        "plugin {plugin}: faulted when given its params {params}: {words} (code {code})",
+        words = fault.with(message), code = fault.code()
+    )]
+    Init {
+        /// The plugin.
+        plugin: PluginName,
+        /// The params in genesis.
+        params: Excerpt,
+        /// What it did.
+        fault: Fault,
+        /// The plugin's words about its panic.
+        message: String,
+    },
+    /// The engine could not be built, or broke.
+    #[error("the wasm engine does not work on this host: {reason}")]
+    Host {
+        /// What came back.
+        reason: String,
+    },
+}
+
+impl From<Fatal> for AdmitError {
+    fn from(fatal: Fatal) -> Self {
+        Self::Host { reason: fatal.to_string() }
+    }
+}
+
+impl AdmitError {
+    /// The engine does not take a valid module.
+    pub(super) fn refused(plugin: &PluginName, error: &impl std::fmt::Display) -> Self {
+        Self::Module { plugin: plugin.clone(), reason: words(error) }
+    }
+}

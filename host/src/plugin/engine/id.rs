@@ -1,0 +1,188 @@
+//! The identity of the engine: a hash of everything that can change what a plugin computes.
+//!
+//! # Format
+//!
+//! The engine id is SHA-256 of [`engine_text`]: one line for each thing that can change a result.
+//!
+//! # Determinism
+//!
+//! Genesis pins the id, so the text's words stay, also where the code has better ones by now: `gate` is `validate`,
+//! `marks` are write barriers, a `piece` is a dirty page and its `reach` the margin around it.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+use super::costs;
+use crate::limits;
+use crate::plugin::instrument::write_barrier::{MARGIN_BYTES, PAGE_SHIFT};
+use crate::plugin::validate::FEATURES;
+use crate::types::EngineId;
+
+/// wasmtime's long-term line. Its patch releases are taken without a new engine id; the goldens for
+/// verdicts and fuel watch over them.
+const WASMTIME_LINE: u32 = 48;
+
+/// Version of what `instrument` adds to a plugin: the stack counter with its frames, and the write barrier.
+const INSTRUMENTATION: u32 = 3;
+
+/// Version of what `validate` counts, how much each instruction weighs, and which encodings it takes. Another version may
+/// admit other modules under the same limits.
+const GATE: u32 = 1;
+
+/// The engine's description, one `name value` line for each thing that can change a result.
+#[must_use]
+pub fn engine_text() -> String {
+    let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
+    let mut text = String::from("dseq/engine-id/v1\n");
+    let lines: [(&str, &dyn std::fmt::Display); 13] = [
+        ("wasmtime", &WASMTIME_LINE),
+        ("wasm-features", &features.join(" ")),
+        ("nan", &"canonical"),
+        ("fuel-costs", &fuel_costs()),
+        (
+            "host-fuel",
+            &format_args!(
+                "copied-byte=1 call={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                limits::CALL_FUEL,
+                limits::RESTORED_BYTES_PER_FUEL,
+                limits::START_FUEL,
+                limits::MEMORY_BYTES_PER_FUEL,
+                limits::TABLE_ELEMENT_BYTES,
+                limits::MESSAGE_BYTES_MAX
+            ),
+        ),
+        ("stack-bytes-max", &limits::STACK_BYTES_MAX),
+        ("stack-uncounted-bytes-max", &limits::STACK_UNCOUNTED_BYTES_MAX),
+        ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
+        ("gate", &GATE),
+        ("module-limits", &module_limits()),
+        ("abi", &1),
+        ("instrumentation", &INSTRUMENTATION),
+        ("marks", &write_barrier()),
+    ];
+    for (name, value) in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name} {value}");
+    }
+    text
+}
+
+/// Each family of instructions with a cost of its own, and the instructions in it.
+fn fuel_costs() -> String {
+    let families = costs::FAMILIES.iter();
+    let families = families.map(|(name, units, operators)| format!("{name}={units}:{}", operators.join(",")));
+    families.collect::<Vec<_>>().join(" ")
+}
+
+/// What decides which modules there can be at all.
+fn module_limits() -> String {
+    let all: [(&str, u64); 25] = [
+        ("pipeline-modules", limits::PIPELINE_MODULES_MAX),
+        ("bytes", limits::WASM_BYTES_MAX),
+        ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
+        ("types", limits::MODULE_TYPES_MAX),
+        ("type-params", limits::TYPE_PARAMS_MAX),
+        ("type-results", limits::TYPE_RESULTS_MAX),
+        ("functions", limits::MODULE_FUNCTIONS_MAX),
+        ("globals", limits::MODULE_GLOBALS_MAX),
+        ("exports", limits::MODULE_EXPORTS_MAX),
+        ("export-name-bytes", limits::EXPORT_NAME_BYTES_MAX),
+        ("segments", limits::MODULE_SEGMENTS_MAX),
+        ("elements", limits::MODULE_ELEMENTS_MAX),
+        ("function-bytes", limits::FUNCTION_BYTES_MAX),
+        ("function-locals", limits::FUNCTION_LOCALS_MAX),
+        ("function-branches", limits::FUNCTION_BRANCHES_MAX),
+        ("branches", limits::MODULE_BRANCHES_MAX),
+        ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
+        ("function-alive-at-branches", limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
+        ("function-carried", limits::FUNCTION_CARRIED_MAX),
+        ("function-joined", limits::FUNCTION_JOINED_MAX),
+        ("joined", limits::MODULE_JOINED_MAX),
+        ("function-joined-by-loops", limits::FUNCTION_JOINED_BY_LOOPS_MAX),
+        ("joined-by-loops", limits::MODULE_JOINED_BY_LOOPS_MAX),
+        ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
+        ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
+    ];
+    all.map(|(name, value)| format!("{name}={value}")).join(" ")
+}
+
+/// What decides where write barriers stand.
+fn write_barrier() -> String {
+    format!(
+        "restored-memory-bytes={} restored-globals={} piece-bytes={} reach-bytes={MARGIN_BYTES} function={} module={}",
+        limits::RESTORED_MEMORY_BYTES_MAX,
+        limits::RESTORED_GLOBALS_MAX,
+        1 << PAGE_SHIFT,
+        limits::FUNCTION_BARRIERS_MAX,
+        limits::MODULE_BARRIERS_MAX
+    )
+}
+
+/// The identity of this build's engine. Genesis pins one; a node with another refuses to start.
+#[must_use]
+pub fn engine_id() -> EngineId {
+    static ID: OnceLock<EngineId> = OnceLock::new();
+    *ID.get_or_init(|| EngineId(Sha256::digest(engine_text()).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine id stands in every genesis. A change here means that this build computes, or may compute,
+    /// other results: nodes of existing networks refuse to start with it. It belongs under
+    /// "Consensus-breaking" in the CHANGELOG, and is never made to get a test to pass.
+    #[test]
+    fn the_engine_id_is_fixed() {
+        assert_eq!(
+            engine_text(),
+            "dseq/engine-id/v1\n\
+             wasmtime 48\n\
+             wasm-features bulk-memory call-indirect-overlong floats multi-value mutable-global \
+             saturating-float-to-int sign-extension\n\
+             nan canonical\n\
+             fuel-costs load=48:I32Load,I64Load,F32Load,F64Load,I32Load8S,I32Load8U,I32Load16S,I32Load16U,I64Load8S,\
+             I64Load8U,I64Load16S,I64Load16U,I64Load32S,I64Load32U store=8:I32Store,I64Store,F32Store,\
+             F64Store,I32Store8,I32Store16,I64Store8,I64Store16,I64Store32 division=8:I32DivS,I32DivU,\
+             I32RemS,I32RemU,I64DivS,I64DivU,I64RemS,I64RemU float=32:F32Add,F32Sub,F32Mul,F32Div,\
+             F32Sqrt,F32Min,F32Max,F32Ceil,F32Floor,F32Trunc,F32Nearest,F64Add,F64Sub,F64Mul,F64Div,\
+             F64Sqrt,F64Min,F64Max,F64Ceil,F64Floor,F64Trunc,F64Nearest,F32DemoteF64,F64PromoteF32 \
+             float-convert=8:I32TruncF32S,I32TruncF32U,I32TruncF64S,I32TruncF64U,I64TruncF32S,\
+             I64TruncF32U,I64TruncF64S,I64TruncF64U,I32TruncSatF32S,I32TruncSatF32U,I32TruncSatF64S,\
+             I32TruncSatF64U,I64TruncSatF32S,I64TruncSatF32U,I64TruncSatF64S,I64TruncSatF64U,\
+             F32ConvertI32S,F32ConvertI32U,F32ConvertI64S,F32ConvertI64U,F64ConvertI32S,F64ConvertI32U,\
+             F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
+             F64Le,F64Ge branch=2:If,BrIf call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
+             TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
+             host-fuel copied-byte=1 call=500 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
+             table-element-bytes=8 message-bytes-max=1024\n\
+             stack-bytes-max 4194304\n\
+             stack-uncounted-bytes-max 65536\n\
+             table-elements-max 65536\n\
+             gate 1\n\
+             module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
+             globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
+             function-locals=2000 function-branches=5000 branches=500000 function-branch-targets=20000 \
+             function-alive-at-branches=500000 function-carried=20000 function-joined=80000 joined=350000 function-joined-by-loops=15000 \
+             joined-by-loops=45000 function-loop-depth=25 \
+             function-locals-in-loops=25000\n\
+             abi 1\n\
+             instrumentation 3\n\
+             marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
+        );
+        assert_eq!(
+            engine_id().to_string(),
+            "1174dd429be27b8746098eb87a53e5177d0730384ae80473f17aa74559f6101c"
+        );
+    }
+
+    /// An engine of another line has other fuel costs.
+    #[test]
+    fn the_engine_text_names_the_wasmtime_that_is_linked() {
+        let lock = include_str!("../../../../Cargo.lock");
+        let (_, wasmtime) = lock.split_once("name = \"wasmtime\"\nversion = \"").unwrap();
+        assert!(wasmtime.starts_with(&format!("{WASMTIME_LINE}.")), "{}", &wasmtime[..10]);
+    }
+}

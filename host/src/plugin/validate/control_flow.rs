@@ -1,0 +1,207 @@
+//! What a function's control flow costs the compiler: branches, the values alive at them, and the locals that they join.
+
+use wasmparser::{BlockType, FrameKind, FuncValidator, Operator, ValidatorResources};
+
+use super::types::Type;
+
+/// Some of a function's locals, a bit for each.
+#[derive(Default)]
+struct LocalSet(Vec<u64>);
+
+impl LocalSet {
+    fn insert(&mut self, local: u32) {
+        let (word, bit) = (local as usize / 64, local % 64);
+        if self.0.len() <= word {
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    fn insert_all(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own |= other);
+    }
+
+    fn len(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+/// A block whose end is still to come.
+struct OpenBlock {
+    is_loop: bool,
+    /// Ways to where branches to it arrive: from before it or through it, and the branches.
+    ways: u64,
+    /// The locals set in it.
+    set: LocalSet,
+}
+
+/// What a function's control flow costs the compiler.
+#[derive(Default)]
+pub(super) struct ControlFlow<'a> {
+    types: &'a [Type],
+    /// Parameters and locals: alive everywhere, for all that is known here.
+    pub(super) locals: u64,
+    /// Blocks, branches and calls, and what becomes several of them.
+    pub(super) branches: u64,
+    /// Targets of branch tables.
+    pub(super) targets: u64,
+    /// Locals and operands at each of the branches, summed.
+    pub(super) alive: u64,
+    /// Values that branches hand to where they go, and blocks take and leave, summed.
+    pub(super) carried: u64,
+    /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
+    /// joins what they may be, and its work grows with the square of how often it does.
+    pub(super) joined: u64,
+    /// The locals that any block joins.
+    joined_anywhere: LocalSet,
+    open: Vec<OpenBlock>,
+    /// Loops open now, and all there are.
+    loops: u64,
+    loops_in_all: u64,
+    /// Most loops open at any point.
+    pub(super) loops_max: u64,
+}
+
+impl<'a> ControlFlow<'a> {
+    pub(super) fn new(types: &'a [Type], locals: u64) -> Self {
+        Self { types, locals, ..Self::default() }
+    }
+
+    /// The locals that any block joins, times the loops.
+    pub(super) fn joined_by_loops(&self) -> u64 {
+        self.joined_anywhere.len().saturating_mul(self.loops_in_all)
+    }
+
+    /// Counts what an instruction costs that `validator` has not validated yet.
+    pub(super) fn count(&mut self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) {
+        let weight = weight(operator);
+        self.branches = self.branches.saturating_add(weight);
+        let alive = self.locals.saturating_add(u64::from(validator.operand_stack_height()));
+        self.alive = self.alive.saturating_add(weight.saturating_mul(alive));
+        if let Operator::BrTable { targets } = operator {
+            self.targets = self.targets.saturating_add(u64::from(targets.len()));
+        }
+        let carried = self.carried_by(operator, validator);
+        self.carried = self.carried.saturating_add(carried);
+    }
+
+    /// Values that a branch hands to where it goes, or that a block takes and leaves.
+    fn carried_by(&self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) -> u64 {
+        match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                let (params, results) = self.arity(*blockty);
+                params.saturating_add(results)
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                self.arriving_at(validator, *relative_depth)
+            }
+            Operator::BrTable { targets } => {
+                let labels = u64::from(targets.len()).saturating_add(1);
+                self.arriving_at(validator, targets.default()).saturating_mul(labels)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Counts which locals meet where, by an instruction that is valid.
+    pub(super) fn count_joined(&mut self, operator: &Operator<'_>) {
+        match operator {
+            Operator::Block { .. } => self.open_block(false, 1),
+            Operator::If { .. } => self.open_block(false, 2),
+            Operator::Loop { .. } => {
+                self.open_block(true, 1);
+                self.loops = self.loops.saturating_add(1);
+                self.loops_in_all = self.loops_in_all.saturating_add(1);
+                self.loops_max = self.loops_max.max(self.loops);
+            }
+            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
+                if let Some(block) = self.open.last_mut() {
+                    block.set.insert(*local_index);
+                }
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                self.count_way(*relative_depth);
+            }
+            Operator::BrTable { targets } => {
+                self.count_way(targets.default());
+                targets.targets().flatten().for_each(|depth| self.count_way(depth));
+            }
+            Operator::End => self.end_block(),
+            _ => {}
+        }
+    }
+
+    fn open_block(&mut self, is_loop: bool, ways: u64) {
+        self.open.push(OpenBlock { is_loop, ways, set: LocalSet::default() });
+    }
+
+    fn end_block(&mut self) {
+        // None: the end of the function, where no local is needed any more.
+        let Some(OpenBlock { is_loop, ways, set }) = self.open.pop() else { return };
+        self.joined = self.joined.saturating_add(ways.saturating_mul(set.len()));
+        if ways > 1 {
+            self.joined_anywhere.insert_all(&set);
+        }
+        if let Some(outer) = self.open.last_mut() {
+            outer.set.insert_all(&set);
+        }
+        self.loops = self.loops.saturating_sub(u64::from(is_loop));
+    }
+
+    /// A branch so many blocks out; one out of all of them leaves the function.
+    fn count_way(&mut self, depth: u32) {
+        let place = self.open.len().checked_sub(1).and_then(|last| last.checked_sub(depth as usize));
+        if let Some(block) = place.and_then(|place| self.open.get_mut(place)) {
+            block.ways = block.ways.saturating_add(1);
+        }
+    }
+
+    /// How many values a branch so many blocks out carries. All targets of a table take the same.
+    fn arriving_at(&self, validator: &FuncValidator<ValidatorResources>, depth: u32) -> u64 {
+        let frame = usize::try_from(depth).ok().and_then(|depth| validator.get_control_frame(depth));
+        frame.map_or(0, |frame| {
+            let (params, results) = self.arity(frame.block_type);
+            if frame.kind == FrameKind::Loop { params } else { results }
+        })
+    }
+
+    /// Values a block takes, and leaves.
+    fn arity(&self, block: BlockType) -> (u64, u64) {
+        match block {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(index) => {
+                self.types.get(index as usize).map_or((0, 0), |ty| (ty.params, ty.results.len() as u64))
+            }
+        }
+    }
+}
+
+/// How many blocks, branches and calls the compiler makes of an instruction.
+fn weight(operator: &Operator<'_>) -> u64 {
+    match operator {
+        Operator::Block { .. }
+        | Operator::Loop { .. }
+        | Operator::If { .. }
+        | Operator::Else
+        | Operator::Br { .. }
+        | Operator::BrIf { .. }
+        | Operator::BrTable { .. }
+        | Operator::Return
+        | Operator::Call { .. } => 1_u64,
+        // Checks, each with a branch of its own, around a call of the engine.
+        Operator::CallIndirect { .. }
+        | Operator::MemoryGrow { .. }
+        | Operator::MemoryCopy { .. }
+        | Operator::MemoryFill { .. }
+        | Operator::MemoryInit { .. }
+        | Operator::DataDrop { .. }
+        | Operator::ElemDrop { .. } => 4,
+        // The same, and a loop over the elements with a call in it.
+        Operator::TableInit { .. } | Operator::TableCopy { .. } => 25,
+        _ => 0,
+    }
+}
