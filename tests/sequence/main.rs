@@ -70,7 +70,7 @@ fn app_hash_for(height: u64) -> AppHash {
 fn stage(log: &Log, height: u64, records: &[&[u8]]) -> Staged {
     let mut staging = Staging::begin(log.head(), Height(height));
     for record in records {
-        staging.push(TxHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
     }
     staging.finish()
 }
@@ -147,7 +147,7 @@ proptest! {
                     let mut staging = Staging::begin(open.head(), Height(model.height));
                     for record in &records {
                         let expected = model.push(TxHash::of(record), record);
-                        prop_assert_eq!(staging.push(TxHash::of(record), record).unwrap(), expected);
+                        prop_assert_eq!(staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap(), expected);
                     }
                     let staged = staging.finish();
                     model.assert_is(staged.head());

@@ -2,7 +2,7 @@
 //!
 //! A home is made once by [`genesis`], in the place that [`new_home`] found, for the [`rules`] that people wrote, which
 //! [`genesis_file`] reads and edits and [`genesis_doc`] judges by CometBFT's rules; [`origin`] keeps the genesis a node
-//! began with; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
+//! began with; [`mod@app`] opens the log and serves ABCI from it; [`config`] reads what its owner set; [`supervisor`] keeps the app and CometBFT running in it, with what
 //! [`cometbft`] found, while [`watch`] looks whether CometBFT works; [`testnet`] does that for several homes on one
 //! machine. Whatever is changed in a home is replaced whole, by [`mod@file`].
 //!
@@ -12,6 +12,7 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 
 pub mod access;
+pub mod app;
 pub mod checksum;
 pub mod cometbft;
 pub mod cometbft_log;

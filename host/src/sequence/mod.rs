@@ -39,6 +39,7 @@ mod entry;
 mod files;
 mod head;
 mod log;
+mod lookup;
 mod reader;
 mod records_root;
 mod recovery;
@@ -48,6 +49,8 @@ pub use entry::{ENTRY_BYTES, Entry};
 pub use files::IoError;
 pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
+pub(crate) use lookup::as_text;
+pub use lookup::{FoundRecord, Place};
 pub use reader::{Committed, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 
