@@ -51,7 +51,7 @@ pub use head::{Head, Receipt, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
 pub(crate) use lookup::as_text;
 pub use lookup::{FoundRecord, Place};
-pub use reader::{Committed, ReadError, Reader};
+pub use reader::{Committed, ENTRIES_READ_MAX, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 
 /// Name of the file that is the sequence.
