@@ -1,4 +1,4 @@
-//! Who follows the log gets each committed block once, in order, and none that is not durable.
+//! The hook of Commit gets each committed block once, in order, and no other.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -107,7 +107,7 @@ fn after_a_restart_only_what_the_log_lacks_is_seen() {
 }
 
 #[test]
-fn misbehavior_is_told_with_the_block_that_proves_it() {
+fn misbehavior_comes_with_the_block_that_proves_it() {
     let home = tempfile::tempdir().unwrap();
     let followed = started(home.path());
     let proven =
@@ -115,8 +115,8 @@ fn misbehavior_is_told_with_the_block_that_proves_it() {
     let request = RequestFinalizeBlock { height: 1, misbehavior: vec![proven], ..Default::default() };
     followed.service.finalize_block(&request).unwrap();
     followed.service.commit().unwrap();
-    let told = followed.last().misbehavior;
-    assert_eq!((told[0].kind, told[0].height, told.len()), (MisbehaviorKind::DuplicateVote, 7, 1));
+    let proven = followed.last().misbehavior;
+    assert_eq!((proven[0].kind, proven[0].height, proven.len()), (MisbehaviorKind::DuplicateVote, 7, 1));
     followed.finalize(2, &[]);
     followed.service.commit().unwrap();
     assert!(followed.last().misbehavior.is_empty());

@@ -78,7 +78,7 @@ fn record_event(receipt: &Receipt) -> Event {
     }
 }
 
-/// What CometBFT proves of a validator in a decided block. A piece of evidence is in one block only.
+/// What CometBFT proves of a validator in a decided block.
 pub(super) fn misbehavior(proven: &wire::Misbehavior) -> Misbehavior {
     let (validator, power) = proven.validator.as_ref().map_or((String::new(), 0), |validator| {
         (data_encoding::HEXUPPER.encode(&validator.address), validator.power)

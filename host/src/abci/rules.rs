@@ -34,7 +34,7 @@ pub(super) fn admit(plugins: &PluginDir, genesis: GenesisRules) -> Result<Pipeli
     admit_from(plugins, genesis.pipeline)
 }
 
-/// The rules as they were when the log's last block was made, or the reason they are not to be had.
+/// The rules that the log's last block was made under.
 pub(super) fn restore(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<Rules, Halt> {
     let pipeline = admit_from(plugins, chain.pipeline.clone())?;
     let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));

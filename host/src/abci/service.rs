@@ -1,5 +1,6 @@
-//! What CometBFT asks for, over the state machine and the log. A method fails when any answer would be a guess that
-//! consensus then builds on; the node ends with the [`Halt`].
+//! The ABCI application: CometBFT's requests on one side, the state machine and the log on the other.
+//!
+//! A method fails where any answer would be a guess that consensus then builds on; the node ends with the [`Halt`].
 //!
 //! # Invariants
 //!
@@ -54,8 +55,8 @@ pub struct Service {
 
 struct State {
     core: Mutex<Core>,
-    /// The rules in force, apart from the core so that checks never wait for a block. `None` before InitChain, and
-    /// changed only under the core's lock, so that they are one with the log while that is held.
+    /// The rules in force; `None` before InitChain. Outside the core, so that checks never wait for a block, but only
+    /// changed while the core is locked, so that a block cannot run under other rules than the log holds.
     rules: RwLock<Option<Rules>>,
     reader: Reader,
     plugins: PluginDir,
@@ -67,18 +68,18 @@ struct State {
 struct Core {
     app: App,
     log: Log,
-    /// What the decided block says of validators; nobody hears of it before the block is committed.
+    /// What the decided block proves of validators, kept until Commit.
     misbehavior: Vec<Misbehavior>,
 }
 
 impl Service {
     /// Opens the log and, after a restart, the pipeline it was made under.
     ///
-    /// `on_commit` is called with each block that Commit makes durable, once readers see it and before the engine is
-    /// answered; in the order of heights, one at a time, from one height to the next without a gap. A block that is
-    /// decided and never committed it never sees. It sees a block once in the life of a process, and after a restart
-    /// those that the engine replays because the log does not have them; what the log has already it does not see
-    /// again. So whoever derives something from blocks has to complete it from the log at the start.
+    /// `on_commit` is called with each block that Commit makes durable, after readers see it and before the engine is
+    /// answered: one block at a time, in the order of heights, without gaps. A finalized block that is never committed
+    /// is not passed. After a restart, the blocks that the engine replays because the log lacks them are passed. Blocks
+    /// that the log has are not passed again, even if the process ended before their call: what is derived from blocks
+    /// must catch up from the log at the start. The call delays the answer to Commit, so slow work belongs on a thread.
     ///
     /// # Errors
     ///
@@ -140,7 +141,7 @@ impl Service {
         Ok(self.rules().ok_or(SequencingError::NoGenesis { request })?.pipeline)
     }
 
-    /// How far this node is.
+    /// Version, and the last committed block.
     #[must_use]
     pub fn info(&self) -> ResponseInfo {
         let committed = self.shared.reader.committed();
@@ -159,7 +160,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When genesis is refused, its plugins are not to be had, or the rules cannot be kept.
+    /// When genesis or a plugin is refused, or the rules cannot be stored.
     pub fn init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
         app::may_init(self.core().log.head())?;
         let genesis = parse_genesis(&request.app_state_bytes)?;
@@ -275,8 +276,8 @@ impl Service {
             results: decided.results,
             misbehavior: std::mem::take(misbehavior),
         };
-        // Still under the lock, which keeps blocks in order. Nothing waits for it but the engine's next block, and
-        // that comes only after our answer.
+        // Called under the lock, which keeps blocks in order. Only FinalizeBlock and Commit wait for the lock, and the
+        // engine sends neither before this Commit is answered.
         (self.shared.on_commit)(&block);
         drop(core);
         self.shared.disk.refresh(&self.shared.reader);
@@ -284,7 +285,7 @@ impl Service {
         Ok(ResponseCommit { retain_height: 0 })
     }
 
-    /// Reads the committed log.
+    /// Answers a query about the committed log or this node.
     #[must_use]
     pub fn query(&self, request: &RequestQuery) -> ResponseQuery {
         query::answer(&self.shared.reader, || self.unready(), request)

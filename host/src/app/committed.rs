@@ -1,18 +1,18 @@
-//! A committed block, for those who follow the log: receipts, metrics, logs.
+//! A committed block and its results, as passed to what follows the log: receipts, metrics, logs.
 
 use std::sync::Arc;
 
 use super::finalize::TxResult;
 use crate::sequence::Committed;
 
-/// A block that has just become durable, with the results that nothing on disk holds.
+/// A block that has just become durable, with results that are not stored.
 #[derive(Clone, Debug)]
 pub struct CommittedBlock {
-    /// What readers see from this block on.
+    /// The committed prefix, which ends with this block.
     pub committed: Arc<Committed>,
     /// What became of each of its transactions, in order.
     pub results: Arc<[TxResult]>,
-    /// What the engine proved of validators in it.
+    /// What the engine proved of validators in it. A piece of evidence is in one block only.
     pub misbehavior: Vec<Misbehavior>,
 }
 

@@ -56,8 +56,8 @@ pub fn decode_receipt(bytes: &[u8]) -> Option<Receipt> {
 
 /// Runs a block's transactions and stages the records of the accepted ones, in order.
 ///
-/// Records are hashed where their transactions are examined, on all processors: of staging, that is what grows with
-/// their bytes. The hashes are not remembered with the results, since most transactions are checked and never hashed.
+/// Records are hashed where their transactions are examined, on all processors; staging is sequential. The hashes are
+/// not memoised with the outcomes: CheckTx would pay for each transaction what only a block needs.
 pub(super) fn run_block(
     pipeline: &Pipeline,
     staging: &mut Staging,

@@ -71,12 +71,12 @@ pub enum SequencingError {
     Fatal(#[from] Fatal),
 }
 
-/// What lies between FinalizeBlock and Commit. The committed head is the log's, the rules are the caller's; both are
-/// handed in.
+/// The state between FinalizeBlock and Commit. It has no copy of the committed head, which is the log's, nor of the
+/// rules, which checks need too: the caller passes both.
 #[derive(Debug, Default)]
 pub struct App {
-    /// The latest block finalized and not committed, staged on the log's head. Another FinalizeBlock or InitChain
-    /// makes it void.
+    /// The last finalized block until it is taken for Commit, staged on the log's head. The next FinalizeBlock or
+    /// InitChain discards it.
     decided: Option<Decided>,
 }
 
@@ -117,7 +117,7 @@ impl App {
         Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results }))
     }
 
-    /// The block to make durable, out of here: if that fails, the node has to start again.
+    /// Takes the block to make durable. There is no way to put it back: if making it durable fails, the node ends.
     ///
     /// # Errors
     ///

@@ -107,8 +107,8 @@ impl Staging {
         }
     }
 
-    /// Adds one record. `record_hash` is its hash, which the caller may have computed anywhere; under another one the
-    /// log would take the record for damaged.
+    /// Adds one record. `record_hash` is its hash, computed by the caller so that it can be done in parallel; with a
+    /// wrong one the record is damaged for every reader.
     ///
     /// # Errors
     ///

@@ -2,10 +2,10 @@
 //!
 //! # Waiting
 //!
-//! A commit replaces one value, wakes the threads that wait for it, and waits for none of them. Each waiting thread
-//! costs it a wake-up; so whoever has many followers waits on one thread and tells them from there. An async server
-//! puts what that thread gets into a `tokio::sync::watch`: waking ten thousand tasks is then that thread's work, and
-//! would be Commit's if the channel were in here.
+//! A commit replaces one value, wakes the threads that wait for it, and waits for none of them. Waking a thread costs
+//! the commit a little, so a server with many followers waits on one thread only, which passes the value on through a
+//! `tokio::sync::watch`. Waking ten thousand tasks is then that thread's work; with the channel in here it would be
+//! Commit's.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What the server asks for answers, and how an application of `tendermint-abci` is one.
+//! The trait of what answers requests, and the adapter from an application of `tendermint-abci` to it.
 
 use std::error::Error;
 
@@ -11,7 +11,8 @@ use super::ServeError;
 ///
 /// It is called from every connection at once and owns its locking; each connection has a clone.
 pub trait Handler: Clone + Send + 'static {
-    /// Why there is no answer. The server's own failures become one too, so that whoever runs it looks at one type.
+    /// Why there is no answer. Failures of the server itself convert to it, so that [`Server::run`](super::Server::run)
+    /// returns one type.
     type Error: Error + From<ServeError> + Send + 'static;
 
     /// Answers one request with the response of the same name.
@@ -22,7 +23,7 @@ pub trait Handler: Clone + Send + 'static {
     fn answer(&self, request: request::Value) -> Result<response::Value, Self::Error>;
 }
 
-/// The one adapter to the trait of `tendermint-abci`, whose methods cannot fail: such an application always answers.
+/// The adapter from `tendermint-abci`, whose methods cannot fail.
 impl<A: Application> Handler for A {
     type Error = ServeError;
 
