@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod bounds;
+mod committed;
 mod handshake;
 mod model;
 mod refusals;

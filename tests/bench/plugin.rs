@@ -8,14 +8,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use clap::Parser;
-use dseq::abci::{Service, ServiceOptions};
+use dseq::abci::{Halt, Service, ServiceOptions};
 use dseq::plugin::{
     CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented,
     on_large_stack,
 };
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
-use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestCheckTx, RequestFinalizeBlock, RequestInitChain};
 
 /// Transactions of a block.
@@ -137,22 +136,29 @@ fn service(dir: &Path, plugin: Option<(&str, &Path)>) -> Result<Service> {
         let sha256 = PluginHash::of(&wasm).to_string();
         pipeline.push(json!({ "name": name, "sha256": sha256, "wasm": data_encoding::BASE64.encode(&wasm) }));
     }
-    let service = Service::open(&ServiceOptions {
+    let options = ServiceOptions {
         sequence_dir: dir.join("sequence"),
         plugins_dir: dir.join("plugins"),
         disk_free_bytes_low: 0,
-    })
-    .map_err(|halt| anyhow!("the application does not start: {halt}"))?;
+    };
+    let service = Service::open(&options, |_| ()).map_err(halted)?;
     let limits = Limits::default();
     let genesis =
         json!({ "dseq": { "engine": engine_id().to_string(), "limits": limits, "pipeline": pipeline } });
-    service.init_chain(RequestInitChain {
+    let init = RequestInitChain {
         chain_id: "bench".to_owned(),
         initial_height: 1,
         app_state_bytes: genesis.to_string().into(),
         ..Default::default()
-    });
+    };
+    service.init_chain(&init).map_err(halted)?;
     Ok(service)
+}
+
+/// A halt as text: it cannot cross threads.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` takes it so")]
+fn halted(halt: Halt) -> anyhow::Error {
+    anyhow!("the application stopped: {halt}")
 }
 
 fn transaction(height: i64, index: usize) -> Bytes {
@@ -163,14 +169,15 @@ fn transaction(height: i64, index: usize) -> Bytes {
 
 fn finalize(service: &Service, height: i64, txs: &[Bytes]) -> Result<f64> {
     for tx in txs {
-        let checked = service.check_tx(RequestCheckTx { tx: tx.clone(), ..Default::default() });
+        let request = RequestCheckTx { tx: tx.clone(), ..Default::default() };
+        let checked = service.check_tx(&request).map_err(halted)?;
         ensure!(checked.code == 0, "a transaction was refused: {}", checked.log);
     }
     let request = RequestFinalizeBlock { txs: txs.to_vec(), height, ..Default::default() };
     let started = Instant::now();
-    black_box(service.finalize_block(request));
+    black_box(service.finalize_block(&request).map_err(halted)?);
     let took = started.elapsed();
-    service.commit();
+    service.commit().map_err(halted)?;
     Ok(txs.len() as f64 / took.as_secs_f64())
 }
 

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use clap::Parser;
-use dseq::abci::{Service, ServiceOptions};
+use dseq::abci::{Halt, Service, ServiceOptions};
 use dseq::plugin::{Limits, PipelineSpec, engine_id};
 use dseq::sequence::{Chain, Head, Log, SEQUENCE_FILE, Staged, Staging};
-use dseq::types::{AppHash, Height, PipelineId, PluginHash, TxHash};
+use dseq::types::{AppHash, Height, PipelineId, PluginHash, RecordHash, TxHash};
 use serde_json::{Value, json};
-use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain};
 
 const MIB: u64 = 1 << 20;
@@ -83,18 +82,19 @@ impl Drop for Folder {
 fn block_against_plain_file(options: &Options, work: &Path) -> Result<Vec<Value>> {
     let wasm = fs::read(&options.passthrough)
         .with_context(|| format!("cannot read {}", options.passthrough.display()))?;
-    let service = Service::open(&ServiceOptions {
+    let folders = ServiceOptions {
         sequence_dir: work.join("block/sequence"),
         plugins_dir: work.join("block/plugins"),
         disk_free_bytes_low: 0,
-    })
-    .map_err(|halt| anyhow!("the application does not start: {halt}"))?;
-    service.init_chain(RequestInitChain {
+    };
+    let service = Service::open(&folders, |_| ()).map_err(halted)?;
+    let init = RequestInitChain {
         chain_id: "bench".to_owned(),
         initial_height: 1,
         app_state_bytes: genesis(&wasm).into(),
         ..Default::default()
-    });
+    };
+    service.init_chain(&init).map_err(halted)?;
     let mut plain = File::create(work.join("plain"))?;
     let (mut ours, mut finalize, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     let mut random = Random(1);
@@ -103,9 +103,9 @@ fn block_against_plain_file(options: &Options, work: &Path) -> Result<Vec<Value>
         let bytes = txs.concat();
         let request = RequestFinalizeBlock { txs, height, ..Default::default() };
         let started = Instant::now();
-        let response = service.finalize_block(request);
+        let response = service.finalize_block(&request).map_err(halted)?;
         finalize.push(ms(started.elapsed()));
-        service.commit();
+        service.commit().map_err(halted)?;
         ours.push(ms(started.elapsed()));
         ensure!(response.tx_results.iter().all(|result| result.code == 0), "a transaction was refused");
         let started = Instant::now();
@@ -129,6 +129,12 @@ fn block_against_plain_file(options: &Options, work: &Path) -> Result<Vec<Value>
             "target": { "kind": "", "factor": 0.0, "allowance": 0.0 },
         }),
     ])
+}
+
+/// A halt as text: it cannot cross threads.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` takes it so")]
+fn halted(halt: Halt) -> anyhow::Error {
+    anyhow!("the application stopped: {halt}")
 }
 
 fn genesis(wasm: &[u8]) -> Vec<u8> {
@@ -238,7 +244,9 @@ fn grow_to(log: &mut Log, length: u64, punch: Option<&File>) -> Result<()> {
         let record = &zeros[..zeros.len().min(usize::try_from(missing)?)];
         let offset = log.head().length();
         let hash = TxHash::default();
-        commit(log, |staging| staging.push(hash, record).map(drop).map_err(Into::into))?;
+        commit(log, |staging| {
+            staging.push(hash, RecordHash::of(record), record).map(drop).map_err(Into::into)
+        })?;
         if let Some(file) = punch {
             punch_hole(file, offset, record.len() as u64)?;
         }
@@ -271,12 +279,15 @@ fn commit(log: &mut Log, fill: impl FnOnce(&mut Staging) -> Result<()>) -> Resul
     Ok(log.commit(&staged, AppHash::default(), PipelineId::default())?)
 }
 
-/// Stages and commits one block: all a block costs but the pipeline.
+/// Stages and commits one block: all a block costs but the pipeline and the hashing of its transactions and records.
 fn append_ms(log: &mut Log, txs: &[Bytes]) -> Result<f64> {
-    let hashes: Vec<_> = txs.iter().map(|tx| TxHash::of(tx)).collect();
+    let hashes: Vec<_> = txs.iter().map(|tx| (TxHash::of(tx), RecordHash::of(tx))).collect();
     let started = Instant::now();
     commit(log, |staging| {
-        txs.iter().zip(hashes).try_for_each(|(tx, hash)| staging.push(hash, tx).map(drop).map_err(Into::into))
+        let mut all = txs.iter().zip(hashes);
+        all.try_for_each(|(tx, (hash, record_hash))| {
+            staging.push(hash, record_hash, tx).map(drop).map_err(Into::into)
+        })
     })?;
     Ok(ms(started.elapsed()))
 }

@@ -58,13 +58,13 @@ fn print_outcomes(name: &str, wasm: &[u8], params: &str, txs: &[Bytes]) {
         }
     };
     println!("{name} init: fuel {}", pipeline.init_fuel());
-    let mut app = App::new(Head::default(), None);
-    app.init(Rules { initial_height: Height(1), pipeline }).unwrap();
-    let (results, app_hash) = app.finalize(Height(1), txs).unwrap_or_else(|error| panic!("{name}: {error}"));
-    for (n, result) in results.iter().enumerate() {
+    let (mut app, rules) = (App::default(), Rules { initial_height: Height(1), pipeline });
+    let decided = app.finalize(&Head::default(), Some(&rules), Height(1), txs);
+    let decided = decided.unwrap_or_else(|error| panic!("{name}: {error}"));
+    for (n, result) in decided.results.iter().enumerate() {
         println!("{name} {n}: fuel {}, {}", result.fuel, escaped(&format!("{:?}", result.receipt)));
     }
-    println!("{name}: app hash {app_hash}");
+    println!("{name}: app hash {}", decided.app_hash);
 }
 
 /// On one line, and no longer than anyone wants to read.

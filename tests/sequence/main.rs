@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use dseq::sequence::{
-    Chain, CommitError, ENTRY_BYTES, Head, Log, OpenError, ReadError, Receipt, Staged, Staging,
-    committed_length,
+    Chain, CommitError, ENTRIES_READ_MAX, ENTRY_BYTES, Entry, Head, Log, OpenError, ReadError, Receipt,
+    Staged, Staging, committed_length,
 };
 use dseq::types::{AppHash, Height, Offset, PipelineId, RecordHash, TxHash};
 use proptest::prelude::*;
@@ -70,7 +72,7 @@ fn app_hash_for(height: u64) -> AppHash {
 fn stage(log: &Log, height: u64, records: &[&[u8]]) -> Staged {
     let mut staging = Staging::begin(log.head(), Height(height));
     for record in records {
-        staging.push(TxHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
     }
     staging.finish()
 }
@@ -147,7 +149,7 @@ proptest! {
                     let mut staging = Staging::begin(open.head(), Height(model.height));
                     for record in &records {
                         let expected = model.push(TxHash::of(record), record);
-                        prop_assert_eq!(staging.push(TxHash::of(record), record).unwrap(), expected);
+                        prop_assert_eq!(staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap(), expected);
                     }
                     let staged = staging.finish();
                     model.assert_is(staged.head());
@@ -196,6 +198,13 @@ fn readers_agree(log: &Log, model: &Model) {
         }
     }
     let (length, count) = (model.bytes.len() as u64, model.records.len() as u64);
+    for start in 0..=count {
+        let one_by_one: Vec<Entry> = (start..count).map(|index| reader.entry(index).unwrap()).collect();
+        assert_eq!(reader.entries(start..u64::MAX).unwrap(), one_by_one);
+        let two = one_by_one.len().min(2);
+        assert_eq!(reader.entries(start..start + 2).unwrap(), one_by_one[..two]);
+    }
+    assert!(matches!(reader.entries(count + 1..count + 2), Err(ReadError::NoSuchRecord { .. })));
     assert!(matches!(reader.entry(count), Err(ReadError::NoSuchRecord { .. })));
     assert!(matches!(reader.entry_at(length), Err(ReadError::NoSuchOffset { .. })));
     assert_eq!(reader.read(length, &mut [0; 8]).unwrap(), 0);
@@ -211,6 +220,74 @@ fn readers_see_a_block_only_once_it_is_committed() {
     assert_eq!(reader.committed().head.length(), 0);
     log.commit(&staged, AppHash::default(), PipelineId::default()).unwrap();
     assert_eq!(reader.committed().head.length(), 3);
+}
+
+#[test]
+fn a_range_of_entries_is_read_a_bounded_number_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path()).unwrap();
+    let records = vec![&b"x"[..]; ENTRIES_READ_MAX + 10];
+    commit(&mut log, 1, &records);
+    let reader = log.reader();
+    let first = reader.entries(0..u64::MAX).unwrap();
+    assert_eq!((first.len(), first[0].offset.0), (ENTRIES_READ_MAX, 0));
+    let next = first.len() as u64;
+    let rest = reader.entries(next..u64::MAX).unwrap();
+    assert_eq!((rest.len(), rest[0].offset.0), (10, next));
+    let backwards = std::ops::Range { start: 5, end: 3 };
+    assert!(reader.entries(backwards).unwrap().is_empty());
+}
+
+/// How long a test waits for what must happen. It only turns a hang into a failure.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+#[test]
+fn whoever_waits_for_a_commit_wakes_up_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path()).unwrap();
+    let reader = log.reader();
+    let longer = thread::spawn(move || reader.wait_beyond_length(3, WATCHDOG).head.clone());
+    let reader = log.reader();
+    let later = thread::spawn(move || reader.wait_beyond_height(Height(0), WATCHDOG).head.height());
+    commit(&mut log, 1, &[b"abc"]);
+    assert!(later.join().unwrap() >= Height(1));
+    commit(&mut log, 2, &[]);
+    commit(&mut log, 3, &[b"d"]);
+    let head = longer.join().unwrap();
+    assert_eq!((head.height(), head.length()), (Height(3), 4), "neither 3 bytes nor an empty block are more");
+    let reader = log.reader();
+    assert_eq!(reader.wait_beyond_length(3, Duration::ZERO).head.length(), 4, "it is there already");
+    assert_eq!(reader.wait_beyond_height(Height(3), Duration::ZERO).head.height(), Height(3), "out of time");
+}
+
+#[test]
+fn one_waiting_thread_serves_ten_thousand_followers_that_no_commit_waits_for() {
+    const BLOCKS: u64 = 5;
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path()).unwrap();
+    let reader = log.reader();
+    let (tell, heard) = tokio::sync::watch::channel(reader.committed());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let follow = |_| {
+        let mut heard = heard.clone();
+        runtime.spawn(async move {
+            heard.wait_for(|committed| committed.head.height() == Height(BLOCKS)).await.unwrap().head.length()
+        })
+    };
+    let followers: Vec<_> = (0..10_000).map(follow).collect();
+    let bridge = thread::spawn(move || {
+        let mut seen = reader.committed();
+        while seen.head.height() < Height(BLOCKS) {
+            seen = reader.wait_beyond_height(seen.head.height(), WATCHDOG);
+            tell.send_replace(seen.clone());
+        }
+    });
+    // Nothing drives the runtime yet: no follower moves, and every commit returns.
+    (1..=BLOCKS).for_each(|height| commit(&mut log, height, &[b"block"]));
+    bridge.join().unwrap();
+    for follower in followers {
+        assert_eq!(runtime.block_on(follower).unwrap(), 5 * BLOCKS);
+    }
 }
 
 #[test]

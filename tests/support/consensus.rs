@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use dseq::abci::transport::{ListenAddr, ShutdownHandle};
-use dseq::abci::{Halt, RunOptions, ServiceOptions, run};
+use dseq::abci::{Halt, ServiceOptions};
+use dseq::node::app::{RunOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use tendermint_proto::v0_38::abci::{

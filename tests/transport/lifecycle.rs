@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dseq::abci::transport::panic_message;
+use dseq::abci::transport::{Handler, ServeError, Server, panic_message};
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, request::Value as Ask, response::Value as Answer};
 
 use crate::{
@@ -208,6 +208,43 @@ fn the_payload_of_a_panic_reaches_whoever_runs_the_server() {
     let (_, payload) = server.panicked();
     assert_eq!(panic_message(&*payload), None);
     assert_eq!(payload.downcast_ref(), Some(&Fatal(5)));
+}
+
+/// Fails on every Query, with the number of bytes in its data.
+#[derive(Clone)]
+struct Failing;
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("cannot answer {0}")]
+    Query(usize),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl Handler for Failing {
+    type Error = Failed;
+
+    fn answer(&self, request: Ask) -> Result<Answer, Failed> {
+        match request {
+            Ask::Query(request) => Err(Failed::Query(request.data.len())),
+            other => Ok(App::new().answer(other)?),
+        }
+    }
+}
+
+#[test]
+fn an_error_ends_the_server_as_it_is_and_without_an_answer() {
+    let server = Server::bind(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = server.addr().clone();
+    let running = std::thread::spawn(move || server.run(Failing));
+    let (mut client, mut witness) = (Client::connect(&addr), Client::connect(&addr));
+    assert_eq!((client.echo("there"), witness.echo("there")), ("there".to_owned(), "there".to_owned()));
+    client.send_raw(&frame(ask_query("", "seven b")));
+    assert!(client.receive_to_end().is_empty(), "the request that failed was answered");
+    assert!(witness.receive_to_end().is_empty());
+    let ended = running.join().expect("`run` does not panic");
+    assert!(matches!(ended, Err(Failed::Query(7))), "{ended:?}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! The state machine's results as CometBFT's messages.
+//! The state machine's results as CometBFT's messages, and what it takes from them.
 
 use bytes::Bytes;
+use tendermint_proto::v0_38::abci as wire;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
 
-use crate::app::{Examined, Refusal, TxResult};
+use crate::app::{Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult};
 use crate::sequence::Receipt;
 use crate::types::{Fuel, Height};
 
@@ -49,16 +50,18 @@ pub(super) fn check_refused(refusal: Refusal) -> ResponseCheckTx {
     ResponseCheckTx { code, codespace, log: message, ..Default::default() }
 }
 
-pub(super) fn tx_result(result: TxResult) -> ExecTxResult {
+pub(super) fn tx_result(result: &TxResult) -> ExecTxResult {
     let gas = gas(result.fuel);
     let answer = ExecTxResult { gas_wanted: gas, gas_used: gas, ..Default::default() };
-    match result.receipt {
+    match &result.receipt {
         Ok(receipt) => ExecTxResult {
             data: Bytes::copy_from_slice(&receipt.encode()),
-            events: vec![record_event(&receipt)],
+            events: vec![record_event(receipt)],
             ..answer
         },
-        Err(Refusal { code, codespace, message }) => ExecTxResult { code, codespace, log: message, ..answer },
+        Err(Refusal { code, codespace, message }) => {
+            ExecTxResult { code: *code, codespace: codespace.clone(), log: message.clone(), ..answer }
+        }
     }
 }
 
@@ -72,6 +75,29 @@ fn record_event(receipt: &Receipt) -> Event {
             attribute("length", receipt.length),
             attribute("index", receipt.index),
         ],
+    }
+}
+
+/// What CometBFT proves of a validator in a decided block.
+pub(super) fn misbehavior(proven: &wire::Misbehavior) -> Misbehavior {
+    let (validator, power) = proven.validator.as_ref().map_or((String::new(), 0), |validator| {
+        (data_encoding::HEXUPPER.encode(&validator.address), validator.power)
+    });
+    let kind = match proven.r#type() {
+        wire::MisbehaviorType::DuplicateVote => MisbehaviorKind::DuplicateVote,
+        wire::MisbehaviorType::LightClientAttack => MisbehaviorKind::LightClientAttack,
+        wire::MisbehaviorType::Unknown => MisbehaviorKind::Unknown,
+    };
+    // Its serializer writes RFC 3339.
+    let time = proven.time.and_then(|time| serde_json::to_value(time).ok());
+    let time = time.and_then(|time| time.as_str().map(str::to_owned));
+    Misbehavior {
+        kind,
+        validator,
+        power,
+        total_power: proven.total_voting_power,
+        height: proven.height,
+        time,
     }
 }
 

@@ -8,12 +8,6 @@ use crate::types::AppHash;
 use super::bounds::BoundsError;
 use super::transport::{BindError, ServeError};
 
-#[cfg(panic = "abort")]
-compile_error!(
-    "build dseq with panic = \"unwind\": the reason why a node stops, and its exit code, leave a handler by unwinding, and \
-     an abort would lose both"
-);
-
 /// Why the app ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Halt {
@@ -86,13 +80,5 @@ impl Halt {
             Self::Bind(BindError::PathTooLong { .. } | BindError::NotASocket(_)) => EXIT_REFUSED,
             Self::Commit(_) | Self::Sequencing(_) | Self::Bind(_) | Self::Serve(_) => EXIT_FAILED,
         }
-    }
-
-    /// Leaves an ABCI handler without an answer.
-    ///
-    /// The `Application` trait cannot fail, and any answer would be a guess that consensus then builds on. So a
-    /// handler unwinds with the reason as its payload; the transport ends and hands the payload to [`run`](super::run()).
-    pub(super) fn unwind(self) -> ! {
-        std::panic::resume_unwind(Box::new(self))
     }
 }

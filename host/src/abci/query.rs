@@ -1,4 +1,4 @@
-//! `abci_query`: reading the committed log through the engine's RPC.
+//! `abci_query`: what the log and the node say, through the engine's RPC.
 //!
 //! | path | answer |
 //! |---|---|
@@ -11,9 +11,9 @@ use serde_json::json;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use super::convert::{height_from_wire, height_to_wire, to_i64};
-use crate::app::{CODESPACE, Code, Refusal};
+use crate::app::{CODESPACE, Code, Refusal, Status};
 use crate::excerpt::Excerpt;
-use crate::sequence::{Committed, ReadError, Reader};
+use crate::sequence::{Committed, FoundRecord, ReadError, Reader};
 
 const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
 
@@ -26,7 +26,7 @@ struct Refused {
 /// Answers a query; `unready` says why a new transaction would be refused now, whatever its bytes.
 pub(super) fn answer(
     reader: &Reader,
-    unready: &dyn Fn() -> Option<Refusal>,
+    unready: impl FnOnce() -> Option<Refusal>,
     request: &RequestQuery,
 ) -> ResponseQuery {
     let committed = reader.committed();
@@ -63,24 +63,17 @@ fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(
 fn route(
     reader: &Reader,
     committed: &Committed,
-    unready: &dyn Fn() -> Option<Refusal>,
+    unready: impl FnOnce() -> Option<Refusal>,
     path: &str,
 ) -> Result<ResponseQuery, Refused> {
     if path == "/status" {
-        return Ok(status(committed, unready().as_ref()));
+        return Ok(status(&Status::of(committed, unready())));
     }
     if let Some(index) = path.strip_prefix("/record/") {
-        let index = number(path, index)?;
-        return record(reader, committed, index);
+        return Ok(record(reader.find_record(committed, number(path, index)?)?));
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
-        let (offset, length) = (number(path, offset)?, committed.head.length());
-        // The reader may have seen a later block by now; the answer is of the height it names.
-        if offset >= length {
-            return Err(ReadError::NoSuchOffset { offset, length }.into());
-        }
-        let (index, _) = reader.entry_at(offset)?;
-        return record(reader, committed, index);
+        return Ok(record(reader.find_offset(committed, number(path, offset)?)?));
     }
     let message = format!("unknown path {:?}; the paths are {PATHS}", Excerpt::of(path));
     Err(Refused { code: Code::UnknownPath, message })
@@ -100,42 +93,17 @@ fn number(path: &str, text: &str) -> Result<u64, Refused> {
     })
 }
 
-fn status(committed: &Committed, unready: Option<&Refusal>) -> ResponseQuery {
-    let status = json!({
-        "height": committed.head.height().0,
-        "length": committed.head.length(),
-        "records": committed.head.count(),
-        "sequence_root": committed.head.sequence_root().to_string(),
-        "records_root": committed.head.records_root().to_string(),
-        "app_hash": committed.app_hash.to_string(),
-        "pipeline": committed.pipeline.to_string(),
-        "ready": unready.is_none(),
-        "reason": unready.map(|refusal| &refusal.message),
-        "disk_low": unready.is_some_and(|refusal| refusal.code == Code::DiskLow.value()),
-    });
-    ResponseQuery { value: Bytes::from(status.to_string()), ..Default::default() }
+fn status(status: &Status) -> ResponseQuery {
+    ResponseQuery { value: Bytes::from(json!(status).to_string()), ..Default::default() }
 }
 
-fn record(reader: &Reader, committed: &Committed, index: u64) -> Result<ResponseQuery, Refused> {
-    let count = committed.head.count();
-    if index >= count {
-        return Err(ReadError::NoSuchRecord { index, count }.into());
-    }
-    let (entry, bytes) = reader.record(index)?;
-    let place = json!({
-        "index": index,
-        "offset": entry.offset.0,
-        "length": entry.length,
-        "height": entry.height.0,
-        "tx_hash": entry.tx_hash.to_string(),
-        "blake3": entry.record_hash.to_string(),
-    });
-    Ok(ResponseQuery {
+fn record(FoundRecord { place, bytes }: FoundRecord) -> ResponseQuery {
+    ResponseQuery {
         value: Bytes::from(bytes),
-        info: place.to_string(),
-        index: to_i64(index),
+        info: json!(place).to_string(),
+        index: to_i64(place.index),
         ..Default::default()
-    })
+    }
 }
 
 impl From<ReadError> for Refused {

@@ -1,4 +1,6 @@
-//! The ABCI application: four connections on one side, the state machine and the log on the other.
+//! The ABCI application: CometBFT's requests on one side, the state machine and the log on the other.
+//!
+//! A method fails where any answer would be a guess that consensus then builds on; the node ends with the [`Halt`].
 //!
 //! # Invariants
 //!
@@ -7,37 +9,32 @@
 //! blocks to disk.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, Misbehavior, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
-    RequestInitChain, RequestLoadSnapshotChunk, RequestOfferSnapshot, RequestPrepareProposal,
-    RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
-    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk,
-    ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
-    response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
+    CheckTxType, RequestCheckTx, RequestFinalizeBlock, RequestInitChain, RequestPrepareProposal,
+    RequestProcessProposal, RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock,
+    ResponseInfo, ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+    response_process_proposal::ProposalStatus,
 };
 use tendermint_proto::v0_38::types::{ConsensusParams, VersionParams};
 
-use super::bounds::{BoundsError, EngineBounds};
 use super::convert::{
-    check_refused, check_response, height_from_wire, height_to_wire, proposal_bytes, tx_result,
+    check_refused, check_response, height_from_wire, height_to_wire, misbehavior, proposal_bytes, tx_result,
 };
+use super::disk::Disk;
 use super::halt::Halt;
-use super::{misbehavior, query};
-use crate::app::{self, App, Code, GenesisRules, Refusal, Rules, SequencingError, app_hash, parse_genesis};
-use crate::plugin::{Limits, Pipeline, PipelineSpec, PluginDir};
+use super::{query, rules};
+use crate::app::{
+    self, App, Code, CommittedBlock, Misbehavior, Refusal, Rules, SequencingError, Status, parse_genesis,
+};
+use crate::plugin::{Pipeline, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
 use crate::types::{AppHash, Height};
 
 /// Version of the application's protocol, in every block header; another one is consensus-breaking.
 const APP_VERSION: u64 = 1;
-
-/// CheckTx asks the file system for its free space once in this many transactions.
-const CHECKS_PER_DISK_CHECK: u64 = 64;
 
 /// Where a node keeps its state, and what it watches.
 #[derive(Clone, Debug)]
@@ -58,43 +55,46 @@ pub struct Service {
 
 struct State {
     core: Mutex<Core>,
-    /// The rules in force, apart from the core so that checks never wait for a block. `None` before InitChain.
-    pipeline: RwLock<Option<Arc<Pipeline>>>,
+    /// The rules in force; `None` before InitChain. Outside the core, so that checks never wait for a block, but only
+    /// changed while the core is locked, so that a block cannot run under other rules than the log holds.
+    rules: RwLock<Option<Rules>>,
     reader: Reader,
     plugins: PluginDir,
     disk: Disk,
+    on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
 }
 
+/// What FinalizeBlock and Commit work on, one after the other.
 struct Core {
     app: App,
     log: Log,
-    /// What the decided block says of validators; told once it is committed.
+    /// What the decided block proves of validators, kept until Commit.
     misbehavior: Vec<Misbehavior>,
-}
-
-/// Whether the log's disk is nearly full.
-struct Disk {
-    free_bytes_low: u64,
-    is_low: AtomicBool,
-    checks: AtomicU64,
 }
 
 impl Service {
     /// Opens the log and, after a restart, the pipeline it was made under.
     ///
+    /// `on_commit` is called with each block that Commit makes durable, after readers see it and before the engine is
+    /// answered: one block at a time, in the order of heights, without gaps. A finalized block that is never committed
+    /// is not passed. After a restart, the blocks that the engine replays because the log lacks them are passed. Blocks
+    /// that the log has are not passed again, even if the process ended before their call: what is derived from blocks
+    /// must catch up from the log at the start. The call delays the answer to Commit, so slow work belongs on a thread.
+    ///
     /// # Errors
     ///
     /// When the log cannot be opened, or a plugin is missing, changed or not admitted any more.
-    pub fn open(options: &ServiceOptions) -> Result<Self, Halt> {
+    pub fn open(
+        options: &ServiceOptions,
+        on_commit: impl Fn(&CommittedBlock) + Send + Sync + 'static,
+    ) -> Result<Self, Halt> {
         let log = Log::open(&options.sequence_dir)?;
         let plugins = PluginDir::new(options.plugins_dir.clone());
         // Before the first block InitChain comes again, with a genesis that may have been mended since.
         let rules = match log.chain() {
-            Some(chain) if log.head().height() > Height(0) => Some(restore_rules(&log, chain, &plugins)?),
+            Some(chain) if log.head().height() > Height(0) => Some(rules::restore(&log, chain, &plugins)?),
             _ => None,
         };
-        let pipeline = rules.as_ref().map(|rules| Arc::clone(&rules.pipeline));
-        let app = App::new(log.head().clone(), rules);
         let head = log.head();
         let chain_id = log.chain().map(|chain| chain.chain_id.as_str());
         tracing::info!(
@@ -106,10 +106,11 @@ impl Service {
         );
         let state = State {
             reader: log.reader(),
-            core: Mutex::new(Core { app, log, misbehavior: Vec::new() }),
-            pipeline: RwLock::new(pipeline),
+            core: Mutex::new(Core { app: App::default(), log, misbehavior: Vec::new() }),
+            rules: RwLock::new(rules),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
+            on_commit: Box::new(on_commit),
         };
         state.disk.refresh(&state.reader);
         Ok(Self { shared: Arc::new(state) })
@@ -121,34 +122,63 @@ impl Service {
         self.shared.reader.clone()
     }
 
+    /// What this node has committed, and whether it takes transactions. Asks the file system each time.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(&self.shared.reader.committed(), self.unready())
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         // A handler that panicked holding the lock has already ended the transport; nothing is answered after it.
         self.shared.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pipeline(&self) -> Option<Arc<Pipeline>> {
-        self.shared.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn rules(&self) -> Option<Rules> {
+        self.shared.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn pipeline_for(&self, request: &'static str) -> Result<Arc<Pipeline>, Halt> {
-        self.pipeline().ok_or(Halt::Sequencing(SequencingError::NoGenesis { request }))
+    fn pipeline_for(&self, request: &'static str) -> Result<Arc<Pipeline>, SequencingError> {
+        Ok(self.rules().ok_or(SequencingError::NoGenesis { request })?.pipeline)
     }
 
-    fn try_init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
-        self.core().app.may_init()?;
+    /// Version, and the last committed block.
+    #[must_use]
+    pub fn info(&self) -> ResponseInfo {
+        let committed = self.shared.reader.committed();
+        let height = committed.head.height();
+        let app_hash = if height == Height(0) { Bytes::new() } else { wire_hash(committed.app_hash) };
+        ResponseInfo {
+            data: "dseq".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            app_version: APP_VERSION,
+            last_block_height: height_to_wire(height),
+            last_block_app_hash: app_hash,
+        }
+    }
+
+    /// Takes genesis; again, as long as nothing is committed.
+    ///
+    /// # Errors
+    ///
+    /// When genesis or a plugin is refused, or the rules cannot be stored.
+    pub fn init_chain(&self, request: &RequestInitChain) -> Result<ResponseInitChain, Halt> {
+        app::may_init(self.core().log.head())?;
         let genesis = parse_genesis(&request.app_state_bytes)?;
-        refuse_unmet_bounds(request, &genesis.pipeline.limits)?;
+        rules::refuse_unmet_bounds(request, &genesis.pipeline.limits)?;
         // Compiling may take many seconds: nothing is locked meanwhile.
-        let pipeline = Arc::new(self.admit(genesis)?);
-        let mut core = self.core();
-        core.app.may_init()?;
+        let pipeline = Arc::new(rules::admit(&self.shared.plugins, genesis)?);
         // CometBFT counts from 1 where genesis names no initial height.
         let initial_height = height_from_wire(request.initial_height).max(Height(1));
         let chain_id = request.chain_id.clone();
-        core.log.init_chain(Chain { chain_id, initial_height, pipeline: pipeline.spec().clone() })?;
-        let app_hash = core.app.init(Rules { initial_height, pipeline: Arc::clone(&pipeline) })?;
-        tracing::info!(chain_id = request.chain_id, pipeline = %pipeline.id(), %app_hash, "genesis accepted");
-        *self.shared.pipeline.write().unwrap_or_else(PoisonError::into_inner) = Some(pipeline);
+        let chain = Chain { chain_id, initial_height, pipeline: pipeline.spec().clone() };
+        let rules = Rules { initial_height, pipeline };
+
+        let mut core = self.core();
+        let Core { app, log, .. } = &mut *core;
+        let app_hash = app.init(log.head(), &rules)?;
+        log.init_chain(chain)?;
+        tracing::info!(chain_id = request.chain_id, pipeline = %rules.pipeline.id(), %app_hash, "genesis accepted");
+        *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(rules);
         // Info's version is in the headers, but CometBFT keeps only what it is told here, and `cometbft rollback` takes it
         // from there: without it the rolled back node would refuse its own blocks.
         let version = VersionParams { app: APP_VERSION };
@@ -156,67 +186,31 @@ impl Service {
         Ok(ResponseInitChain { app_hash: wire_hash(app_hash), consensus_params, ..Default::default() })
     }
 
-    /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
-    fn admit(&self, genesis: GenesisRules) -> Result<Pipeline, Halt> {
-        let plugins = &self.shared.plugins;
-        for (plugin, wasm) in genesis.pipeline.plugins.iter().zip(&genesis.inline_wasm) {
-            if let Some(wasm) = wasm {
-                let stored = plugins.store(&plugin.name, wasm);
-                stored.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })?;
-            }
-        }
-        admit_from(plugins, genesis.pipeline)
-    }
-
-    fn try_finalize(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
-        let height = height_from_wire(request.height);
-        let mut core = self.core();
-        let (results, app_hash) = core.app.finalize(height, &request.txs)?;
-        core.misbehavior.clone_from(&request.misbehavior);
-        drop(core);
-        Ok(ResponseFinalizeBlock {
-            tx_results: results.into_iter().map(tx_result).collect(),
-            app_hash: wire_hash(app_hash),
-            ..Default::default()
-        })
-    }
-
-    fn try_commit(&self) -> Result<ResponseCommit, Halt> {
-        let mut core = self.core();
-        let Core { app, log, misbehavior } = &mut *core;
-        let decided = app.decided()?;
-        let pipeline = self.pipeline_for("Commit")?.id();
-        log.commit(&decided.staged, decided.app_hash, pipeline)?;
-        let (head, count) = (decided.staged.head(), decided.staged.count());
-        tracing::debug!(height = head.height().0, length = head.length(), records = count, "block committed");
-        misbehavior::log(head.height(), &std::mem::take(misbehavior));
-        app.committed();
-        drop(core);
-        self.shared.disk.refresh(&self.shared.reader);
-        // 0 keeps every block: a node that fell behind replays from them.
-        Ok(ResponseCommit { retain_height: 0 })
-    }
-
-    fn try_check(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
-        let Some(pipeline) = self.pipeline() else { return Ok(check_refused(no_genesis())) };
+    /// Whether a transaction may enter the mempool.
+    ///
+    /// # Errors
+    ///
+    /// When this host could not run the pipeline.
+    pub fn check_tx(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
+        let Some(rules) = self.rules() else { return Ok(check_refused(no_genesis())) };
         // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
         if request.r#type == i32::from(CheckTxType::New)
             && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader)
         {
             return Ok(check_refused(refusal));
         }
-        Ok(check_response(app::examine(&pipeline, &request.tx).map_err(SequencingError::from)?))
+        Ok(check_response(app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?))
     }
 
-    /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.
-    fn unready(&self) -> Option<Refusal> {
-        match self.pipeline() {
-            Some(_) => self.shared.disk.look(&self.shared.reader),
-            None => Some(no_genesis()),
-        }
-    }
-
-    fn try_prepare(&self, request: &RequestPrepareProposal) -> Result<ResponsePrepareProposal, Halt> {
+    /// Picks the transactions of a proposal.
+    ///
+    /// # Errors
+    ///
+    /// Before InitChain, and when this host could not run the pipeline.
+    pub fn prepare_proposal(
+        &self,
+        request: &RequestPrepareProposal,
+    ) -> Result<ResponsePrepareProposal, Halt> {
         let pipeline = self.pipeline_for("PrepareProposal")?;
         let bytes_max = u64::try_from(request.max_tx_bytes).unwrap_or(0);
         let txs = app::prepare(&pipeline, &request.txs, bytes_max, proposal_bytes);
@@ -224,7 +218,15 @@ impl Service {
         Ok(ResponsePrepareProposal { txs })
     }
 
-    fn try_process(&self, request: &RequestProcessProposal) -> Result<ResponseProcessProposal, Halt> {
+    /// Votes on a proposal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prepare_proposal`].
+    pub fn process_proposal(
+        &self,
+        request: &RequestProcessProposal,
+    ) -> Result<ResponseProcessProposal, Halt> {
         let pipeline = self.pipeline_for("ProcessProposal")?;
         let accept = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
         if !accept {
@@ -238,62 +240,64 @@ impl Service {
         let status = if accept { ProposalStatus::Accept } else { ProposalStatus::Reject };
         Ok(ResponseProcessProposal { status: status.into() })
     }
-}
 
-impl Disk {
-    fn new(free_bytes_low: u64) -> Self {
-        Self { free_bytes_low, is_low: AtomicBool::new(false), checks: AtomicU64::new(0) }
-    }
-
-    fn is_low(&self) -> bool {
-        self.is_low.load(Ordering::Relaxed)
-    }
-
-    /// Asks the file system. Where it cannot answer, Commit will find out; a check is no place to fail.
-    fn refresh(&self, reader: &Reader) -> Option<u64> {
-        let free_bytes = reader.free_bytes().ok()?;
-        let is_low = free_bytes < self.free_bytes_low;
-        if self.is_low.swap(is_low, Ordering::Relaxed) != is_low {
-            let free_bytes_low = self.free_bytes_low;
-            if is_low {
-                tracing::error!(free_bytes, free_bytes_low, "disk nearly full: refusing transactions");
-            } else {
-                tracing::info!(free_bytes, free_bytes_low, "disk has room again: taking transactions");
-            }
-        }
-        Some(free_bytes)
-    }
-
-    /// The refusal of a check while the disk is nearly full. Looks again at each one then, so it ends by itself.
-    fn refusal(&self, reader: &Reader) -> Option<Refusal> {
-        let due = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKS_PER_DISK_CHECK);
-        if due || self.is_low() { self.look(reader) } else { None }
-    }
-
-    /// The refusal of a check if the disk is nearly full at this moment.
-    fn look(&self, reader: &Reader) -> Option<Refusal> {
-        let free_bytes = self.refresh(reader)?;
-        let low = self.free_bytes_low;
-        (free_bytes < low).then(|| {
-            let message = format!(
-                "this node's disk is nearly full: {free_bytes} bytes are free, it keeps {low}; try another node"
-            );
-            Refusal::by_host(Code::DiskLow, message)
+    /// Runs a decided block and stages its records, in memory.
+    ///
+    /// # Errors
+    ///
+    /// When the block is out of order, or this host could not run the pipeline.
+    pub fn finalize_block(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
+        let mut core = self.core();
+        let Core { app, log, misbehavior: proven } = &mut *core;
+        let (rules, height) = (self.rules(), height_from_wire(request.height));
+        let decided = app.finalize(log.head(), rules.as_ref(), height, &request.txs)?;
+        let (results, app_hash) = (Arc::clone(&decided.results), decided.app_hash);
+        *proven = request.misbehavior.iter().map(misbehavior).collect();
+        drop(core);
+        Ok(ResponseFinalizeBlock {
+            tx_results: results.iter().map(tx_result).collect(),
+            app_hash: wire_hash(app_hash),
+            ..Default::default()
         })
     }
-}
 
-/// Refuses parameters under which the limits of genesis cannot be met. An engine that sends none has CometBFT's own.
-fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<(), BoundsError> {
-    let Some(params) = request.consensus_params.as_ref() else { return Ok(()) };
-    let Some(block) = params.block.as_ref() else { return Ok(()) };
-    let bounds = EngineBounds {
-        block_bytes_max: block.max_bytes,
-        block_gas_max: block.max_gas,
-        vote_extensions_height: params.abci.as_ref().map_or(0, |abci| abci.vote_extensions_enable_height),
-        validators: request.validators.len() as u64,
-    };
-    bounds.allow(limits)
+    /// Makes the decided block durable.
+    ///
+    /// # Errors
+    ///
+    /// Without a decided block, and when the log does not take it.
+    pub fn commit(&self) -> Result<ResponseCommit, Halt> {
+        let mut core = self.core();
+        let Core { app, log, misbehavior } = &mut *core;
+        let decided = app.take_decided()?;
+        log.commit(&decided.staged, decided.app_hash, decided.pipeline)?;
+        let block = CommittedBlock {
+            committed: self.shared.reader.committed(),
+            results: decided.results,
+            misbehavior: std::mem::take(misbehavior),
+        };
+        // Called under the lock, which keeps blocks in order. Only FinalizeBlock and Commit wait for the lock, and the
+        // engine sends neither before this Commit is answered.
+        (self.shared.on_commit)(&block);
+        drop(core);
+        self.shared.disk.refresh(&self.shared.reader);
+        // 0 keeps every block: a node that fell behind replays from them.
+        Ok(ResponseCommit { retain_height: 0 })
+    }
+
+    /// Answers a query about the committed log or this node.
+    #[must_use]
+    pub fn query(&self, request: &RequestQuery) -> ResponseQuery {
+        query::answer(&self.shared.reader, || self.unready(), request)
+    }
+
+    /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.
+    fn unready(&self) -> Option<Refusal> {
+        match self.rules() {
+            Some(_) => self.shared.disk.look(&self.shared.reader),
+            None => Some(no_genesis()),
+        }
+    }
 }
 
 fn no_genesis() -> Refusal {
@@ -304,95 +308,13 @@ fn wire_hash(hash: AppHash) -> Bytes {
     Bytes::copy_from_slice(&hash.0)
 }
 
-fn admit_from(plugins: &PluginDir, spec: PipelineSpec) -> Result<Pipeline, Halt> {
-    let find = |plugin: &crate::plugin::PluginSpec| {
-        let found = plugins.find(&plugin.sha256);
-        found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
-    };
-    let modules = spec.plugins.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-    Ok(Pipeline::admit(spec, &modules)?)
-}
-
-/// The rules as they were when the log's last block was made, or the reason they are not to be had.
-fn restore_rules(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<Rules, Halt> {
-    let pipeline = admit_from(plugins, chain.pipeline.clone())?;
-    let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));
-    if stored != computed {
-        return Err(Halt::AppHash { stored, computed });
-    }
-    Ok(Rules { initial_height: chain.initial_height, pipeline: Arc::new(pipeline) })
-}
-
-impl Application for Service {
-    fn info(&self, _request: RequestInfo) -> ResponseInfo {
-        let committed = self.shared.reader.committed();
-        let height = committed.head.height();
-        let app_hash = if height == Height(0) { Bytes::new() } else { wire_hash(committed.app_hash) };
-        ResponseInfo {
-            data: "dseq".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            app_version: APP_VERSION,
-            last_block_height: height_to_wire(height),
-            last_block_app_hash: app_hash,
-        }
-    }
-
-    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
-        self.try_init_chain(&request).unwrap_or_else(|halt| halt.unwind())
-    }
-
-    fn query(&self, request: RequestQuery) -> ResponseQuery {
-        query::answer(&self.shared.reader, &|| self.unready(), &request)
-    }
-
-    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        self.try_check(&request).unwrap_or_else(|halt| halt.unwind())
-    }
-
-    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        self.try_prepare(&request).unwrap_or_else(|halt| halt.unwind())
-    }
-
-    fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        self.try_process(&request).unwrap_or_else(|halt| halt.unwind())
-    }
-
-    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
-        self.try_finalize(&request).unwrap_or_else(|halt| halt.unwind())
-    }
-
-    fn commit(&self) -> ResponseCommit {
-        self.try_commit().unwrap_or_else(|halt| halt.unwind())
-    }
-
-    // A new node replays the chain. Until there are snapshots, each call says plainly that there are none.
-
-    fn list_snapshots(&self) -> ResponseListSnapshots {
-        ResponseListSnapshots { snapshots: Vec::new() }
-    }
-
-    fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
-        ResponseOfferSnapshot { result: response_offer_snapshot::Result::RejectFormat.into() }
-    }
-
-    fn load_snapshot_chunk(&self, _request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
-        ResponseLoadSnapshotChunk { chunk: Bytes::new() }
-    }
-
-    fn apply_snapshot_chunk(&self, _request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk {
-        ResponseApplySnapshotChunk {
-            result: response_apply_snapshot_chunk::Result::Abort.into(),
-            ..Default::default()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
+    use crate::plugin::Limits;
 
     fn service(dir: &std::path::Path) -> Service {
         let options = ServiceOptions {
@@ -400,12 +322,12 @@ mod tests {
             plugins_dir: dir.join("plugins"),
             disk_free_bytes_low: 0,
         };
-        let service = Service::open(&options).unwrap();
+        let service = Service::open(&options, |_| ()).unwrap();
         let limits = Limits::default();
         let engine = crate::plugin::engine_id().to_string();
         let genesis = serde_json::json!({ "dseq": { "engine": engine, "limits": limits, "pipeline": [] } });
         let app_state_bytes = Bytes::from(genesis.to_string());
-        service.init_chain(RequestInitChain { app_state_bytes, ..Default::default() });
+        service.init_chain(&RequestInitChain { app_state_bytes, ..Default::default() }).unwrap();
         service
     }
 
@@ -418,14 +340,13 @@ mod tests {
         let asking = service.clone();
         std::thread::spawn(move || {
             let txs = vec![Bytes::from_static(b"tx")];
-            asking.check_tx(RequestCheckTx { tx: txs[0].clone(), ..Default::default() });
+            asking.check_tx(&RequestCheckTx { tx: txs[0].clone(), ..Default::default() }).unwrap();
             let request =
                 RequestPrepareProposal { txs: txs.clone(), max_tx_bytes: 100, ..Default::default() };
-            asking.prepare_proposal(request);
-            asking.process_proposal(RequestProcessProposal { txs, ..Default::default() });
-            asking.query(RequestQuery { path: "/status".to_owned(), ..Default::default() });
-            asking.info(RequestInfo::default());
-            asking.list_snapshots();
+            asking.prepare_proposal(&request).unwrap();
+            asking.process_proposal(&RequestProcessProposal { txs, ..Default::default() }).unwrap();
+            let _ = asking.query(&RequestQuery { path: "/status".to_owned(), ..Default::default() });
+            let _ = (asking.info(), asking.status());
             done.send(()).unwrap();
         });
         assert!(
@@ -433,19 +354,5 @@ mod tests {
             "something waits for the lock of blocks"
         );
         drop(held);
-    }
-
-    #[test]
-    fn a_disk_that_fills_up_is_noticed_and_room_on_it_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let reader = service(dir.path()).reader();
-        let mut disk = Disk::new(0);
-        let refused = |disk: &Disk| disk.refusal(&reader).is_some();
-        assert!((0..CHECKS_PER_DISK_CHECK).all(|_| !refused(&disk)));
-        disk.free_bytes_low = u64::MAX;
-        assert!((0..CHECKS_PER_DISK_CHECK).any(|_| refused(&disk)), "it asks once in so many checks");
-        assert!(refused(&disk) && disk.is_low());
-        disk.free_bytes_low = 0;
-        assert!(!refused(&disk) && !disk.is_low());
     }
 }

@@ -91,13 +91,22 @@ pub(super) fn run(pipeline: &Pipeline, tx: &HashedTx<'_>) -> Result<Examined, Fa
     Ok(Examined::of(tx, &pipeline.apply(tx)?))
 }
 
-/// Examines many transactions, in parallel; the answers are those of [`examine`], in order.
+/// Examines many transactions, in parallel, and answers what `then` makes of each, in order. `then` is called on the
+/// thread that examined the transaction.
 ///
 /// # Errors
 ///
 /// [`Fatal`] when this host could not run the pipeline on one of them.
-pub fn examine_all(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Vec<Examined>, Fatal> {
-    in_parallel(txs, |tx| look(pipeline, tx), |tx| run(pipeline, &tx))
+pub(super) fn examine_all<R: Send>(
+    pipeline: &Pipeline,
+    txs: &[Bytes],
+    then: impl Fn(Examined) -> R + Send + Sync,
+) -> Result<Vec<R>, Fatal> {
+    let look = |tx| match look(pipeline, tx) {
+        Found::Answer(examined) => Found::Answer(then(examined)),
+        Found::Work(tx) => Found::Work(tx),
+    };
+    in_parallel(txs, look, |tx| Ok(then(run(pipeline, &tx)?)))
 }
 
 /// The refusal of a transaction that no plugin is run on: it is empty, or longer than `tx_bytes_max`.

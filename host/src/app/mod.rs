@@ -5,12 +5,12 @@
 //! prepare   a proposal:       leave out what the pipeline rejects, stay within the block's size
 //! process   a proposal:       vote no if it holds what the pipeline rejects
 //! finalize  a decided block:  run the pipeline, stage the records, answer results and app hash
-//! commit    the caller makes the staged block durable; then it is the new head
+//! commit    the caller takes the staged block, makes it durable, and hands it on to those who follow
 //! ```
 //!
 //! # Determinism
 //!
-//! Everything here is a function of its arguments and the committed head: no clock, environment, randomness,
+//! Everything here is a function of its arguments, the committed head among them: no clock, environment, randomness,
 //! I/O or async. `check`, `prepare` and `process` look at no state at all but the rules, so they agree with
 //! `finalize` on every node.
 #![warn(clippy::disallowed_methods)]
@@ -18,16 +18,20 @@
 
 mod app_hash;
 mod codes;
+mod committed;
 mod examine;
 mod finalize;
 mod genesis;
 mod proposal;
 mod state;
+mod status;
 
 pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
-pub use examine::{Examined, Refusal, examine, examine_all, refuse_by_size};
+pub use committed::{CommittedBlock, Misbehavior, MisbehaviorKind};
+pub use examine::{Examined, Refusal, examine, refuse_by_size};
 pub use finalize::TxResult;
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
 pub use proposal::{prepare, process};
-pub use state::{App, Decided, Rules, SequencingError};
+pub use state::{App, Decided, Rules, SequencingError, may_init};
+pub use status::Status;

@@ -72,8 +72,9 @@ pub fn prepare(
 ) -> Result<Vec<Bytes>, Fatal> {
     let (mut used, mut bytes, mut picked) = (Used::default(), 0_u64, Vec::new());
     for slice in txs.chunks(SLICE_LEN) {
-        for (tx, examined) in slice.iter().zip(examine_all(pipeline, slice)?) {
-            let Some(measured) = measured(&examined) else { continue };
+        let all = examine_all(pipeline, slice, |examined| measured(&examined))?;
+        for (tx, measured) in slice.iter().zip(all) {
+            let Some(measured) = measured else { continue };
             bytes = bytes.saturating_add(size_of(tx));
             if bytes > bytes_max || !used.take(measured) {
                 return Ok(picked);

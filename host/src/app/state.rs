@@ -1,7 +1,7 @@
 //! The state machine's states, and the order consensus must keep.
 //!
 //! ```text
-//! awaiting genesis ──init──> ready ──finalize──> decided ──committed──> ready
+//! awaiting genesis ──init──> ready ──finalize──> decided ──take_decided──> ready
 //!                     └─init─┘  (again, as long as nothing is committed)
 //!                                      └─finalize─┘  (the same block again: CometBFT restarted)
 //! ```
@@ -14,7 +14,7 @@ use super::app_hash::app_hash;
 use super::finalize::{TxResult, run_block};
 use crate::plugin::{Fatal, Pipeline};
 use crate::sequence::{Head, Staged, Staging};
-use crate::types::{AppHash, Height};
+use crate::types::{AppHash, Height, PipelineId};
 
 /// What InitChain fixed, ready to run.
 #[derive(Clone)]
@@ -30,8 +30,12 @@ pub struct Rules {
 pub struct Decided {
     /// Its records and the head they lead to.
     pub staged: Staged,
-    /// The app hash this node answered.
+    /// The rules it was run under.
+    pub pipeline: PipelineId,
+    /// The app hash this node answered, which follows from the two above.
     pub app_hash: AppHash,
+    /// What became of each transaction, in order.
+    pub results: Arc<[TxResult]>,
 }
 
 /// Consensus asked for something out of order; this program or the engine is broken.
@@ -67,99 +71,77 @@ pub enum SequencingError {
     Fatal(#[from] Fatal),
 }
 
-/// The state machine over the committed head.
+/// The state between FinalizeBlock and Commit. It has no copy of the committed head, which is the log's, nor of the
+/// rules, which checks need too: the caller passes both.
+#[derive(Debug, Default)]
 pub struct App {
-    /// The log after the last durable block.
-    head: Head,
-    /// `None` until InitChain (or until a restart restored them).
-    rules: Option<Rules>,
-    /// The block between FinalizeBlock and Commit; always staged on `head`.
+    /// The last finalized block until it is taken for Commit, staged on the log's head. The next FinalizeBlock or
+    /// InitChain discards it.
     decided: Option<Decided>,
 }
 
 impl App {
-    /// The machine after the last durable block; `rules` are those it was made under.
-    #[must_use]
-    pub fn new(head: Head, rules: Option<Rules>) -> Self {
-        Self { head, rules, decided: None }
-    }
-
-    /// The log after the last durable block.
-    #[must_use]
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// Whether InitChain may come: it may come again as long as nothing is committed.
+    /// Takes the rules of genesis, before the first block; answers the app hash of the empty sequence under them.
     ///
     /// # Errors
     ///
     /// [`SequencingError::AlreadyStarted`] once a block is committed.
-    pub fn may_init(&self) -> Result<(), SequencingError> {
-        match self.head.height() {
-            Height(0) => Ok(()),
-            Height(height) => Err(SequencingError::AlreadyStarted { height }),
-        }
-    }
-
-    /// Takes the rules of genesis; answers the app hash of the empty sequence under them.
-    ///
-    /// # Errors
-    ///
-    /// [`SequencingError::AlreadyStarted`] once a block is committed.
-    pub fn init(&mut self, rules: Rules) -> Result<AppHash, SequencingError> {
-        self.may_init()?;
-        let hash = app_hash(&self.head, rules.pipeline.id());
-        // A block finalized under the earlier rules, and never committed, is void.
+    pub fn init(&mut self, head: &Head, rules: &Rules) -> Result<AppHash, SequencingError> {
+        may_init(head)?;
         self.decided = None;
-        self.rules = Some(rules);
-        Ok(hash)
+        Ok(app_hash(head, rules.pipeline.id()))
     }
 
-    /// Runs a decided block and stages its records. The same height may come again: the latest counts.
+    /// Runs the block that follows `head` and stages its records. The same height may come again: the latest counts.
     ///
     /// # Errors
     ///
     /// When the block is out of order, or this host could not run the pipeline; nothing is staged then.
     pub fn finalize(
         &mut self,
+        head: &Head,
+        rules: Option<&Rules>,
         height: Height,
         txs: &[Bytes],
-    ) -> Result<(Vec<TxResult>, AppHash), SequencingError> {
-        let rules = self.rules.as_ref().ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
-        let expected = self.next_height(rules);
+    ) -> Result<&Decided, SequencingError> {
+        let rules = rules.ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
+        let expected = next_height(head, rules);
         if height != expected {
             return Err(SequencingError::WrongHeight { found: height.0, expected: expected.0 });
         }
         self.decided = None;
-        let mut staging = Staging::begin(&self.head, height);
-        let results = run_block(&rules.pipeline, &mut staging, txs)?;
-        let staged = staging.finish();
-        let app_hash = app_hash(staged.head(), rules.pipeline.id());
-        self.decided = Some(Decided { staged, app_hash });
-        Ok((results, app_hash))
+        let mut staging = Staging::begin(head, height);
+        let results = run_block(&rules.pipeline, &mut staging, txs)?.into();
+        let (staged, pipeline) = (staging.finish(), rules.pipeline.id());
+        let app_hash = app_hash(staged.head(), pipeline);
+        Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results }))
     }
 
-    /// The block to make durable.
+    /// Takes the block to make durable. There is no way to put it back: if making it durable fails, the node ends.
     ///
     /// # Errors
     ///
     /// [`SequencingError::NothingDecided`] without a FinalizeBlock since the last commit.
-    pub fn decided(&self) -> Result<&Decided, SequencingError> {
-        self.decided.as_ref().ok_or(SequencingError::NothingDecided)
+    pub fn take_decided(&mut self) -> Result<Decided, SequencingError> {
+        self.decided.take().ok_or(SequencingError::NothingDecided)
     }
+}
 
-    /// The decided block is durable: it is the head now.
-    pub fn committed(&mut self) {
-        if let Some(decided) = self.decided.take() {
-            self.head = decided.staged.head().clone();
-        }
+/// Whether InitChain may come: it may come again as long as nothing is committed.
+///
+/// # Errors
+///
+/// [`SequencingError::AlreadyStarted`] once a block is committed.
+pub fn may_init(head: &Head) -> Result<(), SequencingError> {
+    match head.height() {
+        Height(0) => Ok(()),
+        Height(height) => Err(SequencingError::AlreadyStarted { height }),
     }
+}
 
-    fn next_height(&self, rules: &Rules) -> Height {
-        match self.head.height() {
-            Height(0) => rules.initial_height,
-            Height(last) => Height(last.saturating_add(1)),
-        }
+fn next_height(head: &Head, rules: &Rules) -> Height {
+    match head.height() {
+        Height(0) => rules.initial_height,
+        Height(last) => Height(last.saturating_add(1)),
     }
 }

@@ -10,7 +10,8 @@ use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
-use crate::abci::{self, Halt, RunOptions, ServiceOptions};
+use crate::abci::{Halt, ServiceOptions};
+use crate::node::app::{self, RunOptions};
 use crate::node::home::NodeHome;
 use crate::node::process::{Ending, ProcessId};
 use crate::node::running::{END_PATIENCE, Running};
@@ -53,7 +54,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
     };
-    abci::run(&options, |server| {
+    app::run(&options, |server| {
         if args.supervised {
             // A supervisor that is gone does not hear it, and then the end of our input stops us.
             let _ = super::say(supervisor::READY_LINE);

@@ -3,6 +3,7 @@
 //! - [`home`]: where things are in a node's folder, and how a new one is made;
 //! - [`genesis`]: the network's rules as people write them, the genesis file, and the genesis a node began with;
 //! - [`config`]: what a node's owner may set;
+//! - [`mod@app`]: opens the log and serves ABCI from it;
 //! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
@@ -15,6 +16,7 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 //! - Whatever is changed in a home is replaced whole, by [`crate::atomic_file`].
 
+pub mod app;
 pub mod checksum;
 pub mod config;
 pub mod engine;

@@ -95,12 +95,19 @@ impl Staging {
         }
     }
 
-    /// Adds one record.
+    /// Adds one record. `record_hash` is its hash, computed by the caller so that it can be done in parallel; with a
+    /// wrong one the record is damaged for every reader.
     ///
     /// # Errors
     ///
     /// [`SequenceFull`] when the record does not fit; nothing is added then.
-    pub fn push(&mut self, tx_hash: TxHash, record: &[u8]) -> Result<Receipt, SequenceFull> {
+    pub fn push(
+        &mut self,
+        tx_hash: TxHash,
+        record_hash: RecordHash,
+        record: &[u8],
+    ) -> Result<Receipt, SequenceFull> {
+        debug_assert_eq!(record_hash, RecordHash::of(record));
         let offset = self.base.length().saturating_add(self.bytes.len() as u64);
         let length = record.len() as u64;
         if offset.saturating_add(length) > limits::SEQUENCE_BYTES_MAX {
@@ -108,7 +115,7 @@ impl Staging {
         }
         let index = self.records.count();
         let (height, offset) = (self.height, Offset(offset));
-        let entry = Entry { offset, length, height, tx_hash, record_hash: RecordHash::of(record) }.encode();
+        let entry = Entry { offset, length, height, tx_hash, record_hash }.encode();
         self.records.append(&entry);
         self.entries.extend_from_slice(&entry);
         self.bytes.extend_from_slice(record);
@@ -149,11 +156,11 @@ mod tests {
         let stored = postcard::to_stdvec(&(length, Vec::<[u8; 32]>::new())).unwrap();
         let base = Head { bytes: postcard::from_bytes(&stored).unwrap(), ..Head::default() };
         let mut staging = Staging::begin(&base, Height(1));
-        let full = staging.push(TxHash::default(), &[0; 11]).unwrap_err();
+        let full = staging.push(TxHash::default(), RecordHash::of(&[0; 11]), &[0; 11]).unwrap_err();
         assert_eq!(full, SequenceFull { length, record: 11 });
         assert!(full.to_string().ends_with("would pass its limit of 9223372036854775807"), "{full}");
-        let receipt = staging.push(TxHash::default(), &[0; 10]).unwrap();
+        let receipt = staging.push(TxHash::default(), RecordHash::of(&[0; 10]), &[0; 10]).unwrap();
         assert_eq!((receipt.offset.0, receipt.index), (length, 0));
-        assert!(staging.push(TxHash::default(), &[0]).is_err());
+        assert!(staging.push(TxHash::default(), RecordHash::of(&[0]), &[0]).is_err());
     }
 }

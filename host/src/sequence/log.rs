@@ -15,12 +15,15 @@ use crate::types::{AppHash, PipelineId};
 /// The sequence's files, open for writing by this process alone.
 #[derive(Debug)]
 pub struct Log {
+    /// The folder, its name made durable at opening.
     pub(super) dir: PathBuf,
+    /// The two slots; only [`Self::persist`] writes to it.
     pub(super) commit_file: files::LogFile,
-    /// What the disk holds for certain.
+    /// What the disk holds for certain: a commit replaces it only after its last sync.
     pub(super) record: CommitRecord,
     /// The slot that holds `record`; the next commit goes to the other one.
     pub(super) slot: Slot,
+    /// The rules, `None` before InitChain; fixed once a block is committed.
     pub(super) chain: Option<Chain>,
     /// The data files, and what of them readers may see.
     pub(super) shared: Arc<Shared>,
@@ -168,7 +171,7 @@ impl Log {
 mod tests {
     use super::super::head::Staging;
     use super::*;
-    use crate::types::{Height, TxHash};
+    use crate::types::{Height, RecordHash, TxHash};
 
     #[test]
     fn a_commit_that_fails_is_seen_by_no_reader_and_poisons_the_log() {
@@ -176,7 +179,7 @@ mod tests {
         let mut log = Log::open(dir.path()).unwrap();
         let reader = log.reader();
         let mut staging = Staging::begin(log.head(), Height(1));
-        staging.push(TxHash::of(b"abc"), b"abc").unwrap();
+        staging.push(TxHash::of(b"abc"), RecordHash::of(b"abc"), b"abc").unwrap();
         let staged = staging.finish();
         let on_disk = std::mem::replace(&mut log.commit_file, full_disk());
 

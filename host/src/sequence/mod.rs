@@ -37,6 +37,7 @@ mod commit_record;
 mod files;
 mod head;
 mod log;
+mod lookup;
 mod reader;
 mod recovery;
 
@@ -47,7 +48,9 @@ pub use chain::{CHAIN_FILE, Chain};
 pub use files::IoError;
 pub use head::{Head, SequenceFull, Staged, Staging};
 pub use log::{CommitError, Log};
-pub use reader::{Committed, ReadError, Reader};
+pub(crate) use lookup::as_text;
+pub use lookup::{FoundRecord, Place};
+pub use reader::{Committed, ENTRIES_READ_MAX, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 
 /// Name of the file that is the sequence.

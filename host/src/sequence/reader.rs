@@ -1,13 +1,25 @@
-//! The committed prefix, for readers in this process and in others.
+//! The committed prefix, for readers in this process, and the wake-up at each commit.
+//!
+//! # Waiting
+//!
+//! A commit replaces one value, wakes the threads that wait for it, and waits for none of them. Waking a thread costs
+//! the commit a little, so a server with many followers waits on one thread only, which passes the value on through a
+//! `tokio::sync::watch`. Waking ten thousand tasks is then that thread's work; with the channel in here it would be
+//! Commit's.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dseq_format::entry::Entry;
 
 use super::commit_record::CommitRecord;
 use super::files::{IoError, LogFile};
 use super::head::Head;
-use crate::types::{AppHash, PipelineId, RecordHash};
+use crate::types::{AppHash, Height, PipelineId, RecordHash};
+
+/// Most entries that are read at once: they are 352 KiB.
+pub const ENTRIES_READ_MAX: usize = 4096;
 
 /// What the last durable block left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +43,26 @@ impl Committed {
 pub(super) struct Shared {
     pub(super) sequence: LogFile,
     pub(super) records: LogFile,
-    committed: RwLock<Arc<Committed>>,
+    /// What readers may see: never ahead of what is durable, replaced at once by each commit. The lock is held for no
+    /// longer than that takes.
+    committed: Mutex<Arc<Committed>>,
+    /// Signalled after each replacement.
+    replaced: Condvar,
 }
 
 impl Shared {
     pub(super) fn new(sequence: LogFile, records: LogFile, committed: Committed) -> Self {
-        Self { sequence, records, committed: RwLock::new(Arc::new(committed)) }
+        Self { sequence, records, committed: Mutex::new(Arc::new(committed)), replaced: Condvar::new() }
     }
 
     pub(super) fn publish(&self, committed: Committed) {
+        *self.committed() = Arc::new(committed);
+        self.replaced.notify_all();
+    }
+
+    fn committed(&self) -> MutexGuard<'_, Arc<Committed>> {
         // A poisoned lock still guards a whole value: it is only ever replaced at once.
-        *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,7 +112,30 @@ impl Reader {
     /// What is committed now.
     #[must_use]
     pub fn committed(&self) -> Arc<Committed> {
-        Arc::clone(&self.shared.committed.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shared.committed())
+    }
+
+    /// Waits until a block beyond this height is committed, for as long as `timeout` at most. Answers what is committed
+    /// then, in either case.
+    #[must_use]
+    pub fn wait_beyond_height(&self, height: Height, timeout: Duration) -> Arc<Committed> {
+        self.wait_while(timeout, |head| head.height() <= height)
+    }
+
+    /// Waits until the sequence is longer than this, for as long as `timeout` at most. Answers what is committed then,
+    /// in either case.
+    #[must_use]
+    pub fn wait_beyond_length(&self, length: u64, timeout: Duration) -> Arc<Committed> {
+        self.wait_while(timeout, |head| head.length() <= length)
+    }
+
+    fn wait_while(&self, timeout: Duration, is_behind: impl Fn(&Head) -> bool) -> Arc<Committed> {
+        let waited = self
+            .shared
+            .replaced
+            .wait_timeout_while(self.shared.committed(), timeout, |committed| is_behind(&committed.head));
+        let (committed, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&committed)
     }
 
     /// The entry of the record with this index.
@@ -105,6 +149,22 @@ impl Reader {
             return Err(ReadError::NoSuchRecord { index, count });
         }
         self.entry_unchecked(index)
+    }
+
+    /// The entries of the records in `range`, in one read: at most [`ENTRIES_READ_MAX`], and less at the end of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchRecord`] if `range` starts beyond the end (at the end there are no entries);
+    /// [`ReadError::Io`] when the file cannot be read.
+    pub fn entries(&self, range: Range<u64>) -> Result<Vec<Entry>, ReadError> {
+        let (start, count) = (range.start, self.committed().head.count());
+        let available = count.checked_sub(start).ok_or(ReadError::NoSuchRecord { index: start, count })?;
+        let wanted = usize::try_from(range.end.saturating_sub(start).min(available));
+        let wanted = wanted.map_or(ENTRIES_READ_MAX, |wanted| wanted.min(ENTRIES_READ_MAX));
+        let mut encoded = vec![Entry::buffer(); wanted];
+        self.shared.records.read_at(encoded.as_flattened_mut(), Entry::place(start))?;
+        Ok(encoded.iter().map(Entry::decode).collect())
     }
 
     /// Index and entry of the record that holds the byte at this offset. Takes log2(records) reads.

@@ -17,10 +17,9 @@ use std::{
 };
 
 use prost::Message;
-use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestCheckTx, Response, response};
+use tendermint_proto::v0_38::abci::{RequestCheckTx, Response, request, response};
 
-use super::{control::Control, dispatch};
+use super::{Handler, control::Control, dispatch};
 use crate::plugin::spawn_with_large_stack;
 
 /// Chunks for each thread that may work on a batch: several, so that a slow transaction does not leave the
@@ -31,7 +30,7 @@ const CHUNKS_PER_THREAD: usize = 8;
 /// sides some microseconds, and a helper that wakes takes a processor from whoever had it.
 const HELPED_NANOS_MIN: u64 = 100_000;
 
-/// A handler panicked; the [`Control`] knows with what.
+/// A handler failed; the [`Control`] knows how.
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -57,44 +56,44 @@ pub(super) struct Checks {
 pub(super) struct Helpers(Vec<JoinHandle<()>>);
 
 impl Helpers {
-    /// Waits until every helper has dropped its application.
+    /// Waits until every helper has dropped its handler.
     pub(super) fn join(self) {
         for helper in self.0 {
-            // A helper catches what handlers throw, and has nothing to say when it ends.
+            // A helper reports what handlers do, and has nothing to say when it ends.
             let _ = helper.join();
         }
     }
 }
 
-/// Starts the helpers, each with its own clone of the application.
+/// Starts the helpers, each with its own clone of the handler.
 ///
 /// # Errors
 ///
 /// The system does not give a thread.
-pub(super) fn start<A: Application>(
+pub(super) fn start<H: Handler>(
     helpers: usize,
-    app: &A,
+    handler: &H,
     control: &Arc<Control>,
 ) -> io::Result<(Checks, Helpers)> {
     // One invitation for each helper: more would only be read by helpers who come too late.
     let (invitations, invited) = mpsc::sync_channel(helpers);
     let invited = Arc::new(Mutex::new(invited));
     let threads = (0..helpers).map(|index| {
-        let (app, control, invited) = (app.clone(), Arc::clone(control), Arc::clone(&invited));
-        spawn_with_large_stack(format!("check-{index}"), move || help(&app, &control, &invited))
+        let (handler, control, invited) = (handler.clone(), Arc::clone(control), Arc::clone(&invited));
+        spawn_with_large_stack(format!("check-{index}"), move || help(&handler, &control, &invited))
     });
     let threads = threads.collect::<io::Result<_>>()?;
     let check_nanos = AtomicU64::new(HELPED_NANOS_MIN);
     Ok((Checks { control: Arc::clone(control), invitations, helpers, check_nanos }, Helpers(threads)))
 }
 
-fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc<Batch>>>) {
+fn help<H: Handler>(handler: &H, control: &Control, invited: &Mutex<Receiver<Arc<Batch>>>) {
     loop {
         // The lock is held while waiting: whoever has it waits for the invitation, the others for the lock.
         let invitation = invited.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match invitation {
             Ok(batch) => {
-                batch.work(app, control, || ());
+                batch.work(handler, control, || ());
             }
             Err(_) => return,
         }
@@ -104,9 +103,9 @@ fn help<A: Application>(app: &A, control: &Control, invited: &Mutex<Receiver<Arc
 impl Checks {
     /// Checks every transaction and appends the encoded answers in the order of the requests. In a batch that takes
     /// its time, `between` is called now and then.
-    pub(super) fn run<A: Application>(
+    pub(super) fn run<H: Handler>(
         &self,
-        app: &A,
+        handler: &H,
         requests: Vec<RequestCheckTx>,
         answers: &mut Vec<u8>,
         between: impl FnMut(),
@@ -114,7 +113,7 @@ impl Checks {
         let started = Instant::now();
         let count = requests.len();
         if !self.deserves_help(count) {
-            check_chunk(app, &self.control, requests, answers)?;
+            check_chunk(handler, &self.control, requests, answers)?;
             self.learn(started, count);
             return Ok(());
         }
@@ -127,7 +126,7 @@ impl Checks {
             // Refused when the helpers have invitations enough, so they are busy.
             let _ = self.invitations.try_send(Arc::clone(&batch));
         }
-        let checked = batch.work(app, &self.control, between);
+        let checked = batch.work(handler, &self.control, between);
         self.learn(started, checked);
         // The answers end when the last helper at work on the batch is gone, which matters after a failure.
         drop(batch);
@@ -151,12 +150,12 @@ impl Checks {
 impl Batch {
     /// Takes chunks and answers them until none is left, with a call of `between` after each; returns how many checks
     /// that were.
-    fn work<A: Application>(&self, app: &A, control: &Control, mut between: impl FnMut()) -> usize {
+    fn work<H: Handler>(&self, handler: &H, control: &Control, mut between: impl FnMut()) -> usize {
         let mut checked = 0;
         while let Some((index, requests)) = self.next_chunk(control) {
             checked += requests.len();
             let mut bytes = Vec::new();
-            let result = check_chunk(app, control, requests, &mut bytes).map(|()| bytes);
+            let result = check_chunk(handler, control, requests, &mut bytes).map(|()| bytes);
             // Nobody listens any more when another chunk of the batch has failed.
             let _ = self.answers.send((index, result));
             between();
@@ -182,18 +181,18 @@ fn chunked(requests: Vec<RequestCheckTx>, chunk_len: usize) -> VecDeque<(usize, 
     chunks
 }
 
-/// Checks one transaction after the other. A panic is reported at once, from whichever thread it came.
-fn check_chunk<A: Application>(
-    app: &A,
+/// Checks one transaction after the other. A failure is reported at once, from whichever thread it came.
+fn check_chunk<H: Handler>(
+    handler: &H,
     control: &Control,
     requests: Vec<RequestCheckTx>,
     answers: &mut Vec<u8>,
 ) -> Result<(), Failed> {
     for request in requests {
-        match dispatch::check_tx(app, request) {
-            Ok(answer) => encode(response::Value::CheckTx(answer), answers),
-            Err(panic) => {
-                control.fail(panic);
+        match dispatch::answer(handler, request::Value::CheckTx(request)) {
+            Ok(answer) => encode(answer, answers),
+            Err(failure) => {
+                control.fail(failure);
                 return Err(Failed);
             }
         }
@@ -206,7 +205,7 @@ fn append_in_order(answered: &Receiver<Answered>, count: usize, answers: &mut Ve
     let mut waiting = vec![None; count];
     let mut next = 0;
     while next < count {
-        // Answers end early only when chunks were dropped because a handler panicked.
+        // Answers end early only when chunks were dropped because a handler failed.
         let (index, bytes) = answered.recv().map_err(|_| Failed)?;
         waiting[index] = Some(bytes?);
         while let Some(bytes) = waiting.get_mut(next).and_then(Option::take) {

@@ -11,10 +11,10 @@ use rustix::{
     io::Errno,
     net::{SendFlags, Shutdown, sockopt},
 };
-use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{Request, RequestCheckTx, ResponseException, request, response};
 
 use super::{
+    Handler,
     checks::{self, Checks},
     control::{Control, DRAIN_MAX},
     dispatch,
@@ -50,7 +50,7 @@ enum End {
     Closed { partial_bytes: usize },
     /// The server is shutting down and everything received has been answered.
     Drained,
-    /// A handler panicked, here or on another connection.
+    /// A handler failed, here or on another connection.
     Failed,
     /// The client sent something that is not a request.
     Refused(RequestError),
@@ -64,8 +64,8 @@ impl From<io::Error> for End {
     }
 }
 
-pub(super) struct Connection<'a, A> {
-    pub(super) app: &'a A,
+pub(super) struct Connection<'a, H> {
+    pub(super) handler: &'a H,
     pub(super) socket: &'a OwnedFd,
     pub(super) control: &'a Control,
     pub(super) checks: &'a Checks,
@@ -76,7 +76,7 @@ pub(super) struct Connection<'a, A> {
     pub(super) answers: Vec<u8>,
 }
 
-impl<A: Application> Connection<'_, A> {
+impl<H: Handler> Connection<'_, H> {
     /// Serves the connection to its end and logs how it came.
     pub(super) fn serve(mut self) {
         match self.serve_until_end() {
@@ -88,7 +88,7 @@ impl<A: Application> Connection<'_, A> {
                 tracing::debug!("the connection is drained");
                 self.close(Duration::ZERO);
             }
-            End::Failed => tracing::debug!("the connection is cut because a handler panicked"),
+            End::Failed => tracing::debug!("the connection is cut because a handler failed"),
             End::Refused(error) => {
                 tracing::warn!(%error, "closing a connection over a request that cannot be answered");
                 match self.explain(&error) {
@@ -173,25 +173,25 @@ impl<A: Application> Connection<'_, A> {
         let requests = std::mem::take(&mut self.unchecked);
         let (frames, socket) = (&mut self.frames, self.socket);
         self.checks
-            .run(self.app, requests, &mut self.answers, || frames.fill_ahead(socket))
+            .run(self.handler, requests, &mut self.answers, || frames.fill_ahead(socket))
             .map_err(|_| End::Failed)
     }
 
     fn execute(&mut self, value: request::Value) -> Result<(), End> {
         self.refuse_after_failure()?;
-        match dispatch::answer(self.app, value) {
+        match dispatch::answer(self.handler, value) {
             Ok(answer) => {
                 checks::encode(answer, &mut self.answers);
                 Ok(())
             }
-            Err(panic) => {
-                self.control.fail(panic);
+            Err(failure) => {
+                self.control.fail(failure);
                 Err(End::Failed)
             }
         }
     }
 
-    /// After a panic the application's state is unknown: nothing may be asked of it any more.
+    /// After a failure the application's state is unknown: nothing may be asked of it any more.
     fn refuse_after_failure(&self) -> Result<(), End> {
         if self.control.has_failed() { Err(End::Failed) } else { Ok(()) }
     }

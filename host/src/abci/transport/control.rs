@@ -17,7 +17,7 @@ use std::{
 
 use rustix::net::Shutdown;
 
-use super::{dispatch::HandlerPanic, panic_message};
+use super::dispatch::Failure;
 use crate::limits;
 
 /// How long a client may take to read an answer once the server is shutting down, and for how long after
@@ -27,7 +27,8 @@ pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
 enum Phase {
     Serving,
     Draining(Instant),
-    Failed(HandlerPanic),
+    /// The handler of this method gave no answer.
+    Failed(&'static str),
 }
 
 pub(super) struct Control {
@@ -42,6 +43,8 @@ pub(super) struct Control {
 
 struct State {
     phase: Phase,
+    /// The first failure, until [`Control::wait`] takes it.
+    failure: Option<Failure>,
     connections: BTreeMap<u64, Arc<OwnedFd>>,
     connections_seen: u64,
 }
@@ -55,14 +58,15 @@ pub(super) enum Refused {
 /// How serving came to its end.
 pub(super) enum Outcome {
     Drained,
-    Failed(HandlerPanic),
+    Failed(Failure),
 }
 
 impl Control {
     /// The control of a new server, and the reader that becomes readable when it stops serving.
     pub(super) fn new() -> io::Result<(Self, PipeReader)> {
         let (wake, waker) = io::pipe()?;
-        let state = State { phase: Phase::Serving, connections: BTreeMap::new(), connections_seen: 0 };
+        let state =
+            State { phase: Phase::Serving, failure: None, connections: BTreeMap::new(), connections_seen: 0 };
         let failed = AtomicBool::new(false);
         Ok((Self { state: Mutex::new(state), changed: Condvar::new(), failed, waker }, wake))
     }
@@ -79,16 +83,16 @@ impl Control {
         self.announce();
     }
 
-    /// Stops the server at once because a handler panicked; nothing is answered any more.
-    pub(super) fn fail(&self, panic: HandlerPanic) {
+    /// Stops the server at once because a handler gave no answer; nothing is answered any more.
+    pub(super) fn fail(&self, failure: Failure) {
         let mut state = self.lock();
-        if let Phase::Failed(first) = &state.phase {
-            let message = panic_message(&*panic.payload).unwrap_or("no message");
-            tracing::error!(method = panic.method, message, after = first.method, "another handler panicked");
+        if let Phase::Failed(first) = state.phase {
+            tracing::error!(method = failure.method, message = %failure.cause, after = first, "another handler failed");
             return;
         }
         self.failed.store(true, Ordering::Release);
-        state.phase = Phase::Failed(panic);
+        state.phase = Phase::Failed(failure.method);
+        state.failure = Some(failure);
         state.shutdown_connections(Shutdown::Both);
         self.announce();
     }
@@ -104,7 +108,7 @@ impl Control {
         matches!(self.lock().phase, Phase::Serving)
     }
 
-    /// Whether a handler panicked, so that no request may be executed and no answer given any more.
+    /// Whether a handler failed, so that no request may be executed and no answer given any more.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -133,13 +137,12 @@ impl Control {
         Ok(Registration { id, socket, control: Arc::clone(self) })
     }
 
-    /// Waits until every connection has closed after [`drain`](Self::drain), or until a handler panics.
+    /// Waits until every connection has closed after [`drain`](Self::drain), or until a handler fails.
     pub(super) fn wait(&self) -> Outcome {
         let mut state = self.lock();
         loop {
-            if let Phase::Failed(panic) = &mut state.phase {
-                let payload = std::mem::replace(&mut panic.payload, Box::new(()));
-                return Outcome::Failed(HandlerPanic { method: panic.method, payload });
+            if let Some(failure) = state.failure.take() {
+                return Outcome::Failed(failure);
             }
             if state.connections.is_empty() {
                 return Outcome::Drained;

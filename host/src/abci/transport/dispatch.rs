@@ -1,45 +1,68 @@
-//! One request in, one answer out: which method of the application a request means, and what becomes of a panic.
+//! One request in, one answer out, or the failure that ends the server.
 use std::{
     any::Any,
+    error::Error,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestCheckTx, ResponseCheckTx, request, response};
+use tendermint_proto::v0_38::abci::{request, response};
 
-/// A handler that unwound instead of answering. The request it was working on gets no answer.
-pub(super) struct HandlerPanic {
+use super::{Handler, ServeError, panic_message};
+
+/// Why a request gets no answer, and no other one after it.
+pub(super) struct Failure {
     /// The ABCI method, as CometBFT spells it.
     pub(super) method: &'static str,
-    /// What it panicked with.
-    pub(super) payload: Box<dyn Any + Send>,
+    pub(super) cause: Cause,
+}
+
+/// What a handler did instead of answering.
+pub(super) enum Cause {
+    /// It returned this error, which is the [`Handler::Error`] of the server's handler.
+    Error(Box<dyn Error + Send>),
+    /// It panicked with this: a defect.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl Failure {
+    /// The failure as the error of the handler `H`, which it came from.
+    pub(super) fn into_error<H: Handler>(self) -> H::Error {
+        match self.cause {
+            Cause::Error(error) => {
+                *error.downcast().expect("a server has one handler, and all its errors are of one type")
+            }
+            Cause::Panic(payload) => ServeError::HandlerPanicked { method: self.method, payload }.into(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Panic(payload) => f.write_str(panic_message(&**payload).unwrap_or("no message")),
+        }
+    }
 }
 
 /// Answers one request.
-pub(super) fn answer<A: Application>(
-    app: &A,
-    value: request::Value,
-) -> Result<response::Value, HandlerPanic> {
-    let method = method(&value);
-    guarded(method, || dispatch(app, value))
-}
-
-/// Answers one CheckTx.
-pub(super) fn check_tx<A: Application>(app: &A, tx: RequestCheckTx) -> Result<ResponseCheckTx, HandlerPanic> {
-    guarded("CheckTx", || app.check_tx(tx))
-}
-
-/// Runs a handler and keeps what it panics with.
 ///
 /// Asserting unwind safety is sound here because a panic ends the server: whatever the handler left half
 /// done is never seen by another request.
-fn guarded<T>(method: &'static str, handler: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
-    catch_unwind(AssertUnwindSafe(handler)).map_err(|payload| HandlerPanic { method, payload })
+pub(super) fn answer<H: Handler>(handler: &H, request: request::Value) -> Result<response::Value, Failure> {
+    let method = method(&request);
+    let cause = match catch_unwind(AssertUnwindSafe(|| handler.answer(request))) {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Cause::Error(Box::new(error)),
+        Err(payload) => Cause::Panic(payload),
+    };
+    Err(Failure { method, cause })
 }
 
-fn method(value: &request::Value) -> &'static str {
+fn method(request: &request::Value) -> &'static str {
     use request::Value;
-    match value {
+    match request {
         Value::Echo(_) => "Echo",
         Value::Flush(_) => "Flush",
         Value::Info(_) => "Info",
@@ -56,33 +79,5 @@ fn method(value: &request::Value) -> &'static str {
         Value::ExtendVote(_) => "ExtendVote",
         Value::VerifyVoteExtension(_) => "VerifyVoteExtension",
         Value::FinalizeBlock(_) => "FinalizeBlock",
-    }
-}
-
-fn dispatch<A: Application>(app: &A, value: request::Value) -> response::Value {
-    use request::Value;
-    match value {
-        Value::Echo(request) => response::Value::Echo(app.echo(request)),
-        Value::Flush(_) => response::Value::Flush(app.flush()),
-        Value::Info(request) => response::Value::Info(app.info(request)),
-        Value::InitChain(request) => response::Value::InitChain(app.init_chain(request)),
-        Value::Query(request) => response::Value::Query(app.query(request)),
-        Value::CheckTx(request) => response::Value::CheckTx(app.check_tx(request)),
-        Value::Commit(_) => response::Value::Commit(app.commit()),
-        Value::ListSnapshots(_) => response::Value::ListSnapshots(app.list_snapshots()),
-        Value::OfferSnapshot(request) => response::Value::OfferSnapshot(app.offer_snapshot(request)),
-        Value::LoadSnapshotChunk(request) => {
-            response::Value::LoadSnapshotChunk(app.load_snapshot_chunk(request))
-        }
-        Value::ApplySnapshotChunk(request) => {
-            response::Value::ApplySnapshotChunk(app.apply_snapshot_chunk(request))
-        }
-        Value::PrepareProposal(request) => response::Value::PrepareProposal(app.prepare_proposal(request)),
-        Value::ProcessProposal(request) => response::Value::ProcessProposal(app.process_proposal(request)),
-        Value::ExtendVote(request) => response::Value::ExtendVote(app.extend_vote(request)),
-        Value::VerifyVoteExtension(request) => {
-            response::Value::VerifyVoteExtension(app.verify_vote_extension(request))
-        }
-        Value::FinalizeBlock(request) => response::Value::FinalizeBlock(app.finalize_block(request)),
     }
 }

@@ -1,4 +1,4 @@
-//! The ABCI socket server: answers CometBFT over a unix socket or TCP, for any application of `tendermint-abci`.
+//! The ABCI socket server: answers CometBFT over a unix socket or TCP, for any [`Handler`].
 //!
 //! ```text
 //! listener ── accept ──> one thread for each connection (CometBFT opens four)
@@ -7,16 +7,16 @@
 //!                          socket <── one write for all answers of what was buffered <── in order ─────┘
 //! ```
 //!
-//! The application is called from every connection at once, and for CheckTx from helping threads as well; it
-//! owns its locking. Its transactions are slices of the read buffer: an application that keeps one for long copies it.
+//! The handler is called from every connection at once, and for CheckTx from helping threads as well; it
+//! owns its locking. Its transactions are slices of the read buffer: a handler that keeps one for long copies it.
 //!
 //! # Invariants
 //!
 //! - Each connection gets its answers in the order of its requests, and nothing in between.
 //! - No answer waits for a request that has not arrived.
 //! - A request that makes no sense ends its connection, after an exception that says why. It never ends the server.
-//! - A panicking handler ends the server: its request gets no answer, no request is executed after it, and
-//!   [`Server::run`] returns what it panicked with.
+//! - A handler that fails ends the server: its request gets no answer, no request is executed after it, and
+//!   [`Server::run`] returns its error. A handler that panics does too; that is always a defect.
 //! - After [`ShutdownHandle::shutdown`] every request that had arrived whole is answered before its connection
 //!   closes, as far as the limits below allow.
 //!
@@ -39,7 +39,6 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
-use tendermint_abci::Application;
 
 use crate::{limits, plugin::spawn_with_large_stack};
 
@@ -49,15 +48,17 @@ mod connection;
 mod control;
 mod dispatch;
 mod frames;
+mod handler;
 mod listener;
 
 pub use addr::{ListenAddr, ParseAddrError};
+pub use handler::Handler;
 pub use listener::{BindError, SOCKET_PATH_BYTES_MAX};
 
 use checks::Checks;
 use connection::Connection;
 use control::{Control, Outcome, Refused, Registration};
-use dispatch::HandlerPanic;
+use dispatch::{Cause, Failure};
 use frames::Frames;
 use listener::Listener;
 
@@ -74,13 +75,12 @@ pub struct Server {
 /// Why [`Server::run`] ended other than by a shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A handler of the application panicked. The process must end: CometBFT waits for an answer that must
-    /// never be given.
+    /// A handler panicked. The process must end: CometBFT waits for an answer that must never be given.
     #[error("the handler of {method} panicked: {}", panic_message(&**payload).unwrap_or("no message"))]
     HandlerPanicked {
         /// The ABCI method.
         method: &'static str,
-        /// What it panicked with; an application that uses `resume_unwind` finds its own error in here.
+        /// What it panicked with.
         payload: Box<dyn Any + Send>,
     },
     /// No further connection can be accepted.
@@ -160,34 +160,35 @@ impl Server {
         ShutdownHandle(Arc::clone(&self.control))
     }
 
-    /// Serves `app` until [`ShutdownHandle::shutdown`].
+    /// Serves with `handler` until [`ShutdownHandle::shutdown`].
     ///
-    /// When it returns `Ok`, every clone of `app` that the server made has been dropped. After a panic it
+    /// When it returns `Ok`, every clone of `handler` that the server made has been dropped. After a failure it
     /// returns at once, whatever the other connections' handlers are still busy with.
     ///
     /// # Errors
     ///
-    /// A handler panicked, or the system refuses further connections or threads.
-    pub fn run<A: Application>(self, app: A) -> Result<(), ServeError> {
+    /// The handler's first error; or it panicked, or the system refuses further connections or threads.
+    pub fn run<H: Handler>(self, handler: H) -> Result<(), H::Error> {
         let Self { listener, control, wake, frame_bytes_max, check_helpers } = self;
         let addr = listener.addr().clone();
-        let (checks, helpers) = checks::start(check_helpers, &app, &control).map_err(ServeError::Threads)?;
+        let (checks, helpers) =
+            checks::start(check_helpers, &handler, &control).map_err(ServeError::Threads)?;
         let checks = Arc::new(checks);
         tracing::info!(%addr, check_helpers, "ABCI server listening");
         let accepted = accept_until_stopped(&listener, &control, &wake, |registration| {
-            start_connection(registration, app.clone(), Arc::clone(&checks), frame_bytes_max);
+            start_connection(registration, handler.clone(), Arc::clone(&checks), frame_bytes_max);
         });
         // The file of a unix socket goes first: a client that comes now is better off finding nothing.
         drop(listener);
-        drop(app);
+        drop(handler);
         control.drain();
-        if let Outcome::Failed(HandlerPanic { method, payload }) = control.wait() {
-            return Err(ServeError::HandlerPanicked { method, payload });
+        if let Outcome::Failed(failure) = control.wait() {
+            return Err(failure.into_error::<H>());
         }
         drop(checks);
         helpers.join();
         tracing::info!(%addr, "ABCI server stopped");
-        accepted.map_err(|source| ServeError::Accept { addr, source })
+        Ok(accepted.map_err(|source| ServeError::Accept { addr, source })?)
     }
 }
 
@@ -236,21 +237,21 @@ fn admit(control: &Arc<Control>, socket: OwnedFd, start: &impl Fn(Registration))
     }
 }
 
-fn start_connection<A: Application>(
+fn start_connection<H: Handler>(
     registration: Registration,
-    app: A,
+    handler: H,
     checks: Arc<Checks>,
     frame_bytes_max: u64,
 ) {
     let id = registration.id;
     let serve = move || {
-        // Dropped last, when `app` and `checks` are gone: `run` waits for that.
+        // Dropped last, when `handler` and `checks` are gone: `run` waits for that.
         let registration = registration;
-        let (app, checks) = (app, checks);
+        let (handler, checks) = (handler, checks);
         let _span = tracing::info_span!("abci", connection = id).entered();
         tracing::debug!("connection open");
         let connection = Connection {
-            app: &app,
+            handler: &handler,
             socket: &registration.socket,
             control: &registration.control,
             checks: &checks,
@@ -260,7 +261,7 @@ fn start_connection<A: Application>(
         };
         // Handlers are guarded one by one. What is caught here is a defect of the transport, and as fatal.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| connection.serve())) {
-            registration.control.fail(HandlerPanic { method: "the transport", payload });
+            registration.control.fail(Failure { method: "the transport", cause: Cause::Panic(payload) });
         }
     };
     if let Err(error) = spawn_with_large_stack(format!("abci-{id}"), serve) {

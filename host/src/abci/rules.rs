@@ -1,0 +1,54 @@
+//! The rules of a network: taken from genesis at InitChain, and restored from the log's own copy at each later start.
+
+use std::sync::Arc;
+
+use tendermint_proto::v0_38::abci::RequestInitChain;
+
+use super::bounds::{BoundsError, EngineBounds};
+use super::halt::Halt;
+use crate::app::{GenesisRules, Rules, app_hash};
+use crate::plugin::{Limits, Pipeline, PipelineSpec, PluginDir, PluginSpec};
+use crate::sequence::{Chain, Log};
+
+/// Refuses parameters under which the limits of genesis cannot be met. An engine that sends none has CometBFT's own.
+pub(super) fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<(), BoundsError> {
+    let Some(params) = request.consensus_params.as_ref() else { return Ok(()) };
+    let Some(block) = params.block.as_ref() else { return Ok(()) };
+    let bounds = EngineBounds {
+        block_bytes_max: block.max_bytes,
+        block_gas_max: block.max_gas,
+        vote_extensions_height: params.abci.as_ref().map_or(0, |abci| abci.vote_extensions_enable_height),
+        validators: request.validators.len() as u64,
+    };
+    bounds.allow(limits)
+}
+
+/// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
+pub(super) fn admit(plugins: &PluginDir, genesis: GenesisRules) -> Result<Pipeline, Halt> {
+    for (plugin, wasm) in genesis.pipeline.plugins.iter().zip(&genesis.inline_wasm) {
+        if let Some(wasm) = wasm {
+            let stored = plugins.store(&plugin.name, wasm);
+            stored.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })?;
+        }
+    }
+    admit_from(plugins, genesis.pipeline)
+}
+
+/// The rules that the log's last block was made under.
+pub(super) fn restore(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<Rules, Halt> {
+    let pipeline = admit_from(plugins, chain.pipeline.clone())?;
+    let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));
+    if stored != computed {
+        return Err(Halt::AppHash { stored, computed });
+    }
+    Ok(Rules { initial_height: chain.initial_height, pipeline: Arc::new(pipeline) })
+}
+
+fn admit_from(plugins: &PluginDir, spec: PipelineSpec) -> Result<Pipeline, Halt> {
+    let find = |plugin: &PluginSpec| {
+        let found = plugins.find(&plugin.sha256);
+        found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
+    };
+    let modules = spec.plugins.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    Ok(Pipeline::admit(spec, &modules)?)
+}

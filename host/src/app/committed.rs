@@ -1,0 +1,45 @@
+//! A committed block and its results, as passed to what follows the log: receipts, metrics, logs.
+
+use std::sync::Arc;
+
+use super::finalize::TxResult;
+use crate::sequence::Committed;
+
+/// A block that has just become durable, with results that are not stored.
+#[derive(Clone, Debug)]
+pub struct CommittedBlock {
+    /// The committed prefix, which ends with this block.
+    pub committed: Arc<Committed>,
+    /// What became of each of its transactions, in order.
+    pub results: Arc<[TxResult]>,
+    /// What the engine proved of validators in it. A piece of evidence is in one block only.
+    pub misbehavior: Vec<Misbehavior>,
+}
+
+/// A validator that broke the rules of consensus, as the engine proved it in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misbehavior {
+    /// What it did.
+    pub kind: MisbehaviorKind,
+    /// Its address, in upper-case hex as the engine writes it.
+    pub validator: String,
+    /// Its voting power then.
+    pub power: i64,
+    /// The voting power of all validators then.
+    pub total_power: i64,
+    /// The height it did it at.
+    pub height: i64,
+    /// When, by RFC 3339; `None` if the engine does not say.
+    pub time: Option<String>,
+}
+
+/// The ways to break the rules of consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisbehaviorKind {
+    /// Two different votes at one height.
+    DuplicateVote,
+    /// A block signed for light clients that the network did not make.
+    LightClientAttack,
+    /// One that this program does not know.
+    Unknown,
+}
