@@ -33,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let home = NodeHome::open(&args.home.home)?;
     let settings = super::settings::load(Some(&home), matches)?;
-    telemetry::init(&settings);
+    telemetry::init(settings.telemetry());
     home.make_run_dir()?;
     let (stop, shutdown) = mpsc::channel();
     signals::forward(stop.clone()).context("cannot listen for signals")?;

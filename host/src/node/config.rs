@@ -8,12 +8,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use toml::Spanned;
 
 use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::limits;
+use crate::telemetry;
+pub use crate::telemetry::LogFormat;
 
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
@@ -103,16 +104,6 @@ pub struct Setting<T> {
     pub value: T,
     /// Where it came from.
     pub origin: Origin,
-}
-
-/// How dseq writes its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object for each line.
-    Json,
 }
 
 /// A setting that cannot be used.
@@ -273,6 +264,12 @@ impl Settings {
         put(layer, &RESTART_BACKOFF_SECONDS_MAX, &mut self.restart_backoff_seconds_max, expected, |text| {
             whole_number(text).filter(|seconds| (1..=3600).contains(seconds))
         })
+    }
+
+    /// What of them the log needs.
+    #[must_use]
+    pub fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings { level: self.log_level.value, format: self.log_format.value }
     }
 
     /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].

@@ -1,6 +1,10 @@
-//! Logs of this process, to standard error. The core never reads anything from here.
+//! Logs of this process, to standard error.
 //!
 //! What is logged was often written by somebody else; all of it passes [`printable`] on its way out, in either format.
+//!
+//! # Invariants
+//!
+//! Imports nothing of ours but [`printable`], so that anything may log; the core never reads anything from here.
 
 use std::io::{self, Write};
 
@@ -8,16 +12,33 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::node::config::{LogFormat, Settings};
 use crate::printable;
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The least important events that are logged.
+    pub level: tracing::Level,
+    /// How they are written.
+    pub format: LogFormat,
+}
+
+/// How dseq writes its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object for each line.
+    Json,
+}
 
 /// Sets up the log of this process, once.
 ///
 /// Libraries below us speak only from `warn` on, unless everything is to be traced.
-pub fn init(settings: &Settings) {
-    let level = LevelFilter::from_level(settings.log_level.value);
+pub fn init(settings: Settings) {
+    let level = LevelFilter::from_level(settings.level);
     // A second initialisation, as in tests, leaves the first in place.
-    let _ = subscriber(level, settings.log_format.value, io::stderr).try_init();
+    let _ = subscriber(level, settings.format, io::stderr).try_init();
 }
 
 fn subscriber<W: Write + 'static>(
