@@ -1,31 +1,73 @@
-//! Files that are replaced whole.
+//! Files that are replaced whole: the one routine by which this program changes a small file that matters.
 //!
 //! # Durability
 //!
-//! Readers see the old file or the new one, also after a power cut.
+//! Readers see the old file or the new one, also after a power cut: the bytes are synced before the rename, and the folder
+//! after it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Replaces a file, or makes it: whole, or not at all.
+/// A step of [`replace`] that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}", path = path.display())]
+pub struct ReplaceError {
+    /// What was tried, as a verb.
+    pub action: &'static str,
+    /// On which file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl ReplaceError {
+    fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<ReplaceError> for io::Error {
+    fn from(err: ReplaceError) -> Self {
+        err.source
+    }
+}
+
+/// Replaces a file, or makes it: whole, or not at all. A file that is replaced keeps its permissions.
 ///
 /// # Errors
 ///
 /// When the file system refuses. The file is as it was then, unless only the last step failed: to make it durable.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let written = File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&partial, path));
-    if let Err(err) = written {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReplaceError> {
+    let partial = partial(path).map_err(ReplaceError::of("replace", path))?;
+    let renamed = write(&partial, path, bytes)
+        .map_err(ReplaceError::of("write", &partial))
+        .and_then(|()| fs::rename(&partial, path).map_err(ReplaceError::of("rename the new file to", path)));
+    if let Err(err) = renamed {
         // What cannot be written can hardly be removed, and its name says what it is.
         let _ = fs::remove_file(&partial);
         return Err(err);
     }
-    sync_folder_of(path)
+    sync_folder_of(path).map_err(ReplaceError::of("sync the folder", folder_of(path)))
+}
+
+/// Where a file is written before it is renamed: one name for all attempts, so that what a crash left is overwritten.
+fn partial(path: &Path) -> io::Result<PathBuf> {
+    let mut name = OsString::from(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    name.push(".partial");
+    Ok(path.with_file_name(name))
+}
+
+fn write(partial: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(partial)?;
+    match fs::metadata(path) {
+        Ok(replaced) => file.set_permissions(replaced.permissions())?,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        Err(err) => return Err(err),
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Makes what was made, renamed or removed in the folder of `path` survive a power cut.
@@ -34,14 +76,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// When the file system refuses.
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => File::open(dir)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
@@ -58,6 +103,16 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(names(dir.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_permissions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.json");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

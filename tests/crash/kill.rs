@@ -69,8 +69,8 @@ fn assert_covers_the_design(jobs: &[(Which, Watched, Point)]) {
         assert!(count(which, Serving, "sendto", strace::ANSWER) > 2 * blocks, "Finalize and Commit answered");
     }
     // The commit file, the rules and the plugin are put in place whole; the torn tails are cut off.
-    for (watched, temporary) in [(Starting, "sequence/commit.tmp"), (Serving, "sequence/chain.tmp")] {
-        for syscall in ["pwrite64", "fdatasync", "rename"] {
+    for (watched, temporary) in [(Starting, "sequence/commit.partial"), (Serving, "sequence/chain.partial")] {
+        for syscall in ["write", "fsync", "rename"] {
             assert_eq!(count(First, watched, syscall, temporary), 1, "{syscall} of {temporary}");
         }
         assert!(count(First, watched, "fsync", "sequence") >= 1, "the folder of {temporary}");

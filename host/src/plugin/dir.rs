@@ -11,10 +11,11 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::spec::PluginName;
+use crate::atomic_file::{self, ReplaceError};
 use crate::limits;
 use crate::types::PluginHash;
 
@@ -182,25 +183,15 @@ impl PluginDir {
         }
         let hash = PluginHash::of(wasm).to_string();
         let path = self.path.join(format!("{name}-{}.wasm", &hash[..12]));
-        // One name for all attempts: what a crash left of the last one is overwritten.
-        let partial = self.path.join(format!(".{name}-{}.partial", &hash[..12]));
-
         let io = |action, path: &Path| {
             let path = path.to_owned();
             move |source| PluginDirError::Io { action, path, source }
         };
         fs::create_dir_all(&self.path).map_err(io("create", &self.path))?;
-        let mut file = File::create(&partial).map_err(io("create", &partial))?;
-        file.write_all(wasm).and_then(|()| file.sync_all()).map_err(io("write", &partial))?;
-        fs::rename(&partial, &path).map_err(io("rename to", &path))?;
+        atomic_file::replace(&path, wasm)
+            .map_err(|ReplaceError { action, path, source }| PluginDirError::Io { action, path, source })?;
         // The folder's own name may be as new as the file's.
-        let parent = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        for dir in [&self.path, parent] {
-            File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))?;
-        }
+        atomic_file::sync_folder_of(&self.path).map_err(io("sync the folder of", &self.path))?;
         Ok(path)
     }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_file::{self, ReplaceError};
+
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}: {source}", path = path.display())]
@@ -91,13 +93,11 @@ pub(super) fn sync_name(path: &Path) -> Result<(), IoError> {
 
 /// Puts a whole file in place at once: readers see the old one or the new one, also after a power cut.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
-    let temporary = path.with_extension("tmp");
-    let file = LogFile::open(temporary, true)?;
-    file.truncate(0)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    std::fs::rename(file.path(), path).map_err(IoError::of("rename the new file to", path))?;
-    sync_name(path)
+    atomic_file::replace(path, bytes).map_err(|ReplaceError { action, path, source }| IoError {
+        action,
+        path,
+        source,
+    })
 }
 
 /// Reads a whole file; `None` if there is none.

@@ -60,8 +60,7 @@ pub fn serve_metrics(home: &NodeHome) -> Result<(), MetricsError> {
     let path = home.cometbft_config();
     let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
     overrides::set(&mut config, &["instrumentation", "prometheus"], true.into())?;
-    atomic_file::replace(&path, config.to_string().as_bytes())?;
-    Ok(())
+    Ok(atomic_file::replace(&path, config.to_string().as_bytes()).map_err(io::Error::from)?)
 }
 
 /// The configuration; none if it cannot be understood, which CometBFT itself says best.

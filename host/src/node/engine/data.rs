@@ -16,8 +16,6 @@ use sha2::{Digest, Sha256};
 use toml_edit::DocumentMut;
 
 use crate::atomic_file;
-use crate::node::genesis::file::NetworkId;
-use crate::node::genesis::origin::OriginError;
 use crate::node::home::NodeHome;
 
 /// CometBFT's databases; the same as `cometbft reset-state` removes, with its log.
@@ -27,6 +25,27 @@ const BLOCK_STORE: &str = "blockstore.db";
 
 /// The record of a validator that has signed nothing, as CometBFT writes it.
 const NOTHING_SIGNED: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}";
+
+/// A file or folder of CometBFT's that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {path}", path = path.display())]
+pub struct DataError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: io::Error,
+}
+
+impl DataError {
+    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    atomic_file::replace(path, bytes).map_err(|err| DataError::of(path)(err.into()))
+}
 
 /// CometBFT's files that depend on genesis.
 pub(crate) struct EngineData {
@@ -57,58 +76,58 @@ impl EngineData {
     ///
     /// Nothing else is written to its block store. So a store of goleveldb holds none as long as it has no tables and its
     /// journals are empty. Another kind of database is taken to hold some: its genesis can only be refused too early then.
-    pub(crate) fn has_blocks(&self) -> Result<bool, OriginError> {
+    pub(crate) fn has_blocks(&self) -> Result<bool, DataError> {
         let path = self.databases.join(BLOCK_STORE);
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(err) if err.kind() == io::ErrorKind::NotADirectory => return Ok(true),
-            Err(err) => return Err(OriginError::io(&path)(err)),
+            Err(err) => return Err(DataError::of(&path)(err)),
         };
         for entry in entries {
-            let entry = entry.map_err(OriginError::io(&path))?;
+            let entry = entry.map_err(DataError::of(&path))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_bookkeeping = matches!(name.as_str(), "LOCK" | "LOG" | "LOG.old")
                 || name.starts_with("CURRENT")
                 || name.starts_with("MANIFEST-");
-            if !is_bookkeeping && entry.metadata().map_err(OriginError::io(&path))?.len() > 0 {
+            if !is_bookkeeping && entry.metadata().map_err(DataError::of(&path))?.len() > 0 {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Moves databases and log into a new folder beside them, so that CometBFT begins anew; returns that folder. There
-    /// are two if the log is not where the databases are, and none if there was nothing to move.
-    pub(crate) fn set_aside(&self, made_from: NetworkId) -> Result<Vec<PathBuf>, OriginError> {
+    /// Moves databases and log into a new folder of that name beside them (or of the name with a number, if there is one
+    /// already), so that CometBFT begins anew; returns that folder. There are two if the log is not where the databases are, and none if there was nothing to move.
+    pub(crate) fn set_aside(&self, folder: &str) -> Result<Vec<PathBuf>, DataError> {
         let mut folders: BTreeMap<&Path, PathBuf> = BTreeMap::new();
         let all = self.made_from_genesis()?;
         for path in &all {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             if !folders.contains_key(parent) {
-                folders.insert(parent, new_folder(parent, made_from)?);
+                folders.insert(parent, new_folder(parent, folder)?);
             }
             let to = folders[parent].join(name);
             fs::rename(path, &to)
                 .and_then(|()| atomic_file::sync_folder_of(&to))
-                .map_err(OriginError::io(path))?;
+                .map_err(DataError::of(path))?;
         }
         for folder in folders.values() {
-            atomic_file::sync_folder_of(folder).map_err(OriginError::io(folder))?;
+            atomic_file::sync_folder_of(folder).map_err(DataError::of(folder))?;
         }
         Ok(folders.into_values().collect())
     }
 
     /// Databases and log, as far as they are there.
-    fn made_from_genesis(&self) -> Result<Vec<PathBuf>, OriginError> {
+    fn made_from_genesis(&self) -> Result<Vec<PathBuf>, DataError> {
         let mut found: Vec<PathBuf> = DATABASES.iter().map(|name| self.databases.join(name)).collect();
         let (Some(dir), Some(head)) = (self.wal.parent(), self.wal.file_name()) else { return Ok(found) };
         if dir == self.databases.join("cs.wal") {
             found.push(dir.to_owned());
-        } else if dir.try_exists().map_err(OriginError::io(dir))? {
+        } else if dir.try_exists().map_err(DataError::of(dir))? {
             let head = head.to_string_lossy();
-            for entry in fs::read_dir(dir).map_err(OriginError::io(dir))? {
-                let path = entry.map_err(OriginError::io(dir))?.path();
+            for entry in fs::read_dir(dir).map_err(DataError::of(dir))? {
+                let path = entry.map_err(DataError::of(dir))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 if name.strip_prefix(&*head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
                     found.push(path);
@@ -120,25 +139,24 @@ impl EngineData {
     }
 
     /// Height of this validator's last signature; 0 if there is none.
-    pub(crate) fn signed_height(&self) -> Result<u64, OriginError> {
+    pub(crate) fn signed_height(&self) -> Result<u64, DataError> {
         Ok(read_signed(&self.signed)?.map_or(0, |(height, _)| height))
     }
 
     /// Keeps the record of what was signed under a chain id that is left, then gives CometBFT one that says nothing.
     ///
     /// The record is durable before the other is written: a crash between the two leaves both.
-    pub(crate) fn leave_chain(&self, chain_id: &str) -> Result<(), OriginError> {
+    pub(crate) fn leave_chain(&self, chain_id: &str) -> Result<(), DataError> {
         if let Some((_, text)) = read_signed(&self.signed)?.filter(|(height, _)| *height > 0) {
             let record = self.record(chain_id);
-            atomic_file::replace(&record, &text).map_err(OriginError::io(&record))?;
-            atomic_file::replace(&self.signed, NOTHING_SIGNED.as_bytes())
-                .map_err(OriginError::io(&self.signed))?;
+            replace(&record, &text)?;
+            replace(&self.signed, NOTHING_SIGNED.as_bytes())?;
         }
         Ok(())
     }
 
     /// The record of a chain id that the node left after it had signed, and the height of its last signature.
-    pub(crate) fn left_chain(&self, chain_id: &str) -> Result<Option<(PathBuf, u64)>, OriginError> {
+    pub(crate) fn left_chain(&self, chain_id: &str) -> Result<Option<(PathBuf, u64)>, DataError> {
         let record = self.record(chain_id);
         Ok(read_signed(&record)?.map(|(height, _)| (record, height)))
     }
@@ -150,27 +168,27 @@ impl EngineData {
 }
 
 /// A record of what a validator signed: the height of its last signature, and its text; none if it is not there.
-fn read_signed(path: &Path) -> Result<Option<(u64, Vec<u8>)>, OriginError> {
+fn read_signed(path: &Path) -> Result<Option<(u64, Vec<u8>)>, DataError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(OriginError::io(path)(err)),
+        Err(err) => return Err(DataError::of(path)(err)),
     };
-    let invalid = |why: &str| OriginError::io(path)(io::Error::new(io::ErrorKind::InvalidData, why));
+    let invalid = |why: &str| DataError::of(path)(io::Error::new(io::ErrorKind::InvalidData, why));
     let state: Value = serde_json::from_slice(&text).map_err(|err| invalid(&err.to_string()))?;
     let height = state["height"].as_str().and_then(|height| height.parse().ok());
     Ok(Some((height.ok_or_else(|| invalid("no height"))?, text)))
 }
 
-/// Makes a folder for what came from a genesis.
-fn new_folder(parent: &Path, made_from: NetworkId) -> Result<PathBuf, OriginError> {
-    let mut path = parent.join(format!("replaced-{made_from}"));
+/// Makes a folder of that name, or of that name with a number.
+fn new_folder(parent: &Path, folder: &str) -> Result<PathBuf, DataError> {
+    let mut path = parent.join(folder);
     for number in 2_u64.. {
         match fs::create_dir(&path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
-                path.set_file_name(format!("replaced-{made_from}-{number}"));
+                path.set_file_name(format!("{folder}-{number}"));
             }
-            made => return made.map(|()| path.clone()).map_err(OriginError::io(&path)),
+            made => return made.map(|()| path.clone()).map_err(DataError::of(&path)),
         }
     }
     Ok(path)

@@ -256,6 +256,6 @@ impl GenesisFile {
     ///
     /// When the file system refuses; what is there is as it was then.
     pub fn write_to(&self, path: &Path) -> Result<(), RulesError> {
-        atomic_file::replace(path, self.text.as_bytes()).map_err(RulesError::io(path))
+        atomic_file::replace(path, self.text.as_bytes()).map_err(|err| RulesError::io(path)(err.into()))
     }
 }

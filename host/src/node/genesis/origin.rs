@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::node::engine::data::EngineData;
+use crate::node::engine::data::{DataError, EngineData};
 use crate::node::genesis::file::{GenesisFile, NetworkId};
 use crate::node::genesis::rules::RulesError;
 use crate::node::home::NodeHome;
@@ -109,6 +109,12 @@ pub enum OriginError {
     },
 }
 
+impl From<DataError> for OriginError {
+    fn from(DataError { path, source }: DataError) -> Self {
+        Self::Io { path, source }
+    }
+}
+
 impl OriginError {
     /// Whether starting again cannot help.
     #[must_use]
@@ -116,7 +122,7 @@ impl OriginError {
         !matches!(self, Self::Io { .. } | Self::Log(_) | Self::Rules(RulesError::Io { .. }))
     }
 
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
@@ -216,7 +222,7 @@ fn renew(genesis: &GenesisFile, kept: &GenesisFile, data: &EngineData) -> Result
     } else {
         data.leave_chain(kept.chain_id())?;
     }
-    let folders = data.set_aside(kept.network_id())?;
+    let folders = data.set_aside(&format!("replaced-{}", kept.network_id()))?;
     let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     let moved = match folders.as_slice() {
         [] => String::new(),

@@ -123,7 +123,7 @@ impl Running {
             folder: home.id()?,
             running: self.clone(),
         };
-        atomic_file::replace(&path, &serde_json::to_vec_pretty(&record)?)
+        Ok(atomic_file::replace(&path, &serde_json::to_vec_pretty(&record)?)?)
     }
 
     /// Whether any of its processes is alive.

@@ -174,7 +174,7 @@ fn write_shape(network: &Network) -> Result<(), TestnetError> {
     let path = shape_file(&network.dir);
     let failed = || io_error(format!("write {}", path.display()));
     let text = serde_json::to_vec_pretty(&network.shape).map_err(|err| failed()(err.into()))?;
-    atomic_file::replace(&path, &text).map_err(failed())
+    atomic_file::replace(&path, &text).map_err(|err| failed()(err.into()))
 }
 
 /// One command at a time works on a network's folder.

@@ -67,7 +67,8 @@ fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), TestnetErr
         Ok(config)
     };
     let moved = moved().map_err(|source| GenesisError::Override { path: path.clone(), source })?.to_string();
-    atomic_file::replace(&path, moved.as_bytes()).map_err(io_error(format!("write {}", path.display())))
+    atomic_file::replace(&path, moved.as_bytes())
+        .map_err(|err| io_error(format!("write {}", path.display()))(err.into()))
 }
 
 fn value<'a>(config: &'a DocumentMut, [table, key]: [&str; 2]) -> Result<&'a str, OverrideError> {
