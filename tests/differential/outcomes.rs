@@ -62,7 +62,7 @@ fn print_outcomes(name: &str, wasm: &[u8], params: &str, txs: &[Bytes]) {
     app.init(Rules { initial_height: Height(1), pipeline }).unwrap();
     let (results, app_hash) = app.finalize(Height(1), txs).unwrap_or_else(|error| panic!("{name}: {error}"));
     for (n, result) in results.iter().enumerate() {
-        println!("{name} {n}: fuel {}, {}", result.fuel, escaped(&format!("{:?}", result.outcome)));
+        println!("{name} {n}: fuel {}, {}", result.fuel, escaped(&format!("{:?}", result.receipt)));
     }
     println!("{name}: app hash {app_hash}");
 }
