@@ -213,8 +213,7 @@ pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
 
 const _: () =
     assert!(4 * BLOCK_RECORD_BYTES_MAX < DISK_FREE_BYTES_LOW, "room for several of the largest blocks");
-const _: () =
-    assert!(BLOCK_FUEL_MAX <= FUEL_CEILING, "what a block may spend, genesis may allow one transaction");
+const _: () = assert!(BLOCK_FUEL_MAX <= FUEL_CEILING, "what a block may spend, genesis may allow one transaction");
 const _: () = assert!(TX_BYTES_CEILING < FRAME_BYTES_MAX, "a transaction must fit in a frame");
 const _: () =
     assert!(2 * WASM_STACK_BYTES < PLUGIN_THREAD_STACK_BYTES as u64, "the native stack must never decide");

@@ -30,7 +30,7 @@ fn golden_codes_and_words() {
         "1 dseq 'the transaction is empty; a transaction has at least 1 byte'",
         "2 dseq 'the transaction has 1048577 bytes; this network takes at most 1048576'",
         "7 plugin/moody 'no shouting'",
-        "1000 plugin/moody 'the plugin stopped itself (a panic, or unreachable code)'",
+        "1000 plugin/moody 'the plugin panicked or executed unreachable code'",
     ];
     let checked = txs.map(|tx| node.check(tx)).map(|c| format!("{} {} '{}'", c.code, c.codespace, c.log));
     assert_eq!(checked, golden);

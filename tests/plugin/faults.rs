@@ -193,7 +193,7 @@ fn a_panic_of_init_is_told_with_the_refusal() {
     let message = refusal(Guest { init: "unreachable", ..guest }.admit()).to_string();
     assert_eq!(
         message,
-        "plugin p0: faulted when given its params {}: the plugin stopped itself (a panic, or unreachable code): \
+        "plugin p0: faulted when given its params {}: the plugin panicked or executed unreachable code: \
          src/lib.rs:3:5: (code 1000)"
     );
 }

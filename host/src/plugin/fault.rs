@@ -33,23 +33,23 @@ macro_rules! faults {
 
 faults! {
     /// `unreachable` was executed.
-    Unreachable = 1000, "the plugin stopped itself (a panic, or unreachable code)";
+    Unreachable = 1000, "the plugin panicked or executed unreachable code";
     /// More work than `fuel_max`.
     OutOfFuel = 1001, "the plugin ran out of fuel";
     /// A load, store or bulk operation outside of the memory.
-    MemoryOutOfBounds = 1002, "the plugin reached outside of its memory";
+    MemoryOutOfBounds = 1002, "the plugin accessed memory out of bounds";
     /// An integer division or remainder by zero.
     DivisionByZero = 1003, "the plugin divided by zero";
     /// The one integer division whose result does not fit.
     IntegerOverflow = 1004, "an integer operation of the plugin overflowed";
     /// A float without an integer value was converted to one.
-    BadConversion = 1005, "the plugin converted a float that is no integer";
+    BadConversion = 1005, "the plugin converted a float that does not fit the integer type";
     /// A call through an empty table slot.
     NullCall = 1006, "the plugin called through an empty table slot";
     /// A call through a table to a function of another type.
-    BadSignature = 1007, "the plugin called a function by another type than its own";
+    BadSignature = 1007, "the plugin called a function with the wrong type";
     /// A table access beyond its end.
-    TableOutOfBounds = 1008, "the plugin reached outside of its table";
+    TableOutOfBounds = 1008, "the plugin accessed a table out of bounds";
     /// Calls nested too deeply.
     StackOverflow = 1009, "the plugin's calls nested too deeply";
     /// `dseq_buffer` answered with a place that does not hold the input.
@@ -57,11 +57,11 @@ faults! {
     /// `dseq_output` answered with a place that does not hold the output.
     BadOutput = 1011, "the plugin's output does not lie inside of its memory";
     /// A record of no bytes.
-    OutputEmpty = 1012, "the plugin put out an empty record";
+    OutputEmpty = 1012, "the plugin returned an empty record";
     /// A record longer than `record_bytes_max`.
-    OutputTooLarge = 1013, "the plugin put out a record longer than record_bytes_max";
+    OutputTooLarge = 1013, "the plugin returned a record longer than record_bytes_max";
     /// An answer that is not in the table of the ABI.
-    BadVerdict = 1014, "the plugin's answer is none the ABI knows";
+    BadVerdict = 1014, "the plugin's answer is not defined by the ABI";
     /// A rejection code that is not the plugin's to use.
     BadRejectCode = 1015, "the plugin's rejection code is not from 1 to 999";
 }

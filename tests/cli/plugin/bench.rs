@@ -43,16 +43,13 @@ fn what_cannot_be_measured_is_refused() {
     let (dir, path) = file();
     let bench = |args: &[&str]| run(dseq(&["plugin", "bench", text(&path)]).args(args));
     let (code, _, stderr) = bench(&["--against", "/nowhere.wasm"]);
-    assert!(code == 1 && stderr.contains("name a plugin by --against FILE"), "{stderr}");
+    assert!(code == 1 && stderr.contains("give one with --against FILE"), "{stderr}");
     let (code, _, stderr) = bench(&["--against", text(&path), ""]);
-    assert!(
-        code == 1 && stderr.contains("cannot measure with one of the transactions: the transaction is empty"),
-        "{stderr}"
-    );
+    assert!(code == 1 && stderr.contains("a transaction is refused: the transaction is empty"), "{stderr}");
     let empty = dir.path().join("empty");
     fs::write(&empty, "").unwrap();
     let (code, _, stderr) = bench(&["--against", text(&path), "--lines", text(&empty)]);
-    assert!(code == 1 && stderr.contains("there is no transaction to measure with"), "{stderr}");
+    assert!(code == 1 && stderr.contains("there are no transactions"), "{stderr}");
     let (code, _, stderr) = bench(&["--count", "0"]);
     assert!(code == 2 && stderr.contains("--count"), "{stderr}");
 }

@@ -94,7 +94,7 @@ fn an_update_writes_what_the_plugin_does_and_then_it_passes() {
     let refused = "refused = \"other words\" # ours\nparams = { x = 1 }\n";
     let (_dir, plugin, goldens) = goldens(&[("a.toml", &wrong), ("b.toml", refused)]);
     let (code, stdout, stderr) = test(&plugin, &goldens, &[]);
-    assert!(code == 1 && stderr.contains("has no verdict; write one, or let --update"), "{stdout}{stderr}");
+    assert!(code == 1 && stderr.contains("has no verdict; write one, or use --update"), "{stdout}{stderr}");
     let (code, stdout, stderr) = test(&plugin, &goldens, &["--update"]);
     assert!(
         code == 0 && stdout.ends_with("test result: ok. 0 passed; 0 failed; 5 updated\n"),
@@ -122,17 +122,17 @@ fn an_update_writes_what_the_plugin_does_and_then_it_passes() {
 fn nothing_to_test_is_a_failure() {
     let (dir, plugin, goldens) = goldens(&[]);
     let (code, _, stderr) = test(&plugin, &goldens, &[]);
-    assert!(code == 1 && stderr.contains("there is no golden file in "), "{stderr}");
+    assert!(code == 1 && stderr.contains("there is no golden file (*.toml) in "), "{stderr}");
     let (code, _, stderr) = test(&plugin, &dir.path().join("nowhere"), &[]);
     assert!(code == 1 && stderr.contains("cannot read ") && stderr.contains("/nowhere"), "{stderr}");
     let one = dir.path().join("one.toml");
     fs::write(&one, GOOD).unwrap();
     let (code, _, stderr) = run(&mut dseq(&["plugin", "test", text(&one)]));
-    assert!(code == 1 && stderr.contains("name the plugin by --plugin FILE"), "{stderr}");
+    assert!(code == 1 && stderr.contains("give the plugin with --plugin FILE"), "{stderr}");
     fs::write(&one, "[[case]]\nname = 1\n").unwrap();
     let (code, _, stderr) = test(&plugin, &one, &[]);
     assert!(
-        code == 1 && stderr.contains("one.toml is no golden file") && stderr.contains("line 2"),
+        code == 1 && stderr.contains("one.toml is not a golden file") && stderr.contains("line 2"),
         "{stderr}"
     );
 }

@@ -14,12 +14,12 @@ fn a_plugin_is_shown_with_all_its_parts() {
     let (code, stdout, stderr) = run(&mut dseq(&["plugin", "inspect", text(&path)]));
     assert_eq!(code, 0, "{stderr}");
     for line in [
-        "functions  5, ",
-        "memory     32 pages (2097152 bytes), no maximum of its own\n",
-        "globals    1, 1 of them can change\n",
-        "data       3 segments, 42 bytes\n",
-        "features   none\n",
-        "gate       passes; ",
+        "functions   5, ",
+        "memory      32 pages (2097152 bytes), no maximum\n",
+        "globals     1, 1 of them mutable\n",
+        "data        3 segments, 42 bytes\n",
+        "features    none\n",
+        "validation  valid; ",
     ] {
         assert!(stdout.contains(line), "{line:?} is not in {stdout}");
     }
@@ -42,7 +42,7 @@ fn a_module_that_no_network_takes_is_shown_all_the_same_with_the_reason() {
     let (code, stdout, _) = run(&mut dseq(&["plugin", "inspect", text(&other)]));
     assert_eq!(code, 0);
     assert!(
-        stdout.contains("simd (not allowed)") && stdout.contains("gate       refused: imports \"env\" "),
+        stdout.contains("simd (not allowed)") && stdout.contains("validation  refused: imports \"env\" "),
         "{stdout}"
     );
     assert!(stdout.contains("env n\\u0007ow") && !stdout.contains('\u{7}'), "{stdout}");
@@ -51,13 +51,13 @@ fn a_module_that_no_network_takes_is_shown_all_the_same_with_the_reason() {
     bytes.truncate(bytes.len() - 20);
     fs::write(&other, bytes).unwrap();
     let (code, stdout, _) = run(&mut dseq(&["plugin", "inspect", text(&other)]));
-    assert!(code == 0 && stdout.contains("problem    unexpected end"), "{stdout}");
+    assert!(code == 0 && stdout.contains("problem     unexpected end"), "{stdout}");
     assert!(stdout.contains("dseq_apply"), "what comes before the damage is shown: {stdout}");
 
     fs::write(&other, "no module at all").unwrap();
     let (code, stdout, _) = run(&mut dseq(&["plugin", "inspect", text(&other)]));
-    assert!(code == 0 && stdout.contains("problem    "), "{stdout}");
-    assert!(stdout.contains("gate       refused: not a module this engine accepts: "), "{stdout}");
+    assert!(code == 0 && stdout.contains("problem     "), "{stdout}");
+    assert!(stdout.contains("validation  refused: not a module this engine accepts: "), "{stdout}");
     let (code, _, stderr) = run(&mut dseq(&["plugin", "inspect", "/nowhere.wasm"]));
     assert!(code == 1 && stderr.contains("cannot read /nowhere.wasm"), "{stderr}");
 }

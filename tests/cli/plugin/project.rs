@@ -23,7 +23,7 @@ fn a_new_project_tests_builds_and_is_admitted_as_it_is() {
     let dir = temp.path().join("price-feed");
     let (code, stdout, stderr) = run(&mut dseq(&["plugin", "new", text(&dir)]));
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.starts_with(&format!("made {}\n", text(&dir))), "{stdout}");
+    assert!(stdout.starts_with(&format!("created {}\n", text(&dir))), "{stdout}");
 
     let mut cargo = plain(Command::new("cargo"), &dir);
     let (code, stdout, stderr) = run(cargo.args(["test", "--locked", "--offline", "--lib"]));
@@ -95,15 +95,15 @@ fn a_project_is_not_made_over_something_or_with_a_name_that_cannot_be() {
     for (name, words) in [
         ("Mine", "plugin name \"Mine\" is not valid; use 1 to 32 characters of a-z, 0-9 and '-'"),
         ("../mine", "is not valid"),
-        ("match", "plugin name \"match\" means something to Rust; choose another"),
-        ("dseq-sdk", "means something to Rust"),
+        ("match", "plugin name \"match\" is reserved in Rust; choose another"),
+        ("dseq-sdk", "is reserved in Rust"),
     ] {
         let (code, _, stderr) = new(&["--name", name]);
         assert!(code == 2 && stderr.contains(words), "{name}: {code} {stderr}");
     }
     let (code, _, stderr) = run(&mut dseq(&["plugin", "new", text(&temp.path().join("A b"))]));
     assert!(
-        code == 2 && stderr.contains("the name is the folder's, unless --name gives another"),
+        code == 2 && stderr.contains("the default is the folder's name, set another with --name"),
         "{stderr}"
     );
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
@@ -114,14 +114,14 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
     let temp = tempfile::tempdir().unwrap();
     let build = || run(&mut plain(dseq(&["plugin", "build"]), temp.path()));
     let (code, _, stderr) = build();
-    assert!(code == 1 && stderr.contains("there is no Cargo.toml; `dseq plugin new` makes one"), "{stderr}");
+    assert!(
+        code == 1 && stderr.contains("has no Cargo.toml; create a project with `dseq plugin new`"),
+        "{stderr}"
+    );
     run(&mut plain(dseq(&["plugin", "new", ".", "--name", "mine"]), temp.path()));
     fs::write(temp.path().join("src/lib.rs"), "this is no Rust").unwrap();
     let (code, stdout, stderr) = build();
-    assert!(
-        code == 1 && stderr.ends_with("error: . was not built; the reason is above\n"),
-        "{stdout}{stderr}"
-    );
+    assert!(code == 1 && stderr.ends_with("error: cannot build .; see above\n"), "{stdout}{stderr}");
     assert!(stderr.contains("src/lib.rs"), "{stderr}");
     fs::remove_file(temp.path().join("Cargo.lock")).unwrap();
     let (code, _, stderr) = build();

@@ -111,7 +111,7 @@ fn what_would_change_is_counted_and_shown() {
     for words in [
         "5 transactions of the heights 2 to 4, through new {}\n",
         "  plugin/new, code 7",
-        "the first 2 of 3 differences\n",
+        "first 2 of 3 differences\n",
         "height 4, transaction 0: \"!\"\n  committed  accepted\n  candidate  rejected   by new, code 7: no shouting",
     ] {
         assert!(stdout.contains(words), "{words:?} is not in {stdout}");
@@ -196,7 +196,7 @@ fn a_home_says_where_the_node_is_and_has_its_records() {
     fs::write(home.join("sequence/sequence.bin"), "hel").unwrap();
     let (code, _, stderr) = replay(&["--home", text(&home), "--plugin", &plugin]);
     assert!(
-        code == 1 && stderr.contains("has no record of 5 bytes at offset 0: is it that of another node?"),
+        code == 1 && stderr.contains("has no record of 5 bytes at offset 0; is it the home of another node?"),
         "{stderr}"
     );
 }
@@ -227,8 +227,8 @@ fn a_replay_that_cannot_be_is_refused_with_the_reason() {
     let rpc = serve(answers());
     let plugin = format!("new={}", text(&path));
     for (args, expected, words) in [
-        (vec!["--plugin", &plugin], 2, "which node? Give its --home or its --rpc"),
-        (vec!["--rpc", &rpc], 2, "which plugins? Give them by --plugin NAME=FILE, or a --genesis"),
+        (vec!["--plugin", &plugin], 2, "no node is given; use --home or --rpc"),
+        (vec!["--rpc", &rpc], 2, "no plugins are given; use --plugin NAME=FILE or --genesis FILE"),
         (vec!["--rpc", "https://x", "--plugin", &plugin], 2, "must begin with http://"),
         (
             vec!["--rpc", &rpc, "--plugin", &plugin, "--from", "1"],
@@ -243,7 +243,7 @@ fn a_replay_that_cannot_be_is_refused_with_the_reason() {
         (
             vec!["--rpc", "http://127.0.0.1:1", "--plugin", &plugin],
             1,
-            "replay asks a running node for its blocks, and this one cannot be asked\n  caused by: no answer from http://127.0.0.1:1/status",
+            "cannot reach the node; replay needs a running one\n  caused by: no answer from http://127.0.0.1:1/status",
         ),
         (vec!["--home", "/nowhere", "--plugin", &plugin], 78, "no node home at /nowhere"),
     ] {

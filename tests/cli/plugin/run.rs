@@ -42,7 +42,7 @@ fn a_transaction_comes_from_standard_input_too_and_a_bad_one_is_refused() {
     assert!(stdout.starts_with("accepted   as 4 bytes: \"wave\"\n"), "{stdout}");
 
     for (args, code, words) in
-        [(vec!["--hex", "abc"], 2, "is not made of pairs of hexadecimal digits"), (vec![], 2, "required")]
+        [(vec!["--hex", "abc"], 2, "is not valid hexadecimal"), (vec![], 2, "required")]
     {
         let (found, _, stderr) = run(dseq(&["plugin", "run", text(&path)]).args(&args));
         assert!(found == code && stderr.contains(words), "{args:?}: {found} {stderr}");
@@ -116,7 +116,7 @@ fn many_transactions_are_judged_one_by_one_and_counted() {
     assert_eq!(code, 1);
     assert!(
         stderr.contains("cannot read transaction 2 of ")
-            && stderr.contains("its length says 9, but the file ends after 1 more bytes"),
+            && stderr.contains("its length prefix is 9, but the file ends after 1 more bytes"),
         "{stderr}"
     );
 }
@@ -152,8 +152,8 @@ fn several_plugins_are_a_pipeline_and_the_one_that_rejects_is_named() {
             vec!["--params", "three={}", "x"],
             "params are given for plugin \"three\", but the pipeline has one, two",
         ),
-        (vec!["x.wasm", "x"], "give plugins either as FILE or by --plugin"),
-        (vec!["x", "--hex", "00"], "give transactions in one way only"),
+        (vec!["x.wasm", "x"], "give plugins either as FILE or with --plugin, not both"),
+        (vec!["x", "--hex", "00"], "give transactions in only one way"),
     ] {
         let (code, _, stderr) = pipeline(&args);
         assert!(code == 2 && stderr.contains(words), "{args:?}: {code} {stderr}");

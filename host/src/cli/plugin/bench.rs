@@ -1,7 +1,6 @@
-//! `dseq plugin bench`: what a plugin costs, beside passthrough.
+//! `dseq plugin bench`: benchmarks a plugin against passthrough.
 //!
-//! The two take turns within one run, so that whatever else the machine does meets both. Figures of one machine say
-//! little about another; the ratio travels.
+//! The two run in turns, so that other load on the machine slows both. Compare ratios between machines, not times.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,23 +21,26 @@ use crate::plugin::{CanonicalJson, Limits, Pipeline, on_large_stack};
 /// Transactions of one turn.
 const TURN: usize = 64;
 
-/// Most bytes of transactions that are kept at once.
+/// Maximum size of all transactions in memory, in bytes.
 const TXS_BYTES_MAX: u64 = 256 << 20;
 
-/// Length of the transaction that is made up where none is given, in bytes.
+/// Length of the transaction that is used if none is given, in bytes.
 const MADE_UP_BYTES: usize = 256;
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin bench notes.wasm
+  dseq plugin bench notes.wasm --lines notes.txt --against old-notes.wasm")]
 #[command(override_usage = "dseq plugin bench [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
     [TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>]")]
 pub(in crate::cli) struct Args {
     /// The plugin to compare with [default: passthrough, from plugins/ beside this program]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// How many times to judge a transaction, at most
+    /// Maximum number of transactions to run
     #[arg(long, value_name = "COUNT", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     count: u64,
-    /// How long to go on, at most, in seconds
+    /// Maximum time to run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Print JSON
@@ -70,12 +72,12 @@ fn collect(transactions: Option<Transactions>) -> anyhow::Result<Vec<Bytes>> {
                 // An empty one takes room too.
                 bytes = bytes.saturating_add(tx.len() as u64).saturating_add(64);
                 if bytes > TXS_BYTES_MAX {
-                    bail!("the transactions take more than {TXS_BYTES_MAX} bytes of memory; give fewer");
+                    bail!("the transactions take more than {TXS_BYTES_MAX} bytes of memory, the maximum");
                 }
                 txs.push(tx);
             }
             if txs.is_empty() {
-                bail!("there is no transaction to measure with");
+                bail!("there are no transactions");
             }
             Ok(txs)
         }
@@ -87,12 +89,12 @@ fn against(file: Option<&Path>, limits: Limits) -> anyhow::Result<Pipeline> {
         Some(file) => file.to_owned(),
         None => PluginFile::passthrough()?.path,
     };
-    let wasm = read(&file).context("there is nothing to compare with; name a plugin by --against FILE")?;
+    let wasm = read(&file).context("no plugin to compare with; give one with --against FILE")?;
     let plugin = pipeline::alone(&file, CanonicalJson::default())?;
     pipeline::admit(&[plugin], &[wasm], limits)
 }
 
-/// What one of the two took, transaction by transaction.
+/// Time and fuel of one of the two, for each transaction.
 #[derive(Default)]
 struct Samples {
     name: String,
@@ -121,7 +123,7 @@ fn measure(
     let mut counts = Counts::default();
     let mut subject = Samples { name: name(pipeline), ..Samples::default() };
     let mut other = Samples { name: name(against), ..Samples::default() };
-    // Once without being counted: the first calls of a plugin wait for memory.
+    // A warm-up: the first calls of a plugin wait for memory.
     turn(pipeline, txs.iter().take(TURN), &mut Samples::default(), &mut Counts::default())?;
     turn(against, txs.iter().take(TURN), &mut Samples::default(), &mut Counts::default())?;
     let started = Instant::now();
@@ -148,7 +150,7 @@ fn turn<'a>(
     for tx in txs {
         let trace = trace(pipeline, tx)?;
         if let Err(refusal) = &trace.outcome {
-            bail!("cannot measure with one of the transactions: {}", refusal.message);
+            bail!("a transaction is refused: {}", refusal.message);
         }
         counts.add(&trace);
         samples.nanoseconds.push(u64::try_from(trace.took.as_nanos()).unwrap_or(u64::MAX));
@@ -157,7 +159,7 @@ fn turn<'a>(
     Ok(())
 }
 
-/// The smallest value that so many of a hundred do not exceed. `sorted` is; none of none is 0.
+/// The smallest value that so many percent do not exceed; 0 if there are no values.
 fn percentile(sorted: &[u64], percent: usize) -> u64 {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `dseq plugin build`: the recipe by which the same sources give the same bytes, run on a project.
+//! `dseq plugin build`: builds a project by the recipe with which the same sources give the same bytes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -9,15 +9,18 @@ use serde_json::json;
 use super::{read, say};
 use crate::types::PluginHash;
 
-/// The recipe itself: the script that builds the plugins of the repository.
+/// The recipe: the script that builds the plugins of the repository.
 const RECIPE: &str = include_str!("../../../../plugins/build.sh");
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin build
+  dseq plugin build my-plugin --out candidate")]
 pub(in crate::cli) struct Args {
-    /// The plugin's folder, with its Cargo.toml
+    /// The plugin's project folder
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Where the `.wasm` file goes [default: build/plugins in the project's workspace]
+    /// The folder for the `.wasm` file [default: build/plugins in the project's workspace]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print JSON
@@ -38,12 +41,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the plugin in `dir` and answers with its `.wasm` file.
+/// Builds the plugin in `dir` and returns its `.wasm` file.
 pub(super) fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<PathBuf> {
     if !dir.join("Cargo.toml").is_file() {
-        bail!("{} is no project: there is no Cargo.toml; `dseq plugin new` makes one", dir.display());
+        bail!("{} has no Cargo.toml; create a project with `dseq plugin new`", dir.display());
     }
-    let absolute = |path: &Path| std::path::absolute(path).context("cannot tell the current folder");
+    let absolute = |path: &Path| std::path::absolute(path).context("cannot determine the current folder");
     let out = out.map(absolute).transpose()?.unwrap_or_default();
     let output = Command::new("sh")
         .args(["-c", RECIPE, "build.sh"])
@@ -55,6 +58,6 @@ pub(super) fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<PathBuf> {
     let said = String::from_utf8_lossy(&output.stdout);
     match said.lines().last() {
         Some(file) if output.status.success() => Ok(PathBuf::from(file)),
-        _ => bail!("{} was not built; the reason is above", dir.display()),
+        _ => bail!("cannot build {}; see above", dir.display()),
     }
 }

@@ -1,4 +1,4 @@
-//! `dseq plugin check`: would a network take this plugin?
+//! `dseq plugin check`: validates a plugin as a node does, and shows how much of each limit it uses.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,11 +11,14 @@ use crate::plugin::{Limits, Pipeline, Use, inspect, limits_used};
 use crate::types::PluginHash;
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = r#"Examples:
+  dseq plugin check notes.wasm
+  dseq plugin check lines.wasm --params '{"line_bytes_max":80}'"#)]
 pub(in crate::cli) struct Args {
     /// The `.wasm` file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The params that genesis would give it, as JSON
+    /// Plugin parameters, as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
     params: String,
     /// Print JSON
@@ -39,7 +42,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(serde_json::to_string_pretty(&report)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = vec![["limit", "used", "allowed", "share"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["limit", "used", "maximum", "share"].map(str::to_owned).to_vec()];
     for one in used {
         let of = one.item.map_or_else(String::new, |item| format!(" (most: {item})"));
         let share = format!("{:.1} %", percent(one.found, one.max));
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How much of genesis's limits it uses before its first transaction.
+/// How much of the limits in genesis it uses before its first transaction.
 fn of_genesis(admitted: &Pipeline, wasm: &[u8]) -> [Use; 2] {
     let limits = admitted.limits();
     let pages = inspect(wasm).memories.iter().map(|memory| memory.initial).max().unwrap_or_default();

@@ -42,7 +42,7 @@ pub(super) struct Case {
     expected: Expected,
 }
 
-/// What a file says, as it says it.
+/// A file as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
@@ -98,7 +98,7 @@ pub(super) struct Expected {
     pub(super) fuel: Option<u64>,
 }
 
-/// Something that is not as the file says.
+/// One key of a case that differs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     pub(super) what: &'static str,
@@ -110,16 +110,13 @@ impl Golden {
     /// Reads a golden file.
     pub(super) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
         let raw: RawFile =
-            toml::from_str(text).with_context(|| format!("{} is no golden file", path.display()))?;
+            toml::from_str(text).with_context(|| format!("{} is not a golden file", path.display()))?;
         let place = || format!("in {}", path.display());
         if raw.refused.is_some() && !raw.cases.is_empty() {
-            bail!(
-                "{}: params that are refused leave nothing to judge; move the cases to another file",
-                place()
-            );
+            bail!("{}: a file with `refused` has no cases; move them to another file", place());
         }
         if raw.refused.is_none() && raw.cases.is_empty() {
-            bail!("{}: there is neither a [[case]] nor `refused`", place());
+            bail!("{}: neither a [[case]] nor `refused` is given", place());
         }
         let params = json(toml::Value::Table(raw.params)).with_context(place)?;
         let params = CanonicalJson::parse(&params.to_string()).with_context(place)?;
@@ -134,15 +131,15 @@ impl Golden {
 impl Case {
     fn new(raw: RawCase) -> anyhow::Result<Self> {
         let RawCase { name, tx, tx_hex, verdict, code, message, record, record_hex, fuel } = raw;
-        let tx = either(tx, tx_hex, "tx")?.context("it has neither tx nor tx_hex")?;
+        let tx = either(tx, tx_hex, "tx")?.context("neither tx nor tx_hex is given")?;
         if tx.is_empty() {
-            bail!("its transaction is empty, and no plugin is ever asked about an empty one");
+            bail!("the transaction is empty; a transaction has at least 1 byte");
         }
         let record = either(record, record_hex, "record")?;
         Ok(Self { name, tx, expected: Expected { verdict, code, message, record, fuel } })
     }
 
-    /// Whether it says enough to be compared with anything.
+    /// Whether it has a verdict to compare.
     pub(super) fn has_verdict(&self) -> bool {
         self.expected.verdict.is_some()
     }
@@ -202,22 +199,21 @@ impl Expected {
     }
 }
 
-/// Bytes that are given as text or as hexadecimal digits.
+/// Bytes given as text or in hexadecimal.
 fn either(text: Option<String>, digits: Option<String>, what: &str) -> anyhow::Result<Option<Bytes>> {
     match (text, digits) {
-        (Some(_), Some(_)) => bail!("it has both {what} and {what}_hex"),
+        (Some(_), Some(_)) => bail!("both {what} and {what}_hex are given"),
         (Some(text), None) => Ok(Some(text.into())),
         (None, Some(digits)) => {
             let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
-            let bytes =
-                bytes.with_context(|| format!("{what}_hex is not made of pairs of hexadecimal digits"))?;
+            let bytes = bytes.with_context(|| format!("{what}_hex is not valid hexadecimal"))?;
             Ok(Some(bytes.into()))
         }
         (None, None) => Ok(None),
     }
 }
 
-/// Params as genesis would have them.
+/// Params as JSON.
 fn json(value: toml::Value) -> anyhow::Result<Value> {
     Ok(match value {
         toml::Value::String(text) => text.into(),
@@ -225,7 +221,7 @@ fn json(value: toml::Value) -> anyhow::Result<Value> {
         toml::Value::Float(number) => number.into(),
         toml::Value::Boolean(flag) => flag.into(),
         toml::Value::Datetime(date) => {
-            bail!("params hold the date {date}, and JSON knows none; write it as a string")
+            bail!("params contain the date {date}, but JSON has no dates; write it as a string")
         }
         toml::Value::Array(items) => items.into_iter().map(json).collect::<Result<_, _>>()?,
         toml::Value::Table(fields) => {
@@ -294,15 +290,15 @@ mod tests {
     #[test]
     fn what_is_no_golden_file_is_refused_with_the_place() {
         for (text, words) in [
-            ("", "there is neither a [[case]] nor `refused`"),
-            ("refused = \"x\"\n[[case]]\nname = \"n\"\ntx = \"a\"", "leave nothing to judge"),
-            ("[[case]]\nname = \"n\"", "case \"n\" in x.toml: it has neither tx nor tx_hex"),
-            ("[[case]]\nname = \"n\"\ntx = \"\"", "its transaction is empty"),
-            ("[[case]]\nname = \"n\"\ntx = \"a\"\ntx_hex = \"00\"", "it has both tx and tx_hex"),
-            ("[[case]]\nname = \"n\"\ntx_hex = \"0\"", "tx_hex is not made of pairs"),
+            ("", "neither a [[case]] nor `refused` is given"),
+            ("refused = \"x\"\n[[case]]\nname = \"n\"\ntx = \"a\"", "a file with `refused` has no cases"),
+            ("[[case]]\nname = \"n\"", "case \"n\" in x.toml: neither tx nor tx_hex is given"),
+            ("[[case]]\nname = \"n\"\ntx = \"\"", "the transaction is empty"),
+            ("[[case]]\nname = \"n\"\ntx = \"a\"\ntx_hex = \"00\"", "both tx and tx_hex are given"),
+            ("[[case]]\nname = \"n\"\ntx_hex = \"0\"", "tx_hex is not valid hexadecimal"),
             ("[[case]]\nname = \"n\"\ntx = \"a\"\nverdikt = \"x\"", "unknown field `verdikt`"),
             ("[[case]]\nname = \"n\"\ntx = \"a\"\nverdict = \"ok\"", "unknown variant `ok`"),
-            ("refused = \"x\"\nparams = { a = 2026-01-01 }", "params hold the date 2026-01-01"),
+            ("refused = \"x\"\nparams = { a = 2026-01-01 }", "params contain the date 2026-01-01"),
         ] {
             let said = format!("{:#}", parse(text).err().unwrap());
             assert!(said.contains(words), "{text}: {said}");

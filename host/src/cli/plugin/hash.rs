@@ -1,4 +1,4 @@
-//! `dseq plugin hash`: what genesis pins a plugin by.
+//! `dseq plugin hash`: prints the hash by which genesis pins a plugin.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +7,8 @@ use super::{read, say};
 use crate::types::PluginHash;
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin hash notes.wasm lines.wasm")]
 pub(in crate::cli) struct Args {
     /// The `.wasm` files
     #[arg(required = true, value_name = "FILE")]

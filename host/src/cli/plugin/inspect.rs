@@ -1,4 +1,4 @@
-//! `dseq plugin inspect`: what is in a module, admitted or not.
+//! `dseq plugin inspect`: shows the contents of a module, valid plugin or not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,10 +11,13 @@ use crate::plugin::{Inspection, SizeRange, inspect, limits_used};
 use crate::printable;
 use crate::types::PluginHash;
 
-/// Longest name of a module's own choosing that is shown whole, in characters.
+/// Maximum length of a name from the module that is shown whole, in characters.
 const NAME_SHOWN_MAX: usize = 80;
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin inspect notes.wasm
+  dseq plugin inspect --json notes.wasm")]
 pub(in crate::cli) struct Args {
     /// The `.wasm` file
     #[arg(value_name = "FILE")]
@@ -40,8 +43,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut facts = vec![("sha256", hash), ("size", format!("{} bytes", wasm.len()))];
     facts.extend(of_itself(&found));
     facts.extend(of_its_parts(&found));
-    let passes = "passes; `dseq plugin check` tells more".to_owned();
-    facts.push(("gate", refused.map_or(passes, |reason| format!("refused: {reason}"))));
+    let passes = "valid; see `dseq plugin check`".to_owned();
+    facts.push(("validation", refused.map_or(passes, |reason| format!("refused: {reason}"))));
     if let Some(problem) = &found.problem {
         facts.push(("problem", printable::line(problem).into_owned()));
     }
@@ -51,22 +54,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the module says it is.
+/// The module's metadata.
 fn of_itself(found: &Inspection) -> Vec<(&'static str, String)> {
     let Some(metadata) = &found.metadata else {
-        return vec![("metadata", "none that can be read".to_owned())];
+        return vec![("metadata", "none".to_owned())];
     };
     vec![
         ("name", format!("{} {}", named(&metadata.name), named(&metadata.version))),
-        ("about", named(&metadata.description)),
+        ("description", named(&metadata.description)),
         ("SDK", named(&metadata.sdk)),
     ]
 }
 
 fn of_its_parts(found: &Inspection) -> Vec<(&'static str, String)> {
-    let max = |bounds: &SizeRange| {
-        bounds.max.map_or("no maximum of its own".to_owned(), |max| format!("at most {max}"))
-    };
+    let max = |range: &SizeRange| range.max.map_or("no maximum".to_owned(), |max| format!("maximum {max}"));
     let mut facts = Vec::new();
     let code: u64 = found
         .sections
@@ -83,7 +84,7 @@ fn of_its_parts(found: &Inspection) -> Vec<(&'static str, String)> {
         facts.push(("table", format!("{} elements, {}", table.initial, max(table))));
     }
     let mutable = found.globals.iter().filter(|global| global.mutable).count();
-    facts.push(("globals", format!("{}, {mutable} of them can change", found.globals.len())));
+    facts.push(("globals", format!("{}, {mutable} of them mutable", found.globals.len())));
     facts.push(("data", format!("{} segments, {} bytes", found.data_segments, found.data_bytes)));
     if let Some(start) = found.start {
         facts.push(("start", format!("function {start}")));
@@ -95,7 +96,7 @@ fn of_its_parts(found: &Inspection) -> Vec<(&'static str, String)> {
         let names: Vec<String> = features.iter().map(name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     });
-    facts.push(("features", features.unwrap_or_else(|| "not known".to_owned())));
+    facts.push(("features", features.unwrap_or_else(|| "unknown".to_owned())));
     facts
 }
 
@@ -123,7 +124,7 @@ fn tables(found: &Inspection) -> String {
     text.trim_end().to_owned()
 }
 
-/// Text of the module's own choosing, and not all of it if it goes on and on.
+/// Text from the module, shortened and escaped.
 fn named(text: &str) -> String {
     let (shown, more) = match text.char_indices().nth(NAME_SHOWN_MAX) {
         Some((end, _)) => (&text[..end], " ..."),

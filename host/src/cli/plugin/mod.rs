@@ -1,7 +1,8 @@
-//! `dseq plugin`: for those who write plugins: what a module is, and what it makes of transactions, without a network.
+//! `dseq plugin`: builds, validates, runs and tests plugins without a network.
 //!
-//! One file for each subcommand. They share `pipeline`, which plugins a command is about; `transactions`, what is
-//! handed to them (`subject` is both); and `judged`, what became of one. `test` reads `goldens`, and `rewriting` updates them.
+//! One file for each subcommand. They share `pipeline`, the plugins and limits on the command line; `transactions`, the
+//! input (`subject` is both); and `render`, which runs one transaction and renders its outcome. `test` reads `goldens`, and
+//! `rewriting` updates them; `replay` prints a `report`.
 
 mod bench;
 mod build;
@@ -29,29 +30,29 @@ use anyhow::{Context, bail};
 
 use super::{EXIT_FAILED, say, table};
 
-/// Largest file that is looked at, in bytes: several times what a plugin may have, because people want to know what is
-/// in one that is too large.
+/// Maximum size of a file to read, in bytes: several times that of a plugin, because people want to inspect one that is
+/// too large.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a project for a new plugin
+    /// Create a project for a new plugin
     New(new::Args),
-    /// Build a plugin so that its sources give the same bytes everywhere
+    /// Build a plugin reproducibly: the same sources give the same bytes on every machine
     Build(build::Args),
-    /// Say whether a network would take a plugin, and how much of each limit it uses
+    /// Validate a plugin, and show how much of each limit it uses
     Check(check::Args),
-    /// Show what is in a module, admitted or not
+    /// Show the contents of a WebAssembly module, valid plugin or not
     Inspect(inspect::Args),
-    /// Hand transactions to a plugin or to several in a row, as a node would
+    /// Run transactions through a plugin or pipeline
     Run(run::Args),
-    /// Hold a plugin against its golden files
+    /// Test a plugin against its golden files
     Test(test::Args),
-    /// Measure what a plugin costs, beside passthrough in the same run
+    /// Benchmark a plugin against passthrough
     Bench(bench::Args),
-    /// Print the SHA-256 of plugins, as genesis pins it
+    /// Print the SHA-256 of plugins, which genesis pins
     Hash(hash::Args),
-    /// Say what other plugins would have made of the transactions that a node has
+    /// Replay a node's transactions through another pipeline, and show what would change
     Replay(replay::Args),
 }
 
@@ -69,12 +70,12 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A command line that is wrong in a way its parser cannot know.
+/// A usage error that the parser cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Usage(String);
 
-/// Refuses a command line.
+/// Fails with a usage error.
 fn usage<T>(words: impl Into<String>) -> anyhow::Result<T> {
     Err(Usage(words.into()).into())
 }
@@ -85,12 +86,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         .and_then(|open| open.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read {}", file.display()))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        bail!("{} has more than {FILE_BYTES_MAX} bytes, the most that is looked at", file.display());
+        bail!("{} has more than {FILE_BYTES_MAX} bytes, the maximum", file.display());
     }
     Ok(bytes)
 }
 
-/// The beginning of some bytes, so that every one of them can be seen.
+/// The first bytes, quoted and escaped.
 fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES: usize = 256;
     let more = if bytes.len() > SHOWN_BYTES { " ..." } else { "" };

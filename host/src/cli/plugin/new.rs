@@ -1,6 +1,6 @@
-//! `dseq plugin new`: a project that builds, tests and is admitted as it is, on a machine with nothing but cargo.
+//! `dseq plugin new`: creates a project that builds, passes its tests and is a valid plugin, with nothing but cargo.
 //!
-//! The kit is not published, so its sources come along: they are part of this program.
+//! The SDK is not published, so the project gets a copy of its sources: they are part of this program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{say, usage};
 use crate::node::shell;
 use crate::plugin::PluginName;
 
-/// Files of the kit, with what is in them.
+/// Files of the SDK, and their contents.
 macro_rules! kit {
     ($($path:literal),* $(,)?) => {
         &[$(($path, include_str!(concat!("../../../../guest-sdk/", $path)))),*]
@@ -39,13 +39,13 @@ const KIT: &[(&str, &str)] = kit![
     "src/unshared.rs",
 ];
 
-/// What the kit's manifest takes from its workspace's.
+/// The workspace's manifest, from which the SDK's inherits.
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 
-/// The compiler of the kit and of the plugins that come with dseq.
+/// The toolchain of the SDK and of the plugins that come with dseq.
 const TOOLCHAIN: &str = include_str!("../../../../rust-toolchain.toml");
 
-/// How the kit is formatted, so that formatting a project leaves it, and the plugin's hash, alone.
+/// The SDK's formatting, so that `cargo fmt` in a project changes neither the SDK nor the plugin's hash.
 const FORMAT: &str = include_str!("../../../../rustfmt.toml");
 
 /// Files of the project. `{{name}}` and `{{description}}` stand for the plugin's.
@@ -58,29 +58,32 @@ const PROJECT: &[(&str, &str)] = &[
     (".gitignore", "/target\n/build\n/net\n"),
 ];
 
-/// Plugins' names that cannot be those of Rust packages: words of the language, and crates that every plugin has.
+/// Plugin names that are no valid Rust package names: keywords, and crates that every plugin depends on.
 const TAKEN: &str = "abstract alloc as async await become box break const continue core crate do dseq-sdk dyn else enum \
     extern false final fn for gen if impl in let loop macro match mod move mut override priv proc-macro \
     pub ref return self static std struct super test trait true try type typeof unsafe unsized use \
     virtual where while yield";
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin new my-plugin
+  dseq plugin new --name notes ./somewhere/else")]
 pub(in crate::cli) struct Args {
-    /// Where the project goes; an empty folder, or none yet
+    /// The project's folder; empty, or not there yet
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// The plugin's name [default: the folder's]
+    /// The plugin's name [default: the folder's name]
     #[arg(long)]
     name: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = std::path::absolute(&args.dir).context("cannot tell the current folder")?;
+    let dir = std::path::absolute(&args.dir).context("cannot determine the current folder")?;
     let name = name(args, &dir)?;
     let occupied = fs::read_dir(&dir).map(|mut entries| entries.next().is_some()).unwrap_or(dir.exists());
     if occupied {
         bail!(
-            "{} is there already and not an empty folder; nothing was changed. Choose another one",
+            "{} already exists and is not an empty folder; nothing was changed. Choose another one",
             dir.display()
         );
     }
@@ -89,11 +92,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let (shown, quoted) = (args.dir.display(), shell::word(&args.dir));
     say(format!(
-        "made {shown}\n\n  cd {quoted}\n  \
-         cargo test             # its rules, natively\n  \
-         dseq plugin build      # the .wasm, and its hash\n  \
-         dseq plugin test       # the .wasm against goldens/\n\n\
-         README.md has the rest."
+        "created {shown}\n\n  cd {quoted}\n  \
+         cargo test             # test the rules natively\n  \
+         dseq plugin build      # build the .wasm file\n  \
+         dseq plugin test       # test the .wasm file against goldens/\n\n\
+         See README.md for more."
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -102,18 +105,18 @@ fn name(args: &Args, dir: &Path) -> anyhow::Result<PluginName> {
     let of_dir = || dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (name, hint) = match &args.name {
         Some(name) => (name.clone(), ""),
-        None => (of_dir(), "; the name is the folder's, unless --name gives another"),
+        None => (of_dir(), "; the default is the folder's name, set another with --name"),
     };
     match PluginName::try_from(name) {
         Ok(name) if TAKEN.split(' ').any(|taken| taken == name.as_str()) => {
-            usage(format!("plugin name {:?} means something to Rust; choose another{hint}", name.as_str()))
+            usage(format!("plugin name {:?} is reserved in Rust; choose another{hint}", name.as_str()))
         }
         Ok(name) => Ok(name),
         Err(error) => usage(format!("{error}{hint}")),
     }
 }
 
-/// Every file of the project: where it goes, and what is in it.
+/// Every file of the project: its path and contents.
 fn files(name: &PluginName) -> anyhow::Result<Vec<(String, String)>> {
     let description = "A dseq plugin: lets text in, up to a length, without white space at its end";
     let filled = |text: &str| text.replace("{{name}}", name.as_str()).replace("{{description}}", description);
@@ -129,23 +132,25 @@ fn files(name: &PluginName) -> anyhow::Result<Vec<(String, String)>> {
     Ok(files)
 }
 
-/// The kit's manifest with what it inherits written out: it leaves its workspace.
+/// The SDK's manifest, with everything it inherits from the workspace written out.
 fn kit_manifest(text: &str) -> anyhow::Result<String> {
     let workspace: DocumentMut = WORKSPACE.parse()?;
     let mut manifest: DocumentMut = text.parse()?;
     let shared = workspace.get("workspace").and_then(|workspace| workspace.get("package"));
-    let package =
-        manifest.get_mut("package").and_then(Item::as_table_mut).context("the kit has no package")?;
+    let package = manifest
+        .get_mut("package")
+        .and_then(Item::as_table_mut)
+        .context("the SDK's manifest has no package")?;
     for (key, value) in package.iter_mut() {
         if value.get("workspace").is_some() {
             let inherited = shared.and_then(|shared| shared.get(key.get()));
-            *value = inherited.context("the kit inherits what its workspace does not have")?.clone();
+            *value = inherited.context("the SDK inherits a key that its workspace does not have")?.clone();
         }
     }
     Ok(manifest.to_string())
 }
 
-/// What cargo would write: it need not be asked, nor any registry.
+/// The lock file as cargo would write it, so that no registry is needed.
 fn lock(name: &PluginName) -> String {
     let plugin =
         format!("[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\ndependencies = [\n \"dseq-sdk\",\n]\n");
@@ -154,7 +159,7 @@ fn lock(name: &PluginName) -> String {
     format!("{}{}", include_str!("template/Cargo.lock"), packages.join("\n"))
 }
 
-/// The toolchain without what only this repository needs.
+/// The toolchain file, without what only this repository needs.
 fn toolchain() -> anyhow::Result<String> {
     let toolchain: DocumentMut = TOOLCHAIN.parse()?;
     let channel = toolchain.get("toolchain").and_then(|toolchain| toolchain.get("channel"));
@@ -188,9 +193,9 @@ mod tests {
         }
     }
 
-    /// A file of the kit that were not in the list would be missing in every new project.
+    /// A file that is not in the list would be missing in every new project.
     #[test]
-    fn the_whole_kit_comes_along() {
+    fn the_project_has_all_files_of_the_sdk() {
         let mut there = Vec::new();
         below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk"), "", &mut there);
         there.sort();
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kit_leaves_its_workspace() {
+    fn the_manifest_of_the_sdk_inherits_nothing() {
         let manifest = kit_manifest(KIT[0].1).unwrap();
         assert!(!manifest.contains("workspace"), "{manifest}");
         let parsed: DocumentMut = manifest.parse().unwrap();

@@ -1,4 +1,4 @@
-//! The pipeline that a command is about: plugins from files, their params, and the limits that genesis would set.
+//! The pipeline given on the command line: plugins from files, their params, and limits.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::types::PluginHash;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PipelineArgs {
-    /// A plugin of a pipeline, in its order; in place of one FILE
+    /// A plugin of the pipeline; repeat it in the pipeline's order, in place of FILE
     #[arg(long = "plugin", value_name = "NAME=FILE")]
     plugins: Vec<String>,
-    /// The params that genesis would give the plugin, as JSON; with several plugins, NAME= says to which [default: {}]
+    /// Plugin parameters, as JSON; with several plugins, NAME= selects one [default: {}]
     #[arg(long = "params", value_name = "[NAME=]JSON")]
     params: Vec<String>,
     #[command(flatten)]
@@ -23,18 +23,18 @@ pub(super) struct PipelineArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits, as genesis would set them")]
+#[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
-    /// Largest transaction, in bytes [default: 1 MiB]
+    /// Maximum transaction size, in bytes [default: 1 MiB]
     #[arg(long, value_name = "BYTES")]
     tx_bytes_max: Option<u64>,
-    /// Largest record, in bytes [default: 4 MiB]
+    /// Maximum record size, in bytes [default: 4 MiB]
     #[arg(long, value_name = "BYTES")]
     record_bytes_max: Option<u64>,
-    /// Fuel that each plugin may spend on one transaction [default: 400 million]
+    /// Maximum fuel of each plugin for one transaction [default: 400 million]
     #[arg(long, value_name = "FUEL")]
     fuel_max: Option<u64>,
-    /// Largest memory of a plugin, in bytes [default: 6 MiB]
+    /// Maximum memory of a plugin, in bytes [default: 6 MiB]
     #[arg(long, value_name = "BYTES")]
     memory_bytes_max: Option<u64>,
 }
@@ -77,7 +77,7 @@ impl PipelineArgs {
             }
         }
         match (&mut plugins[..], &self.params[..]) {
-            // To whom is clear.
+            // With one plugin there is no need for its name.
             ([only], [text]) if !has_name(text) => only.params = params(text)?,
             (plugins, texts) => PluginFile::tell(plugins, texts)?,
         }
@@ -96,7 +96,7 @@ impl LimitArgs {
     }
 }
 
-/// Whether params are written `name=JSON`. No JSON begins like that.
+/// Whether params are written `name=JSON`; no JSON document starts like that.
 fn has_name(text: &str) -> bool {
     text.split_once('=').is_some_and(|(name, _)| PluginName::try_from(name.to_owned()).is_ok())
 }
@@ -106,7 +106,7 @@ pub(super) fn params(text: &str) -> anyhow::Result<CanonicalJson> {
     CanonicalJson::parse(text).or_else(|error| usage(format!("--params {}: {error}", Excerpt::of(text))))
 }
 
-/// The plugin of one file, called by the file's name if that can be a plugin's.
+/// The plugin of one file, named after the file if that is a valid plugin name.
 pub(super) fn alone(file: &Path, params: CanonicalJson) -> anyhow::Result<PluginFile> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
     let name = PluginName::try_from(stem).or_else(|_| PluginName::try_from("plugin".to_owned()))?;

@@ -1,7 +1,7 @@
-//! `dseq plugin replay`: what other plugins would have made of the transactions that a node has.
+//! `dseq plugin replay`: replays a node's transactions through another pipeline, and shows what would change.
 //!
-//! The transactions are in CometBFT's blocks, and reach us by the RPC of a running node, with what became of each. The
-//! candidate judges the same bytes; as the pipeline is a pure function of them, what it says is what it would have done.
+//! The transactions and their results come from CometBFT's blocks, by the RPC of a running node. The pipeline is a pure
+//! function of the transaction, so what it returns now is what it would have returned then.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -24,31 +24,34 @@ use crate::node::rpc::{DecidedTx, Rpc};
 use crate::plugin::{Outcome, Pipeline, PluginDir, on_large_stack};
 use crate::sequence::{Receipt, SEQUENCE_FILE};
 
-/// How long the node may take for one answer.
+/// Maximum time to wait for one response of the node.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin replay --home net/node0 --plugin notes=candidate/notes.wasm
+  dseq plugin replay --rpc http://127.0.0.1:26657 --plugin notes=notes.wasm")]
 #[command(
     override_usage = "dseq plugin replay [OPTIONS] <--home <DIR>|--rpc <URL>> <--genesis <FILE>|--plugin <NAME=FILE>...>"
 )]
 pub(in crate::cli) struct Args {
-    /// The node's home: it says where the RPC is, and which limits and params the network has (a plugin of the same name
-    /// is told them, unless --params tells it others), and holds records and plugins
+    /// The node's home; gives the RPC address, the records, and the network's limits and plugin parameters (for plugins
+    /// of the same name, unless --params is given)
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
-    /// The node's RPC [default: where the home's config/config.toml says]
+    /// The node's RPC [default: from config/config.toml in the home]
     #[arg(long, value_name = "URL")]
     rpc: Option<String>,
-    /// Replay through the pipeline of this genesis file, in place of plugins
+    /// Use the pipeline of this genesis file, in place of --plugin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plugins", "params"])]
     genesis: Option<PathBuf>,
-    /// The first height [default: the first block that the node has]
+    /// The first height [default: the node's first block]
     #[arg(long, value_name = "HEIGHT")]
     from: Option<u64>,
-    /// The last height [default: the newest block]
+    /// The last height [default: the node's last block]
     #[arg(long, value_name = "HEIGHT")]
     to: Option<u64>,
-    /// How many differences to show
+    /// Maximum number of differences to show
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     differences: usize,
     /// Print JSON
@@ -80,10 +83,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where blocks and records come from.
+/// The source of blocks and records.
 struct Node {
     rpc: Rpc,
-    /// The node's own file, which saves asking for each record.
+    /// The node's own file, if its home is given: faster than a request for each record.
     sequence: Option<File>,
 }
 
@@ -91,21 +94,21 @@ impl Node {
     fn of(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Self> {
         let url = match (&args.rpc, home) {
             (Some(url), _) if !url.starts_with("http://") => {
-                return usage(format!("--rpc {url} must begin with http://; nothing else is spoken"));
+                return usage(format!("--rpc {url} must begin with http://; no other scheme is supported"));
             }
             (Some(url), _) if url.parse::<ureq::http::Uri>().is_err() => {
                 return usage(format!(
-                    "--rpc {url} is no URL; write http://HOST:PORT, and an IPv6 address in brackets: http://[::1]:26657"
+                    "--rpc {url} is not a valid URL; write http://HOST:PORT, and an IPv6 address in brackets: http://[::1]:26657"
                 ));
             }
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(home)) => {
                 let config = home.cometbft_config();
                 listen::rpc_url(home).with_context(|| {
-                    format!("{} says no address for the RPC; give it by --rpc", config.display())
+                    format!("{} has no RPC address; give one with --rpc", config.display())
                 })?
             }
-            (None, None) => return usage("which node? Give its --home or its --rpc"),
+            (None, None) => return usage("no node is given; use --home or --rpc"),
         };
         let open = |home: &NodeHome| {
             let path = home.sequence_dir().join(SEQUENCE_FILE);
@@ -134,7 +137,7 @@ impl Node {
         let read = sequence.read_exact_at(&mut record, receipt.offset.0);
         read.with_context(|| {
             format!(
-                "the home's sequence has no record of {} bytes at offset {}: is it that of another node?",
+                "the home's sequence has no record of {} bytes at offset {}; is it the home of another node?",
                 receipt.length, receipt.offset
             )
         })?;
@@ -143,8 +146,7 @@ impl Node {
 }
 
 fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
-    let (earliest, latest) =
-        rpc.heights().context("replay asks a running node for its blocks, and this one cannot be asked")?;
+    let (earliest, latest) = rpc.heights().context("cannot reach the node; replay needs a running one")?;
     let (first, last) = (args.from.unwrap_or(earliest), args.to.unwrap_or(latest));
     if first < earliest || last > latest {
         bail!("the node has the blocks from height {earliest} to {latest}, not those from {first} to {last}");
@@ -155,12 +157,12 @@ fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
     Ok((first, last))
 }
 
-/// The pipeline that might be: that of `--genesis`, or of every `--plugin` with the limits, and a plugin of the same
-/// name with the params, that the network has.
+/// The candidate: the pipeline of `--genesis`, or of every `--plugin` with the network's limits, and its params for
+/// plugins of the same name.
 fn candidate(args: &Args, home: Option<&NodeHome>) -> anyhow::Result<Pipeline> {
     let Some(file) = &args.genesis else {
         if !args.pipeline.has_plugins() {
-            return usage("which plugins? Give them by --plugin NAME=FILE, or a --genesis that has them");
+            return usage("no plugins are given; use --plugin NAME=FILE or --genesis FILE");
         }
         return match home {
             Some(home) => {

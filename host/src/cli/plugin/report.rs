@@ -153,10 +153,10 @@ impl Report {
             row([&"rejected", &(self.transactions - before), &(self.transactions - after)]),
         ]);
         let mut changes = vec![
-            ("the same", self.same),
-            ("another record", self.other_record),
+            ("same", self.same),
+            ("different record", self.other_record),
             ("newly accepted", self.newly_accepted),
-            ("another rejection", self.other_rejection),
+            ("different rejection", self.other_rejection),
             ("newly rejected", self.newly_rejected()),
         ]
         .into_iter()
@@ -174,7 +174,7 @@ impl Report {
             table(&changes)
         );
         if !self.shown.is_empty() {
-            text.push_str(&format!("\n\nthe first {} of {} differences", self.shown.len(), self.different()));
+            text.push_str(&format!("\n\nfirst {} of {} differences", self.shown.len(), self.different()));
         }
         for one in &self.shown {
             text.push_str("\n\n");

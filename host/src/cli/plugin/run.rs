@@ -1,4 +1,4 @@
-//! `dseq plugin run`: hands transactions to a plugin, or to a pipeline of several, as a node would.
+//! `dseq plugin run`: runs transactions through a plugin, or a pipeline of several, as a node does.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -12,10 +12,14 @@ use super::{EXIT_FAILED, say, usage};
 use crate::plugin::on_large_stack;
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = r#"Examples:
+  dseq plugin run notes.wasm 'rain at noon'
+  dseq plugin run lines.wasm --params '{"line_bytes_max":80}' --lines notes.txt
+  dseq plugin run --plugin hex=hex.wasm --plugin notes=notes.wasm 0x48656c6c6f"#)]
 #[command(override_usage = "dseq plugin run [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
     <TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>>")]
 pub(in crate::cli) struct Args {
-    /// Print JSON: an object for each transaction, on a line of its own
+    /// Print JSON, one object on a line for each transaction
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -25,9 +29,7 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (pipeline, transactions) = args.subject.open()?;
     let run_all = || match transactions {
-        None => {
-            usage("a transaction is required: TEXT, --hex, --input, or many by --lines or --length-prefixed")
-        }
+        None => usage("a transaction is required: TEXT, --hex, --input, --lines or --length-prefixed"),
         Some(Transactions::One(tx)) => {
             let trace = trace(&pipeline, &tx)?;
             say(if args.json { trace.json(&tx).to_string() } else { trace.text() })?;
@@ -93,7 +95,7 @@ impl Counts {
 
     fn text(&self) -> String {
         format!(
-            "{} transactions: {}\nfuel       {} in all, {} at most",
+            "{} transactions: {}\nfuel       {} total, {} maximum",
             self.transactions,
             self.verdicts(),
             self.fuel,

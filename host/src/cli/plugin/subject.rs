@@ -1,4 +1,4 @@
-//! What `run` and `bench` are about: one plugin or several, and transactions.
+//! The arguments of `run` and `bench`: one plugin or several, and transactions.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::transactions::{TransactionArgs, Transactions};
 use super::usage;
 use crate::plugin::Pipeline;
 
-/// Which plugins, and what is handed to them.
+/// Plugins and transactions.
 #[derive(Debug, clap::Args)]
 pub(super) struct SubjectArgs {
     /// The plugin's `.wasm` file
@@ -27,10 +27,10 @@ impl SubjectArgs {
     /// The pipeline, and the transactions if there are any. With `--plugin` the first word is the transaction.
     pub(super) fn open(&self) -> anyhow::Result<(Pipeline, Option<Transactions>)> {
         let (file, text) = match (self.pipeline.has_plugins(), &self.file, &self.text) {
-            (true, _, Some(_)) => return usage("give plugins either as FILE or by --plugin"),
+            (true, _, Some(_)) => return usage("give plugins either as FILE or with --plugin, not both"),
             (true, text, None) => (None, text),
             (false, None, _) => {
-                return usage("no plugin is given: name its FILE, or several by --plugin NAME=FILE");
+                return usage("no plugin is given; use FILE or --plugin NAME=FILE");
             }
             (false, Some(file), text) => (Some(Path::new(file)), text),
         };

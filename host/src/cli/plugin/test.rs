@@ -1,4 +1,4 @@
-//! `dseq plugin test`: does a plugin do what its golden files say?
+//! `dseq plugin test`: tests a plugin against its golden files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,14 +14,18 @@ use super::{EXIT_FAILED, build, pipeline, read, say};
 use crate::plugin::{AdmitError, Limits, Pipeline, on_large_stack};
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:
+  dseq plugin test                              # build and test this project
+  dseq plugin test --update                     # update its golden files
+  dseq plugin test --plugin notes.wasm goldens  # test a built file")]
 pub(in crate::cli) struct Args {
-    /// Golden files, folders of them, or projects that have them in `goldens/`
+    /// Golden files, folders of them, or projects with a folder `goldens/`
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
-    /// The `.wasm` file [default: what `dseq plugin build` makes of the project]
+    /// The `.wasm` file [default: build the project as `dseq plugin build` does]
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
-    /// Write what the plugin does into the files
+    /// Write the results into the golden files
     #[arg(long)]
     update: bool,
 }
@@ -59,13 +63,13 @@ fn golden_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if files.is_empty() {
-        bail!("there is no golden file in {}; its name would end in .toml", dir.display());
+        bail!("there is no golden file (*.toml) in {}", dir.display());
     }
     files.sort();
     Ok(files)
 }
 
-/// What the project of a golden file builds; each is built once.
+/// The `.wasm` file of a golden file's project; each project is built once.
 fn built_for(file: &Path, built: &mut BTreeMap<PathBuf, PathBuf>) -> anyhow::Result<PathBuf> {
     let project = project_of(file)?;
     if let Some(plugin) = built.get(&project) {
@@ -78,10 +82,10 @@ fn built_for(file: &Path, built: &mut BTreeMap<PathBuf, PathBuf>) -> anyhow::Res
 
 /// The folder with a `Cargo.toml` that a golden file belongs to.
 fn project_of(file: &Path) -> anyhow::Result<PathBuf> {
-    let file = std::path::absolute(file).context("cannot tell the current folder")?;
+    let file = std::path::absolute(file).context("cannot determine the current folder")?;
     let project = file.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file());
     project.map(Path::to_owned).with_context(|| {
-        format!("{} is in no project that could be built; name the plugin by --plugin FILE", file.display())
+        format!("{} is in no project that could be built; give the plugin with --plugin FILE", file.display())
     })
 }
 
@@ -102,19 +106,19 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
                 if matches!(how, How::Updated) {
                     rewriting.case(index, &found)?;
                 }
-                counts.tell(&file, &case.name, &how)?;
+                counts.print(&file, &case.name, &how)?;
             }
         }
-        (Err(found), Some(expected)) if found == *expected => counts.tell(&file, REFUSED, &How::Ok)?,
+        (Err(found), Some(expected)) if found == *expected => counts.print(&file, REFUSED, &How::Ok)?,
         (Err(found), Some(_)) if update => {
             rewriting.refused(&found);
-            counts.tell(&file, REFUSED, &How::Updated)?;
+            counts.print(&file, REFUSED, &How::Updated)?;
         }
         (admitted, refused) => {
             let accepted = "the params are accepted".to_owned();
-            let expected = refused.as_ref().map_or(accepted.clone(), |words| format!("{words:?}"));
-            let found = admitted.map_or_else(|words| format!("{words:?}"), |_| accepted);
-            counts.tell(
+            let expected = refused.as_ref().map_or(accepted.clone(), |message| format!("{message:?}"));
+            let found = admitted.map_or_else(|message| format!("{message:?}"), |_| accepted);
+            counts.print(
                 &file,
                 REFUSED,
                 &How::Failed(vec![Difference { what: "refused", expected, found }]),
@@ -128,10 +132,10 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     Ok(())
 }
 
-/// What the case of a whole file is called.
+/// The name of the case for a file's params.
 const REFUSED: &str = "the params";
 
-/// The plugin with the file's params, or its words of refusal.
+/// The plugin with the file's params, or the message with which it refuses them.
 fn admit(plugin: &Path, golden: &Golden) -> anyhow::Result<Result<Pipeline, String>> {
     let wasm = read(plugin)?;
     let plugin = pipeline::alone(plugin, golden.params.clone())?;
@@ -149,7 +153,7 @@ fn how(case: &Case, found: &Expected, update: bool) -> anyhow::Result<How> {
         return Ok(if case.is_complete(found) { How::Ok } else { How::Updated });
     }
     if !case.has_verdict() {
-        bail!("case {:?} has no verdict; write one, or let --update write what the plugin does", case.name);
+        bail!("case {:?} has no verdict; write one, or use --update", case.name);
     }
     let differences = case.differences(found);
     Ok(if differences.is_empty() { How::Ok } else { How::Failed(differences) })
@@ -170,7 +174,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn tell(&mut self, file: &str, case: &str, how: &How) -> anyhow::Result<()> {
+    fn print(&mut self, file: &str, case: &str, how: &How) -> anyhow::Result<()> {
         let (count, word, differences) = match how {
             How::Ok => (&mut self.passed, "ok", &[][..]),
             How::Updated => (&mut self.updated, "updated", &[][..]),

@@ -1,4 +1,4 @@
-//! The transactions that a command hands to plugins: one, or as many as a file holds.
+//! The transactions given on the command line: one, or a file of many.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,28 +15,28 @@ use crate::limits;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Transactions")]
 pub(super) struct TransactionArgs {
-    /// The transaction, as hexadecimal digits
+    /// The transaction, in hexadecimal
     #[arg(long, value_name = "DIGITS")]
     hex: Option<String>,
-    /// The transaction is this file's bytes; `-` is standard input
+    /// A file with one transaction; `-` is standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Each line of this file is a transaction, without its line feed; `-` is standard input
+    /// A file with one transaction per line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
-    /// Transactions one after the other, each behind its length: 4 bytes, big endian; `-` is standard input
+    /// A file of transactions, each prefixed by its length (4 bytes, big-endian); `-` is standard input
     #[arg(long, value_name = "FILE")]
     length_prefixed: Option<PathBuf>,
 }
 
-/// What is to be handed over.
+/// One transaction, or many.
 pub(super) enum Transactions {
     One(Bytes),
     Many(Box<dyn Iterator<Item = anyhow::Result<Bytes>> + Send>),
 }
 
 impl TransactionArgs {
-    /// The transactions, `text` being what stands for one on the command line; `None` if there is nothing.
+    /// The transactions; `text` is the one given as TEXT. `None` if none are given.
     pub(super) fn open(&self, text: Option<OsString>) -> anyhow::Result<Option<Transactions>> {
         let many = |next: Next, file: &Path| -> anyhow::Result<_> {
             let (reader, name) = (open(file)?, shown_name(file));
@@ -50,7 +50,7 @@ impl TransactionArgs {
             (None, None, None, Some(file), None) => many(next_line, file),
             (None, None, None, None, Some(file)) => many(next_prefixed, file),
             _ => {
-                usage("give transactions in one way only: TEXT, --hex, --input, --lines or --length-prefixed")
+                usage("give transactions in only one way: TEXT, --hex, --input, --lines or --length-prefixed")
             }
         }
     }
@@ -60,11 +60,11 @@ fn from_hex(digits: &str) -> anyhow::Result<Bytes> {
     let digits = digits.strip_prefix("0x").unwrap_or(digits);
     match data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => usage(format!("--hex {digits:?} is not made of pairs of hexadecimal digits: {error}")),
+        Err(error) => usage(format!("--hex {digits:?} is not valid hexadecimal: {error}")),
     }
 }
 
-/// All of a file, or a byte more than any network takes: which is then refused like any other that is too large.
+/// A whole file; of one that is too large, only enough for the pipeline to refuse it.
 fn whole(file: &Path) -> anyhow::Result<Bytes> {
     let mut bytes = Vec::new();
     open(file)?
@@ -118,7 +118,7 @@ fn next_line(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() as u64 > max {
-        bail!("the line has more than {max} bytes, which no network takes");
+        bail!("the line has more than {max} bytes, the maximum of any network");
     }
     Ok(Some(line))
 }
@@ -128,16 +128,16 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let mut length = [0; 4];
-    reader.read_exact(&mut length).context("the file ends inside of a length of 4 bytes")?;
+    reader.read_exact(&mut length).context("the file ends within a length of 4 bytes")?;
     let (length, max) = (u64::from(u32::from_be_bytes(length)), limits::TX_BYTES_CEILING);
     if length > max {
-        bail!("its length of 4 bytes, big endian, says {length}; no network takes more than {max}");
+        bail!("its length prefix is {length} (4 bytes, big-endian); the maximum of any network is {max}");
     }
     let mut bytes = Vec::new();
     reader.take(length).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
     if found < length {
-        bail!("its length says {length}, but the file ends after {found} more bytes");
+        bail!("its length prefix is {length}, but the file ends after {found} more bytes");
     }
     Ok(Some(bytes))
 }
@@ -165,10 +165,11 @@ mod tests {
     #[test]
     fn a_length_that_cannot_be_is_refused_with_what_it_says() {
         let refusal = |mut bytes: &[u8]| format!("{:#}", next_prefixed(&mut bytes).unwrap_err());
-        assert!(refusal(b"\0\0").starts_with("the file ends inside of a length"), "{}", refusal(b"\0\0"));
-        assert_eq!(refusal(b"\0\0\0\x05abc"), "its length says 5, but the file ends after 3 more bytes");
+        assert!(refusal(b"\0\0").starts_with("the file ends within a length"), "{}", refusal(b"\0\0"));
+        assert_eq!(refusal(b"\0\0\0\x05abc"), "its length prefix is 5, but the file ends after 3 more bytes");
         assert!(
-            refusal(b"\xff\xff\xff\xff").contains("says 4294967295; no network takes more than 67108864")
+            refusal(b"\xff\xff\xff\xff")
+                .contains("is 4294967295 (4 bytes, big-endian); the maximum of any network is 67108864")
         );
     }
 }
