@@ -1,39 +1,57 @@
-//! The settings of a node as flags and environment variables, with where each came from.
+//! The settings of a node as flags and environment variables, with where each came from; they follow from [`KEYS`].
 //!
-//! They are taken as text here and understood in one place for all layers ([`Settings::load`]), so that a bad
+//! They are taken as text here and parsed in one place for all layers ([`Settings::load`]), so that a bad
 //! value in the environment is named by its variable.
 
-use clap::ArgMatches;
 use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::node::config::{self, Given, KEYS, Origin, Settings};
+use crate::node::config::{self, Given, KEYS, Key, Origin, Settings};
 use crate::node::home::NodeHome;
 
-/// The settings of the app; `--help` shows the same words as the file.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Settings")]
-pub(super) struct AppArgs {
-    #[arg(long, value_name = "ADDRESS", env = config::ABCI.env, help = config::ABCI.help)]
-    abci: Option<String>,
-    #[arg(long, value_name = "BYTES", env = config::DISK_FREE_BYTES_LOW.env, help = config::DISK_FREE_BYTES_LOW.help)]
-    disk_free_bytes_low: Option<String>,
-    #[arg(long, value_name = "LEVEL", env = config::LOG_LEVEL.env, help = config::LOG_LEVEL.help)]
-    log_level: Option<String>,
-    #[arg(long, value_name = "FORMAT", env = config::LOG_FORMAT.env, help = config::LOG_FORMAT.help)]
-    log_format: Option<String>,
-}
+/// The settings of the app.
+#[derive(Debug)]
+pub(super) struct AppArgs;
 
 /// The settings of a whole node: every one of [`KEYS`].
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Settings")]
-pub(super) struct NodeArgs {
-    #[command(flatten)]
-    app: AppArgs,
-    #[arg(long, value_name = "FILE", env = config::COMETBFT.env, help = config::COMETBFT.help)]
-    cometbft: Option<String>,
-    #[arg(long, value_name = "SECONDS", env = config::RESTART_BACKOFF_SECONDS_MAX.env, help = config::RESTART_BACKOFF_SECONDS_MAX.help)]
-    restart_backoff_seconds_max: Option<String>,
+#[derive(Debug)]
+pub(super) struct NodeArgs;
+
+fn add<'a>(command: Command, keys: impl Iterator<Item = &'a &'static Key>) -> Command {
+    let arg = |key: &&'static Key| {
+        let arg = Arg::new(key.name).long(key.flag.trim_start_matches("--")).value_name(key.value_name);
+        arg.env(key.env).help(key.help).help_heading("Settings")
+    };
+    command.args(keys.map(arg))
 }
+
+/// The values stay in the matches, where [`load`] finds them with their source.
+macro_rules! args {
+    ($name:ident, $keys:expr) => {
+        impl Args for $name {
+            fn augment_args(command: Command) -> Command {
+                add(command, $keys)
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self)
+            }
+
+            fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+                Ok(())
+            }
+        }
+    };
+}
+
+args!(AppArgs, KEYS.iter().filter(|key| key.for_app));
+args!(NodeArgs, KEYS.iter());
 
 /// Reads the settings: flags, then environment, then the home's file, then defaults.
 pub(super) fn load(home: Option<&NodeHome>, matches: &ArgMatches) -> Result<Settings, config::ConfigError> {

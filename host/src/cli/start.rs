@@ -81,9 +81,8 @@ fn tell_network(home: &NodeHome, genesis: &GenesisFile) {
 /// What was given to us as flags goes on to the app; environment and file it reads itself, and the address is in
 /// the plan.
 fn flags_for_app(settings: &Settings) -> Vec<OsString> {
-    let ours = [config::ABCI.name, config::COMETBFT.name, config::RESTART_BACKOFF_SECONDS_MAX.name];
-    let for_app = |row: &(&'static config::Key, String, Origin)| {
-        matches!(row.2, Origin::Flag(_)) && !ours.contains(&row.0.name)
+    let for_app = |(key, _, origin): &(&config::Key, String, Origin)| {
+        matches!(origin, Origin::Flag(_)) && key.for_app && key.name != config::ABCI.name
     };
     settings
         .rows()

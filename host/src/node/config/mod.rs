@@ -2,13 +2,19 @@
 //!
 //! Every setting has one name. `log_level` is `log_level` in `dseq.toml`, `--log-level` as a flag and
 //! `DSEQ_LOG_LEVEL` in the environment; the first of flag, environment and file that has it wins.
+//!
+//! A setting is one row of the table below: flags, help, the file that `dseq init` writes, parsing and `dseq config show`
+//! follow from it.
+
+mod error;
+mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use toml::Spanned;
+pub use error::ConfigError;
+pub use file::template;
 
 use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
@@ -19,7 +25,7 @@ pub use crate::telemetry::LogFormat;
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
 
-/// A setting's name, its forms, and what it is for.
+/// A setting: its name, its forms, and what it is for.
 #[derive(Debug)]
 pub struct Key {
     /// Its name in the file.
@@ -28,9 +34,15 @@ pub struct Key {
     pub env: &'static str,
     /// Its flag.
     pub flag: &'static str,
+    /// What `--help` calls its value.
+    pub value_name: &'static str,
     /// What it is in the file.
     pub kind: Kind,
-    /// What it does, in a sentence; part of the file that `dseq init` writes.
+    /// Whether the app needs it, so that `dseq serve` takes it too.
+    pub for_app: bool,
+    /// What a valid value is.
+    pub expected: &'static str,
+    /// What it does, in a sentence.
     pub help: &'static str,
 }
 
@@ -43,34 +55,122 @@ pub enum Kind {
     Number,
 }
 
-macro_rules! keys {
-    ($($(#[$doc:meta])* $ident:ident: $name:literal, $env:literal, $flag:literal, $kind:ident, $help:literal;)*) => {
-        $($(#[$doc])* pub const $ident: Key =
-            Key { name: $name, env: $env, flag: $flag, kind: Kind::$kind, help: $help };)*
+/// From each row: a constant for its key, its place in [`KEYS`], and its field of [`Settings`], read by `parse` and shown
+/// by `show`.
+macro_rules! settings {
+    ($(
+        $(#[$doc:meta])*
+        $field:ident: $type:ty = $default:expr, $key:ident {
+            $env:literal, $flag:literal, $value_name:literal, $kind:ident, for_app: $for_app:literal,
+            expected: $expected:literal,
+            help: $help:literal,
+            parse: $parse:expr,
+            show: $show:expr,
+        }
+    )*) => {
+        $(
+            $(#[$doc])*
+            pub const $key: Key = Key {
+                name: stringify!($field),
+                env: $env,
+                flag: $flag,
+                value_name: $value_name,
+                kind: Kind::$kind,
+                for_app: $for_app,
+                expected: $expected,
+                help: $help,
+            };
+        )*
+
         /// Every setting, in the order in which they are shown.
-        pub const KEYS: &[&Key] = &[$(&$ident),*];
+        pub const KEYS: &[&Key] = &[$(&$key),*];
+
+        /// Everything a node's owner may set.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($(#[$doc])* pub $field: Setting<$type>,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($field: Setting { value: $default, origin: Origin::Default },)* }
+            }
+        }
+
+        impl Settings {
+            /// Takes what a layer has.
+            fn apply(&mut self, layer: &Given) -> Result<(), ConfigError> {
+                $(apply(layer, &$key, &mut self.$field, $parse)?;)*
+                self.check_socket_path()
+            }
+
+            /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].
+            #[must_use]
+            pub fn rows(&self) -> Vec<(&'static Key, String, Origin)> {
+                vec![$((&$key, ($show)(&self.$field.value), self.$field.origin.clone()),)*]
+            }
+        }
     };
 }
 
-keys! {
-    /// Where the app waits for CometBFT.
-    ABCI: "abci", "DSEQ_ABCI", "--abci", Text,
-        "Where the app waits for CometBFT: unix:///path or tcp://host:port; empty: a socket in the home. No authentication: keep it private.";
-    /// Which CometBFT.
-    COMETBFT: "cometbft", "DSEQ_COMETBFT", "--cometbft", Text,
-        "The CometBFT program; empty: the one beside dseq, else the one on PATH.";
-    /// Disk low-water mark.
-    DISK_FREE_BYTES_LOW: "disk_free_bytes_low", "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low", Number,
-        "Free space, in bytes, below which the node takes no more transactions.";
-    /// Verbosity.
-    LOG_LEVEL: "log_level", "DSEQ_LOG_LEVEL", "--log-level", Text,
-        "How much dseq says: error, warn, info, debug or trace.";
-    /// Log format.
-    LOG_FORMAT: "log_format", "DSEQ_LOG_FORMAT", "--log-format", Text,
-        "How it says it: text, or json (one object for each line).";
-    /// Longest pause between restarts.
-    RESTART_BACKOFF_SECONDS_MAX: "restart_backoff_seconds_max", "DSEQ_RESTART_BACKOFF_SECONDS_MAX", "--restart-backoff-seconds-max", Number,
-        "Longest pause, in seconds, before `dseq start` restarts a process that keeps ending.";
+settings! {
+    /// Where the app listens for CometBFT; none: a socket in the home.
+    abci: Option<ListenAddr> = None, ABCI {
+        "DSEQ_ABCI", "--abci", "ADDRESS", Text, for_app: true,
+        expected: "unix:///path or tcp://host:port, the port from 1 to 65535",
+        help: "Address on which the app listens for CometBFT: unix:///path or tcp://host:port; empty: a socket in the home. \
+               It has no authentication: keep it private",
+        parse: |text| if text.is_empty() { Some(None) } else { text.parse().ok().filter(is_fixed).map(Some) },
+        show: |value: &Option<ListenAddr>| value.as_ref().map_or_else(String::new, ToString::to_string),
+    }
+    /// The CometBFT program; none: it is looked for.
+    cometbft: Option<PathBuf> = None, COMETBFT {
+        "DSEQ_COMETBFT", "--cometbft", "FILE", Text, for_app: false,
+        expected: "the path of a program",
+        help: "CometBFT program; empty: the one beside dseq, else the one on PATH",
+        parse: |text| Some((!text.is_empty()).then(|| PathBuf::from(text))),
+        show: |value: &Option<PathBuf>| value.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    }
+    /// Free space below which the node takes no more transactions, in bytes.
+    disk_free_bytes_low: u64 = limits::DISK_FREE_BYTES_LOW, DISK_FREE_BYTES_LOW {
+        "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low", "BYTES", Number, for_app: true,
+        expected: "a number of bytes, e.g. 536870912",
+        help: "Minimum free disk space, in bytes; below it the node takes no transactions",
+        parse: |text| text.parse().ok(),
+        show: u64::to_string,
+    }
+    /// The least important events that are logged.
+    log_level: tracing::Level = tracing::Level::INFO, LOG_LEVEL {
+        "DSEQ_LOG_LEVEL", "--log-level", "LEVEL", Text, for_app: true,
+        expected: "error, warn, info, debug or trace",
+        help: "Log level: error, warn, info, debug or trace",
+        // Level's own parser takes digits too, which nobody would understand in a file.
+        parse: |text| text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten(),
+        show: |level: &tracing::Level| level.to_string().to_lowercase(),
+    }
+    /// How events are written.
+    log_format: LogFormat = LogFormat::Text, LOG_FORMAT {
+        "DSEQ_LOG_FORMAT", "--log-format", "FORMAT", Text, for_app: true,
+        expected: "text or json",
+        help: "Log format: text, or json (one object per line)",
+        parse: |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        },
+        show: |format: &LogFormat| match format {
+            LogFormat::Text => "text".to_owned(),
+            LogFormat::Json => "json".to_owned(),
+        },
+    }
+    /// Longest pause between restarts, in seconds.
+    restart_backoff_seconds_max: u64 = 30, RESTART_BACKOFF_SECONDS_MAX {
+        "DSEQ_RESTART_BACKOFF_SECONDS_MAX", "--restart-backoff-seconds-max", "SECONDS", Number, for_app: false,
+        expected: "a number of seconds from 1 to 3600",
+        help: "Maximum pause, in seconds, before `dseq start` restarts a process that keeps ending",
+        parse: |text| text.parse().ok().filter(|seconds| (1..=3600).contains(seconds)),
+        show: u64::to_string,
+    }
 }
 
 /// Where a value came from.
@@ -106,118 +206,8 @@ pub struct Setting<T> {
     pub origin: Origin,
 }
 
-/// A setting that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is there but cannot be read.
-    #[error("cannot read {path}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file is not TOML, or has tables where plain values belong.
-    #[error("{path}:{line}: {message}", path = path.display())]
-    NotToml {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// What the parser says.
-        message: String,
-    },
-    /// A key that is no setting.
-    #[error("{path}:{line}: unknown key {key:?}{hint}", path = path.display())]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// The key.
-        key: String,
-        /// What may have been meant.
-        hint: String,
-    },
-    /// A value of another kind than the setting's.
-    #[error("{path}:{line}: {key} = {found}: it must be {expected}", path = path.display())]
-    WrongKind {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// The setting.
-        key: &'static str,
-        /// The value, as TOML.
-        found: String,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A value that the setting cannot have.
-    #[error("{origin}: {key} is {found:?}; it must be {expected}")]
-    BadValue {
-        /// Where it came from.
-        origin: Origin,
-        /// The setting.
-        key: &'static str,
-        /// The value.
-        found: String,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A socket path that the system does not take.
-    #[error(
-        "{origin}: the path of {key} {found:?} is {bytes} bytes long, and the system takes at most \
-         {SOCKET_PATH_BYTES_MAX} for a socket; use a shorter one"
-    )]
-    SocketPathTooLong {
-        /// Where it came from.
-        origin: Origin,
-        /// The setting.
-        key: &'static str,
-        /// The path.
-        found: PathBuf,
-        /// Its length.
-        bytes: usize,
-    },
-}
-
 /// Values as text, with their origin, by name: one layer over the file.
 pub type Given = BTreeMap<&'static str, (String, Origin)>;
-
-/// Everything a node's owner may set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where the app waits for CometBFT; none: the node's own socket.
-    pub abci: Setting<Option<ListenAddr>>,
-    /// The CometBFT program; none: it is looked for.
-    pub cometbft: Setting<Option<PathBuf>>,
-    /// Free space below which the node takes no more transactions, in bytes.
-    pub disk_free_bytes_low: Setting<u64>,
-    /// Verbosity.
-    pub log_level: Setting<tracing::Level>,
-    /// Log format.
-    pub log_format: Setting<LogFormat>,
-    /// Longest pause between restarts, in seconds.
-    pub restart_backoff_seconds_max: Setting<u64>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            abci: by_default(None),
-            cometbft: by_default(None),
-            disk_free_bytes_low: by_default(limits::DISK_FREE_BYTES_LOW),
-            log_level: by_default(tracing::Level::INFO),
-            log_format: by_default(LogFormat::Text),
-            restart_backoff_seconds_max: by_default(30),
-        }
-    }
-}
-
-fn by_default<T>(value: T) -> Setting<T> {
-    Setting { value, origin: Origin::Default }
-}
 
 impl Settings {
     /// Puts flags and environment (`given`) over the file of `home`, over the defaults.
@@ -229,41 +219,20 @@ impl Settings {
     pub fn load(home: Option<&NodeHome>, given: &Given) -> Result<Self, ConfigError> {
         let mut settings = Self::default();
         if let Some(home) = home {
-            settings.apply(&read_file(&home.config_file())?)?;
+            settings.apply(&file::read(&home.config_file())?)?;
         }
         settings.apply(given)?;
         Ok(settings)
     }
 
-    fn apply(&mut self, layer: &Given) -> Result<(), ConfigError> {
-        let expected = "unix:///path or tcp://host:port, the port from 1 to 65535";
-        put(layer, &ABCI, &mut self.abci, expected, |text| {
-            if text.is_empty() { Some(None) } else { text.parse().ok().filter(is_fixed).map(Some) }
-        })?;
-        if let Setting { value: Some(ListenAddr::Unix(found)), origin } = &self.abci {
-            let (found, origin, bytes) = (found.clone(), origin.clone(), found.as_os_str().len());
-            if bytes > SOCKET_PATH_BYTES_MAX {
-                return Err(ConfigError::SocketPathTooLong { origin, key: ABCI.name, found, bytes });
-            }
+    fn check_socket_path(&self) -> Result<(), ConfigError> {
+        let Setting { value: Some(ListenAddr::Unix(found)), origin } = &self.abci else { return Ok(()) };
+        let bytes = found.as_os_str().len();
+        if bytes <= SOCKET_PATH_BYTES_MAX {
+            return Ok(());
         }
-        put(layer, &COMETBFT, &mut self.cometbft, "the path of a program", |text| {
-            Some((!text.is_empty()).then(|| PathBuf::from(text)))
-        })?;
-        let expected = "a number of bytes, e.g. 536870912";
-        put(layer, &DISK_FREE_BYTES_LOW, &mut self.disk_free_bytes_low, expected, whole_number)?;
-        put(layer, &LOG_LEVEL, &mut self.log_level, "error, warn, info, debug or trace", |text| {
-            // Level's own parser takes digits too, which nobody would understand in a file.
-            text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten()
-        })?;
-        put(layer, &LOG_FORMAT, &mut self.log_format, "text or json", |text| match text {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        })?;
-        let expected = "a number of seconds from 1 to 3600";
-        put(layer, &RESTART_BACKOFF_SECONDS_MAX, &mut self.restart_backoff_seconds_max, expected, |text| {
-            whole_number(text).filter(|seconds| (1..=3600).contains(seconds))
-        })
+        let (found, origin) = (found.clone(), origin.clone());
+        Err(ConfigError::SocketPathTooLong { origin, key: ABCI.name, found, bytes })
     }
 
     /// What of them the log needs.
@@ -271,108 +240,33 @@ impl Settings {
     pub fn telemetry(&self) -> telemetry::Settings {
         telemetry::Settings { level: self.log_level.value, format: self.log_format.value }
     }
-
-    /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].
-    #[must_use]
-    pub fn rows(&self) -> Vec<(&'static Key, String, Origin)> {
-        let abci = self.abci.value.as_ref().map_or_else(String::new, ToString::to_string);
-        let level = self.log_level.value.to_string().to_lowercase();
-        let format = match self.log_format.value {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        };
-        let cometbft =
-            self.cometbft.value.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        vec![
-            (&ABCI, abci, self.abci.origin.clone()),
-            (&COMETBFT, cometbft, self.cometbft.origin.clone()),
-            (
-                &DISK_FREE_BYTES_LOW,
-                self.disk_free_bytes_low.value.to_string(),
-                self.disk_free_bytes_low.origin.clone(),
-            ),
-            (&LOG_LEVEL, level, self.log_level.origin.clone()),
-            (&LOG_FORMAT, format.to_owned(), self.log_format.origin.clone()),
-            (
-                &RESTART_BACKOFF_SECONDS_MAX,
-                self.restart_backoff_seconds_max.value.to_string(),
-                self.restart_backoff_seconds_max.origin.clone(),
-            ),
-        ]
-    }
-}
-
-/// Whether CometBFT can be told the address beforehand: a port that the system chooses is known to the app alone.
-fn is_fixed(address: &ListenAddr) -> bool {
-    !matches!(address, ListenAddr::Tcp { port: 0, .. })
-}
-
-fn whole_number(text: &str) -> Option<u64> {
-    text.parse().ok()
 }
 
 /// Puts a setting's value from a layer in its place, if the layer has one.
-fn put<T>(
+fn apply<T>(
     layer: &Given,
     key: &Key,
     place: &mut Setting<T>,
-    expected: &'static str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<(), ConfigError> {
     let Some((text, origin)) = layer.get(key.name) else { return Ok(()) };
     let origin = origin.clone();
     let Some(value) = parse(text) else {
-        return Err(ConfigError::BadValue { origin, key: key.name, found: text.clone(), expected });
+        let (key, found, expected) = (key.name, text.clone(), key.expected);
+        return Err(ConfigError::BadValue { origin, key, found, expected });
     };
     *place = Setting { value, origin };
     Ok(())
 }
 
-/// Reads `dseq.toml`; one that is not there sets nothing.
-fn read_file(path: &Path) -> Result<Given, ConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Given::new()),
-        Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
-    };
-    let line_at =
-        |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1);
-    let table: BTreeMap<Spanned<String>, Spanned<toml::Value>> = toml::from_str(&text).map_err(|err| {
-        let line = line_at(err.span().map_or(0, |span| span.start));
-        ConfigError::NotToml { path: path.to_owned(), line, message: err.message().to_owned() }
-    })?;
-    let mut given = Given::new();
-    for (name, value) in table {
-        let line = line_at(name.span().start);
-        let name = name.into_inner();
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            let hint = did_you_mean(&name);
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key: name, hint });
-        };
-        let text = match (key.kind, value.into_inner()) {
-            (Kind::Text, toml::Value::String(text)) => text,
-            (Kind::Number, toml::Value::Integer(number)) => number.to_string(),
-            (kind, other) => {
-                let (path, found) = (path.to_owned(), other.to_string());
-                let expected = match kind {
-                    Kind::Text => "a text in quotes",
-                    Kind::Number => "a whole number, without quotes",
-                };
-                return Err(ConfigError::WrongKind { path, line, key: key.name, found, expected });
-            }
-        };
-        given.insert(key.name, (text, Origin::File(path.to_owned(), line)));
-    }
-    Ok(given)
-}
-
-fn did_you_mean(name: &str) -> String {
-    closest(name, KEYS.iter().map(|key| key.name))
+/// Whether CometBFT can be given the address beforehand: a port that the system chooses is known to the app alone.
+fn is_fixed(address: &ListenAddr) -> bool {
+    !matches!(address, ListenAddr::Tcp { port: 0, .. })
 }
 
 /// Variables of this environment that look like settings but are none, each with what may have been meant.
 ///
-/// They are said, not refused: others may have their own reasons for names that begin like ours.
+/// They are logged, not refused: others may have their own reasons for names that begin like ours.
 #[must_use]
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = || KEYS.iter().map(|key| key.env).chain([HOME_ENV]);
@@ -391,22 +285,6 @@ fn closest(name: &str, known: impl Iterator<Item = &'static str> + Clone) -> Str
         Some((likeness, name)) if likeness > 0.9 => format!("; did you mean {name:?}?"),
         _ => format!("; known are {}", known.collect::<Vec<_>>().join(", ")),
     }
-}
-
-/// The file that `dseq init` writes: every setting with its default, commented out.
-#[must_use]
-pub fn template() -> String {
-    let mut text = "# This node's configuration. What is commented out has the value shown.\n\
-                    # A flag wins over the environment, the environment over this file; `dseq config show` says which did.\n"
-        .to_owned();
-    for (key, value, _) in Settings::default().rows() {
-        let value = match key.kind {
-            Kind::Text => format!("{value:?}"),
-            Kind::Number => value,
-        };
-        text.push_str(&format!("\n# {} ({}, {})\n# {} = {value}\n", key.help, key.flag, key.env, key.name));
-    }
-    text
 }
 
 #[cfg(test)]
@@ -477,10 +355,10 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_named_with_its_line_and_what_it_must_be() {
-        assert_eq!(error("cometbft = true"), ":1: cometbft = true: it must be a text in quotes");
+        assert_eq!(error("cometbft = true"), ":1: cometbft = true: it must be a string in quotes");
         assert_eq!(
             error("disk_free_bytes_low = \"7\""),
-            ":1: disk_free_bytes_low = \"7\": it must be a whole number, without quotes"
+            ":1: disk_free_bytes_low = \"7\": it must be an integer, without quotes"
         );
     }
 
@@ -510,6 +388,14 @@ mod tests {
     #[test]
     fn a_file_that_is_not_toml_is_named_with_its_line() {
         assert!(error("log_level = \"info\"\nlog_format = \n").starts_with(":2: "));
+    }
+
+    #[test]
+    fn a_setting_has_one_name_in_its_three_forms() {
+        for key in KEYS {
+            assert_eq!(key.env, format!("DSEQ_{}", key.name.to_uppercase()));
+            assert_eq!(key.flag, format!("--{}", key.name.replace('_', "-")));
+        }
     }
 
     #[test]
