@@ -220,7 +220,7 @@ fn the_host_takes_the_answers_of_the_page_and_no_others() {
                     assert_eq!(*record, tx.slice(..usize::try_from(length).unwrap()));
                 }
                 (Some("rejected"), Verdict::Rejected { code: told, .. }) => {
-                    assert_eq!(u64::from(*told), code)
+                    assert_eq!(u64::from(*told), code);
                 }
                 (None, Verdict::Faulted { fault, .. }) => {
                     let answers = [Fault::OutputEmpty, Fault::BadVerdict, Fault::BadRejectCode];
