@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! A plugin instance has one thread and remembers no transaction: after each it is put back or dropped. The host calls, in this order:
+//! A plugin instance has one thread and remembers no transaction: after each it is reset or dropped. The host calls, in this order:
 //! `buffer`, `init`, then `buffer`, `apply`, and `output` after an answer with an output.
 #![allow(unsafe_code, reason = "the ABI is raw memory")]
 

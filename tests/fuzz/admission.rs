@@ -1,4 +1,4 @@
-//! Modules: nothing panics over one, what is refused is refused in words, and what the gate has passed the engine takes.
+//! Modules: nothing panics over one, what is refused is refused in words, and what is valid the engine takes.
 
 use std::fs;
 use std::path::Path;
@@ -63,9 +63,9 @@ fn changed(noise: &mut Noise, wasm: &[u8]) -> Vec<u8> {
 
 /// Whether it was admitted, and judged a transaction.
 fn admit(wasm: &[u8]) -> bool {
-    let gated = limits_used(wasm);
-    assert_eq!(instrumented(wasm).map(drop), gated.clone().map(drop), "one gate");
-    if let Ok(used) = &gated {
+    let valid = limits_used(wasm);
+    assert_eq!(instrumented(wasm).map(drop), valid.clone().map(drop), "one validation");
+    if let Ok(used) = &valid {
         assert!(used.iter().all(|used| used.found <= used.max), "{used:?}");
     }
     let limits = Limits { fuel_max: 600_000, memory_bytes_max: 1 << 20, ..Limits::default() };
@@ -75,18 +75,18 @@ fn admit(wasm: &[u8]) -> bool {
         params: CanonicalJson::default(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
-    match (gated, Pipeline::admit(spec, &[wasm.to_vec()])) {
+    match (valid, Pipeline::admit(spec, &[wasm.to_vec()])) {
         (Err(refusal), Err(AdmitError::Invalid { source, .. })) => {
             assert_eq!(refusal, source);
             assert!(!refusal.to_string().is_empty());
             false
         }
-        (Err(refusal), other) => panic!("the gate says {refusal}, admission {:?}", other.map(drop)),
+        (Err(refusal), other) => panic!("validation says {refusal}, admission {:?}", other.map(drop)),
         (
             Ok(_),
             Err(error @ (AdmitError::Invalid { .. } | AdmitError::Module { .. } | AdmitError::Host { .. })),
         ) => {
-            panic!("the gate has passed it, but: {error}");
+            panic!("it is valid, but: {error}");
         }
         (Ok(_), Err(_)) => false,
         (Ok(_), Ok(pipeline)) => {

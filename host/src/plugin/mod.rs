@@ -30,7 +30,7 @@
 //! - A call ends as exactly one of a verdict, a [`Fault`] (deterministic: the plugin's doing) or a [`Fatal`]
 //!   (this host is broken; the node must stop rather than guess).
 //! - Nothing of one call is left for the next.
-//! - Imports go one way: `pipeline`, `admit`, `engine`, `execute`, `instrument`, `validate`, `abi`; none goes back.
+//! - Imports go one way: from `pipeline` to `admit`, `engine`, `execute`, `instrument`, `validate` and `abi`, never back.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod abi;

@@ -15,8 +15,8 @@
 //! - Nothing of one call is left for the next: its instance is reset to the state right after init, or dropped.
 //! - A call ends as exactly one of a verdict, a fault (deterministic: the plugin's doing) or a fatal error (this host's:
 //!   the node stops and never guesses).
-//! - Plugins run only on threads made with the native stack they need: never the native stack, only the counter in the
-//!   bytecode decides how deep calls nest.
+//! - How deep calls may nest is decided by the counter in the bytecode, never by the native stack: plugins run only on
+//!   threads made with more of it than the counter allows.
 mod call;
 mod instance;
 mod parallel;

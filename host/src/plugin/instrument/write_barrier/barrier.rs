@@ -14,23 +14,24 @@ pub(super) const OPERAND_LOCALS: u32 = 3;
 pub(super) struct Barrier {
     /// Where the instruction begins.
     pub(super) at: usize,
-    pub(super) dirties: Dirties,
+    pub(super) records: Pages,
 }
 
 /// Which pages a barrier records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dirties {
+pub(super) enum Pages {
     All,
-    Pages(DirtyPages),
+    /// Known from constants.
+    Known(DirtyPages),
     /// The page of a local's value and an offset.
-    Local {
+    OfLocal {
         local: u32,
         offset: u32,
     },
-    /// Those of three operands: where the bulk instruction writes, what or from where, and how much.
-    Bulk,
-    /// All, if this function has no barriers and stores; else none.
-    Call(u32),
+    /// Those that a bulk instruction writes to, by its three operands: where to, what or from where, how much.
+    OfOperands,
+    /// In front of a call: all, if the function called is barrier-free and stores; else none.
+    IfStores(u32),
 }
 
 /// Where one function needs barriers, as far as that can be said without the others.
@@ -48,17 +49,17 @@ pub(super) struct FunctionBarriers {
 impl Barrier {
     /// Whether it needs [`OPERAND_LOCALS`].
     pub(super) fn takes_operands(&self) -> bool {
-        self.dirties == Dirties::Bulk
+        self.records == Pages::OfOperands
     }
 
     /// Whether it records less than all pages.
     pub(super) fn is_of_some_pages(&self) -> bool {
-        !matches!(self.dirties, Dirties::All | Dirties::Call(_))
+        !matches!(self.records, Pages::All | Pages::IfStores(_))
     }
 
     /// Has it record all pages instead.
     pub(super) fn of_all_pages(&self) -> Self {
-        Self { at: self.at, dirties: Dirties::All }
+        Self { at: self.at, records: Pages::All }
     }
 
     /// The instructions; `dirty` is the global they set, `first_operand` the first of [`OPERAND_LOCALS`].
@@ -70,17 +71,17 @@ impl Barrier {
         let shift = I32Const(PAGE_SHIFT.cast_signed());
         let add =
             |more: &[Instruction<'static>]| [&[GlobalGet(dirty)], more, &[I32Or, GlobalSet(dirty)]].concat();
-        match self.dirties {
-            Dirties::All | Dirties::Call(_) => vec![I32Const(-1), GlobalSet(dirty)],
-            Dirties::Pages(pages) => add(&[I32Const(pages.bits())]),
-            Dirties::Local { local, offset: 0 } => {
+        match self.records {
+            Pages::All | Pages::IfStores(_) => vec![I32Const(-1), GlobalSet(dirty)],
+            Pages::Known(pages) => add(&[I32Const(pages.bits())]),
+            Pages::OfLocal { local, offset: 0 } => {
                 add(&[I32Const(1), LocalGet(local), shift, I32ShrU, I32Shl])
             }
-            Dirties::Local { local, offset } => {
+            Pages::OfLocal { local, offset } => {
                 let offset = I32Const(offset.cast_signed());
                 add(&[I32Const(1), LocalGet(local), offset, I32Add, shift, I32ShrU, I32Shl])
             }
-            Dirties::Bulk => {
+            Pages::OfOperands => {
                 let start = first_operand;
                 let (value, len) = (start.saturating_add(1), start.saturating_add(2));
                 let operands =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::barrier::{Barrier, Dirties, FunctionBarriers};
+use super::barrier::{Barrier, FunctionBarriers, Pages};
 
 /// The functions of a module that have no barriers.
 pub(super) struct BarrierFree {
@@ -51,9 +51,9 @@ impl BarrierFree {
         function: &'a FunctionBarriers,
     ) -> impl Iterator<Item = &'a Barrier> {
         let is_free = self.free[index];
-        function.barriers.iter().filter(move |barrier| match barrier.dirties {
+        function.barriers.iter().filter(move |barrier| match barrier.records {
             _ if is_free => false,
-            Dirties::Call(callee) => self.stores[callee as usize],
+            Pages::IfStores(callee) => self.stores[callee as usize],
             _ => true,
         })
     }

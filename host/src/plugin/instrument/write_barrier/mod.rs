@@ -140,7 +140,7 @@ fn inserted<'a>(
 mod tests {
     use wasmparser::{BinaryReader, OperatorsReader};
 
-    use super::barrier::Dirties;
+    use super::barrier::Pages;
     use super::*;
     use crate::plugin::validate::validate;
 
@@ -158,11 +158,11 @@ mod tests {
         while !operators.eof() {
             let (operator, at) = operators.read_with_offset().unwrap();
             while let Some(barrier) = barriers.next_if(|barrier| barrier.at == at) {
-                shown.push(match barrier.dirties {
-                    Dirties::All | Dirties::Call(_) => "ALL".to_owned(),
-                    Dirties::Pages(pages) => format!("PAGES-{:b}", pages.bits()),
-                    Dirties::Local { local, offset } => format!("LOCAL-{local}+{offset}"),
-                    Dirties::Bulk => "BULK".to_owned(),
+                shown.push(match barrier.records {
+                    Pages::All | Pages::IfStores(_) => "ALL".to_owned(),
+                    Pages::Known(pages) => format!("PAGES-{:b}", pages.bits()),
+                    Pages::OfLocal { local, offset } => format!("LOCAL-{local}+{offset}"),
+                    Pages::OfOperands => "BULK".to_owned(),
                 });
             }
             let name = format!("{operator:?}").split(' ').next().unwrap().to_lowercase();

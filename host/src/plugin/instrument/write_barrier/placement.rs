@@ -7,7 +7,7 @@ use wasmparser::{
     ValidatorResources, WasmModuleResources as _,
 };
 
-use super::barrier::{Barrier, Dirties, FunctionBarriers};
+use super::barrier::{Barrier, FunctionBarriers, Pages};
 use super::dirty_pages::{DirtyPages, MARGIN_BYTES};
 use crate::limits;
 use crate::plugin::validate::features;
@@ -41,7 +41,7 @@ enum Covered {
         version: u32,
         offset: u32,
     },
-    /// Calls of a function, should it have no barriers.
+    /// Calls of a function, should it be barrier-free.
     Call(u32),
 }
 
@@ -145,7 +145,7 @@ impl Placement {
             Operator::Else => self.covered.truncate(self.outside.last().copied().unwrap_or(0)),
             Operator::End => self.end(),
             Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => {
-                self.require(at, Dirties::Bulk, None);
+                self.require(at, Pages::OfOperands, None);
             }
             _ => {
                 if let Some(memarg) = stores_to(operator) {
@@ -190,7 +190,7 @@ impl Placement {
         self.covered.truncate(outside);
         let ended = self.outermost_loop.take_if(|outermost| outermost.depth == self.outside.len());
         match ended {
-            Some(Loop { at, stores: true, .. }) => self.add(at, Dirties::All, Some(Covered::All)),
+            Some(Loop { at, stores: true, .. }) => self.add(at, Pages::All, Some(Covered::All)),
             Some(Loop { at, calls, .. }) => {
                 calls
                     .into_iter()
@@ -218,7 +218,7 @@ impl Placement {
             _ => false,
         };
         if !self.covered.iter().any(is_covered) {
-            self.add(at, Dirties::Call(function), Some(Covered::Call(function)));
+            self.add(at, Pages::IfStores(function), Some(Covered::Call(function)));
         }
     }
 
@@ -230,7 +230,7 @@ impl Placement {
         match address {
             Origin::Const(start) => {
                 let pages = DirtyPages::of_address(start.saturating_add(offset));
-                self.require(at, Dirties::Pages(pages), Some(Covered::Pages(pages)));
+                self.require(at, Pages::Known(pages), Some(Covered::Pages(pages)));
             }
             Origin::Local { local, version } if version == *self.version(local) => {
                 // A local that points to a few members is recorded itself, for all of them.
@@ -239,12 +239,12 @@ impl Placement {
                 if !self.is_near(&near(offset)) {
                     self.require(
                         at,
-                        Dirties::Local { local, offset: offset_recorded },
+                        Pages::OfLocal { local, offset: offset_recorded },
                         Some(near(offset_recorded)),
                     );
                 }
             }
-            _ => self.require(at, Dirties::All, Some(Covered::All)),
+            _ => self.require(at, Pages::All, Some(Covered::All)),
         }
     }
 
@@ -259,12 +259,12 @@ impl Placement {
         self.outermost_loop.is_none() && self.covered.iter().any(covers)
     }
 
-    /// Something is stored here that `dirties` would record.
-    fn require(&mut self, at: usize, dirties: Dirties, covers: Option<Covered>) {
+    /// Something is stored here, in pages that a barrier of `records` would record.
+    fn require(&mut self, at: usize, records: Pages, covers: Option<Covered>) {
         self.found.stores = true;
-        let is_covered = |covered: &Covered| match (*covered, dirties) {
+        let is_covered = |covered: &Covered| match (*covered, records) {
             (Covered::All, _) => true,
-            (Covered::Pages(recorded), Dirties::Pages(pages)) => recorded.contains(pages),
+            (Covered::Pages(recorded), Pages::Known(pages)) => recorded.contains(pages),
             _ => false,
         };
         if self.covered.iter().any(is_covered) {
@@ -272,16 +272,16 @@ impl Placement {
         }
         if let Some(outermost) = &mut self.outermost_loop {
             outermost.stores = true;
-        } else if dirties == Dirties::All || self.of_some_pages == limits::FUNCTION_BARRIERS_MAX {
-            self.add(at, Dirties::All, Some(Covered::All));
+        } else if records == Pages::All || self.of_some_pages == limits::FUNCTION_BARRIERS_MAX {
+            self.add(at, Pages::All, Some(Covered::All));
         } else {
             self.of_some_pages = self.of_some_pages.saturating_add(1);
-            self.add(at, dirties, covers);
+            self.add(at, records, covers);
         }
     }
 
-    fn add(&mut self, at: usize, dirties: Dirties, covers: Option<Covered>) {
-        self.found.barriers.push(Barrier { at, dirties });
+    fn add(&mut self, at: usize, records: Pages, covers: Option<Covered>) {
+        self.found.barriers.push(Barrier { at, records });
         self.covered.extend(covers);
     }
 }
