@@ -80,8 +80,7 @@ pub(crate) fn more(total: &AtomicU64, answers: u64) {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn all_nodes_hold_every_committed_transaction_once_through_kills_and_returns() {
     let net = Testnet::new();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    let said = net.started();
     assert!(said.starts_with("Made a new network; all 4 nodes take transactions."), "{said}");
     let (code, said) = net.start();
     assert_eq!((code, said.starts_with("The network of 4 nodes is running already.")), (0, true), "{said}");
@@ -107,8 +106,7 @@ fn all_nodes_hold_every_committed_transaction_once_through_kills_and_returns() {
         // Of another node only the app, which its supervisor brings back; now two of four may be away.
         let app = processes(&nodes[2].home)[1];
         app.signal(Signal::KILL).unwrap();
-        let (code, said) = net.start();
-        assert_eq!(code, 0, "{said}");
+        let said = net.started();
         assert!(said.starts_with("Started node1; all 4 nodes take transactions."), "{said}");
         assert!(!app.is_alive() && processes(&nodes[2].home)[1] != app);
         more(&total, 100);
@@ -156,8 +154,7 @@ pub(crate) fn times_by_tx(bytes: &[u8]) -> BTreeMap<String, u64> {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn quotes_mean_text_and_no_quotes_mean_hexadecimal_and_stop_leaves_the_bytes_but_no_process() {
     let net = Testnet::new();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     let nodes = net.nodes();
     for (node, form) in [(0, "\"0xDEADBEEF\""), (1, "0xDEADBEEF"), (2, "\"hello\""), (3, "0x00")] {
         let answer = ask(nodes[node].ports.rpc, &format!("broadcast_tx_commit?tx={form}")).unwrap();
@@ -184,8 +181,7 @@ fn quotes_mean_text_and_no_quotes_mean_hexadecimal_and_stop_leaves_the_bytes_but
     assert_eq!((code, said.as_str()), (0, "The network was stopped already.\n"));
     assert_eq!(net.settled(), expected);
 
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    let said = net.started();
     assert!(said.starts_with("All 4 nodes take transactions."), "{said}");
     assert_eq!(net.settled(), expected);
 }
@@ -207,8 +203,7 @@ fn a_port_in_use_is_named_with_its_holder_before_anything_is_made() {
     assert!(said.starts_with(&expected), "{said}");
     assert!(Network::open(net.dir().as_ref()).is_err(), "something was made");
     drop(holder);
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
 }
 
 #[test]
@@ -235,6 +230,5 @@ fn an_interrupted_start_ends_what_it_started_and_can_be_repeated() {
     assert!(removed || said.ends_with(" and the data stays\n"), "{said}");
     assert_eq!(Network::open(net.dir().as_ref()).is_err(), removed);
 
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
 }

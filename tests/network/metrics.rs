@@ -18,8 +18,7 @@ fn scraped(port: u16) -> Option<String> {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn metrics_are_served_once_they_are_asked_for() {
     let net = Testnet::new();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    let said = net.started();
     let nodes = net.nodes();
     let url = |port: u16| format!("http://localhost:{port}/metrics");
     assert!(!said.contains("/metrics"), "{said}");

@@ -2,13 +2,12 @@
 //! everywhere, and a node with another plugin does not take part.
 
 use std::fs;
-use std::process::Stdio;
 
 use dseq::node::home::NodeHome;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Testnet, ask, dseq, gallery, processes, receipt, until};
+use crate::support::{Testnet, ask, gallery, processes, receipt, refusal, until};
 
 /// Text as hexadecimal digits become bytes, which must be a JSON object with an `id`, which becomes a line.
 fn network() -> Testnet {
@@ -43,8 +42,7 @@ fn assert_accepted(port: u16, document: &str) {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn what_three_plugins_reject_is_told_and_what_they_make_is_the_same_on_all_nodes() {
     let net = network();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     let nodes = net.nodes();
     let long = format!(r#"{{"id":1,"text":"{}"}}"#, "x".repeat(60));
     for (number, (request, plugin, words)) in [
@@ -84,20 +82,14 @@ fn what_three_plugins_reject_is_told_and_what_they_make_is_the_same_on_all_nodes
     }
 
     fs::write(&file, good).unwrap();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     assert_eq!(String::from_utf8(net.settled()).unwrap(), expected.concat());
 }
 
 /// The node does not start, and says which plugin it lacks, and which it has.
 fn assert_refuses(home: &NodeHome) {
     until("end of the killed node", || home_is_free(home).then_some(()));
-    let log = home.root().join("refusal.log");
-    let mut command = dseq(&["start", "--home", home.root().to_str().unwrap()]);
-    let mut child = command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-    let status = until("refusal", || child.try_wait().unwrap());
-    let said = fs::read_to_string(&log).unwrap();
-    assert_eq!(status.code(), Some(78), "{said}");
+    let said = refusal(home);
     assert!(
         said.contains("plugin json: no file in") && said.contains("found hex.wasm with sha256"),
         "{said}"

@@ -1,12 +1,12 @@
 //! `cometbft rollback` on a node that is stopped for it: what the README says of its two forms.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use dseq::node::home::NodeHome;
 use rustix::process::Signal;
 
-use crate::support::{Testnet, ask, dseq, processes, receipt, run, until, workspace_file};
+use crate::support::{Testnet, ask, processes, receipt, refusal, run, until, workspace_file};
 
 fn rollback(home: &NodeHome, flags: &[&str]) {
     let mut command = Command::new(workspace_file("build/cometbft"));
@@ -30,8 +30,7 @@ fn submit(port: u16, text: &str) {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_node_whose_last_block_was_rolled_back_goes_on_and_after_hard_it_says_how() {
     let net = Testnet::new();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     let nodes = net.nodes();
     let home = &nodes[3].home;
     submit(nodes[0].ports.rpc, "one.");
@@ -39,20 +38,14 @@ fn a_node_whose_last_block_was_rolled_back_goes_on_and_after_hard_it_says_how() 
 
     stop(home);
     rollback(home, &[]);
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     submit(nodes[3].ports.rpc, "two.");
     assert_eq!(net.settled(), b"one.two.");
 
     // Its block is gone from CometBFT's store too, but not from the log, which never takes back what it has confirmed.
     stop(home);
     rollback(home, &["--hard"]);
-    let log = home.root().join("refusal.log");
-    let mut command = dseq(&["start", "--home", home.root().to_str().unwrap()]);
-    let mut child = command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-    let status = until("refusal", || child.try_wait().unwrap());
-    let said = fs::read_to_string(&log).unwrap();
-    assert_eq!(status.code(), Some(78), "{said}");
+    let said = refusal(home);
     let sequence = home.sequence_dir();
     assert!(
         said.contains("is ahead of CometBFT's blocks") && said.contains(sequence.to_str().unwrap()),
@@ -61,8 +54,7 @@ fn a_node_whose_last_block_was_rolled_back_goes_on_and_after_hard_it_says_how() 
 
     // What it says to do.
     fs::rename(&sequence, home.root().join("sequence-old")).unwrap();
-    let (code, said) = net.start();
-    assert_eq!(code, 0, "{said}");
+    net.started();
     submit(nodes[3].ports.rpc, "three");
     assert_eq!(net.settled(), b"one.two.three");
 }

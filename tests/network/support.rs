@@ -1,9 +1,10 @@
 //! A local network of its own for each test, and the few questions the tests ask it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -101,6 +102,17 @@ pub(crate) fn processes(home: &NodeHome) -> Vec<ProcessId> {
     [Some(running.supervisor), running.app, running.cometbft].into_iter().flatten().collect()
 }
 
+/// Starts a node that must refuse to run, with exit code 78; answers why.
+pub(crate) fn refusal(home: &NodeHome) -> String {
+    let log = home.root().join("refusal.log");
+    let mut command = dseq(&["start", "--home", home.root().to_str().unwrap()]);
+    let mut child = command.stdin(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let status = until("refusal", || child.try_wait().unwrap());
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(status.code(), Some(78), "{said}");
+    said
+}
+
 /// A network of four nodes that ends with the test.
 pub(crate) struct Testnet {
     dir: tempfile::TempDir,
@@ -124,6 +136,13 @@ impl Testnet {
 
     pub(crate) fn start(&self) -> (i32, String) {
         run(&mut self.start_command())
+    }
+
+    /// Starts it, which must succeed; answers what was said.
+    pub(crate) fn started(&self) -> String {
+        let (code, said) = self.start();
+        assert_eq!(code, 0, "{said}");
+        said
     }
 
     pub(crate) fn start_command(&self) -> Command {

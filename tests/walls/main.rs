@@ -141,10 +141,10 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// Whether the word stands in the line, and not as a part of a longer one.
 fn names(line: &str, word: &str) -> bool {
     let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let one_word = |left: &str, right: &str| left.ends_with(part_of_word) && right.starts_with(part_of_word);
     line.match_indices(word).any(|(start, _)| {
         let (before, after) = (&line[..start], &line[start + word.len()..]);
-        !(before.ends_with(part_of_word) && word.starts_with(part_of_word))
-            && !(after.starts_with(part_of_word) && word.ends_with(part_of_word))
+        !one_word(before, word) && !one_word(word, after)
     })
 }
 

@@ -175,8 +175,12 @@ fn at_once() -> Result<Vec<u8>> {
         shape.map(|shape| shape.1(bytes - bytes / 16))
     };
     let bytes = number(limits::FUNCTION_BYTES_MAX);
-    let joined = filled(&wide(), &shape("locals joined by a table", bytes)?)?;
-    Ok(wat::parse_str(in_table(&filled(&joined, &shape("locals in a row of loops", bytes)?)?))?)
+    let mut functions = wide();
+    for name in ["locals joined by a table", "96 joined locals in a row of loops", "locals in a row of loops"]
+    {
+        functions = filled(&functions, &shape(name, bytes)?)?;
+    }
+    Ok(wat::parse_str(in_table(&functions))?)
 }
 
 fn wide_types() -> Result<Vec<u8>> {

@@ -1,0 +1,75 @@
+//! What the host does for a call, charged to it or not.
+
+use super::shape::{Shape, memory_mask};
+
+pub(super) fn shapes() -> Vec<Shape> {
+    let once = |name, fields: &str, pages| Shape {
+        name,
+        fields: fields.to_owned(),
+        pages,
+        once: true,
+        times: 0,
+        ..Shape::default()
+    };
+    let touch_all = format!(
+        "(loop $l (i32.store8 (local.get $i) (i32.const 1)) (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4096))) (i32.const {}))))",
+        memory_mask() + 1 - 4096
+    );
+    let bytes = |count| "x".repeat(count);
+    let functions =
+        format!("(table 65536 funcref) (func $none) (elem (i32.const 0) {})", "$none ".repeat(4_990));
+    let segments: String =
+        (0..999).map(|n| format!("(data (i32.const {}) \"x\")", n * 4099 % 65536)).collect();
+    let passive = "(data \"x\")".repeat(999);
+    vec![
+        once("a call, put back", "", 2),
+        once("a call, 3 pages", "", 3),
+        once("a call, 17 pages", "", 17),
+        once("a call, all memory", "", 0),
+        Shape { setup: "(drop (memory.grow (i32.const 1)))".to_owned(), ..once("a call that grows", "", 2) },
+        Shape {
+            setup: touch_all.replace(&format!("{})", memory_mask() + 1 - 4096), "131072)"),
+            ..once("a call that writes to all, put back", "", 2)
+        },
+        Shape { setup: touch_all.clone(), ..once("a call that touches all memory", "", 0) },
+        Shape {
+            setup: touch_all
+                .replace("i32.store8 (local.get $i) (i32.const 1)", "drop (i32.load8_u (local.get $i))"),
+            ..once("a call that reads all memory", "", 0)
+        },
+        Shape { init: touch_all.clone(), ..once("a call after an init that touches all memory", "", 0) },
+        Shape {
+            init: "(local.set $i (i32.const 10000000)) (loop $m (br_if $m (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))".to_owned(),
+            ..once("a call after a long init", "", 0)
+        },
+        once("a call, a table of 4,990 functions", &functions, 1),
+        Shape {
+            setup: "(elem.drop $e)".to_owned(),
+            ..once("a call, a table that cannot be put back", &format!("{functions} (elem $e func $none)"), 1)
+        },
+        Shape {
+            setup: "(call_indirect (type $t) (i32.const 3))".to_owned(),
+            ..once(
+                "a call through a table that cannot be put back",
+                &format!("(type $t (func)) {functions} (func (elem.drop $e)) (elem $e func $none)"),
+                1,
+            )
+        },
+        once("a call, 999 data segments", &segments, 3),
+        once("a call, 999 passive segments", &passive, 3),
+        once("a call, 1,000 globals", &"(global (mut i64) (i64.const 1))".repeat(900), 3),
+        once("a call, 1 MiB of data", &format!("(data (i32.const 0) \"{}\")", bytes(1 << 20)), 17),
+        Shape {
+            setup: touch_all.replace(&format!("{})", memory_mask() + 1 - 4096), "1048576)"),
+            ..once(
+                "a call that writes to 1 MiB of data",
+                &format!("(data (i32.const 0) \"{}\")", bytes(1 << 20)),
+                17,
+            )
+        },
+        Shape { tx_bytes: 1 << 20, ..once("a call, 1 MiB in", "", 33) },
+        Shape { tx_bytes: 100 << 10, ..once("a call, 100 KiB in, put back", "", 2) },
+        Shape { answer: "(i64.const 0x0002000000200000)".to_owned(), ..once("a call, 2 MiB out", "", 33) },
+        Shape { answer: "(i64.const 0x0003000100000400)".to_owned(), ..once("a rejection, 1 KiB", "", 2) },
+    ]
+}
