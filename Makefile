@@ -76,6 +76,7 @@ plugins-lock: ## Pin the plugins as they are built now
 	@$(MAKE) --no-print-directory plugins
 	@{ sed -n '/^#/p' plugins/plugins.lock; cd $(BUILD)/plugins && sha256sum *.wasm; } >$(BUILD)/plugins.lock
 	@mv $(BUILD)/plugins.lock plugins/plugins.lock
+	@cat $(BUILD)/plugins/passthrough.wasm >host/assets/passthrough.wasm
 
 plugins-verify: toolchain ## The plugins, built in two places and compared with plugins.lock
 	@plugins/verify.sh

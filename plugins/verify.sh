@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds every plugin twice, in two folders, each time with another home, another cargo home and another target folder,
-# and compares both with plugins.lock. Prints a table; fails if a single byte differs.
+# and compares both with plugins.lock, and the default plugin with the one in the program. Prints a table; fails if a single
+# byte differs.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,6 +46,11 @@ for name in $({ sed -n 's/^[0-9a-f]*  \(.*\)\.wasm$/\1/p' "$lock"; for wasm in "
     [ "$said" = same ] || failed=1
     printf '%-16s %-64s  %s\n' "$name" "${locked:-not there}" "$said"
 done
+# The default plugin is part of the program.
+if ! cmp -s "$scratch/one/out/passthrough.wasm" "$root/host/assets/passthrough.wasm"; then
+    echo "host/assets/passthrough.wasm is not what was built" >&2
+    failed=1
+fi
 if [ $failed = 1 ]; then
     echo "error: what was built is not what plugins.lock pins; if a plugin, the SDK or the recipe has changed, run \`make plugins-lock\`" >&2
     exit 1

@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use dseq::node::engine::cometbft::CometBft;
 use dseq::node::engine::overrides;
-use dseq::node::genesis::rules::PluginFile;
-use dseq::node::genesis::{self, Member, NetworkSpec, Ports};
+use dseq::node::genesis::rules::Plugin;
+use dseq::node::genesis::{self, Member, NetworkSpec};
 use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
+use dseq::node::testnet::Ports;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -113,12 +114,12 @@ fn network(dir: &Path, nodes: u16) -> Vec<Member> {
         let name = format!("node{index}");
         let port = |n: u16| base + 3 * index + n;
         let ports = Ports { p2p: port(0), rpc: port(1), metrics: port(2) };
-        Member { home: NodeHome::new(&dir.join(&name)), moniker: name, ports: Some(ports) }
+        Member { home: NodeHome::new(&dir.join(&name)), moniker: name, addresses: Some(ports.addresses()) }
     };
     let members: Vec<Member> = (0..nodes).map(member).collect();
     let spec = NetworkSpec {
         chain_id: None,
-        plugins: vec![PluginFile::parse(&plugin()).unwrap()],
+        plugins: vec![Plugin::passthrough()],
         config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
     };
     genesis::create(&cometbft(), &spec, &members).unwrap();
@@ -130,7 +131,7 @@ fn network(dir: &Path, nodes: u16) -> Vec<Member> {
 fn a_genesis_that_was_mended_after_a_refusal_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let member = network(dir.path(), 1).remove(0);
-    let (home, rpc) = (member.home, member.ports.unwrap().rpc);
+    let (home, rpc) = (member.home, member.addresses.unwrap().rpc.port);
     let root = home.root().to_str().unwrap();
     let mut genesis = read(&home);
     genesis["app_state"]["dseq"]["engine"] = "11".repeat(32).into();
@@ -191,7 +192,7 @@ fn a_transaction_of_4_mib_is_included_on_four_nodes_whatever_their_files_say() {
         }
     }
     let nodes: Vec<Started> = members.iter().map(|member| Started::new(&member.home)).collect();
-    let ports: Vec<u16> = members.iter().map(|member| member.ports.unwrap().rpc).collect();
+    let ports: Vec<u16> = members.iter().map(|member| member.addresses.as_ref().unwrap().rpc.port).collect();
     for port in &ports {
         until("three peers", || {
             ask(*port, "net_info").filter(|info| info["result"]["n_peers"] == "3").map(drop)

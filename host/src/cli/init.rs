@@ -7,7 +7,7 @@ use super::{HomeArg, say};
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::overrides;
-use crate::node::genesis::rules::{PluginFile, RulesError};
+use crate::node::genesis::rules::{self, Plugin, PluginFile, RulesError};
 use crate::node::genesis::{self, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::home::new_home::NewHome;
@@ -30,7 +30,7 @@ pub(super) struct Args {
 /// The pipeline of a new network.
 #[derive(Debug, clap::Args)]
 pub(super) struct PipelineArgs {
-    /// A plugin of the pipeline, in order [default: passthrough, from plugins/ beside this program]
+    /// A plugin of the pipeline, in order [default: the built-in passthrough]
     #[arg(long = "plugin", value_name = "NAME=FILE")]
     plugins: Vec<String>,
     /// What a plugin is told [default: {}]
@@ -54,14 +54,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let spec = NetworkSpec {
         chain_id: args.chain_id,
         plugins: match args.pipeline.files()? {
-            Some(plugins) => plugins,
-            None => vec![PluginFile::passthrough()?],
+            Some(plugins) => rules::read_plugins(&plugins)?,
+            None => vec![Plugin::passthrough()],
         },
         config_overrides: &[overrides::COMMON_CONFIG],
     };
     let root = place.root().to_owned();
     let home = NodeHome::new(place.partial());
-    genesis::create(&cometbft, &spec, &[Member { home, moniker: place.moniker(), ports: None }])?;
+    genesis::create(&cometbft, &spec, &[Member { home, moniker: place.moniker(), addresses: None }])?;
     place.put_in_place()?;
     say(format!(
         "made {root}\n\n  run it     dseq start --home {quoted}\n  settings   {root}/dseq.toml\n  genesis    \

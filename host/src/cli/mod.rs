@@ -22,7 +22,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::abci::EXIT_REFUSED;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::engine::cometbft;
-use crate::node::engine::environment::SettingsError;
+use crate::node::engine::environment::EnvironmentError;
 use crate::node::genesis::GenesisError;
 use crate::node::genesis::origin::OriginError;
 use crate::node::genesis::rules::RulesError;
@@ -159,7 +159,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         let refused = cause.is::<ConfigError>()
             || cause.is::<cometbft::NotFound>()
             || cause.downcast_ref().is_some_and(HomeError::is_refusal)
-            || cause.is::<SettingsError>()
+            || cause.is::<EnvironmentError>()
             || cause.downcast_ref().is_some_and(OriginError::is_refusal);
         if refused {
             return EXIT_REFUSED;

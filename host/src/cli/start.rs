@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     let limits = genesis.rules().map_err(OriginError::from)?.pipeline.limits;
     tell_network(&home, &genesis);
     let plan = Plan {
-        engine_settings: environment::derive(&home, &limits)?,
+        engine_environment: environment::for_limits(&home, &limits)?,
         genesis,
         abci: match settings.abci.value.clone() {
             Some(address) => address,

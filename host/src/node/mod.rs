@@ -8,6 +8,7 @@
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`testnet`]: does that for several homes on one machine;
+//! - [`address`]: where something listens;
 //! - [`checksum`]: compares the sequences of several nodes.
 //!
 //! # Invariants
@@ -16,6 +17,7 @@
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
 //! - Whatever is changed in a home is replaced whole, by [`crate::atomic_file`].
 
+pub mod address;
 pub mod app;
 pub mod checksum;
 pub mod config;

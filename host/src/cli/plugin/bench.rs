@@ -15,7 +15,7 @@ use super::run::Counts;
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
-use crate::node::rules::PluginFile;
+use crate::node::rules::PASSTHROUGH;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, on_large_stack};
 
 /// Transactions of one turn.
@@ -34,7 +34,7 @@ const MADE_UP_BYTES: usize = 256;
 #[command(override_usage = "dseq plugin bench [OPTIONS] <FILE|--plugin <NAME=FILE>...> \
     [TEXT|--hex <DIGITS>|--input <FILE>|--lines <FILE>|--length-prefixed <FILE>]")]
 pub(in crate::cli) struct Args {
-    /// The plugin to compare with [default: passthrough, from plugins/ beside this program]
+    /// The plugin to compare with [default: the built-in passthrough]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Maximum number of transactions to run
@@ -85,12 +85,15 @@ fn collect(transactions: Option<Transactions>) -> anyhow::Result<Vec<Bytes>> {
 }
 
 fn against(file: Option<&Path>, limits: Limits) -> anyhow::Result<Pipeline> {
-    let file = match file {
-        Some(file) => file.to_owned(),
-        None => PluginFile::passthrough()?.path,
+    let (file, wasm) = match file {
+        Some(file) => {
+            let wasm =
+                read(file).context("no plugin to compare with; give one with --against FILE")?;
+            (file, wasm)
+        }
+        None => (Path::new("passthrough"), PASSTHROUGH.to_vec()),
     };
-    let wasm = read(&file).context("no plugin to compare with; give one with --against FILE")?;
-    let plugin = pipeline::alone(&file, CanonicalJson::default())?;
+    let plugin = pipeline::alone(file, CanonicalJson::default())?;
     pipeline::admit(&[plugin], &[wasm], limits)
 }
 

@@ -1,16 +1,131 @@
-//! What of CometBFT's `config.toml` concerns us: the kind of its mempool, and whether it serves metrics.
+//! CometBFT's `config.toml`: the one reader of it, what of it concerns us, and our changes to it.
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Item, Value};
 
+use super::overrides::{self, OverrideError};
 use crate::atomic_file;
-use crate::node::engine::overrides::{self, OverrideError};
 use crate::node::home::{HomeError, NodeHome};
 
 /// The one mempool that checks transactions with our app, and so takes any.
 const MEMPOOL: &str = "flood";
+
+/// CometBFT's configuration in a home.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    path: PathBuf,
+    toml: DocumentMut,
+}
+
+/// A `config.toml` that cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineConfigError {
+    /// The file system refused.
+    #[error("cannot use {path}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Not TOML.
+    #[error("{path} is not valid TOML: {source}", path = path.display())]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: toml_edit::TomlError,
+    },
+    /// Our values do not fit it.
+    #[error("cannot apply our values to {path}", path = path.display())]
+    Override {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: OverrideError,
+    },
+}
+
+impl EngineConfig {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is not TOML.
+    pub fn read(home: &NodeHome) -> Result<Self, EngineConfigError> {
+        let path = home.cometbft_config();
+        let text = fs::read_to_string(&path)
+            .map_err(|source| EngineConfigError::Io { path: path.clone(), source })?;
+        match text.parse() {
+            Ok(toml) => Ok(Self { path, toml }),
+            Err(source) => Err(EngineConfigError::NotToml { path, source }),
+        }
+    }
+
+    /// Reads it; one that cannot be understood, which CometBFT itself says best, sets nothing.
+    #[must_use]
+    pub fn of(home: &NodeHome) -> Self {
+        Self::read(home)
+            .unwrap_or_else(|_| Self { path: home.cometbft_config(), toml: DocumentMut::default() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// What is under a key, e.g. `["p2p", "laddr"]`.
+    #[must_use]
+    pub fn get(&self, key: &[&str]) -> Option<&Item> {
+        key.iter().try_fold(self.toml.as_item(), |item, part| item.get(*part))
+    }
+
+    /// The string under a key.
+    #[must_use]
+    pub fn text(&self, key: &[&str]) -> Option<&str> {
+        self.get(key)?.as_str()
+    }
+
+    /// Whether CometBFT is set to serve metrics.
+    #[must_use]
+    pub fn serves_metrics(&self) -> bool {
+        self.get(&["instrumentation", "prometheus"]).and_then(Item::as_bool).unwrap_or(false)
+    }
+
+    /// Sets a key that is there already.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or has another kind of value.
+    pub fn set(&mut self, key: &[&str], value: impl Into<Value>) -> Result<(), EngineConfigError> {
+        let set = overrides::set(&mut self.toml, key, value.into());
+        set.map_err(|source| EngineConfigError::Override { path: self.path.clone(), source })
+    }
+
+    /// Sets the keys of `overrides` (TOML), which must be there already.
+    ///
+    /// # Errors
+    ///
+    /// When one is not there, or has another kind of value.
+    pub fn apply(&mut self, overrides: &str) -> Result<(), EngineConfigError> {
+        let applied = overrides::apply_to_toml(&mut self.toml, overrides);
+        applied.map_err(|source| EngineConfigError::Override { path: self.path.clone(), source })
+    }
+
+    /// Writes it back: whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the file system refuses.
+    pub fn write(&self) -> Result<(), EngineConfigError> {
+        atomic_file::replace(&self.path, self.toml.to_string().as_bytes())
+            .map_err(|err| EngineConfigError::Io { path: self.path.clone(), source: err.into() })
+    }
+}
 
 /// Refuses a home whose CometBFT would run without the mempool that we need.
 ///
@@ -20,10 +135,10 @@ const MEMPOOL: &str = "flood";
 ///
 /// When another mempool is set.
 pub fn check_mempool(home: &NodeHome) -> Result<(), HomeError> {
-    let found = read(home).and_then(|config| Some(config.get("mempool")?.get("type")?.as_str()?.to_owned()));
-    match found {
+    match EngineConfig::of(home).text(&["mempool", "type"]) {
         // CometBFT takes an empty one as the default.
         Some(found) if !found.is_empty() && found != MEMPOOL => {
+            let found = found.to_owned();
             Err(HomeError::Mempool { path: home.cometbft_config(), found, needed: MEMPOOL })
         }
         _ => Ok(()),
@@ -33,22 +148,7 @@ pub fn check_mempool(home: &NodeHome) -> Result<(), HomeError> {
 /// Whether CometBFT is set to serve metrics.
 #[must_use]
 pub fn serves_metrics(home: &NodeHome) -> bool {
-    let prometheus = |config: DocumentMut| config.get("instrumentation")?.get("prometheus")?.as_bool();
-    read(home).and_then(prometheus).unwrap_or(false)
-}
-
-/// Metrics that cannot be turned on.
-#[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// The file system refused.
-    #[error("cannot change it")]
-    Io(#[from] io::Error),
-    /// Not TOML.
-    #[error("cannot parse it")]
-    NotToml(#[from] toml_edit::TomlError),
-    /// There is no such setting.
-    #[error("{0}")]
-    Setting(#[from] OverrideError),
+    EngineConfig::of(home).serves_metrics()
 }
 
 /// Sets CometBFT to serve metrics from its next start on.
@@ -56,16 +156,10 @@ pub enum MetricsError {
 /// # Errors
 ///
 /// When the configuration cannot be read, is not CometBFT's, or cannot be written.
-pub fn serve_metrics(home: &NodeHome) -> Result<(), MetricsError> {
-    let path = home.cometbft_config();
-    let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
-    overrides::set(&mut config, &["instrumentation", "prometheus"], true.into())?;
-    Ok(atomic_file::replace(&path, config.to_string().as_bytes()).map_err(io::Error::from)?)
-}
-
-/// The configuration; none if it cannot be understood, which CometBFT itself says best.
-fn read(home: &NodeHome) -> Option<DocumentMut> {
-    fs::read_to_string(home.cometbft_config()).ok()?.parse().ok()
+pub fn serve_metrics(home: &NodeHome) -> Result<(), EngineConfigError> {
+    let mut config = EngineConfig::read(home)?;
+    config.set(&["instrumentation", "prometheus"], true)?;
+    config.write()
 }
 
 #[cfg(test)]
@@ -106,6 +200,8 @@ mod tests {
         let expected = config.replace("false", "true");
         assert_eq!(fs::read_to_string(home.cometbft_config()).unwrap(), expected);
         fs::write(home.cometbft_config(), "[p2p]\n").unwrap();
-        assert!(serve_metrics(&home).unwrap_err().to_string().contains("instrumentation.prometheus"));
+        let err = serve_metrics(&home).unwrap_err();
+        let EngineConfigError::Override { source, .. } = err else { panic!("{err}") };
+        assert!(source.to_string().contains("instrumentation.prometheus"), "{source}");
     }
 }

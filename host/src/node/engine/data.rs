@@ -11,12 +11,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use toml_edit::DocumentMut;
-
+use super::config::EngineConfig;
 use crate::atomic_file;
 use crate::node::home::NodeHome;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// CometBFT's databases; the same as `cometbft reset-state` removes, with its log.
 const DATABASES: &[&str] = &[BLOCK_STORE, "state.db", "evidence.db", "tx_index.db"];
@@ -58,17 +57,12 @@ pub(crate) struct EngineData {
 impl EngineData {
     /// Reads the configuration; what it does not say is as CometBFT has it by itself.
     pub(crate) fn of(home: &NodeHome) -> Self {
-        let text = fs::read_to_string(home.cometbft_config()).unwrap_or_default();
-        let config: DocumentMut = text.parse().unwrap_or_default();
-        let path = |table: Option<&str>, key: &str, default: &str| {
-            let table = table.map_or(Some(config.as_item()), |table| config.get(table));
-            let found = table.and_then(|table| table.get(key)?.as_str());
-            home.root().join(found.unwrap_or(default))
-        };
+        let config = EngineConfig::of(home);
+        let path = |key: &[&str], default: &str| home.root().join(config.text(key).unwrap_or(default));
         Self {
-            databases: path(None, "db_dir", "data"),
-            wal: path(Some("consensus"), "wal_file", "data/cs.wal/wal"),
-            signed: path(None, "priv_validator_state_file", "data/priv_validator_state.json"),
+            databases: path(&["db_dir"], "data"),
+            wal: path(&["consensus", "wal_file"], "data/cs.wal/wal"),
+            signed: path(&["priv_validator_state_file"], "data/priv_validator_state.json"),
         }
     }
 

@@ -1,14 +1,11 @@
-//! CometBFT's settings that follow from the limits of genesis: set at each start, on every node alike.
+//! CometBFT's settings that follow from the limits in genesis: passed in its environment at each start, on every node alike.
 //!
 //! A transaction that one node takes and another does not costs more than that transaction: the second node drops the
 //! first as a peer. So these are not for `config.toml`; the environment wins over it, as long as the file has the key.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
-use toml_edit::DocumentMut;
-
+use super::config::{EngineConfig, EngineConfigError};
 use crate::node::home::NodeHome;
 use crate::plugin::Limits;
 
@@ -18,19 +15,19 @@ const OVERSIZE_BYTES: u64 = 1 << 20;
 /// Room in an RPC request around the transaction, in bytes.
 const RPC_OVERHEAD_BYTES: u64 = 256 << 10;
 
-/// A setting of CometBFT's and its value.
+/// A variable of CometBFT's environment: one of its settings and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct Variable {
     /// Its table and key in `config.toml`.
     pub key: (&'static str, &'static str),
     /// Its value.
     pub value: u64,
 }
 
-impl Setting {
+impl Variable {
     /// Its name in CometBFT's environment.
     #[must_use]
-    pub fn variable(&self) -> String {
+    pub fn name(&self) -> String {
         let (table, key) = self.key;
         format!("CMT_{}_{}", table.to_uppercase(), key.to_uppercase())
     }
@@ -38,7 +35,7 @@ impl Setting {
 
 /// Settings that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum EnvironmentError {
     /// CometBFT takes a setting from its environment only if the file has it too.
     #[error(
         "{path} lacks {table}.{key}; add it with any value: dseq overrides it, but CometBFT ignores an override of a \
@@ -53,22 +50,9 @@ pub enum SettingsError {
         /// The key.
         key: &'static str,
     },
-    /// No TOML.
-    #[error("{path} is no TOML: {source}", path = path.display())]
-    NotToml {
-        /// CometBFT's file.
-        path: PathBuf,
-        /// Why not.
-        source: toml_edit::TomlError,
-    },
     /// The file cannot be read.
-    #[error("cannot read {path}", path = path.display())]
-    Unreadable {
-        /// CometBFT's file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("{0}")]
+    Config(#[from] EngineConfigError),
 }
 
 /// What CometBFT must be given for these limits, whatever its file in this home says.
@@ -76,16 +60,14 @@ pub enum SettingsError {
 /// # Errors
 ///
 /// When the file cannot be read, or lacks a setting.
-pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<Setting>, SettingsError> {
-    let path = home.cometbft_config();
-    let text = fs::read_to_string(&path)
-        .map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
-    let config: DocumentMut =
-        text.parse().map_err(|source| SettingsError::NotToml { path: path.clone(), source })?;
+pub fn for_limits(home: &NodeHome, limits: &Limits) -> Result<Vec<Variable>, EnvironmentError> {
+    let config = EngineConfig::read(home)?;
     let number = |table: &'static str, key: &'static str| {
-        let item = config.get(table).and_then(|table| table.get(key));
-        let item = item.ok_or(SettingsError::Absent { path: path.clone(), table, key })?;
-        Ok(item.as_integer().and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+        let absent = || EnvironmentError::Absent { path: config.path().to_owned(), table, key };
+        let item = config.get(&[table, key]).ok_or_else(absent)?;
+        Ok::<_, EnvironmentError>(
+            item.as_integer().and_then(|number| u64::try_from(number).ok()).unwrap_or(0),
+        )
     };
     let tx_bytes_max = limits.tx_bytes_max.saturating_add(limits.tx_bytes_max.min(OVERSIZE_BYTES));
     // Hexadecimal doubles a transaction.
@@ -94,16 +76,20 @@ pub fn derive(home: &NodeHome, limits: &Limits) -> Result<Vec<Setting>, Settings
     // How many transactions wait is for the node's owner to say, but one has to have room.
     let waiting_bytes_max = number("mempool", "max_txs_bytes")?.max(tx_bytes_max);
     let body_bytes_max = number("rpc", "max_body_bytes")?.max(body_bytes_max);
-    let setting = |table, key, value| Setting { key: (table, key), value };
+    let variable = |table, key, value| Variable { key: (table, key), value };
     Ok(vec![
-        setting("mempool", "max_tx_bytes", tx_bytes_max),
-        setting("mempool", "max_txs_bytes", waiting_bytes_max),
-        setting("rpc", "max_body_bytes", body_bytes_max),
+        variable("mempool", "max_tx_bytes", tx_bytes_max),
+        variable("mempool", "max_txs_bytes", waiting_bytes_max),
+        variable("rpc", "max_body_bytes", body_bytes_max),
     ])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use toml_edit::DocumentMut;
+
     use super::*;
     use crate::node::engine::overrides;
 
@@ -118,7 +104,7 @@ mod tests {
     fn derived(config: &str, tx_bytes_max: u64) -> Vec<(String, u64)> {
         let (_dir, home) = home(config);
         let limits = Limits { tx_bytes_max, ..Limits::default() };
-        derive(&home, &limits).unwrap().iter().map(|one| (one.variable(), one.value)).collect()
+        for_limits(&home, &limits).unwrap().iter().map(|one| (one.name(), one.value)).collect()
     }
 
     const CONFIG: &str =
@@ -154,7 +140,7 @@ mod tests {
             ("max_body_bytes = 7\n", "rpc.max_body_bytes"),
         ] {
             let (_dir, home) = home(&CONFIG.replace(line, ""));
-            let message = derive(&home, &Limits::default()).unwrap_err().to_string();
+            let message = for_limits(&home, &Limits::default()).unwrap_err().to_string();
             assert!(message.contains(&format!("lacks {name}; add it with any value")), "{message}");
         }
     }

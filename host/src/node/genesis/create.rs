@@ -5,25 +5,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use toml_edit::DocumentMut;
 
+use crate::node::address::Address;
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
+use crate::node::engine::config::{EngineConfig, EngineConfigError};
 use crate::node::engine::overrides::{self, OverrideError};
 use crate::node::genesis::document::CHAIN_ID_BYTES_MAX;
-use crate::node::genesis::rules::{self, Plugin, PluginFile, RulesError};
+use crate::node::genesis::rules::{self, Plugin, RulesError};
 use crate::node::home::NodeHome;
 use crate::node::shell;
 
-/// The addresses of one node; all on loopback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
+/// Where one node listens, and its peers find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
     /// Where other nodes connect.
-    pub p2p: u16,
+    pub p2p: Address,
     /// CometBFT's RPC.
-    pub rpc: u16,
+    pub rpc: Address,
     /// CometBFT's metrics.
-    pub metrics: u16,
+    pub metrics: Address,
 }
 
 /// What all nodes of a new network share.
@@ -32,7 +33,7 @@ pub struct NetworkSpec {
     /// The chain id; none: one is made up.
     pub chain_id: Option<String>,
     /// The pipeline, in its order.
-    pub plugins: Vec<PluginFile>,
+    pub plugins: Vec<Plugin>,
     /// What is put over CometBFT's configuration, in this order.
     pub config_overrides: &'static [&'static str],
 }
@@ -44,8 +45,8 @@ pub struct Member {
     pub home: NodeHome,
     /// Its name among its peers.
     pub moniker: String,
-    /// Its ports; none: CometBFT's own.
-    pub ports: Option<Ports>,
+    /// Its addresses; none: CometBFT's own.
+    pub addresses: Option<Addresses>,
 }
 
 /// A network that could not be made.
@@ -76,6 +77,9 @@ pub enum GenesisError {
         /// Why.
         source: OverrideError,
     },
+    /// CometBFT's configuration cannot be used.
+    #[error("{0}")]
+    EngineConfig(#[from] EngineConfigError),
     /// A generated file is not as expected.
     #[error("{path} has no {what}", path = path.display())]
     Unexpected {
@@ -105,14 +109,13 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
     {
         return Err(GenesisError::ChainId { bytes });
     }
-    let plugins = rules::read_plugins(&spec.plugins)?;
     // Before anything is made: a plugin that no node would run, or that refuses its params.
-    rules::admit(&plugins)?;
+    rules::admit(&spec.plugins)?;
     for member in members {
         run(cometbft, &member.home, "init")?;
     }
     let peers = peers(cometbft, members)?;
-    let genesis = genesis(spec, &plugins, members)?;
+    let genesis = genesis(spec, members)?;
     for (index, member) in members.iter().enumerate() {
         let others: Vec<&str> =
             peers.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, peer)| peer.as_str()).collect();
@@ -120,7 +123,7 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
         write(&member.home.genesis_file(), &genesis)?;
         write(&member.home.config_file(), config::template().as_bytes())?;
         make_dir(&member.home.plugins_dir())?;
-        for plugin in &plugins {
+        for plugin in &spec.plugins {
             write(&member.home.plugins_dir().join(format!("{}.wasm", plugin.name)), &plugin.wasm)?;
         }
     }
@@ -128,7 +131,7 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
 }
 
 /// The genesis that all members share: CometBFT's, with every member a validator and our app state.
-fn genesis(spec: &NetworkSpec, plugins: &[Plugin], members: &[Member]) -> Result<Vec<u8>, GenesisError> {
+fn genesis(spec: &NetworkSpec, members: &[Member]) -> Result<Vec<u8>, GenesisError> {
     let Some(first) = members.first() else { return Ok(Vec::new()) };
     let path = first.home.genesis_file();
     let mut genesis = read_json(&path)?;
@@ -145,7 +148,7 @@ fn genesis(spec: &NetworkSpec, plugins: &[Plugin], members: &[Member]) -> Result
     genesis["chain_id"] = chain_id.into();
     genesis["initial_height"] = "1".into();
     genesis["validators"] = validators.into();
-    genesis["app_state"] = rules::app_state(plugins);
+    genesis["app_state"] = rules::app_state(&spec.plugins);
     let mut text = serde_json::to_vec_pretty(&genesis)
         .map_err(|err| GenesisError::Io { path: path.clone(), source: err.into() })?;
     text.push(b'\n');
@@ -170,39 +173,31 @@ fn made_up_chain_id(validators: &[Value]) -> String {
     format!("dseq-{}", address.get(..8).unwrap_or(address).to_lowercase())
 }
 
-/// `id@host:port` of each member; empty when the members have no ports of their own.
+/// `id@host:port` of each member; empty when the members have no addresses of their own.
 fn peers(cometbft: &CometBft, members: &[Member]) -> Result<Vec<String>, GenesisError> {
     let mut peers = Vec::new();
     for member in members {
-        if let Some(ports) = member.ports {
+        if let Some(addresses) = &member.addresses {
             let id = run(cometbft, &member.home, "show-node-id")?;
-            peers.push(format!("{}@127.0.0.1:{}", id.trim(), ports.p2p));
+            peers.push(format!("{}@{}", id.trim(), addresses.p2p));
         }
     }
     Ok(peers)
 }
 
-fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), GenesisError> {
-    let path = member.home.cometbft_config();
-    let text = fs::read_to_string(&path).map_err(|source| GenesisError::Io { path: path.clone(), source })?;
-    let apply = || -> Result<DocumentMut, OverrideError> {
-        let mut config: DocumentMut = text.parse()?;
-        for overrides in spec.config_overrides {
-            overrides::apply_to_toml(&mut config, overrides)?;
-        }
-        overrides::set(&mut config, &["moniker"], member.moniker.as_str().into())?;
-        if let Some(ports) = member.ports {
-            let address = |port| format!("tcp://127.0.0.1:{port}").into();
-            overrides::set(&mut config, &["p2p", "laddr"], address(ports.p2p))?;
-            overrides::set(&mut config, &["rpc", "laddr"], address(ports.rpc))?;
-            let metrics = format!("127.0.0.1:{}", ports.metrics);
-            overrides::set(&mut config, &["instrumentation", "prometheus_listen_addr"], metrics.into())?;
-            overrides::set(&mut config, &["p2p", "persistent_peers"], peers.into())?;
-        }
-        Ok(config)
-    };
-    let config = apply().map_err(|source| GenesisError::Override { path: path.clone(), source })?;
-    write(&path, config.to_string().as_bytes())
+fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), EngineConfigError> {
+    let mut config = EngineConfig::read(&member.home)?;
+    for overrides in spec.config_overrides {
+        config.apply(overrides)?;
+    }
+    config.set(&["moniker"], member.moniker.as_str())?;
+    if let Some(Addresses { p2p, rpc, metrics }) = &member.addresses {
+        config.set(&["p2p", "laddr"], format!("tcp://{p2p}"))?;
+        config.set(&["rpc", "laddr"], format!("tcp://{rpc}"))?;
+        config.set(&["instrumentation", "prometheus_listen_addr"], metrics.to_string())?;
+        config.set(&["p2p", "persistent_peers"], peers)?;
+    }
+    config.write()
 }
 
 /// Runs a subcommand of CometBFT's in a home, and returns what it prints.

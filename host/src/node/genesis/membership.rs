@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::Value;
-use toml_edit::DocumentMut;
 
+use crate::node::engine::config::EngineConfig;
 use crate::node::genesis::document::{GenesisDoc, Validator};
 use crate::node::home::NodeHome;
 
@@ -34,12 +34,11 @@ impl Part {
 
 /// Type and base64 of the key with which a home votes.
 fn public_key(home: &NodeHome) -> Option<(String, String)> {
-    let config: DocumentMut = fs::read_to_string(home.cometbft_config()).ok()?.parse().ok()?;
-    let text = |key: &str| config.get(key).and_then(|item| item.as_str());
-    if text("priv_validator_laddr").is_some_and(|address| !address.is_empty()) {
+    let config = EngineConfig::read(home).ok()?;
+    if config.text(&["priv_validator_laddr"]).is_some_and(|address| !address.is_empty()) {
         return None;
     }
-    let file = text("priv_validator_key_file").unwrap_or("config/priv_validator_key.json");
+    let file = config.text(&["priv_validator_key_file"]).unwrap_or("config/priv_validator_key.json");
     let key: Value = serde_json::from_slice(&fs::read(home.root().join(file)).ok()?).ok()?;
     let text = |field: &str| key["pub_key"][field].as_str().map(str::to_owned);
     Some((text("type")?, text("value")?))

@@ -11,6 +11,6 @@ pub mod membership;
 pub mod origin;
 pub mod rules;
 
-pub use create::{GenesisError, Member, NetworkSpec, Ports, create};
+pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
 
 pub(crate) use create::run;

@@ -214,21 +214,6 @@ impl PluginFile {
         Ok(Self { name, path: PathBuf::from(path), params: CanonicalJson::default() })
     }
 
-    /// The default pipeline: `plugins/passthrough.wasm` beside the running executable.
-    ///
-    /// # Errors
-    ///
-    /// When the executable's own path is unknown.
-    pub fn passthrough() -> Result<Self, RulesError> {
-        let executable = std::env::current_exe().map_err(RulesError::io(Path::new("this executable")))?;
-        let beside = executable.parent().unwrap_or(Path::new("."));
-        Ok(Self {
-            name: PluginName::try_from("passthrough".to_owned())?,
-            path: beside.join("plugins").join("passthrough.wasm"),
-            params: CanonicalJson::default(),
-        })
-    }
-
     /// Tells the plugins of `files` the params in `texts`, each written `name=JSON`.
     ///
     /// # Errors
@@ -258,8 +243,11 @@ pub(crate) fn params(texts: &[String]) -> Result<Vec<(String, CanonicalJson)>, R
     texts.iter().map(read).collect()
 }
 
+/// The default plugin. `make plugins-verify` compares it with what its source gives.
+pub const PASSTHROUGH: &[u8] = include_bytes!("../../../assets/passthrough.wasm");
+
 /// A plugin whose bytes are at hand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plugin {
     /// Its name in the pipeline.
     pub name: PluginName,
@@ -271,6 +259,15 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// The default pipeline's one plugin: every transaction is a record, as it is.
+    #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "it does not: the name is a plugin's")]
+    pub fn passthrough() -> Self {
+        let name = PluginName::try_from("passthrough".to_owned()).expect("a name that a plugin may have");
+        let (wasm, sha256) = (PASSTHROUGH.to_vec(), PluginHash::of(PASSTHROUGH));
+        Self { name, wasm, sha256, params: CanonicalJson::default() }
+    }
+
     /// As a genesis file has it.
     pub(crate) fn pinned(&self, inline: bool) -> Value {
         let (name, sha256) = (self.name.as_str(), self.sha256.to_string());
@@ -366,6 +363,13 @@ pub fn would_pin(files: &[PluginFile]) -> Result<Vec<(String, String, String)>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_plugin_is_the_one_that_is_pinned() {
+        let lock = include_str!("../../../../plugins/plugins.lock");
+        let hash = PluginHash::of(PASSTHROUGH);
+        assert!(lock.contains(&format!("{hash}  passthrough.wasm\n")), "{hash}: run `make plugins-lock`");
+    }
 
     fn plugin(dir: &Path, name: &str, wasm: &[u8]) -> PluginFile {
         let path = dir.join(format!("{name}.wasm"));

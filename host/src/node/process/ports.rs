@@ -8,15 +8,13 @@ use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDInfo, FDTarget, Process};
 
 use super::command;
-use crate::node::engine::listen;
+use crate::node::address::Address;
 
 /// An address that cannot be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
-    /// Its host, as it was asked for.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// The address.
+    pub address: Address,
     /// Why not.
     pub why: Why,
 }
@@ -32,27 +30,28 @@ pub enum Why {
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, why } = self;
+        let Self { address, why } = self;
+        let port = address.port;
         match why {
             Why::Held(Some((pid, command))) => write!(f, "port {port} is held by pid {pid}: {command}"),
             Why::Held(None) => {
                 write!(f, "port {port} is held by a process of another user, or one just ending")
             }
-            Why::Refused(words) => write!(f, "cannot listen on {}: {words}", listen::joined(host, *port)),
+            Why::Refused(words) => write!(f, "cannot listen on {address}: {words}"),
         }
     }
 }
 
 /// Those of these addresses that cannot be listened on, in order.
 #[must_use]
-pub fn unusable<'a>(addresses: impl IntoIterator<Item = (&'a str, u16)>) -> Vec<Unusable> {
-    let look = |(host, port): (&str, u16)| {
-        let err = TcpListener::bind((host, port)).err()?;
+pub fn unusable(addresses: &[Address]) -> Vec<Unusable> {
+    let look = |address: &Address| {
+        let err = TcpListener::bind((address.host.as_str(), address.port)).err()?;
         let held = err.kind() == io::ErrorKind::AddrInUse;
-        let why = if held { Why::Held(holder(port)) } else { Why::Refused(err.to_string()) };
-        Some(Unusable { host: host.to_owned(), port, why })
+        let why = if held { Why::Held(holder(address.port)) } else { Why::Refused(err.to_string()) };
+        Some(Unusable { address: address.clone(), why })
     };
-    addresses.into_iter().filter_map(look).collect()
+    addresses.iter().filter_map(look).collect()
 }
 
 /// The process that listens on a port.
@@ -79,7 +78,7 @@ mod tests {
     fn a_held_port_is_named_with_the_pid_and_command_that_hold_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = unusable([("127.0.0.1", port)]);
+        let found = unusable(&[Address::loopback(port)]);
         assert_eq!(found.len(), 1);
         let Why::Held(Some((pid, command))) = &found[0].why else { panic!("{found:?}") };
         assert_eq!(*pid, std::process::id());
@@ -88,7 +87,7 @@ mod tests {
         // A test beside this one may just have forked, and its child holds the socket until it runs its program.
         let freed = (0..1000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            unusable([("127.0.0.1", port)]).is_empty()
+            unusable(&[Address::loopback(port)]).is_empty()
         });
         assert!(freed);
     }
@@ -96,9 +95,9 @@ mod tests {
     #[test]
     fn an_address_that_nobody_holds_but_that_is_not_ours_has_its_own_words() {
         // A documentation address, which no machine has.
-        let found = unusable([("192.0.2.1", 4000)]);
+        let found = unusable(&[Address::new("192.0.2.1", 4000)]);
         assert!(found[0].to_string().starts_with("cannot listen on 192.0.2.1:4000: "), "{found:?}");
-        let found = unusable([("2001:db8::1", 4000)]);
+        let found = unusable(&[Address::new("2001:db8::1", 4000)]);
         assert!(found[0].to_string().starts_with("cannot listen on [2001:db8::1]:4000: "), "{found:?}");
     }
 }

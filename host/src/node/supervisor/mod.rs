@@ -26,7 +26,7 @@ use crate::abci::transport::ListenAddr;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config;
 use crate::node::engine::databases;
-use crate::node::engine::environment::Setting;
+use crate::node::engine::environment::Variable;
 use crate::node::engine::listen;
 use crate::node::engine::log_ahead;
 use crate::node::genesis::file::GenesisFile;
@@ -66,7 +66,7 @@ pub struct Plan {
     /// The network's genesis.
     pub genesis: GenesisFile,
     /// What CometBFT is given because of it.
-    pub engine_settings: Vec<Setting>,
+    pub engine_environment: Vec<Variable>,
     /// Longest pause between restarts.
     pub backoff_max: Duration,
     /// Whether `dseq testnet` started this.
@@ -146,8 +146,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     }
     config::check_mempool(&plan.home)?;
     origin::settle(&plan.home, &plan.genesis)?;
-    let addresses = listen::addresses(&plan.home);
-    let taken = ports::unusable(addresses.iter().map(|(host, port)| (host.as_str(), *port)));
+    let taken = ports::unusable(&listen::addresses(&plan.home));
     if !taken.is_empty() {
         let config = plan.home.cometbft_config().display().to_string();
         return Err(SupervisorError::Ports { ports: taken, config });
@@ -331,7 +330,7 @@ fn start_cometbft(plan: &Plan) -> io::Result<Child> {
     let mut command = plan.cometbft.command(plan.home.root());
     command
         .args(["start", "--proxy_app", &plan.abci.to_string()])
-        .envs(plan.engine_settings.iter().map(|one| (one.variable(), one.value.to_string())))
+        .envs(plan.engine_environment.iter().map(|one| (one.name(), one.value.to_string())))
         .process_group(0)
         .stdout(log)
         .stderr(log_too);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DEFAULT_DIR, NODES_MAX, Shape};
-use crate::node::engine::config::MetricsError;
+use crate::node::engine::config::EngineConfigError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::home::access::Denied;
@@ -118,7 +118,7 @@ pub enum TestnetError {
         /// CometBFT's configuration.
         path: PathBuf,
         /// Why not.
-        source: MetricsError,
+        source: EngineConfigError,
     },
     /// Two commands at once.
     #[error("another `dseq testnet` command works on {dir}; try again when it has finished", dir = dir.display())]

@@ -6,7 +6,7 @@ use std::io;
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
 use crate::node::engine::config;
 use crate::node::engine::overrides;
-use crate::node::genesis::rules::PluginFile;
+use crate::node::genesis::rules::{self, Plugin};
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::process::ports;
@@ -25,8 +25,8 @@ pub(super) fn make(options: &StartOptions) -> Result<Network, TestnetError> {
         return Err(TestnetError::Foreign { path: node.home.root().to_owned(), dir: options.dir.clone() });
     }
     let plugins = match &options.plugins {
-        Some(plugins) => plugins.clone(),
-        None => vec![PluginFile::passthrough().map_err(GenesisError::from)?],
+        Some(plugins) => rules::read_plugins(plugins).map_err(GenesisError::from)?,
+        None => vec![Plugin::passthrough()],
     };
     check_ports(&nodes, options.metrics)?;
     let partial = network.dir.join(".partial");
@@ -42,7 +42,7 @@ pub(super) fn make(options: &StartOptions) -> Result<Network, TestnetError> {
 
 fn make_aside(
     options: &StartOptions,
-    plugins: Vec<PluginFile>,
+    plugins: Vec<Plugin>,
     network: &Network,
     nodes: &[Node],
 ) -> Result<(), TestnetError> {
@@ -52,7 +52,7 @@ fn make_aside(
     let member = |node: &Node| Member {
         home: NodeHome::new(&partial.join(&node.name)),
         moniker: node.name.clone(),
-        ports: Some(node.ports),
+        addresses: Some(node.ports.addresses()),
     };
     let members: Vec<Member> = nodes.iter().map(member).collect();
     let spec = NetworkSpec {
@@ -72,9 +72,10 @@ fn make_aside(
 pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
         let metrics = metrics || config::serves_metrics(&node.home);
-        [Some(node.ports.p2p), Some(node.ports.rpc), metrics.then_some(node.ports.metrics)]
+        let of = node.ports.addresses();
+        [Some(of.p2p), Some(of.rpc), metrics.then_some(of.metrics)]
     });
-    let ports = ports::unusable(wanted.flatten().map(|port| ("127.0.0.1", port)));
+    let ports = ports::unusable(&wanted.flatten().collect::<Vec<_>>());
     if ports.is_empty() { Ok(()) } else { Err(TestnetError::Ports { ports }) }
 }
 

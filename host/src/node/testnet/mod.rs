@@ -26,8 +26,9 @@ pub use stop::{Stopped, stop};
 
 use error::io_error;
 
+use super::address::Address;
 use super::engine::listen;
-use super::genesis::Ports;
+use super::genesis::Addresses;
 use super::home::NodeHome;
 use super::home::access;
 use super::process::running::Running;
@@ -41,6 +42,27 @@ pub const BASE_PORT: u16 = 26656;
 pub const NODES_MAX: u16 = 32;
 /// Metrics begin this far above the base port, or further when the nodes need the room.
 const METRICS_FROM: u16 = 14;
+
+/// The ports of one node; all on loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Where other nodes connect.
+    pub p2p: u16,
+    /// CometBFT's RPC.
+    pub rpc: u16,
+    /// CometBFT's metrics.
+    pub metrics: u16,
+}
+
+impl Ports {
+    /// Where the node listens.
+    #[must_use]
+    pub fn addresses(self) -> Addresses {
+        let Self { p2p, rpc, metrics } = self;
+        let [p2p, rpc, metrics] = [p2p, rpc, metrics].map(Address::loopback);
+        Addresses { p2p, rpc, metrics }
+    }
+}
 
 /// What a local network is, as `<dir>/network.json` keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,12 +166,11 @@ impl Node {
         running(&self.home)
     }
 
-    /// Where its RPC is reached from this machine: at the host that its configuration has, 127.0.0.1 if none.
+    /// Where its RPC is reached from this machine: at the host that its configuration has, loopback if none.
     #[must_use]
     pub fn rpc_url(&self) -> String {
-        let host = listen::rpc(&self.home).map(|(host, _)| host);
-        let host = host.as_deref().map_or("127.0.0.1", listen::reached_at);
-        format!("http://{}", listen::joined(host, self.ports.rpc))
+        let listens = listen::rpc(&self.home).unwrap_or_else(|| self.ports.addresses().rpc);
+        format!("http://{}", Address { port: self.ports.rpc, ..listens.reached_locally() })
     }
 }
 

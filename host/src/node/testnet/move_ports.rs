@@ -1,14 +1,9 @@
 //! Moving a network that does not run to other ports.
 
-use std::fs;
-
-use toml_edit::{DocumentMut, Value};
-
 use super::make::check_ports;
-use super::{Network, Node, Shape, TestnetError, io_error, write_shape};
-use crate::atomic_file;
+use super::{Network, Node, Shape, TestnetError, write_shape};
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::overrides::{self, OverrideError};
+use crate::node::engine::config::{EngineConfig, EngineConfigError};
 use crate::node::genesis::{self, GenesisError};
 use crate::node::process::running;
 
@@ -40,40 +35,28 @@ pub(super) fn move_ports(
         ids.push(genesis::run(cometbft, &node.home, "show-node-id")?.trim().to_owned());
     }
     for node in &nodes {
-        rewrite(node, &nodes, &ids)?;
+        rewrite(node, &nodes, &ids).map_err(GenesisError::from)?;
     }
     write_shape(&moved)?;
     Ok(moved)
 }
 
-fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), TestnetError> {
-    let path = node.home.cometbft_config();
-    let text = fs::read_to_string(&path).map_err(io_error(format!("read {}", path.display())))?;
-    let moved = || -> Result<DocumentMut, OverrideError> {
-        let mut config: DocumentMut = text.parse()?;
-        let ports = node.ports;
-        for (key, port) in [
-            (["p2p", "laddr"], ports.p2p),
-            (["rpc", "laddr"], ports.rpc),
-            (["instrumentation", "prometheus_listen_addr"], ports.metrics),
-        ] {
-            let moved = with_port(value(&config, key)?, port);
-            overrides::set(&mut config, &key, Value::from(moved))?;
-        }
-        let key = ["p2p", "persistent_peers"];
-        let peers: Vec<String> =
-            value(&config, key)?.split(',').map(|peer| moved_peer(peer.trim(), nodes, ids)).collect();
-        overrides::set(&mut config, &key, Value::from(peers.join(",")))?;
-        Ok(config)
-    };
-    let moved = moved().map_err(|source| GenesisError::Override { path: path.clone(), source })?.to_string();
-    atomic_file::replace(&path, moved.as_bytes())
-        .map_err(|err| io_error(format!("write {}", path.display()))(err.into()))
-}
-
-fn value<'a>(config: &'a DocumentMut, [table, key]: [&str; 2]) -> Result<&'a str, OverrideError> {
-    let found = config.get(table).and_then(|table| table.get(key)?.as_str());
-    found.ok_or_else(|| OverrideError::UnknownKey { key: format!("{table}.{key}") })
+fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), EngineConfigError> {
+    let mut config = EngineConfig::read(&node.home)?;
+    let ports = node.ports;
+    for (key, port) in [
+        (["p2p", "laddr"], ports.p2p),
+        (["rpc", "laddr"], ports.rpc),
+        (["instrumentation", "prometheus_listen_addr"], ports.metrics),
+    ] {
+        let moved = with_port(config.text(&key).unwrap_or_default(), port);
+        config.set(&key, moved)?;
+    }
+    let key = ["p2p", "persistent_peers"];
+    let peers = config.text(&key).unwrap_or_default();
+    let peers: Vec<String> = peers.split(',').map(|peer| moved_peer(peer.trim(), nodes, ids)).collect();
+    config.set(&key, peers.join(","))?;
+    config.write()
 }
 
 /// The same address with another port.

@@ -244,7 +244,7 @@ fn bring_up(options: &StartOptions, node: &Node) -> Result<Option<Launched>, Fai
         let ended = last.end_orphans();
         ended.map_err(|err| failure(format!("cannot end what it left behind: {err}")))?;
     }
-    if listen::rpc(&node.home).is_none_or(|(_, port)| port != node.ports.rpc) {
+    if listen::rpc(&node.home).is_none_or(|rpc| rpc.port != node.ports.rpc) {
         let config = node.home.cometbft_config();
         let why = format!("{} does not have the RPC on port {}", config.display(), node.ports.rpc);
         return Err(failure(why));
