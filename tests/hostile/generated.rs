@@ -160,7 +160,7 @@ fn control() -> Generated {
 fn joined() -> (&'static str, &'static str, Vec<u8>) {
     (
         "locals-joined-too-many",
-        r#"expect: refused "locals joined by branches; at most 80000 are allowed""#,
+        r#"expect: refused "phis (locals that branches join); at most 80000 are allowed""#,
         accepting(&format!(
             "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {} {})",
             "i32 ".repeat(999),
@@ -200,12 +200,12 @@ fn branches() -> Generated {
         ),
         (
             "values-alive-at-branches-too-many",
-            r#"expect: refused "function 5 has 1080000 values alive at branches; at most 500000 are allowed""#,
+            r#"expect: refused "function 5 has 1080000 live values at branches; at most 500000 are allowed""#,
             accepting(&format!("(func (local {}) {})", "i32 ".repeat(900), "(call 0)".repeat(1_200))),
         ),
         (
             "values-carried-too-many",
-            r#"expect: refused "values carried by branches; at most 20000 are allowed""#,
+            r#"expect: refused "branch arguments; at most 20000 are allowed""#,
             accepting(&format!(
                 "(func (block (result {}) {} (br_table {} (i32.const 0))) {})",
                 "i32 ".repeat(16),

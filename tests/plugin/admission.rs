@@ -245,12 +245,12 @@ const OF_REGEX: &[(&str, bool, u64)] = &[
     ("parameters and locals", true, 447),
     ("blocks, branches and calls", true, 1_320),
     ("targets of branch tables", true, 208),
-    ("values alive at branches", true, 348_878),
-    ("locals joined by branches", true, 62_840),
-    ("locals joined by branches", false, 270_452),
+    ("live values at branches", true, 348_878),
+    ("phis (locals that branches join)", true, 62_840),
+    ("phis (locals that branches join)", false, 270_452),
     ("loops within loops", true, 7),
-    ("joined locals times loops", true, 9_366),
-    ("joined locals times loops", false, 28_943),
+    ("locals with phis times loops", true, 9_366),
+    ("locals with phis times loops", false, 28_943),
 ];
 
 #[test]

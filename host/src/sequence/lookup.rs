@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
-use dseq_format::entry::Entry;
 use super::reader::{Committed, ReadError, Reader};
 use crate::types::{Height, Offset, RecordHash, TxHash};
+use dseq_format::entry::Entry;
 
 /// A record and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ fn loop_depth_max() -> usize {
 
 /// Branches beside so many locals.
 fn branches_beside(locals: usize) -> usize {
-    let both = number(limits::FUNCTION_ALIVE_AT_BRANCHES_MAX);
+    let both = number(limits::FUNCTION_LIVE_VALUES_MAX);
     (both / (locals + 4)).min(branches_max())
 }
 
@@ -139,7 +139,7 @@ fn locals_in_loops(bytes: usize, locals: usize, set: bool) -> Function {
 /// go round on a global: were it a local, the compiler would take a twentieth of the time.
 fn joined_in_row(bytes: usize, locals: usize) -> Function {
     let locals = locals.min(bytes / 32);
-    let loops = number(limits::FUNCTION_JOINED_BY_LOOPS_MAX) / (locals + 1);
+    let loops = number(limits::FUNCTION_PHIS_BY_LOOPS_MAX) / (locals + 1);
     let loops = loops.min(bytes.saturating_sub(locals * 16) / 7).min(branches_beside(locals) / 2 - 2);
     let all = 2..locals + 2;
     let set: String = all.clone().map(|local| format!("(local.set {local} (i64.const 1))")).collect();
@@ -179,7 +179,7 @@ fn locals_and_ifs(bytes: usize) -> Function {
 /// Locals that are set once, inside of blocks that one table may leave each by itself.
 fn locals_joined(bytes: usize) -> Function {
     let locals = 100.min(bytes / 32);
-    let blocks = number(limits::FUNCTION_JOINED_MAX) / (2 * locals);
+    let blocks = number(limits::FUNCTION_PHIS_MAX) / (2 * locals);
     let targets: String = (0..blocks).map(|number| format!("{number} ")).collect();
     let table = format!("(br_table {targets} (i32.wrap_i64 (local.get 0)))");
     let locals = 1..=locals;
@@ -198,7 +198,7 @@ fn locals_joined(bytes: usize) -> Function {
 /// Values that are needed after all the loops, as many as may be alive at so many.
 fn kept(bytes: usize, loops: usize) -> Function {
     let loops = loops.min(bytes / 30);
-    let all = number(limits::FUNCTION_ALIVE_AT_BRANCHES_MAX) / (2 * loops);
+    let all = number(limits::FUNCTION_LIVE_VALUES_MAX) / (2 * loops);
     let count = all.min((bytes - loops * 15) / 7) - 3;
     let mut body = String::new();
     for number in 0..count {
@@ -245,5 +245,5 @@ fn wide_tables(bytes: usize) -> Function {
 }
 
 fn carried_max() -> usize {
-    number(limits::FUNCTION_CARRIED_MAX)
+    number(limits::FUNCTION_BRANCH_ARGS_MAX)
 }

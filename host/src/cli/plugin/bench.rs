@@ -87,8 +87,7 @@ fn collect(transactions: Option<Transactions>) -> anyhow::Result<Vec<Bytes>> {
 fn against(file: Option<&Path>, limits: Limits) -> anyhow::Result<Pipeline> {
     let (file, wasm) = match file {
         Some(file) => {
-            let wasm =
-                read(file).context("no plugin to compare with; give one with --against FILE")?;
+            let wasm = read(file).context("no plugin to compare with; give one with --against FILE")?;
             (file, wasm)
         }
         None => (Path::new("passthrough"), PASSTHROUGH.to_vec()),

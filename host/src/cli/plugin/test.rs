@@ -98,7 +98,8 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     match (admitted, &golden.refused) {
         (Ok(pipeline), None) => {
             for (index, case) in golden.cases.iter().enumerate() {
-                let trace = on_large_stack(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
+                let trace =
+                    on_large_stack(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
                 let outcome =
                     trace.outcome.map_err(|refusal| anyhow!("case {:?}: {}", case.name, refusal.message))?;
                 let found = Expected::of(&outcome);

@@ -46,7 +46,7 @@ pub fn engine_text() -> String {
             &format_args!(
                 "copied-byte=1 call={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
                 limits::CALL_FUEL,
-                limits::RESTORED_BYTES_PER_FUEL,
+                limits::RESET_BYTES_PER_FUEL,
                 limits::START_FUEL,
                 limits::MEMORY_BYTES_PER_FUEL,
                 limits::TABLE_ELEMENT_BYTES,
@@ -96,12 +96,12 @@ fn module_limits() -> String {
         ("function-branches", limits::FUNCTION_BRANCHES_MAX),
         ("branches", limits::MODULE_BRANCHES_MAX),
         ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
-        ("function-alive-at-branches", limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
-        ("function-carried", limits::FUNCTION_CARRIED_MAX),
-        ("function-joined", limits::FUNCTION_JOINED_MAX),
-        ("joined", limits::MODULE_JOINED_MAX),
-        ("function-joined-by-loops", limits::FUNCTION_JOINED_BY_LOOPS_MAX),
-        ("joined-by-loops", limits::MODULE_JOINED_BY_LOOPS_MAX),
+        ("function-alive-at-branches", limits::FUNCTION_LIVE_VALUES_MAX),
+        ("function-carried", limits::FUNCTION_BRANCH_ARGS_MAX),
+        ("function-joined", limits::FUNCTION_PHIS_MAX),
+        ("joined", limits::MODULE_PHIS_MAX),
+        ("function-joined-by-loops", limits::FUNCTION_PHIS_BY_LOOPS_MAX),
+        ("joined-by-loops", limits::MODULE_PHIS_BY_LOOPS_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
@@ -112,8 +112,8 @@ fn module_limits() -> String {
 fn write_barrier() -> String {
     format!(
         "restored-memory-bytes={} restored-globals={} piece-bytes={} reach-bytes={MARGIN_BYTES} function={} module={}",
-        limits::RESTORED_MEMORY_BYTES_MAX,
-        limits::RESTORED_GLOBALS_MAX,
+        limits::RESET_MEMORY_BYTES_MAX,
+        limits::RESET_GLOBALS_MAX,
         1 << PAGE_SHIFT,
         limits::FUNCTION_BARRIERS_MAX,
         limits::MODULE_BARRIERS_MAX

@@ -86,7 +86,7 @@ impl Admitted {
         let start = self.init_fuel.0;
         match &self.pool {
             Some(pool) => {
-                let reset = pool.memory_bytes() / limits::RESTORED_BYTES_PER_FUEL;
+                let reset = pool.memory_bytes() / limits::RESET_BYTES_PER_FUEL;
                 Charge { call: limits::CALL_FUEL.saturating_add(reset), growing: start }
             }
             None => Charge { call: limits::CALL_FUEL.saturating_add(start), growing: 0 },

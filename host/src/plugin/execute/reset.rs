@@ -24,7 +24,7 @@ impl Snapshot {
     /// Of an instance right after init; `None` if its memory is so long that resetting it does not pay.
     pub(super) fn of(live: &mut Live) -> Option<Self> {
         let memory = live.memory.data(&live.store);
-        if memory.len() as u64 > limits::RESTORED_MEMORY_BYTES_MAX {
+        if memory.len() as u64 > limits::RESET_MEMORY_BYTES_MAX {
             return None;
         }
         let memory = memory.to_vec();

@@ -49,14 +49,14 @@ pub(super) struct ControlFlow<'a> {
     /// Targets of branch tables.
     pub(super) targets: u64,
     /// Locals and operands at each of the branches, summed.
-    pub(super) alive: u64,
+    pub(super) live_values: u64,
     /// Values that branches hand to where they go, and blocks take and leave, summed.
-    pub(super) carried: u64,
+    pub(super) branch_args: u64,
     /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
     /// joins what they may be, and its work grows with the square of how often it does.
-    pub(super) joined: u64,
+    pub(super) phis: u64,
     /// The locals that any block joins.
-    joined_anywhere: LocalSet,
+    locals_with_phis: LocalSet,
     open: Vec<OpenBlock>,
     /// Loops open now, and all there are.
     loops: u64,
@@ -71,25 +71,25 @@ impl<'a> ControlFlow<'a> {
     }
 
     /// The locals that any block joins, times the loops.
-    pub(super) fn joined_by_loops(&self) -> u64 {
-        self.joined_anywhere.len().saturating_mul(self.loops_in_all)
+    pub(super) fn phis_by_loops(&self) -> u64 {
+        self.locals_with_phis.len().saturating_mul(self.loops_in_all)
     }
 
     /// Counts what an instruction costs that `validator` has not validated yet.
     pub(super) fn count(&mut self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) {
         let weight = weight(operator);
         self.branches = self.branches.saturating_add(weight);
-        let alive = self.locals.saturating_add(u64::from(validator.operand_stack_height()));
-        self.alive = self.alive.saturating_add(weight.saturating_mul(alive));
+        let live_values = self.locals.saturating_add(u64::from(validator.operand_stack_height()));
+        self.live_values = self.live_values.saturating_add(weight.saturating_mul(live_values));
         if let Operator::BrTable { targets } = operator {
             self.targets = self.targets.saturating_add(u64::from(targets.len()));
         }
-        let carried = self.carried_by(operator, validator);
-        self.carried = self.carried.saturating_add(carried);
+        let branch_args = self.branch_args_of(operator, validator);
+        self.branch_args = self.branch_args.saturating_add(branch_args);
     }
 
     /// Values that a branch hands to where it goes, or that a block takes and leaves.
-    fn carried_by(&self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) -> u64 {
+    fn branch_args_of(&self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) -> u64 {
         match operator {
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 let (params, results) = self.arity(*blockty);
@@ -107,7 +107,7 @@ impl<'a> ControlFlow<'a> {
     }
 
     /// Counts which locals meet where, by an instruction that is valid.
-    pub(super) fn count_joined(&mut self, operator: &Operator<'_>) {
+    pub(super) fn count_phis(&mut self, operator: &Operator<'_>) {
         match operator {
             Operator::Block { .. } => self.open_block(false, 1),
             Operator::If { .. } => self.open_block(false, 2),
@@ -141,9 +141,9 @@ impl<'a> ControlFlow<'a> {
     fn end_block(&mut self) {
         // None: the end of the function, where no local is needed any more.
         let Some(OpenBlock { is_loop, ways, set }) = self.open.pop() else { return };
-        self.joined = self.joined.saturating_add(ways.saturating_mul(set.len()));
+        self.phis = self.phis.saturating_add(ways.saturating_mul(set.len()));
         if ways > 1 {
-            self.joined_anywhere.insert_all(&set);
+            self.locals_with_phis.insert_all(&set);
         }
         if let Some(outer) = self.open.last_mut() {
             outer.set.insert_all(&set);

@@ -25,9 +25,9 @@ pub(super) struct ValidFunction {
     /// Its blocks, branches and calls.
     pub(super) branches: u64,
     /// Locals that meet where its branches arrive, summed.
-    pub(super) joined: u64,
+    pub(super) phis: u64,
     /// Locals that its branches join, times its loops.
-    pub(super) joined_by_loops: u64,
+    pub(super) phis_by_loops: u64,
     /// Whether it changes anything of its instance but memory and globals.
     pub(super) changes_other_state: bool,
 }
@@ -52,8 +52,8 @@ pub(super) fn validate(
     }
     limits.check("parameters and locals", locals, limits::FUNCTION_LOCALS_MAX)?;
     let counts = validate_code(function, body, ControlFlow::new(types, locals), allocations)?;
-    let joined_by_loops = limits.check_control_flow(&counts.control_flow)?;
-    let ControlFlow { branches, joined, carried, .. } = counts.control_flow;
+    let phis_by_loops = limits.check_control_flow(&counts.control_flow)?;
+    let ControlFlow { branches, phis, branch_args, .. } = counts.control_flow;
     let function = Function {
         body: body.range(),
         code: counts.code_start..body.range().end,
@@ -61,12 +61,12 @@ pub(super) fn validate(
         locals,
         operands: u64::from(counts.operands),
         instructions: counts.instructions,
-        arriving: carried.saturating_add(joined),
+        arriving: branch_args.saturating_add(phis),
         callees: counts.callees,
         calls_indirectly: counts.calls_indirectly,
     };
     let changes_other_state = counts.changes_other_state;
-    Ok(ValidFunction { function, used: limits.used, branches, joined, joined_by_loops, changes_other_state })
+    Ok(ValidFunction { function, used: limits.used, branches, phis, phis_by_loops, changes_other_state })
 }
 
 /// What is counted in a function's instructions.
@@ -107,7 +107,7 @@ fn validate_code<'a>(
         counts.control_flow.count(&operator, &validator);
         validator.op(offset, &operator)?;
         // Not before: an index of a local may be any number until then.
-        counts.control_flow.count_joined(&operator);
+        counts.control_flow.count_phis(&operator);
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
         if let Operator::Call { function_index } = operator {
@@ -139,23 +139,23 @@ impl FunctionLimits {
         }
     }
 
-    /// Answers with the joined locals times loops, of which all functions together have a limit too.
+    /// Answers with the locals with phis times loops, of which all functions together have a limit too.
     fn check_control_flow(&mut self, counted: &ControlFlow<'_>) -> Result<u64, ValidateError> {
         let in_loops = counted.locals.saturating_mul(counted.loops_max);
-        let joined_by_loops = counted.joined_by_loops();
+        let phis_by_loops = counted.phis_by_loops();
         for (what, found, max) in [
             ("blocks, branches and calls", counted.branches, limits::FUNCTION_BRANCHES_MAX),
             ("targets of branch tables", counted.targets, limits::FUNCTION_BRANCH_TARGETS_MAX),
-            ("values alive at branches", counted.alive, limits::FUNCTION_ALIVE_AT_BRANCHES_MAX),
-            ("values carried by branches", counted.carried, limits::FUNCTION_CARRIED_MAX),
-            ("locals joined by branches", counted.joined, limits::FUNCTION_JOINED_MAX),
+            ("live values at branches", counted.live_values, limits::FUNCTION_LIVE_VALUES_MAX),
+            ("branch arguments", counted.branch_args, limits::FUNCTION_BRANCH_ARGS_MAX),
+            ("phis (locals that branches join)", counted.phis, limits::FUNCTION_PHIS_MAX),
             ("loops within loops", counted.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX),
             ("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
-            ("joined locals times loops", joined_by_loops, limits::FUNCTION_JOINED_BY_LOOPS_MAX),
+            ("locals with phis times loops", phis_by_loops, limits::FUNCTION_PHIS_BY_LOOPS_MAX),
         ] {
             self.check(what, found, max)?;
         }
-        Ok(joined_by_loops)
+        Ok(phis_by_loops)
     }
 }
 
@@ -298,14 +298,14 @@ mod tests {
     fn values_at_branches_beyond_their_bounds_are_refused() {
         assert_edge(
             [500, 501].map(|calls| function(&values("local", 1_000), &many("(call 0)", calls))),
-            "function 1 has 501000 values alive at branches; at most 500000 are allowed",
+            "function 1 has 501000 live values at branches; at most 500000 are allowed",
         );
         assert_edge(
             [500, 501].map(|calls| {
                 let (ones, drops) = (many("i32.const 1 ", 1_000), many("drop ", 1_000));
                 function("", &format!("{ones} {} {drops}", many("(call 0)", calls)))
             }),
-            "function 1 has 501000 values alive at branches; at most 500000 are allowed",
+            "function 1 has 501000 live values at branches; at most 500000 are allowed",
         );
         // The block leaves one, each label takes one.
         assert_edge(
@@ -314,7 +314,7 @@ mod tests {
                 let table = format!("(br_table {labels} (i32.const 1) (i32.const 0))");
                 function("", &format!("(drop (block (result i32) {table}))"))
             }),
-            "function 1 has 20001 values carried by branches; at most 20000 are allowed",
+            "function 1 has 20001 branch arguments; at most 20000 are allowed",
         );
     }
 
@@ -326,35 +326,35 @@ mod tests {
 
     /// One function that joins a million takes the compiler hours.
     #[test]
-    fn locals_joined_beyond_their_bounds_are_refused() {
+    fn phis_beyond_their_bounds_are_refused() {
         assert_edge(
             [8_000, 8_001].map(|ways| function(&values("local", 10), &joins(ways))),
-            "function 1 has 80010 locals joined by branches; at most 80000 are allowed",
+            "function 1 has 80010 phis (locals that branches join); at most 80000 are allowed",
         );
         let one = format!("(func {} {})", values("local", 10), joins(8_000));
         let module = |functions| format!("(module {})", many(&one, functions));
         assert!(validate(&wat::parse_str(module(4)).unwrap()).is_ok());
         assert_eq!(
             validate(&wat::parse_str(module(5)).unwrap()).unwrap_err().to_string(),
-            "has 400000 locals joined by branches; at most 350000 are allowed"
+            "has 400000 phis (locals that branches join); at most 350000 are allowed"
         );
     }
 
     /// 96 locals joined, and 400 loops after: a module of 5 KiB that took the compiler seven seconds.
     #[test]
-    fn joined_locals_times_loops_beyond_their_bounds_are_refused() {
+    fn locals_with_phis_times_loops_beyond_their_bounds_are_refused() {
         let loops = |count| many("(loop (br_if 0 (i32.const 0)))", count);
         let body = |count| format!("{}{}", joins(2), loops(count));
         assert_edge(
             [1_500, 1_501].map(|count| function(&values("local", 10), &body(count))),
-            "function 1 has 15010 joined locals times loops; at most 15000 are allowed",
+            "function 1 has 15010 locals with phis times loops; at most 15000 are allowed",
         );
         let one = format!("(func {} {})", values("local", 10), body(1_500));
         let module = |functions| format!("(module {})", many(&one, functions));
         assert!(validate(&wat::parse_str(module(3)).unwrap()).is_ok());
         assert_eq!(
             validate(&wat::parse_str(module(4)).unwrap()).unwrap_err().to_string(),
-            "has 60000 joined locals times loops; at most 45000 are allowed"
+            "has 60000 locals with phis times loops; at most 45000 are allowed"
         );
     }
 
@@ -366,16 +366,16 @@ mod tests {
     }
 
     #[test]
-    fn a_local_is_joined_in_every_block_around_it() {
+    fn a_local_has_a_phi_in_every_block_around_it() {
         let wat = "(module (func (local i32 i32)
             (block (loop (local.set 0 (i32.const 1)) (br_if 0 (i32.const 0)) (br_if 1 (i32.const 0)))
               (if (i32.const 0) (then (local.set 1 (i32.const 1)) (br 1))))
             (local.set 1 (i32.const 2))))";
         let wasm = wat::parse_str(wat).unwrap();
         let used = validate(&wasm).unwrap().used;
-        let joined = used.iter().find(|one| one.what == "locals joined by branches").unwrap().found;
+        let phis = used.iter().find(|one| one.what == "phis (locals that branches join)").unwrap().found;
         assert_eq!(
-            joined, 10,
+            phis, 10,
             "one in the loop, two ways; one in the if, two ways; both in the block, three ways"
         );
     }

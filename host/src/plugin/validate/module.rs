@@ -46,8 +46,8 @@ fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
         branches: 0,
-        joined: 0,
-        joined_by_loops: 0,
+        phis: 0,
+        phis_by_loops: 0,
         module: ValidModule {
             wasm,
             sections: Vec::new(),
@@ -83,8 +83,8 @@ struct Validation<'a> {
     /// Blocks, branches and calls of all functions so far.
     branches: u64,
     /// Locals that meet where branches arrive, of all functions so far.
-    joined: u64,
-    joined_by_loops: u64,
+    phis: u64,
+    phis_by_loops: u64,
     module: ValidModule<'a>,
 }
 
@@ -277,11 +277,11 @@ impl Validation<'_> {
         valid.used.into_iter().for_each(|used| self.module.count(used));
         self.branches = self.branches.saturating_add(valid.branches);
         self.module.check("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
-        self.joined = self.joined.saturating_add(valid.joined);
-        self.module.check("locals joined by branches", self.joined, limits::MODULE_JOINED_MAX)?;
-        self.joined_by_loops = self.joined_by_loops.saturating_add(valid.joined_by_loops);
-        let found = self.joined_by_loops;
-        self.module.check("joined locals times loops", found, limits::MODULE_JOINED_BY_LOOPS_MAX)?;
+        self.phis = self.phis.saturating_add(valid.phis);
+        self.module.check("phis (locals that branches join)", self.phis, limits::MODULE_PHIS_MAX)?;
+        self.phis_by_loops = self.phis_by_loops.saturating_add(valid.phis_by_loops);
+        let found = self.phis_by_loops;
+        self.module.check("locals with phis times loops", found, limits::MODULE_PHIS_BY_LOOPS_MAX)?;
         self.module.keeps_to_memory_and_globals &= !valid.changes_other_state;
         self.module.functions.push(valid.function);
         Ok(())

@@ -3,7 +3,7 @@
 //!
 //! # Limits
 //!
-//! Kept for memories of up to [`RESTORED_MEMORY_BYTES_MAX`](limits::RESTORED_MEMORY_BYTES_MAX): one bit of 32 for each
+//! Kept for memories of up to [`RESET_MEMORY_BYTES_MAX`](limits::RESET_MEMORY_BYTES_MAX): one bit of 32 for each
 //! page.
 
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub(in crate::plugin) const MARGIN_BYTES: u32 = 512;
 const PAGE_BYTES: usize = 1 << PAGE_SHIFT;
 
 const _: () = assert!(
-    limits::RESTORED_MEMORY_BYTES_MAX == (u32::BITS as u64) << PAGE_SHIFT,
+    limits::RESET_MEMORY_BYTES_MAX == (u32::BITS as u64) << PAGE_SHIFT,
     "each page of the largest memory has its bit"
 );
 

@@ -77,8 +77,8 @@ use crate::plugin::validate::{Function, ValidModule, features};
 /// Whether instances of a module can be reset by their dirty pages and globals, and that costs less than fresh ones.
 pub(super) fn pays(module: &ValidModule<'_>) -> bool {
     module.keeps_to_memory_and_globals
-        && module.mutable_globals.len() as u64 <= limits::RESTORED_GLOBALS_MAX
-        && module.memory_bytes <= limits::RESTORED_MEMORY_BYTES_MAX
+        && module.mutable_globals.len() as u64 <= limits::RESET_GLOBALS_MAX
+        && module.memory_bytes <= limits::RESET_MEMORY_BYTES_MAX
 }
 
 /// The barriers of each function, which set the global `dirty`.
