@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -241,19 +242,25 @@ fn a_range_of_entries_is_read_a_bounded_number_at_a_time() {
 /// How long a test waits for what must happen. It only turns a hang into a failure.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
+fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || done.send(work()));
+    is_done
+}
+
 #[test]
 fn whoever_waits_for_a_commit_wakes_up_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::open(dir.path()).unwrap();
     let reader = log.reader();
-    let longer = thread::spawn(move || reader.wait_beyond_length(3, WATCHDOG).head.clone());
+    let longer = on_a_thread(move || reader.wait_beyond_length(3, Duration::MAX).head.clone());
     let reader = log.reader();
-    let later = thread::spawn(move || reader.wait_beyond_height(Height(0), WATCHDOG).head.height());
+    let later = on_a_thread(move || reader.wait_beyond_height(Height(0), Duration::MAX).head.height());
     commit(&mut log, 1, &[b"abc"]);
-    assert!(later.join().unwrap() >= Height(1));
+    assert!(later.recv_timeout(WATCHDOG).unwrap() >= Height(1));
     commit(&mut log, 2, &[]);
     commit(&mut log, 3, &[b"d"]);
-    let head = longer.join().unwrap();
+    let head = longer.recv_timeout(WATCHDOG).unwrap();
     assert_eq!((head.height(), head.length()), (Height(3), 4), "neither 3 bytes nor an empty block are more");
     let reader = log.reader();
     assert_eq!(reader.wait_beyond_length(3, Duration::ZERO).head.length(), 4, "it is there already");
@@ -275,16 +282,16 @@ fn one_waiting_thread_serves_ten_thousand_followers_that_no_commit_waits_for() {
         })
     };
     let followers: Vec<_> = (0..10_000).map(follow).collect();
-    let bridge = thread::spawn(move || {
+    let bridge = on_a_thread(move || {
         let mut seen = reader.committed();
         while seen.head.height() < Height(BLOCKS) {
-            seen = reader.wait_beyond_height(seen.head.height(), WATCHDOG);
+            seen = reader.wait_beyond_height(seen.head.height(), Duration::MAX);
             tell.send_replace(seen.clone());
         }
     });
     // Nothing drives the runtime yet: no follower moves, and every commit returns.
     (1..=BLOCKS).for_each(|height| commit(&mut log, height, &[b"block"]));
-    bridge.join().unwrap();
+    bridge.recv_timeout(WATCHDOG).unwrap();
     for follower in followers {
         assert_eq!(runtime.block_on(follower).unwrap(), 5 * BLOCKS);
     }
