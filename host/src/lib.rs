@@ -15,8 +15,9 @@
 //! The modules in reading order:
 //!
 //! - [`types`] and [`limits`]: the words, and every bound with its reason;
+//! - [`rules`]: what genesis fixes, and its id;
 //! - [`excerpt`]: what of a foreign text an error quotes;
-//! - [`json`]: JSON that says one thing, for what people write and consensus agrees on;
+//! - [`json`]: strict JSON (I-JSON, RFC 7493), for what people write and consensus agrees on;
 //! - [`printable`]: other people's text, made safe to print;
 //! - [`atomic_file`]: files that are replaced whole;
 //! - [`sequence`]: the log on disk, its roots, its recovery;

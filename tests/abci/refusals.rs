@@ -86,7 +86,7 @@ fn params_the_plugin_refuses_are_told_in_its_own_words() {
 fn params_that_do_not_say_one_thing_are_refused_as_they_are_written() {
     let good = moody_genesis().to_string();
     for (params, words) in [
-        (r#"{"a":{"b":1,"b":1}}"#, "pipeline[0].params.a.b is given twice"),
+        (r#"{"a":{"b":1,"b":1}}"#, "pipeline[0].params.a.b is a duplicate key"),
         (
             "123456789012345678901234567890",
             "pipeline[0].params is the integer 123456789012345678901234567890",

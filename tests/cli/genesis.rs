@@ -94,11 +94,11 @@ fn nonsense_is_refused_and_nothing_is_written() {
         (vec!["--plugin", &plugin, "--plugin", &plugin], 2, "plugin name moody is given twice"),
         (vec!["--plugin", "ghost=/nowhere.wasm"], 1, "no file for plugin ghost at /nowhere.wasm"),
         (vec!["--plugin", &plugin, "--params", "other={}"], 2, "but the pipeline has moody"),
-        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "plugin moody: params is no JSON: EOF"),
+        (vec!["--plugin", &plugin, "--params", "moody={"], 2, "plugin moody: params is invalid JSON: EOF"),
         (
             vec!["--plugin", &plugin, "--params", "moody={\"a\":1,\"a\":1}"],
             2,
-            "plugin moody: params.a is given twice",
+            "plugin moody: params.a is a duplicate key",
         ),
         (
             vec!["--plugin", &plugin, "--params", "moody=123456789012345678901234567890"],
@@ -190,12 +190,16 @@ fn a_file_is_judged_as_it_is_written() {
     assert_eq!(in_home("set", dir.path(), &["--plugin", &plugin]).0, 0);
     let good = genesis(dir.path()).to_string();
     for (one, other, words) in [
-        ("\"pipeline\":", "\"pipeline\":[],\"pipeline\":", "genesis.app_state.dseq.pipeline is given twice"),
-        ("\"app_state\":", "\"app_state\":{},\"app_state\":", "genesis.app_state is given twice"),
+        (
+            "\"pipeline\":",
+            "\"pipeline\":[],\"pipeline\":",
+            "genesis.app_state.dseq.pipeline is a duplicate key",
+        ),
+        ("\"app_state\":", "\"app_state\":{},\"app_state\":", "genesis.app_state is a duplicate key"),
         (
             "\"params\":{}",
             "\"params\":{\"a\":{\"b\":1,\"b\":1}}",
-            "genesis.app_state.dseq.pipeline[0].params.a.b is given twice",
+            "genesis.app_state.dseq.pipeline[0].params.a.b is a duplicate key",
         ),
         (
             "\"params\":{}",

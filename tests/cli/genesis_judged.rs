@@ -66,7 +66,7 @@ fn start_refuses_with_78_and_the_reason_what_cometbft_would_end_for_at_once() {
     }
     fs::write(home.path().join("config/genesis.json"), "{").unwrap();
     let (code, said) = start(home.path());
-    assert!(code == 78 && said.contains("genesis is no JSON"), "{code} {said}");
+    assert!(code == 78 && said.contains("genesis is invalid JSON"), "{code} {said}");
 }
 
 #[test]

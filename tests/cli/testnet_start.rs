@@ -42,7 +42,7 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         (&["--timeout", "0"], 2, "0 is not in 1.."),
         (&["--move-ports"], 2, "--base-port"),
         (&["--move-ports", "--base-port", "29200"], 1, "error: no local network in "),
-        (&["--params", "moody="], 2, "plugin moody: params is no JSON"),
+        (&["--params", "moody="], 2, "plugin moody: params is invalid JSON"),
         (&["--plugin", "x=/nowhere/x.wasm"], 1, "no file for plugin x at /nowhere/x.wasm"),
         (&["--plugin", "x=/dev/null"], 1, "error: plugin x: not a module"),
         (&["--base-port", "29200"], 1, "failed: cannot\n"),

@@ -148,7 +148,7 @@ fn params_are_canonical_once_and_for_all() {
         let (text, says_one_thing) = (writer.any(4), writer.says_one_thing);
         let canonical = match CanonicalJson::parse(&text) {
             Ok(canonical) => canonical,
-            Err(CanonicalJsonError::Json(JsonError::Twice { .. } | JsonError::Integer { .. })) => {
+            Err(CanonicalJsonError::Json(JsonError::DuplicateKey { .. } | JsonError::Integer { .. })) => {
                 assert!(!says_one_thing, "{text}");
                 return;
             }

@@ -1,7 +1,7 @@
-//! JSON that says one thing: no object names a member twice, and every integer is kept as it is written.
+//! Strict JSON (I-JSON, RFC 7493): no duplicate keys, and no integers that a double cannot hold.
 //!
-//! Readers of JSON keep the last of two members of one name, and round integers that they have no room for, without a
-//! word. Where a text means what consensus agrees on, such a text is refused, with the place.
+//! Other parsers silently keep the last of two duplicate keys and round large integers. Where consensus agrees on what a
+//! text means, such a text is an error that names the place.
 //!
 //! # Numbers
 //!
@@ -23,20 +23,20 @@ const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// From here on RFC 8785 writes numbers with an exponent.
 const EXPONENT_MIN: f64 = 1e21;
 
-/// A text that is no JSON, or says more than one thing. Each error begins with the place, such as `params.a[0].b`.
+/// A text that is not strict JSON. Each error begins with the place, such as `params.a[0].b`.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// No JSON, or a string or number that JSON allows and no reader takes.
-    #[error("{place} is no JSON: {}", words(.source))]
+    /// Not JSON, or a string or number that JSON allows and no parser takes.
+    #[error("{place} is invalid JSON: {}", words(.source))]
     Syntax {
         /// Where the text is.
         place: String,
         /// Where in the text, and why.
         source: serde_json::Error,
     },
-    /// Two members of one name in an object.
-    #[error("{place} is given twice; a name may stand only once in an object: remove one")]
-    Twice {
+    /// The same key twice in one object.
+    #[error("{place} is a duplicate key; a key may stand only once in an object: remove one")]
+    DuplicateKey {
         /// Where the second one is.
         place: String,
     },
@@ -61,12 +61,12 @@ pub enum JsonError {
     },
 }
 
-/// Reads a text that says one thing. `root` is what errors call the whole of it.
+/// Parses strict JSON. `root` is what errors call the whole of it.
 ///
 /// # Errors
 ///
-/// When it is no JSON, an object in it names a member twice, an integer in it is not kept, or more than `depth_max`
-/// arrays and objects are within each other.
+/// When it is invalid JSON, has a duplicate key or an integer that a double cannot hold, or nests more than `depth_max`
+/// arrays and objects.
 pub fn read(text: &str, root: &str, depth_max: u64) -> Result<Value, JsonError> {
     Reader { root, depth_max }.value(parse(text, root)?, root, 0)
 }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         for (name, raw) in members {
             let place = member(place, &name);
             if fields.contains_key(&name) {
-                return Err(JsonError::Twice { place: words(&place) });
+                return Err(JsonError::DuplicateKey { place: words(&place) });
             }
             let field = self.value(raw, &place, depth)?;
             fields.insert(name, field);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_told_with_its_place() {
+    fn a_duplicate_key_is_an_error_with_its_place() {
         for (text, place) in [
             (r#"{"a":1,"a":1}"#, "params.a"),
             (r#"{"a":1,"b":2,"\u0061":3}"#, "params.a"),
@@ -191,7 +191,7 @@ mod tests {
             (r#"{"a.b":{"\n":1,"\n":1}}"#, r#"params["a.b"]["\n"]"#),
         ] {
             assert!(
-                refusal(text).starts_with(&format!("{place} is given twice; ")),
+                refusal(text).starts_with(&format!("{place} is a duplicate key; ")),
                 "{text}: {}",
                 refusal(text)
             );
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_that_would_change_is_told_as_it_is_written() {
+    fn an_integer_that_would_change_is_an_error_that_quotes_it() {
         for (text, place, literal) in [
             ("9007199254740992", "params", "9007199254740992"),
             (r#"{"a":[1,{"b":-9007199254740993}]}"#, "params.a[1].b", "-9007199254740993"),
@@ -254,15 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_told_with_its_place() {
+    fn invalid_json_is_an_error_with_its_place() {
         for (text, words) in [
-            ("", "params is no JSON: EOF while parsing a value at line 1 column 0"),
-            ("{\n\"a\":}", "params is no JSON: expected value at line 2 column 5"),
-            ("{} {}", "params is no JSON: trailing characters at line 1 column 4"),
-            ("[01]", "params is no JSON: invalid number at line 1 column 3"),
-            (r#"{"a":[1e999]}"#, "params.a[0] is no JSON: number out of range"),
-            (r#"{"a":"\ud800"}"#, "params.a is no JSON: "),
-            (r#"{"a":{"\ud800":1}}"#, "params.a is no JSON: "),
+            ("", "params is invalid JSON: EOF while parsing a value at line 1 column 0"),
+            ("{\n\"a\":}", "params is invalid JSON: expected value at line 2 column 5"),
+            ("{} {}", "params is invalid JSON: trailing characters at line 1 column 4"),
+            ("[01]", "params is invalid JSON: invalid number at line 1 column 3"),
+            (r#"{"a":[1e999]}"#, "params.a[0] is invalid JSON: number out of range"),
+            (r#"{"a":"\ud800"}"#, "params.a is invalid JSON: "),
+            (r#"{"a":{"\ud800":1}}"#, "params.a is invalid JSON: "),
         ] {
             assert!(refusal(text).starts_with(words), "{text}: {}", refusal(text));
         }
@@ -285,7 +285,7 @@ mod tests {
             message,
             "params is nested too deeply; at most 3 arrays and objects may be within each other"
         );
-        assert!(refusal(&"[".repeat(1_000_000)).starts_with("params is no JSON: "));
+        assert!(refusal(&"[".repeat(1_000_000)).starts_with("params is invalid JSON: "));
         assert!(refusal(&("[".repeat(100_000) + &"]".repeat(100_000))).contains("at most 100"));
     }
 }

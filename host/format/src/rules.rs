@@ -1,4 +1,4 @@
-//! What genesis says about the plugins: limits, and for each plugin its name, hash and params.
+//! The rules of a network, fixed by genesis: engine, limits, and each plugin's name, hash and params; and their id.
 //!
 //! # Format
 //!
@@ -162,10 +162,10 @@ impl fmt::Debug for PluginName {
 #[serde(try_from = "String", into = "String")]
 pub struct CanonicalJson(String);
 
-/// Params that are no JSON, do not say one thing, or have no canonical form or too long a one.
+/// Params that are not strict JSON, or have no canonical form or too long a one.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalJsonError {
-    /// No JSON, a name given twice or an integer that is not kept.
+    /// Not strict JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
     /// A value RFC 8785 cannot write.
@@ -213,12 +213,12 @@ impl From<CanonicalJson> for String {
 }
 
 impl CanonicalJson {
-    /// Reads JSON as somebody wrote it. There is no other way in: a value that some reader made of a text does not tell
-    /// what that reader dropped or rounded.
+    /// Parses JSON as somebody wrote it. There is no other constructor: a value that another parser made of a text does not
+    /// show what that parser dropped or rounded.
     ///
     /// # Errors
     ///
-    /// When the text is no JSON, does not say one thing ([`json::read`]), has no canonical form or one longer than
+    /// When the text is not strict JSON ([`json::read`]), has no canonical form or one longer than
     /// [`limits::PARAMS_BYTES_MAX`].
     pub fn parse(text: &str) -> Result<Self, CanonicalJsonError> {
         let value = json::read(text, "params", limits::PARAMS_DEPTH_MAX)?;
@@ -238,7 +238,7 @@ impl CanonicalJson {
     )]
     pub fn value(&self) -> serde_json::Value {
         let value = json::read(&self.0, "params", limits::PARAMS_DEPTH_MAX);
-        value.expect("the canonical form of what says one thing says the same")
+        value.expect("the canonical form of strict JSON is strict JSON")
     }
 
     /// The canonical text.
@@ -255,7 +255,7 @@ pub struct PluginSpec {
     pub name: PluginName,
     /// SHA-256 of its `.wasm` file.
     pub sha256: PluginHash,
-    /// What the plugin is told at init.
+    /// The parameters it is initialized with.
     pub params: CanonicalJson,
 }
 
@@ -320,10 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn params_that_do_not_say_one_thing_are_refused() {
+    fn params_that_are_not_strict_json_are_refused() {
         let refusal = |text| CanonicalJson::parse(text).unwrap_err().to_string();
-        assert!(refusal("{").starts_with("params is no JSON: EOF while parsing an object at line 1"));
-        assert!(refusal(r#"{"a":{"b":1,"b":1}}"#).starts_with("params.a.b is given twice"));
+        assert!(refusal("{").starts_with("params is invalid JSON: EOF while parsing an object at line 1"));
+        assert!(refusal(r#"{"a":{"b":1,"b":1}}"#).starts_with("params.a.b is a duplicate key"));
         assert!(refusal("9007199254740993").starts_with("params is the integer 9007199254740993, which"));
         assert_eq!(
             refusal(&format!("\"{}\"", "x".repeat(65536))),

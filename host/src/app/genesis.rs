@@ -208,13 +208,13 @@ mod tests {
     #[test]
     fn params_are_judged_as_they_are_written() {
         for (params, words) in [
-            (r#"{"a":{"b":1,"b":1}}"#, "app_state.dseq.pipeline[0].params.a.b is given twice"),
-            (r#"[{"a":1,"\u0061":2}]"#, "app_state.dseq.pipeline[0].params[0].a is given twice"),
+            (r#"{"a":{"b":1,"b":1}}"#, "app_state.dseq.pipeline[0].params.a.b is a duplicate key"),
+            (r#"[{"a":1,"\u0061":2}]"#, "app_state.dseq.pipeline[0].params[0].a is a duplicate key"),
             (
                 r#"{"a":123456789012345678901234567890}"#,
                 "app_state.dseq.pipeline[0].params.a is the integer 123456789012345678901234567890, which",
             ),
-            (r#"{"a":1e999}"#, "app_state.dseq.pipeline[0].params.a is no JSON: number out of range"),
+            (r#"{"a":1e999}"#, "app_state.dseq.pipeline[0].params.a is invalid JSON: number out of range"),
         ] {
             let message = told(params).unwrap_err().to_string();
             assert!(message.starts_with(words), "{params}: {message}");

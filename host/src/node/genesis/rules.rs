@@ -415,11 +415,13 @@ mod tests {
         let mut refusal =
             |text: &str| PluginFile::tell(&mut files, &[text.to_owned()]).unwrap_err().to_string();
         assert!(refusal("one").starts_with("params \"one\" must be written name=JSON"));
-        assert!(refusal("one={").starts_with("plugin one: params is no JSON: EOF"));
+        assert!(refusal("one={").starts_with("plugin one: params is invalid JSON: EOF"));
         assert!(
             refusal("one=9007199254740993").starts_with("plugin one: params is the integer 9007199254740993")
         );
-        assert!(refusal(r#"one={"a":{"b":1,"b":1}}"#).starts_with("plugin one: params.a.b is given twice"));
+        assert!(
+            refusal(r#"one={"a":{"b":1,"b":1}}"#).starts_with("plugin one: params.a.b is a duplicate key")
+        );
         assert_eq!(refusal("two={}"), "params are given for plugin \"two\", but the pipeline has one");
     }
 }
