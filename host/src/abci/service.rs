@@ -293,7 +293,7 @@ fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<()
         vote_extensions_height: params.abci.as_ref().map_or(0, |abci| abci.vote_extensions_enable_height),
         validators: request.validators.len() as u64,
     };
-    bounds.allow(limits)
+    bounds.check(limits)
 }
 
 fn no_genesis() -> Refusal {

@@ -42,11 +42,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     for one in cometbft.passed_over() {
         tracing::warn!("not used: {one}");
     }
-    tracing::info!(
-        "CometBFT is {}; what it says is in {}",
-        cometbft.path().display(),
-        home.cometbft_log().display()
-    );
+    tracing::info!("CometBFT is {}; its log is {}", cometbft.path().display(), home.cometbft_log().display());
     let genesis = GenesisFile::read(&home.genesis_file()).map_err(OriginError::from)?;
     let limits = genesis.rules().map_err(OriginError::from)?.pipeline.limits;
     tell_network(&home, &genesis);

@@ -79,7 +79,7 @@ impl PipelineArgs {
         match (&mut plugins[..], &self.params[..]) {
             // To whom is clear.
             ([only], [text]) if !has_name(text) => only.params = params(text)?,
-            (plugins, texts) => PluginFile::tell(plugins, texts)?,
+            (plugins, texts) => PluginFile::set_params(plugins, texts)?,
         }
         Ok(plugins)
     }

@@ -220,8 +220,7 @@ fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
-        let path = node.home.cometbft_config();
-        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { path, source })?;
+        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { source })?;
     }
     Ok(())
 }
