@@ -60,7 +60,7 @@ fn a_pipeline_is_set_verified_and_shown() {
     assert_eq!((kept.len(), fs::read(&kept[0]).unwrap()), (1, moody()), "the node finds the plugin");
 
     let (code, said, _) = in_home("verify", dir.path(), &[]);
-    assert!(code == 0 && said.contains("is good: pipeline moody, id "), "{said}");
+    assert!(code == 0 && said.contains("is valid: pipeline moody, id "), "{said}");
     let (code, said, _) = in_home("show", dir.path(), &[]);
     assert!(code == 0 && said.contains(&hash) && said.contains("(this build's)"), "{said}");
     let (_, said, _) = in_home("show", dir.path(), &["--json"]);
@@ -219,7 +219,10 @@ fn a_file_is_judged_as_it_is_written() {
     }
     fs::write(dir.path().join("config/genesis.json"), "[]").unwrap();
     let (code, _, stderr) = in_home("verify", dir.path(), &[]);
-    assert!(code == 1 && stderr.contains("is no genesis file: it is JSON, but no object"), "{stderr}");
+    assert!(
+        code == 1 && stderr.contains("is not a genesis file: it is valid JSON, but not an object"),
+        "{stderr}"
+    );
 }
 
 /// A log with one block.

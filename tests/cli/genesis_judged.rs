@@ -38,7 +38,7 @@ fn verify_says_what_each_change_of_a_genesis_does() {
         write(home.path(), &case.apply(&good_genesis()));
         let (code, said) = verify(home.path());
         match case.verdict {
-            Verdict::Good => assert!(code == 0 && said.contains("is good"), "{}: {said}", case.name),
+            Verdict::Good => assert!(code == 0 && said.contains("is valid"), "{}: {said}", case.name),
             Verdict::Refused(words) | Verdict::Ours(words) => {
                 assert!(code == 1 && said.contains(words), "{}: {said}", case.name);
                 assert!(said.len() < 1000, "{}: {said}", case.name);

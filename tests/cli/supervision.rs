@@ -29,7 +29,7 @@ fn when_either_dies_both_are_ended_and_started_again() {
 }
 
 #[test]
-fn a_cometbft_that_keeps_ending_is_tried_again_and_its_last_words_are_shown() {
+fn a_cometbft_that_keeps_ending_is_tried_again_and_the_end_of_its_log_is_shown() {
     let home = home();
     let script = format!("echo x >> {0}/starts; echo no genesis here; exit 3", text(home.path()));
     let mut supervisor = Supervisor::start(home.path(), &stand_in(home.path(), VERSION, &script));
@@ -39,7 +39,7 @@ fn a_cometbft_that_keeps_ending_is_tried_again_and_its_last_words_are_shown() {
     assert_eq!(supervisor.asked_to_stop(), Some(0));
     let said = said(home.path());
     assert!(
-        said.contains("CometBFT ended (exit status: 3); its last words:\n  no genesis here; restarting"),
+        said.contains("CometBFT ended (exit status: 3); the end of its log:\n  no genesis here; restarting"),
         "{said}"
     );
 }

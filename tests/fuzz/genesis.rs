@@ -136,8 +136,8 @@ fn a_genesis_file_is_read_and_edited_or_refused() {
         let Ok(mut file) = GenesisFile::read(&path) else { return };
         let (_, _, _) = (file.chain_id(), file.doc(), file.pinned());
         let (_, _) = (file.check(), file.network_id());
-        let told = file.tell(&["p0={\"a\":1}".to_owned()]);
-        let limited = file.limit(&["fuel_max=1_000".to_owned()]);
+        let told = file.set_params(&["p0={\"a\":1}".to_owned()]);
+        let limited = file.set_limits(&["fuel_max=1_000".to_owned()]);
         file.pin_engine();
         if let (Ok(()), Ok(()), Ok(rules)) = (told, limited, file.rules()) {
             assert_eq!(rules.pipeline.plugins[0].params.as_str(), "{\"a\":1}");

@@ -85,7 +85,7 @@ impl EngineBounds {
     /// # Errors
     ///
     /// The first parameter that has to change.
-    pub fn allow(&self, limits: &Limits) -> Result<(), BoundsError> {
+    pub fn check(&self, limits: &Limits) -> Result<(), BoundsError> {
         let Ok(block_bytes_max) = u64::try_from(self.block_bytes_max) else {
             return Err(BoundsError::UnboundedBlocks { found: self.block_bytes_max });
         };
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn each_parameter_that_cannot_be_met_is_refused_with_what_to_do() {
         let limits = Limits::default();
-        assert_eq!(GOOD.allow(&limits), Ok(()));
-        let refusal = |bounds: EngineBounds| bounds.allow(&limits).unwrap_err().to_string();
+        assert_eq!(GOOD.check(&limits), Ok(()));
+        let refusal = |bounds: EngineBounds| bounds.check(&limits).unwrap_err().to_string();
         assert!(refusal(EngineBounds { block_bytes_max: -1, ..GOOD }).contains("no bound at all"));
         for gas in [0, 1, i64::MAX] {
             assert!(refusal(EngineBounds { block_gas_max: gas, ..GOOD }).contains("it must be -1"));
@@ -148,16 +148,16 @@ mod tests {
     fn a_block_must_hold_the_largest_transaction_and_the_refusal_names_the_bound_that_would() {
         let bounds = EngineBounds { block_bytes_max: 1 << 20, ..GOOD };
         let BoundsError::TransactionTooLarge { room, block_bytes_needed, .. } =
-            bounds.allow(&Limits::default()).unwrap_err()
+            bounds.check(&Limits::default()).unwrap_err()
         else {
             panic!("another refusal")
         };
         let limits = |tx_bytes_max| Limits { tx_bytes_max, ..Limits::default() };
-        assert_eq!(bounds.allow(&limits(room)), Ok(()));
-        assert!(bounds.allow(&limits(room + 1)).is_err());
+        assert_eq!(bounds.check(&limits(room)), Ok(()));
+        assert!(bounds.check(&limits(room + 1)).is_err());
         let needed = i64::try_from(block_bytes_needed).unwrap();
-        assert_eq!(EngineBounds { block_bytes_max: needed, ..GOOD }.allow(&Limits::default()), Ok(()));
-        assert!(EngineBounds { block_bytes_max: needed - 1, ..GOOD }.allow(&Limits::default()).is_err());
-        assert!(EngineBounds { block_bytes_max: 0, ..GOOD }.allow(&limits(1)).is_err());
+        assert_eq!(EngineBounds { block_bytes_max: needed, ..GOOD }.check(&Limits::default()), Ok(()));
+        assert!(EngineBounds { block_bytes_max: needed - 1, ..GOOD }.check(&Limits::default()).is_err());
+        assert!(EngineBounds { block_bytes_max: 0, ..GOOD }.check(&limits(1)).is_err());
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -
         vote_extensions_height: params.abci.as_ref().map_or(0, |abci| abci.vote_extensions_enable_height),
         validators: request.validators.len() as u64,
     };
-    bounds.allow(limits)
+    bounds.check(limits)
 }
 
 /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.

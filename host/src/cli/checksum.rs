@@ -13,10 +13,10 @@ use crate::node::testnet::{DEFAULT_DIR, Network};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The local network whose nodes are compared
+    /// Local network to compare
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
-    /// Compare these homes instead
+    /// Homes to compare instead
     #[arg(long = "home", value_name = "DIR", num_args = 1.., conflicts_with = "dir")]
     homes: Vec<PathBuf>,
     /// Print JSON

@@ -12,13 +12,13 @@ use crate::node::home::NodeHome;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Show every setting with its value and where that came from
+    /// Show every setting, its value and its origin
     Show(ShowArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
-    /// The node's home; without one, only flags, environment and defaults count
+    /// Node's home; without one, only flags, environment and defaults count
     #[arg(long, value_name = "DIR", env = node_config::HOME_ENV)]
     home: Option<PathBuf>,
     /// Print JSON

@@ -14,15 +14,15 @@ use crate::node::genesis::membership::{self, Part};
 use crate::node::genesis::origin;
 use crate::node::genesis::rules::{self, PluginFile, RulesError};
 use crate::node::home::NodeHome;
-use crate::plugin::{PluginDir, engine_id};
+use crate::plugin::{Pipeline, PluginDir, engine_id};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Show engine, limits and pipeline
+    /// Show the engine, the limits and the pipeline
     Show(ShowArgs),
-    /// Change limits, the pipeline or its params; what no node would run is not written
+    /// Change the limits, the pipeline or plugin parameters; a genesis that no node would run is not written
     Set(SetArgs),
-    /// Tell whether a node would begin with it
+    /// Check whether a node would start with it
     Verify(FileArgs),
 }
 
@@ -31,10 +31,10 @@ pub(super) enum Command {
 pub(super) struct FileArgs {
     #[command(flatten)]
     home: Option<HomeArg>,
-    /// The genesis file, if it is not in a home
+    /// Genesis file that is not in a home
     #[arg(long, value_name = "FILE", conflicts_with = "home")]
     file: Option<PathBuf>,
-    /// Where the plugins' files are [default: the home's plugins/, or plugins/ beside the file]
+    /// Folder of the plugin files [default: the home's plugins/, or plugins/ beside the file]
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
 }
@@ -53,16 +53,16 @@ pub(super) struct ShowArgs {
 pub(super) struct SetArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// A plugin of the new pipeline, in order; the old pipeline goes
+    /// Plugin of the new pipeline, which replaces the old one; repeat for several, in order
     #[arg(long = "plugin", id = "pipeline", value_name = "NAME=FILE")]
     pipeline: Vec<String>,
-    /// What a plugin is told
+    /// Plugin parameters, as JSON
     #[arg(long, value_name = "NAME=JSON")]
     params: Vec<String>,
-    /// A limit: tx_bytes_max, record_bytes_max, fuel_max or memory_bytes_max
+    /// Limit: tx_bytes_max, record_bytes_max, fuel_max or memory_bytes_max
     #[arg(long = "limit", id = "limits", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
-    /// Put the new plugins' bytes into the genesis file, so that no node needs their files
+    /// Embed the new plugins in the genesis file, so that no node needs their files
     #[arg(long, requires = "pipeline")]
     inline: bool,
 }
@@ -104,38 +104,19 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         say(format!("{:#}", as_json(&file, &rules, place.home.as_ref())))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let engine = rules.pipeline.engine;
-    let ours = if engine == engine_id() {
-        "this build's".to_owned()
-    } else {
-        format!("not this build's, which is {}", engine_id())
-    };
     let limits = rules.pipeline.limits;
-    let mut rows = vec![["#", "plugin", "sha256", "params", "where"].map(str::to_owned).to_vec()];
-    for (number, (plugin, inline)) in (1..).zip(rules.pipeline.plugins.iter().zip(&rules.inline_wasm)) {
-        let found = || match place.plugins.find(&plugin.sha256) {
-            Ok(_) => place.plugins.path().display().to_string(),
-            Err(_) => format!("not in {}", place.plugins.path().display()),
-        };
-        let found = if inline.is_some() { "in the file".to_owned() } else { found() };
-        let params = plugin.params.as_str().to_owned();
-        rows.push(vec![
-            number.to_string(),
-            plugin.name.to_string(),
-            plugin.sha256.to_string(),
-            params,
-            found,
-        ]);
-    }
-    let pipeline =
-        if rows.len() == 1 { "no plugins: every transaction is a record".to_owned() } else { table(&rows) };
+    let pipeline = match rules.pipeline.plugins.as_slice() {
+        [] => "no plugins: every transaction is a record".to_owned(),
+        _ => plugins_table(&rules, &place.plugins),
+    };
     say(format!(
-        "chain id     {}\nnetwork id   {}\nvalidators   {}\nengine       {engine} ({ours})\npipeline id  {}\nlimits       tx_bytes_max {}, \
+        "chain id     {}\nnetwork id   {}\nvalidators   {}\nengine       {}\npipeline id  {}\nlimits       tx_bytes_max {}, \
          record_bytes_max {}, fuel_max {}, memory_bytes_max {}\n\n{pipeline}",
         file.chain_id(),
         file.network_id(),
         // A file that is not good is shown too; `verify` says what is wrong with it.
         validators(&file, place.home.as_ref()).unwrap_or_else(|err| err.to_string()),
+        engine(&rules),
         rules.pipeline.id(),
         limits.tx_bytes_max,
         limits.record_bytes_max,
@@ -143,6 +124,34 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         limits.memory_bytes_max,
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn engine(rules: &GenesisRules) -> String {
+    let (pinned, ours) = (rules.pipeline.engine, engine_id());
+    if pinned == ours {
+        format!("{pinned} (this build's)")
+    } else {
+        format!("{pinned} (not this build's, which is {ours})")
+    }
+}
+
+fn plugins_table(rules: &GenesisRules, dir: &PluginDir) -> String {
+    let mut rows = vec![["#", "plugin", "sha256", "params", "where"].map(str::to_owned).to_vec()];
+    for (number, (plugin, inline)) in (1_usize..).zip(rules.pipeline.plugins.iter().zip(&rules.inline_wasm)) {
+        let location = match (inline, dir.find(&plugin.sha256)) {
+            (Some(_), _) => "in the file".to_owned(),
+            (None, Ok(_)) => dir.path().display().to_string(),
+            (None, Err(_)) => format!("not in {}", dir.path().display()),
+        };
+        rows.push(vec![
+            number.to_string(),
+            plugin.name.to_string(),
+            plugin.sha256.to_string(),
+            plugin.params.as_str().to_owned(),
+            location,
+        ]);
+    }
+    table(&rows)
 }
 
 fn as_json(file: &GenesisFile, rules: &GenesisRules, home: Option<&NodeHome>) -> Value {
@@ -182,24 +191,8 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let mut file = GenesisFile::read(&place.genesis)?;
-    let plugins = args.pipeline.iter().map(|text| PluginFile::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let plugins = rules::read_plugins(&plugins)?;
-    if !plugins.is_empty() {
-        file.pin(&plugins, args.inline);
-    }
-    file.tell(&args.params)?;
-    file.limit(&args.limits)?;
     let pinned_engine = file.engine();
-    file.pin_engine();
-    let pipeline = file.admit(|wanted| {
-        let given = plugins.iter().find(|plugin| plugin.sha256 == *wanted);
-        given.map_or_else(|| place.plugins.find(wanted), |plugin| Ok(plugin.wasm.clone()))
-    })?;
-    if !args.inline {
-        for plugin in &plugins {
-            place.plugins.store(&plugin.name, &plugin.wasm)?;
-        }
-    }
+    let pipeline = change(&mut file, args, &place.plugins)?;
     file.write()?;
     say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
     if let Some(old) = pinned_engine.filter(|old| *old != engine_id().to_string()) {
@@ -216,6 +209,28 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes the changes, admits the result as a node would, and stores the new plugins unless they are in the file itself.
+fn change(file: &mut GenesisFile, args: &SetArgs, dir: &PluginDir) -> anyhow::Result<Pipeline> {
+    let plugins = args.pipeline.iter().map(|text| PluginFile::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let plugins = rules::read_plugins(&plugins)?;
+    if !plugins.is_empty() {
+        file.pin(&plugins, args.inline);
+    }
+    file.set_params(&args.params)?;
+    file.set_limits(&args.limits)?;
+    file.pin_engine();
+    let pipeline = file.admit(|wanted| {
+        let given = plugins.iter().find(|plugin| plugin.sha256 == *wanted);
+        given.map_or_else(|| dir.find(wanted), |plugin| Ok(plugin.wasm.clone()))
+    })?;
+    if !args.inline {
+        for plugin in &plugins {
+            dir.store(&plugin.name, &plugin.wasm)?;
+        }
+    }
+    Ok(pipeline)
+}
+
 fn verify(args: &FileArgs) -> anyhow::Result<ExitCode> {
     let place = place(args)?;
     let file = GenesisFile::read(&place.genesis)?;
@@ -226,7 +241,7 @@ fn verify(args: &FileArgs) -> anyhow::Result<ExitCode> {
     }
     let names: Vec<&str> = pipeline.spec().plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let pipeline_text = if names.is_empty() { "without plugins".to_owned() } else { names.join(", ") };
-    say(format!("{} is good: pipeline {pipeline_text}, id {}", place.genesis.display(), pipeline.id()))?;
+    say(format!("{} is valid: pipeline {pipeline_text}, id {}", place.genesis.display(), pipeline.id()))?;
     say(format!("network {}: {}", file.network_id(), validators(&file, place.home.as_ref())?))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,10 +19,10 @@ pub(super) struct Args {
     home: HomeArg,
     #[command(flatten)]
     pipeline: PipelineArgs,
-    /// The new network's name [default: made up]
+    /// Chain id of the new network [default: generated]
     #[arg(long)]
     chain_id: Option<String>,
-    /// The CometBFT program
+    /// CometBFT program
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
 }
@@ -30,20 +30,20 @@ pub(super) struct Args {
 /// The pipeline of a new network.
 #[derive(Debug, clap::Args)]
 pub(super) struct PipelineArgs {
-    /// A plugin of the pipeline, in order [default: the built-in passthrough]
+    /// Plugin of the pipeline; repeat for several, in order [default: the built-in passthrough]
     #[arg(long = "plugin", value_name = "NAME=FILE")]
     plugins: Vec<String>,
-    /// What a plugin is told [default: {}]
+    /// Plugin parameters, as JSON [default: {}]
     #[arg(long = "params", value_name = "NAME=JSON")]
     params: Vec<String>,
 }
 
 impl PipelineArgs {
-    /// The plugins; none: none is given, and nobody is told anything.
+    /// The plugins; none: none is given.
     pub(super) fn files(&self) -> Result<Option<Vec<PluginFile>>, RulesError> {
         let files = self.plugins.iter().map(|text| PluginFile::parse(text));
         let mut files = files.collect::<Result<Vec<_>, _>>()?;
-        PluginFile::tell(&mut files, &self.params)?;
+        PluginFile::set_params(&mut files, &self.params)?;
         Ok((!files.is_empty()).then_some(files))
     }
 }

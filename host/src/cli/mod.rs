@@ -1,6 +1,6 @@
 //! The command line: one file for each subcommand, and what they share.
 //!
-//! Exit codes: 0 success; 1 failure or failed check; 2 usage; 78 configuration error: the node refuses to run, because of its
+//! Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error: the node refuses to run, because of its
 //! configuration, genesis or plugins, and starting it again can't help.
 
 mod checksum;
@@ -30,15 +30,55 @@ use crate::node::home::HomeError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
 
-/// As `--help` tells them.
-const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure or failed check; 2 usage; 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first).";
+/// As `--help` shows them.
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
+
+/// As clap's own, but with the examples before the usage, of subcommands too.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "Examples:
+  dseq testnet start                 # four nodes on this machine
+  dseq testnet status
+  dseq checksum                      # do all nodes hold the same bytes?
+  dseq plugin run plugin.wasm hello  # run a transaction through a plugin";
+
+const INIT_EXAMPLES: &str = "Examples:
+  dseq init --home node
+  dseq init --home node --chain-id audit-1 --plugin json=json.wasm";
+
+const START_EXAMPLES: &str = "Examples:
+  dseq start --home node
+  dseq start --home node --log-level debug";
+
+const SERVE_EXAMPLES: &str = "Examples:
+  dseq serve --home node
+  dseq serve --home node --abci tcp://127.0.0.1:26658";
+
+const TESTNET_EXAMPLES: &str = "Examples:
+  dseq testnet start
+  dseq testnet start --dir net --nodes 7 --base-port 30000
+  dseq testnet logs node0 --follow
+  dseq testnet stop";
+
+const CHECKSUM_EXAMPLES: &str = "Examples:
+  dseq checksum
+  dseq checksum --home node0 node1";
+
+const GENESIS_EXAMPLES: &str = "Examples:
+  dseq genesis show --home node
+  dseq genesis set --home node --plugin json=json.wasm --limit tx_bytes_max=65536
+  dseq genesis verify --file genesis.json";
+
+const CONFIG_EXAMPLES: &str = "Examples:
+  dseq config show --home node
+  dseq config show --home node --json";
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 /// A distributed byte sequencer: any node takes bytes, every node holds the identical sequence.
 #[derive(Debug, Parser)]
-#[command(name = "dseq", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "dseq", version, arg_required_else_help = true, before_help = EXAMPLES, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,28 +86,32 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a node's home, with a new network of which it is the only validator
+    /// Create a node's home, as the only validator of a new network
+    #[command(before_help = INIT_EXAMPLES)]
     Init(init::Args),
-    /// Run a whole node: the app and CometBFT, both restarted when either dies
+    /// Run a node: the app and CometBFT, which are restarted when either exits
+    #[command(before_help = START_EXAMPLES)]
     Start(start::Args),
-    /// Run the app alone, for a CometBFT that you run yourself
+    /// Run the app alone, beside a CometBFT that you run yourself
+    #[command(before_help = SERVE_EXAMPLES)]
     Serve(serve::Args),
-    /// Run a network of several nodes on this machine
-    #[command(subcommand)]
+    /// Run a local network of several nodes
+    #[command(subcommand, before_help = TESTNET_EXAMPLES)]
     Testnet(testnet::Command),
     /// Compare the sequences of several nodes
     ///
-    /// Ends with 0 only if all hold the same bytes as far as all have committed; with 1 if they differ, or there is nothing
-    /// to compare: nodes of several networks, or one that has not committed a byte.
+    /// Exits with 0 only if all nodes hold the same bytes, up to the shortest committed length; with 1 if they differ, or if
+    /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
+    #[command(before_help = CHECKSUM_EXAMPLES)]
     Checksum(checksum::Args),
-    /// See what a plugin is and does, without a network
+    /// Work with plugins, without a network
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// See or change the rules in a genesis file, before its network begins
-    #[command(subcommand)]
+    /// Show, change or check the rules in a genesis file, before its network starts
+    #[command(subcommand, before_help = GENESIS_EXAMPLES)]
     Genesis(genesis::Command),
     /// Show the configuration
-    #[command(subcommand)]
+    #[command(subcommand, before_help = CONFIG_EXAMPLES)]
     Config(config::Command),
 }
 
@@ -82,7 +126,7 @@ struct HomeArg {
 /// Runs the command line of this process and says how it went.
 #[must_use]
 pub fn run() -> ExitCode {
-    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+    let parsed = with_help(Cli::command()).try_get_matches().and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
         Ok((cli, matches))
     });
@@ -99,6 +143,10 @@ pub fn run() -> ExitCode {
             ExitCode::from(exit_code(&err))
         }
     }
+}
+
+fn with_help(command: clap::Command) -> clap::Command {
+    command.help_template(HELP).mut_subcommands(with_help)
 }
 
 /// The parser's own words: about what was given to it, or the help that was asked for.
@@ -225,7 +273,25 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once_each() {
+    fn the_examples_of_the_help_are_well_formed() {
+        let all = [
+            EXAMPLES,
+            INIT_EXAMPLES,
+            START_EXAMPLES,
+            SERVE_EXAMPLES,
+            TESTNET_EXAMPLES,
+            CHECKSUM_EXAMPLES,
+            GENESIS_EXAMPLES,
+            CONFIG_EXAMPLES,
+        ];
+        for line in all.iter().flat_map(|text| text.lines().skip(1)) {
+            let words = line.split('#').next().unwrap().split_whitespace();
+            Cli::try_parse_from(words).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+    }
+
+    #[test]
+    fn causes_are_shown_once_each() {
         let err = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("cannot start");
         assert_eq!(describe(&err), "error: cannot start\n  caused by: cannot write x: disk full");
     }

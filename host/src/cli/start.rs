@@ -42,14 +42,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     for one in cometbft.passed_over() {
         tracing::warn!("not used: {one}");
     }
-    tracing::info!(
-        "CometBFT is {}; what it says is in {}",
-        cometbft.path().display(),
-        home.cometbft_log().display()
-    );
+    tracing::info!("CometBFT is {}; its log is {}", cometbft.path().display(), home.cometbft_log().display());
     let genesis = GenesisFile::read(&home.genesis_file()).map_err(OriginError::from)?;
     let limits = genesis.rules().map_err(OriginError::from)?.pipeline.limits;
-    tell_network(&home, &genesis);
+    log_network(&home, &genesis);
     let plan = Plan {
         engine_environment: environment::for_limits(&home, &limits)?,
         genesis,
@@ -70,7 +66,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
 }
 
 /// Says which network this is and who decides in it: a node that decides alone, by mistake, must not look like others.
-fn tell_network(home: &NodeHome, genesis: &GenesisFile) {
+fn log_network(home: &NodeHome, genesis: &GenesisFile) {
     // What is wrong with it is said where it is refused.
     if let Ok(doc) = genesis.doc() {
         let validators = membership::describe(&doc, Some(Part::of(home, &doc)));

@@ -15,30 +15,30 @@ use crate::node::home::access;
 use crate::node::process::tail::Tail;
 use crate::node::shell;
 use crate::node::testnet::{
-    self, DEFAULT_DIR, Failure, Network, NodeStart, NodeState, NodeStatus, StartOptions, Started, Stopped,
-    TestnetError,
+    self, DEFAULT_DIR, Failure, Network, Node, NodeStart, NodeState, NodeStatus, StartOptions, Started,
+    Stopped, TestnetError,
 };
 
 const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make the network if there is none, start what does not run, wait until it takes transactions
+    /// Start the network, creating it first if there is none, and wait until it takes transactions
     ///
-    /// Ends with 0 only if all nodes take transactions. Nodes that cannot be started (a port of theirs is taken, say) are
-    /// named, and the others run on without them. A new network of which no node comes up is removed again.
+    /// Exits with 0 only if all nodes take transactions. Nodes that cannot be started (because a port is taken, for
+    /// example) are listed, and the others keep running. A new network is removed again if none of its nodes comes up.
     Start(StartArgs),
-    /// Stop what `start` started; the data stays
+    /// Stop the nodes that `start` started; their data stays
     Stop(DirArg),
-    /// Show how each node is
+    /// Show the state of each node
     ///
-    /// Ends with 0 only if all nodes take transactions. Takes some seconds when blocks seem not to come.
+    /// Exits with 0 only if all nodes take transactions. Takes some seconds if no blocks seem to be made.
     ///
     /// running       it takes transactions
-    /// not ready     its app refuses every transaction: its disk is nearly full, say
-    /// behind        other nodes have blocks that it does not get
+    /// not ready     its app refuses every transaction, because its disk is nearly full, for example
+    /// behind        other nodes have blocks that it does not receive
     /// catching up   it still fetches old blocks from its peers
-    /// stalled       transactions wait, and no block comes
+    /// stalled       transactions wait, and no block is made
     /// no quorum     it and its peers have too little voting power to decide a block
     /// no answer     it runs, but does not answer
     /// stopped       it does not run
@@ -51,7 +51,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DirArg {
-    /// Where the nodes' homes are
+    /// Folder of the network, with the nodes' homes
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
 }
@@ -60,13 +60,13 @@ pub(super) struct DirArg {
 pub(super) struct StartArgs {
     #[command(flatten)]
     dir: DirArg,
-    /// How many nodes a new network has, at most 32 [default: 4]
+    /// Number of nodes of a new network, at most 32 [default: 4]
     #[arg(long)]
     nodes: Option<u16>,
-    /// The port from which a new network's ports are counted [default: 26656]
+    /// First port of a new network; the others follow it [default: 26656]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
-    /// Move the network that is there, and stopped, to this --base-port
+    /// Move an existing, stopped network to --base-port
     #[arg(long, requires = "base_port")]
     move_ports: bool,
     #[command(flatten)]
@@ -74,10 +74,10 @@ pub(super) struct StartArgs {
     /// Serve CometBFT's metrics for Prometheus; costs about 10 % of the throughput, and stays on at later starts
     #[arg(long)]
     metrics: bool,
-    /// The CometBFT program
+    /// CometBFT program
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
-    /// How long the nodes may take to come up, in seconds
+    /// Maximum time for the nodes to come up, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
@@ -95,12 +95,12 @@ pub(super) struct StatusArgs {
 pub(super) struct LogsArgs {
     #[command(flatten)]
     dir: DirArg,
-    /// A node, e.g. node0 or 0 [default: all]
+    /// Node, e.g. node0 or 0 [default: all]
     node: Option<String>,
-    /// Keep printing what is added
+    /// Follow the logs
     #[arg(short, long)]
     follow: bool,
-    /// How many lines of each log to begin with
+    /// Number of lines to show first of each log
     #[arg(short = 'n', long, default_value_t = 20)]
     lines: usize,
 }
@@ -167,7 +167,7 @@ fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
     }
     if !started.removed {
         let fix = testnet::command(dir, "start");
-        text.push_str(&format!("\nWhat runs goes on; mend the rest and run `{fix}` again."));
+        text.push_str(&format!("\nRunning nodes are left running; fix the rest and run `{fix}` again."));
         let port_taken =
             |(_, how): &(_, NodeStart)| matches!(how, NodeStart::Failed(failure) if failure.port_taken);
         if started.nodes.iter().any(port_taken) {
@@ -182,6 +182,18 @@ fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
 }
 
 fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
+    let ready_nodes: Vec<&Node> = started
+        .nodes
+        .iter()
+        .filter(|(_, how)| matches!(how, NodeStart::Ran | NodeStart::Started))
+        .map(|(node, _)| node)
+        .collect();
+    let text = format!("{}\n\n{}", headline(started, ready), nodes_table(&ready_nodes, dir));
+    if ready < started.nodes.len() { text } else { format!("{text}\n\n{}", suggestions(&ready_nodes, dir)) }
+}
+
+/// What was done, and how many nodes take transactions now.
+fn headline(started: &Started, ready: usize) -> String {
     let count = started.nodes.len();
     let fresh: Vec<_> = started
         .nodes
@@ -195,46 +207,45 @@ fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
         _ if ready < count => format!("{ready} of {count} nodes take transactions"),
         _ => format!("all {count} nodes take transactions"),
     };
-    let headline = match fresh.len() {
+    match fresh.len() {
         0 if ready == count && count == 1 => "The network of one node is running already.".to_owned(),
         0 if ready == count => format!("The network of {count} nodes is running already."),
         _ if started.made => format!("Made a new network; {all}."),
         0 => format!("{}.", capital(&all)),
         new if new < ready => format!("Started {}; {all}.", fresh.join(", ")),
         _ => format!("{}.", capital(&all)),
-    };
+    }
+}
+
+fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
     let mut rows = vec![["  node", "RPC", "metrics", "home"].map(str::to_owned).to_vec()];
-    let running: Vec<_> =
-        started.nodes.iter().filter(|(_, how)| matches!(how, NodeStart::Ran | NodeStart::Started)).collect();
-    for (node, _) in &running {
+    for node in nodes {
+        let metrics = format!("http://localhost:{}/metrics", node.ports.metrics);
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            if serves_metrics(&node.home) {
-                format!("http://localhost:{}/metrics", node.ports.metrics)
-            } else {
-                "off".to_owned()
-            },
+            if serves_metrics(&node.home) { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);
     }
-    if ready < count {
-        return format!("{headline}\n\n{}", table(&rows));
-    }
-    let rpc = |node: usize| running.get(node % ready.max(1)).map_or(0, |(node, _)| node.ports.rpc);
+    table(&rows)
+}
+
+/// Commands to try with a network of which all nodes take transactions.
+fn suggestions(nodes: &[&Node], dir: &Path) -> String {
+    let rpc = |node: usize| nodes.get(node % nodes.len().max(1)).map_or(0, |node| node.ports.rpc);
     let checksum = if dir == Path::new(DEFAULT_DIR) {
         "make checksum".to_owned()
     } else {
         format!("dseq checksum --dir {}", shell::word(dir))
     };
     let checksum =
-        if count > 1 { format!("\n  {checksum:<49} # all nodes hold the same") } else { String::new() };
+        if nodes.len() > 1 { format!("\n  {checksum:<49} # all nodes hold the same") } else { String::new() };
     format!(
-        "{headline}\n\n{}\n\nTry:\n  \
+        "Try:\n  \
          curl -s 'localhost:{}/broadcast_tx_commit?tx=\"hello\"'    # any node takes bytes\n  \
          curl -s 'localhost:{}/broadcast_tx_commit?tx=0xDEADBEEF'    # committed if tx_result.data is there, the receipt{checksum}\n  \
          {:<49} # how they are\n  {:<49} # the data stays",
-        table(&rows),
         rpc(0),
         rpc(1),
         testnet::command(dir, "status"),

@@ -1,5 +1,5 @@
 ;; Says why it does not want its params.
-;; expect: refused "unreachable code): no (code 1000)"
+;; expect: refused "unreachable code: no (code 1000)"
 (module
   (memory (export "memory") 1)
   (global (export "dseq_panic") i32 (i32.const 2000))

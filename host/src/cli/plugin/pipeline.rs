@@ -79,7 +79,7 @@ impl PipelineArgs {
         match (&mut plugins[..], &self.params[..]) {
             // With one plugin there is no need for its name.
             ([only], [text]) if !has_name(text) => only.params = params(text)?,
-            (plugins, texts) => PluginFile::tell(plugins, texts)?,
+            (plugins, texts) => PluginFile::set_params(plugins, texts)?,
         }
         Ok(plugins)
     }

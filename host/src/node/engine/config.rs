@@ -37,7 +37,7 @@ pub enum EngineConfigError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: toml_edit::TomlError,
+        source: Box<toml_edit::TomlError>,
     },
     /// Our values do not fit it.
     #[error("cannot apply our values to {path}", path = path.display())]
@@ -61,7 +61,7 @@ impl EngineConfig {
             .map_err(|source| EngineConfigError::Io { path: path.clone(), source })?;
         match text.parse() {
             Ok(toml) => Ok(Self { path, toml }),
-            Err(source) => Err(EngineConfigError::NotToml { path, source }),
+            Err(err) => Err(EngineConfigError::NotToml { path, source: Box::new(err) }),
         }
     }
 

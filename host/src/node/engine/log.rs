@@ -131,7 +131,7 @@ impl Words {
             return " without writing anything to its log".to_owned();
         }
         let lines: Vec<String> = self.last.iter().map(|line| format!("  {line}")).collect();
-        format!("; its last words:\n{}", lines.join("\n"))
+        format!("; the end of its log:\n{}", lines.join("\n"))
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_a_panic_is_told_and_not_the_end_of_its_stack() {
+    fn the_reason_of_a_panic_is_shown_and_not_the_end_of_its_stack() {
         let text = "I[2026-11-26|15:01:13.752] some line module=x\n\
                     panic: failed to write a message\n  of two lines: file too large [recovered]\n\n\
                     goroutine 1 [running]:\nmain.main()\n\t/src/main.go:7 +0x1\nexit status 2\n";
@@ -207,9 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reason_the_last_words_are_told_in_bounds() {
-        assert_eq!(words("1\n2\n3\n4\n5\n6\n").at_its_end(), "; its last words:\n  2\n  3\n  4\n  5\n  6");
-        assert_eq!(words("red\nblue  green").at_its_end(), "; its last words:\n  red\n  blue green");
+    fn without_a_reason_the_end_of_the_log_is_shown_in_bounds() {
+        assert_eq!(
+            words("1\n2\n3\n4\n5\n6\n").at_its_end(),
+            "; the end of its log:\n  2\n  3\n  4\n  5\n  6"
+        );
+        assert_eq!(words("red\nblue  green").at_its_end(), "; the end of its log:\n  red\n  blue green");
         assert_eq!(words("").at_its_end(), " without writing anything to its log");
         assert!(words(&format!("panic: {}", "x".repeat(10_000))).at_its_end().len() < 700);
     }

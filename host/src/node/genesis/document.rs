@@ -1,6 +1,6 @@
-//! A genesis document by CometBFT's own rules: what its node would end for at once, told before it is started.
+//! A genesis document by CometBFT's own rules: what CometBFT would refuse at its start, found before it is started.
 //!
-//! The rules are those of `types/genesis.go`, `types/params.go` and `types/validator_set.go`; a test compares verdicts
+//! The rules are those of `types/genesis.go`, `types/params.go` and `types/validator_set.go`; a test compares the results
 //! with the real program's. What CometBFT fills in by itself is refused only where each node would fill in another value.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::field::Field;
 use crate::abci::{EngineBounds, VALIDATORS_MAX};
 use crate::limits;
 
@@ -22,9 +23,6 @@ const TOTAL_POWER_MAX: i64 = i64::MAX / 8;
 
 /// Longest `consensus_params.authority.authority`, in bytes.
 const AUTHORITY_BYTES_MAX: usize = 256;
-
-/// Longest value that an error repeats, in characters.
-const TOLD_CHARS_MAX: usize = 60;
 
 /// A genesis document that CometBFT would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,19 +90,19 @@ pub enum DocError {
 }
 
 impl GenesisDoc {
-    /// Judges a document, an object, that says one thing ([`crate::json::read`]).
+    /// Checks a document, an object, that says one thing ([`crate::json::read`]).
     ///
     /// # Errors
     ///
     /// The first thing in it that CometBFT would refuse.
-    pub fn judge(document: &Value) -> Result<Self, DocError> {
+    pub fn check(document: &Value) -> Result<Self, DocError> {
         let document = Field { place: String::new(), value: document };
-        judge_time(&document.get("genesis_time")?)?;
-        let chain_id = judge_chain_id(&document.get("chain_id")?)?;
+        check_time(&document.get("genesis_time")?)?;
+        let chain_id = check_chain_id(&document.get("chain_id")?)?;
         let height = document.get("initial_height")?;
         height.within(0, INITIAL_HEIGHT_MAX)?;
-        let mut bounds = judge_params(&document.get("consensus_params")?)?;
-        let validators = judge_validators(&document.get("validators")?)?;
+        let mut bounds = check_params(&document.get("consensus_params")?)?;
+        let validators = check_validators(&document.get("validators")?)?;
         bounds.validators = validators.len() as u64;
         document.get("app_hash")?.hex()?;
         Ok(Self { chain_id, validators, bounds })
@@ -118,7 +116,7 @@ impl GenesisDoc {
 }
 
 /// Without a time each node would take its own clock's, and no two would agree on the first block.
-fn judge_time(time: &Field<'_>) -> Result<(), DocError> {
+fn check_time(time: &Field<'_>) -> Result<(), DocError> {
     let expected = "an RFC 3339 time in UTC after the year 1, such as \"2026-01-31T12:00:00Z\"";
     let is_good = time.value.as_str().is_some_and(is_utc_time);
     if is_good { Ok(()) } else { Err(time.kind(expected)) }
@@ -153,17 +151,17 @@ fn is_utc_time(text: &str) -> bool {
     year > 1 && (1..=days).contains(&day) && number(11, 13) < 24 && number(14, 16) < 60 && number(17, 19) < 60
 }
 
-fn judge_chain_id(chain_id: &Field<'_>) -> Result<String, DocError> {
+fn check_chain_id(chain_id: &Field<'_>) -> Result<String, DocError> {
     let text = chain_id.text()?;
     if !(1..=CHAIN_ID_BYTES_MAX).contains(&text.len()) {
-        let found = if text.is_empty() { chain_id.told() } else { format!("{} bytes long", text.len()) };
+        let found = if text.is_empty() { chain_id.quoted() } else { format!("{} bytes long", text.len()) };
         return Err(chain_id.value(found, format!("a text of 1 to {CHAIN_ID_BYTES_MAX} bytes")));
     }
     Ok(text.to_owned())
 }
 
 /// The consensus parameters. Where there are none, CometBFT has its own; where there are some, all must be there.
-fn judge_params(params: &Field<'_>) -> Result<EngineBounds, DocError> {
+fn check_params(params: &Field<'_>) -> Result<EngineBounds, DocError> {
     if params.value.is_null() {
         let (block_bytes_max, block_gas_max) = (22_020_096, -1);
         return Ok(EngineBounds { block_bytes_max, block_gas_max, vote_extensions_height: 0, validators: 0 });
@@ -192,14 +190,14 @@ fn judge_params(params: &Field<'_>) -> Result<EngineBounds, DocError> {
     params.get("version")?.get("app")?.uint64()?;
     let authority = params.get("authority")?.get("authority")?;
     if authority.text()?.len() > AUTHORITY_BYTES_MAX {
-        return Err(authority.value(authority.told(), format!("at most {AUTHORITY_BYTES_MAX} bytes")));
+        return Err(authority.value(authority.quoted(), format!("at most {AUTHORITY_BYTES_MAX} bytes")));
     }
     let vote_extensions_height =
         params.get("abci")?.get("vote_extensions_enable_height")?.within(0, i64::MAX)?;
     Ok(EngineBounds { block_bytes_max, block_gas_max, vote_extensions_height, validators: 0 })
 }
 
-fn judge_validators(list: &Field<'_>) -> Result<Vec<Validator>, DocError> {
+fn check_validators(list: &Field<'_>) -> Result<Vec<Validator>, DocError> {
     let values = list.list()?;
     if values.is_empty() {
         let found = if list.value.is_null() { "absent" } else { "empty" };
@@ -211,7 +209,7 @@ fn judge_validators(list: &Field<'_>) -> Result<Vec<Validator>, DocError> {
     let (mut validators, mut keys, mut total) = (Vec::new(), BTreeSet::new(), 0);
     for (index, value) in values.iter().enumerate() {
         let field = Field { place: format!("validators[{index}]"), value };
-        let key = judge_key(&field)?;
+        let key = check_key(&field)?;
         if !keys.insert(key.clone()) {
             return Err(DocError::SameKey { place: field.place });
         }
@@ -229,7 +227,7 @@ fn judge_validators(list: &Field<'_>) -> Result<Vec<Validator>, DocError> {
 }
 
 /// Key and address of a validator. An address that is absent CometBFT computes.
-fn judge_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
+fn check_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
     let key = validator.get("pub_key")?;
     let (kind, value) = (key.get("type")?, key.get("value")?);
     let length = match kind.text()? {
@@ -241,7 +239,7 @@ fn judge_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
     };
     let bytes = data_encoding::BASE64.decode(value.text()?.as_bytes()).ok();
     let Some(bytes) = bytes.filter(|bytes| bytes.len() == length) else {
-        return Err(value.value(value.told(), format!("the base64 of a key of {length} bytes")));
+        return Err(value.value(value.quoted(), format!("the base64 of a key of {length} bytes")));
     };
     let address = validator.get("address")?;
     let found = address.hex()?;
@@ -249,7 +247,7 @@ fn judge_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
         let expected = Sha256::digest(&bytes)[..20].to_vec();
         if !found.is_empty() && found != expected {
             let expected = format!("{}, which is its key's", data_encoding::HEXUPPER.encode(&expected));
-            return Err(address.value(address.told(), expected));
+            return Err(address.value(address.quoted(), expected));
         }
     } else if !found.is_empty() {
         // It is a RIPEMD-160 digest, which nothing else here needs.
@@ -257,115 +255,6 @@ fn judge_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
             .kind("absent: dseq cannot check the address of a secp256k1 key, and CometBFT computes it"));
     }
     Ok((kind.text()?.to_owned(), value.text()?.to_owned()))
-}
-
-/// A value and where it stands. For CometBFT `null` and an absent member are one.
-struct Field<'a> {
-    place: String,
-    value: &'a Value,
-}
-
-impl<'a> Field<'a> {
-    /// A member of an object.
-    fn get(&self, name: &str) -> Result<Field<'a>, DocError> {
-        let place = if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) };
-        let value = match self.value {
-            Value::Object(members) => members.get(name).unwrap_or(&Value::Null),
-            Value::Null => &Value::Null,
-            _ => return Err(self.kind("an object")),
-        };
-        Ok(Field { place, value })
-    }
-
-    /// A text; empty if absent.
-    fn text(&self) -> Result<&'a str, DocError> {
-        match self.value {
-            Value::String(text) => Ok(text),
-            Value::Null => Ok(""),
-            _ => Err(self.kind("a text in quotes")),
-        }
-    }
-
-    /// A list; empty if absent.
-    fn list(&self) -> Result<&'a [Value], DocError> {
-        match self.value {
-            Value::Array(values) => Ok(values),
-            Value::Null => Ok(&[]),
-            _ => Err(self.kind("a list")),
-        }
-    }
-
-    /// A 64-bit integer, which CometBFT writes as a text; 0 if absent.
-    fn int64(&self) -> Result<i64, DocError> {
-        self.integer("a 64-bit integer in quotes")
-    }
-
-    fn uint64(&self) -> Result<u64, DocError> {
-        self.integer("an unsigned 64-bit integer in quotes")
-    }
-
-    fn integer<T: std::str::FromStr + Default>(&self, expected: &'static str) -> Result<T, DocError> {
-        match self.value {
-            Value::Null => Ok(T::default()),
-            // As JSON writes integers: Rust would take a plus sign and leading zeros too.
-            Value::String(text) if is_json_integer(text) => text.parse().map_err(|_| self.kind(expected)),
-            Value::Number(number) => {
-                Err(DocError::Unquoted { place: self.place.clone(), found: number.to_string() })
-            }
-            _ => Err(self.kind(expected)),
-        }
-    }
-
-    /// An integer from `least` to `most`.
-    fn within(&self, least: i64, most: i64) -> Result<i64, DocError> {
-        let found = self.int64()?;
-        if (least..=most).contains(&found) {
-            return Ok(found);
-        }
-        let expected =
-            if most == i64::MAX { format!("{least} or more") } else { format!("from {least} to {most}") };
-        let told = if self.value.is_null() { "absent".to_owned() } else { found.to_string() };
-        Err(self.value(told, expected))
-    }
-
-    /// Bytes in hexadecimal; none if absent.
-    fn hex(&self) -> Result<Vec<u8>, DocError> {
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(self.text()?.as_bytes());
-        bytes.map_err(|_| self.kind("bytes in hexadecimal"))
-    }
-
-    fn kind(&self, expected: &'static str) -> DocError {
-        DocError::Kind { place: self.named(), found: self.told(), expected }
-    }
-
-    fn value(&self, found: String, expected: String) -> DocError {
-        DocError::Value { place: self.named(), found, expected }
-    }
-
-    fn named(&self) -> String {
-        if self.place.is_empty() { "the document".to_owned() } else { self.place.clone() }
-    }
-
-    /// The value as an error repeats it.
-    fn told(&self) -> String {
-        let text = match self.value {
-            Value::Null => return "absent".to_owned(),
-            Value::Array(values) if values.is_empty() => return "empty".to_owned(),
-            Value::Object(_) => return "an object".to_owned(),
-            value => value.to_string(),
-        };
-        match text.char_indices().nth(TOLD_CHARS_MAX) {
-            Some((end, _)) => format!("{}...", &text[..end]),
-            None => text,
-        }
-    }
-}
-
-/// Whether a text is an integer as JSON writes it.
-fn is_json_integer(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits && (digits == "0" || !digits.starts_with('0'))
 }
 
 // Each rule is in the table of `tests/support/genesis_table.rs`, which CometBFT itself is held against too.
@@ -419,7 +308,7 @@ mod tests {
                 json!({ "pub_key": { "type": "tendermint/PubKeyEd25519", "value": key }, "power": "1" })
             };
             let list = Value::Array((0..count).map(validator).collect());
-            judge_validators(&Field { place: "validators".to_owned(), value: &list }).map(|found| found.len())
+            check_validators(&Field { place: "validators".to_owned(), value: &list }).map(|found| found.len())
         };
         assert_eq!(validators(VALIDATORS_MAX).unwrap() as u64, VALIDATORS_MAX);
         let message = validators(VALIDATORS_MAX + 1).unwrap_err().to_string();
@@ -429,7 +318,7 @@ mod tests {
     #[test]
     fn what_is_repeated_of_a_value_is_short() {
         let long = json!({ "genesis_time": "x".repeat(100_000) });
-        let message = GenesisDoc::judge(&long).unwrap_err().to_string();
+        let message = GenesisDoc::check(&long).unwrap_err().to_string();
         assert!(message.len() < 300 && message.contains("..."), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! A genesis file: the part of it that is ours, read, edited, and held against what a node would refuse.
+//! A genesis file: the part of it that is ours, read, edited, and checked as a node would.
 
 use std::fmt;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::types::PluginHash;
 #[derive(Clone, Debug)]
 pub struct GenesisFile {
     path: PathBuf,
-    /// As it is read, or would be written. CometBFT hands a node the app state as it stands here, so this is judged.
+    /// As it is read, or would be written. CometBFT hands a node the app state as it stands here, so this is what is checked.
     text: String,
     /// What the text says, to be looked at and edited; an object.
     whole: Value,
@@ -57,7 +57,7 @@ impl GenesisFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is no JSON object, or does not say one thing ([`json::read`]).
+    /// When it cannot be read, is not a JSON object, or is ambiguous ([`json::read`]).
     pub fn read(path: &Path) -> Result<Self, RulesError> {
         let text = fs::read_to_string(path).map_err(RulesError::io(path))?;
         let whole = json::read(&text, "genesis", limits::GENESIS_DEPTH_MAX);
@@ -86,7 +86,7 @@ impl GenesisFile {
     ///
     /// What CometBFT would refuse.
     pub fn doc(&self) -> Result<GenesisDoc, RulesError> {
-        GenesisDoc::judge(&self.whole)
+        GenesisDoc::check(&self.whole)
             .map_err(|source| RulesError::Document { path: self.path.clone(), source })
     }
 
@@ -141,7 +141,7 @@ impl GenesisFile {
         Ok(pinned.collect())
     }
 
-    /// Judges all of it but the plugins' bytes: CometBFT's part, ours, and whether they fit together.
+    /// Checks all of it but the plugins' bytes: CometBFT's part, ours, and whether they fit together.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl GenesisFile {
         let limits = &rules.pipeline.limits;
         let refused = |source| RulesError::Admit { path: self.path.clone(), source };
         limits.validate().map_err(|source| refused(source.into()))?;
-        doc.bounds.allow(limits).map_err(|source| RulesError::Bounds { path: self.path.clone(), source })?;
+        doc.bounds.check(limits).map_err(|source| RulesError::Bounds { path: self.path.clone(), source })?;
         Ok(rules)
     }
 
@@ -182,12 +182,12 @@ impl GenesisFile {
         self.ours("pipeline", pinned.into());
     }
 
-    /// Tells plugins it has the params in `texts`, each written `name=JSON`.
+    /// Gives plugins it has the params in `texts`, each written `name=JSON`.
     ///
     /// # Errors
     ///
     /// When a text is not of that form, or names a plugin that is not there.
-    pub fn tell(&mut self, texts: &[String]) -> Result<(), RulesError> {
+    pub fn set_params(&mut self, texts: &[String]) -> Result<(), RulesError> {
         let mut pipeline = self.whole["app_state"]["dseq"]["pipeline"].clone();
         for (name, params) in rules::params(texts)? {
             let plugins = pipeline.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
@@ -206,7 +206,7 @@ impl GenesisFile {
     /// # Errors
     ///
     /// When a text is not of that form, or there is no such limit.
-    pub fn limit(&mut self, texts: &[String]) -> Result<(), RulesError> {
+    pub fn set_limits(&mut self, texts: &[String]) -> Result<(), RulesError> {
         let mut limits = json!(Limits::default());
         if let (Value::Object(limits), Value::Object(found)) =
             (&mut limits, &self.whole["app_state"]["dseq"]["limits"])

@@ -8,8 +8,8 @@ use crate::node::engine::config::EngineConfig;
 use crate::node::genesis::document::{GenesisDoc, Validator};
 use crate::node::home::NodeHome;
 
-/// Powers that are told one by one.
-const TOLD_POWERS_MAX: usize = 10;
+/// Powers that are listed one by one.
+const POWERS_SHOWN_MAX: usize = 10;
 
 /// A home's part in its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ fn count(validators: &[Validator]) -> String {
             format!("{n} validators with power {power} each")
         }
         n => {
-            let told = validators.iter().take(TOLD_POWERS_MAX).map(|one| one.power.to_string());
-            let more = if n > TOLD_POWERS_MAX { ", ..." } else { "" };
-            format!("{n} validators with powers {}{more}", told.collect::<Vec<_>>().join(", "))
+            let shown = validators.iter().take(POWERS_SHOWN_MAX).map(|one| one.power.to_string());
+            let more = if n > POWERS_SHOWN_MAX { ", ..." } else { "" };
+            format!("{n} validators with powers {}{more}", shown.collect::<Vec<_>>().join(", "))
         }
     }
 }

@@ -6,10 +6,12 @@
 
 mod create;
 pub mod document;
+mod field;
 pub mod file;
 pub mod membership;
 pub mod origin;
 pub mod rules;
+mod rules_error;
 
 pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
 

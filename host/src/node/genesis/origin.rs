@@ -202,12 +202,12 @@ fn refuse_other_rules(genesis: &GenesisFile, chain: Option<&Chain>) -> Result<()
     if genesis.chain_id() == chain.chain_id && rules == chain.pipeline {
         return Ok(());
     }
-    let told =
+    let described =
         |chain_id: &str, rules: &PipelineSpec| format!("chain id {chain_id:?} and pipeline {}", rules.id());
     Err(OriginError::OtherRules {
         path: genesis.path().to_owned(),
-        found: told(genesis.chain_id(), &rules),
-        began: told(&chain.chain_id, &chain.pipeline),
+        found: described(genesis.chain_id(), &rules),
+        began: described(&chain.chain_id, &chain.pipeline),
     })
 }
 

@@ -2,22 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::abci::BoundsError;
-use crate::excerpt::Excerpt;
-use crate::json::JsonError;
+pub use super::rules_error::RulesError;
 use crate::limits;
-use crate::node::genesis::document::DocError;
-use crate::plugin::{
-    AdmitError, CanonicalJson, CanonicalJsonError, Limits, Pipeline, PipelineSpec, PluginDirError,
-    PluginName, PluginNameError, PluginSpec,
-};
+use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec};
 use crate::types::PluginHash;
 
-/// A plugin as the command line names it: `name=path.wasm`, and what it is to be told.
+/// A plugin as the command line names it: `name=path.wasm`, and its params.
 #[derive(Clone, Debug)]
 pub struct PluginFile {
     /// Its name in the pipeline.
@@ -26,179 +20,6 @@ pub struct PluginFile {
     pub path: PathBuf,
     /// Its params.
     pub params: CanonicalJson,
-}
-
-/// Rules that cannot be made or read.
-#[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// A `--plugin` that is not `name=path`.
-    #[error("plugin {:?} must be written name=path.wasm", Excerpt::of(.text))]
-    PluginSyntax {
-        /// As it was given.
-        text: String,
-    },
-    /// A `--params` that is not `name=json`.
-    #[error("params {:?} must be written name=JSON, such as lines='{{\"line_bytes_max\":80}}'", Excerpt::of(.text))]
-    ParamsSyntax {
-        /// As they were given.
-        text: String,
-    },
-    /// Params that are no JSON, do not say one thing, or have no canonical form or too long a one.
-    #[error("plugin {name}: {source}")]
-    Params {
-        /// The plugin.
-        name: String,
-        /// What is wrong with them.
-        source: CanonicalJsonError,
-    },
-    /// Params for nobody.
-    #[error("params are given for plugin {:?}, but the pipeline has {}", Excerpt::of(.name), listed(.known))]
-    ParamsForNobody {
-        /// The name.
-        name: String,
-        /// The pipeline.
-        known: Vec<String>,
-    },
-    /// A limit that is not `name=number`, or of a name there is not.
-    #[error(
-        "{:?} is not a limit: write name=NUMBER, where name is tx_bytes_max, record_bytes_max, fuel_max or \
-         memory_bytes_max",
-        Excerpt::of(.text)
-    )]
-    LimitSyntax {
-        /// As it was given.
-        text: String,
-    },
-    /// A name that cannot be a plugin's.
-    #[error("{0}")]
-    PluginName(#[from] PluginNameError),
-    /// Two plugins of one name could not be told apart in a rejection's codespace.
-    #[error("plugin name {name} is given twice")]
-    PluginTwice {
-        /// The name.
-        name: PluginName,
-    },
-    /// More plugins than a pipeline may have.
-    #[error("{count} plugins are given; a pipeline has at most {max}", max = limits::PLUGINS_MAX)]
-    TooManyPlugins {
-        /// How many.
-        count: u64,
-    },
-    /// No file for a plugin.
-    #[error(
-        "no file for plugin {name} at {path}; `make plugins` builds the ones of this repository, --plugin \
-         name=path.wasm names another",
-        path = path.display()
-    )]
-    PluginMissing {
-        /// The plugin.
-        name: PluginName,
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// Too large a file.
-    #[error("plugin {name} is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
-    PluginTooLarge {
-        /// The plugin.
-        name: PluginName,
-        /// Its size.
-        bytes: u64,
-    },
-    /// A genesis file that is no JSON, or does not say one thing.
-    #[error("{path}: {source}", path = path.display())]
-    GenesisJson {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: JsonError,
-    },
-    /// A genesis file whose JSON is another than a genesis'.
-    #[error("{path} is no genesis file: it is JSON, but no object", path = path.display())]
-    GenesisNoObject {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A genesis file without our part, or with one that is not as it must be.
-    #[error("{path}: {source}", path = path.display())]
-    Genesis {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: crate::app::GenesisError,
-    },
-    /// A genesis file that CometBFT would refuse.
-    #[error("{path}: {source}", path = path.display())]
-    Document {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: DocError,
-    },
-    /// Limits that cannot be met with the parameters beside them.
-    #[error("{path}: {source}", path = path.display())]
-    Bounds {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        source: BoundsError,
-    },
-    /// A plugin's bytes are not to be had.
-    #[error("plugin {name}: {source}")]
-    PluginFile {
-        /// The plugin.
-        name: PluginName,
-        /// Where they were looked for.
-        source: PluginDirError,
-    },
-    /// No node would run these rules.
-    #[error("{path}: {source}", path = path.display())]
-    Admit {
-        /// The genesis file.
-        path: PathBuf,
-        /// Why not.
-        source: AdmitError,
-    },
-    /// No node would run the rules of the new network.
-    #[error("{source}")]
-    NotAdmitted {
-        /// Why not.
-        source: AdmitError,
-    },
-    /// The file system refused.
-    #[error("cannot use {path}", path = path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-fn listed(names: &[String]) -> String {
-    if names.is_empty() { "no plugins".to_owned() } else { names.join(", ") }
-}
-
-impl RulesError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
-
-    /// Whether what was wrong is what the command line said.
-    #[must_use]
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::PluginSyntax { .. }
-                | Self::ParamsSyntax { .. }
-                | Self::Params { .. }
-                | Self::ParamsForNobody { .. }
-                | Self::LimitSyntax { .. }
-                | Self::PluginName(_)
-                | Self::PluginTwice { .. }
-                | Self::TooManyPlugins { .. }
-        )
-    }
 }
 
 impl PluginFile {
@@ -214,12 +35,12 @@ impl PluginFile {
         Ok(Self { name, path: PathBuf::from(path), params: CanonicalJson::default() })
     }
 
-    /// Tells the plugins of `files` the params in `texts`, each written `name=JSON`.
+    /// Gives the plugins of `files` the params in `texts`, each written `name=JSON`.
     ///
     /// # Errors
     ///
     /// When a text is not of that form, or names a plugin that is not there.
-    pub fn tell(files: &mut [Self], texts: &[String]) -> Result<(), RulesError> {
+    pub fn set_params(files: &mut [Self], texts: &[String]) -> Result<(), RulesError> {
         for (name, params) in params(texts)? {
             let known = || files.iter().map(|file| file.name.as_str().to_owned()).collect();
             let unknown = RulesError::ParamsForNobody { name: name.clone(), known: known() };
@@ -362,6 +183,8 @@ pub fn would_pin(files: &[PluginFile]) -> Result<Vec<(String, String, String)>, 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -381,7 +204,7 @@ mod tests {
     fn a_plugin_is_pinned_by_the_hash_of_its_file_in_the_order_given() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = [plugin(dir.path(), "two", b"2"), plugin(dir.path(), "one", b"1")];
-        PluginFile::tell(&mut files, &[r#"one={"b":1,"a":[2]}"#.to_owned()]).unwrap();
+        PluginFile::set_params(&mut files, &[r#"one={"b":1,"a":[2]}"#.to_owned()]).unwrap();
         let state = app_state(&read_plugins(&files).unwrap());
         assert_eq!(state["dseq"]["pipeline"][0]["name"], "two");
         assert_eq!(state["dseq"]["pipeline"][0]["sha256"], PluginHash::of(b"2").to_string());
@@ -413,7 +236,7 @@ mod tests {
     fn params_must_be_json_for_a_plugin_that_is_there() {
         let mut files = [PluginFile::parse("one=x.wasm").unwrap()];
         let mut refusal =
-            |text: &str| PluginFile::tell(&mut files, &[text.to_owned()]).unwrap_err().to_string();
+            |text: &str| PluginFile::set_params(&mut files, &[text.to_owned()]).unwrap_err().to_string();
         assert!(refusal("one").starts_with("params \"one\" must be written name=JSON"));
         assert!(refusal("one={").starts_with("plugin one: params is invalid JSON: EOF"));
         assert!(

@@ -18,8 +18,8 @@ const LOST_AND_FOUND: &str = "lost+found";
 const CONFIG: &str = "config";
 /// How the folder is called that a home is made in; the pid of its maker follows.
 const PARTIAL: &str = ".dseq-init-";
-/// How many of the names in a folder that is not empty are told.
-const NAMES_TOLD: usize = 3;
+/// How many of the names in a folder that is not empty are shown.
+const NAMES_SHOWN_MAX: usize = 3;
 /// Longest moniker that is taken from a folder's name, in bytes: peers keep it, and it stands in tables.
 const MONIKER_BYTES_MAX: usize = 70;
 
@@ -209,8 +209,8 @@ fn is_empty_folder(root: &Path) -> Result<bool, NewHomeError> {
         return Ok(true);
     }
     names.sort();
-    let more = names.len().saturating_sub(NAMES_TOLD);
-    names.truncate(NAMES_TOLD);
+    let more = names.len().saturating_sub(NAMES_SHOWN_MAX);
+    names.truncate(NAMES_SHOWN_MAX);
     let mut names = names.join(", ");
     if more > 0 {
         names.push_str(&format!(" and {more} more"));

@@ -9,7 +9,9 @@
 //!   app goes away in the middle of a block, its own end waits for an answer for ever.
 //! - Only a request or a refusal ends the supervision. Whatever else fails, a full disk for one, is tried again.
 
-pub mod watch;
+mod backoff;
+mod progress;
+mod watch;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -20,6 +22,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use backoff::Backoff;
+use progress::Progress;
+use watch::Watch;
 
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
@@ -37,12 +43,10 @@ use crate::node::process::ports::{self, Unusable};
 use crate::node::process::rotate;
 use crate::node::process::running::{self, END_PATIENCE, RunLock, Running};
 use crate::node::process::signals::StopSignals;
-use crate::node::supervisor::watch::{Progress, Watch};
 
 /// The line with which a supervised app says that it listens.
 pub const READY_LINE: &str = "ready";
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// A node that ran this long was healthy: its next trouble is a new one.
 const HEALTHY: Duration = Duration::from_secs(60);
 /// The same for a node whose CometBFT stopped working without ending, which takes longer to show.
@@ -175,17 +179,13 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
         }
         let started = Instant::now();
         let (why, healthy) = match round(plan, &mut progress, &mut stop).await {
-            Round::Stopped => return Ok(End::Asked),
-            Round::Refused => {
-                tracing::error!("the app refuses to run, for the reason given above; not restarting");
-                return Ok(End::Refused);
-            }
-            Round::CometBftRefused(why) => {
-                tracing::error!("CometBFT refuses to run: {why}; not restarting");
-                return Ok(End::Refused);
-            }
             Round::Died(why) => (why, HEALTHY),
             Round::Stuck(why) => (why, HEALTHY_BEFORE_STUCK),
+            Round::Stopped => return Ok(End::Asked),
+            ended => {
+                ended.log_refusal();
+                return Ok(End::Refused);
+            }
         };
         let pause = backoff.next(started.elapsed(), healthy);
         let often = match backoff.failures {
@@ -217,6 +217,17 @@ enum Round {
 }
 
 impl Round {
+    /// Says why neither is started again.
+    fn log_refusal(&self) {
+        match self {
+            Self::Refused => {
+                tracing::error!("the app refuses to run, for the reason given above; not restarting");
+            }
+            Self::CometBftRefused(why) => tracing::error!("CometBFT refuses to run: {why}; not restarting"),
+            Self::Stopped | Self::Died(_) | Self::Stuck(_) => {}
+        }
+    }
+
     fn failed(what: &str, err: &io::Error) -> Self {
         Self::Died(format!("cannot {what}: {err}"))
     }
@@ -376,45 +387,4 @@ async fn end(child: &mut Child, what: &str) -> io::Result<ExitStatus> {
     tracing::warn!("{what} did not end within {} s; killing it", END_PATIENCE.as_secs());
     child.kill().await?;
     child.wait().await
-}
-
-/// Pauses that double up to a bound, and start over when the node was healthy in between.
-#[derive(Debug)]
-struct Backoff {
-    pause: Duration,
-    max: Duration,
-    /// In a row.
-    failures: u32,
-}
-
-impl Backoff {
-    fn new(max: Duration) -> Self {
-        Self { pause: BACKOFF_FIRST, max, failures: 0 }
-    }
-
-    fn next(&mut self, lived: Duration, healthy: Duration) -> Duration {
-        if lived >= healthy {
-            *self = Self::new(self.max);
-        }
-        self.failures = self.failures.saturating_add(1);
-        let pause = self.pause.min(self.max);
-        self.pause = self.pause.saturating_mul(2).min(self.max);
-        pause
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_bound_and_start_over_after_a_healthy_minute() {
-        let mut backoff = Backoff::new(Duration::from_secs(1));
-        let brief = Duration::from_secs(59);
-        let pauses: Vec<_> = (0..4).map(|_| backoff.next(brief, HEALTHY).as_millis()).collect();
-        assert_eq!((pauses.as_slice(), backoff.failures), ([250, 500, 1000, 1000].as_slice(), 4));
-        assert_eq!(backoff.next(HEALTHY, HEALTHY_BEFORE_STUCK).as_millis(), 1000);
-        assert_eq!((backoff.next(HEALTHY, HEALTHY).as_millis(), backoff.failures), (250, 1));
-        assert_eq!(backoff.next(brief, HEALTHY).as_millis(), 500);
-    }
 }

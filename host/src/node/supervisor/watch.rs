@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::progress::{Finding, Progress, Seen};
 use crate::node::engine::listen;
 use crate::node::engine::log::Words;
 use crate::node::engine::rpc::{Rpc, RpcError};
@@ -34,104 +35,9 @@ const QUIET_AFTER: Duration = Duration::from_secs(30);
 const DISK_FULL_BYTES: u64 = 64 << 10;
 /// From here on it has space again.
 const DISK_SPACE_BYTES: u64 = 4 << 20;
-/// How long work may wait without a block. An overloaded machine makes none for most of a minute.
-const STUCK_AFTER: Duration = Duration::from_secs(180);
-const STUCK_AFTER_MAX: Duration = Duration::from_secs(3600);
-
-/// What a node's RPC says about its progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Its newest block.
-    pub height: u64,
-    /// Whether it fetches old blocks from its peers.
-    pub catching_up: bool,
-    /// Transactions in its mempool.
-    pub waiting: u64,
-    /// Its peers.
-    pub peers: u64,
-    /// Those that work on a block after the one it lacks.
-    pub peers_ahead: u64,
-    /// Whether transactions wait and it has more than two thirds of the voting power.
-    pub decides_alone: bool,
-}
-
-/// What to make of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// Nothing is wrong, or not for long.
-    Fine,
-    /// No block is made, and that is not this node's doing.
-    Waits(String),
-    /// This node stopped working.
-    Stuck(String),
-}
-
-/// A node's progress, from one run of CometBFT to the next.
-#[derive(Debug)]
-pub struct Progress {
-    height: u64,
-    /// Since when there is work and no block.
-    since: Option<Instant>,
-    stuck_after: Duration,
-    said: bool,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self { height: 0, since: None, stuck_after: STUCK_AFTER, said: false }
-    }
-}
-
-impl Progress {
-    /// Judges what was seen now.
-    pub fn judge(&mut self, seen: Seen, now: Instant) -> Judgement {
-        if seen.height != self.height {
-            *self = Self { height: seen.height, ..Self::default() };
-        }
-        let behind = seen.peers_ahead.saturating_mul(2) > seen.peers;
-        // Before its first block it may be waiting for the time in genesis.
-        let alone = seen.decides_alone && seen.height > 0;
-        if seen.catching_up || !(behind || seen.waiting > 0) {
-            self.since = None;
-            return Judgement::Fine;
-        }
-        let waited = now.saturating_duration_since(*self.since.get_or_insert(now));
-        if waited < self.stuck_after {
-            return Judgement::Fine;
-        }
-        let (height, waiting, seconds) = (seen.height, seen.waiting, waited.as_secs());
-        if behind || alone {
-            self.since = None;
-            self.stuck_after = self.stuck_after.saturating_mul(2).min(STUCK_AFTER_MAX);
-            let why = if behind {
-                format!("{} of its {} peers are ahead", seen.peers_ahead, seen.peers)
-            } else {
-                format!("{waiting} transaction(s) wait, and this node alone decides")
-            };
-            return Judgement::Stuck(format!(
-                "CometBFT runs, but is stuck at height {height}: no block for {seconds} s, although {why}"
-            ));
-        }
-        if self.said {
-            return Judgement::Fine;
-        }
-        self.said = true;
-        Judgement::Waits(format!(
-            "no block after height {height} for {seconds} s, although {waiting} transaction(s) wait: do validators with more \
-             than two thirds of the voting power run and reach each other? This node has {} peer(s)",
-            seen.peers
-        ))
-    }
-
-    /// Begins to wait anew, as after a restart.
-    pub fn restart(&mut self) {
-        self.since = None;
-    }
-}
-
 /// One run of CometBFT, as its log and its RPC tell it.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     log: Tail,
     rpc: Option<Rpc>,
     data: PathBuf,
@@ -160,7 +66,7 @@ impl Disk {
 impl Watch {
     /// Watches what CometBFT says from now on.
     #[must_use]
-    pub fn new(home: &NodeHome) -> Self {
+    pub(super) fn new(home: &NodeHome) -> Self {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
         let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
@@ -169,7 +75,7 @@ impl Watch {
     }
 
     /// Returns when CometBFT has stopped working, with the reason.
-    pub async fn until_stuck(&mut self, progress: &mut Progress) -> String {
+    pub(super) async fn until_stuck(&mut self, progress: &mut Progress) -> String {
         progress.restart();
         let mut last_asked = Instant::now();
         let (mut quiet, mut answer) = (None, None);
@@ -195,16 +101,16 @@ impl Watch {
                 Some(Ok(None) | Err(TryRecvError::Disconnected)) => None,
             };
             answer = None;
-            match seen.map_or(Judgement::Fine, |seen| progress.judge(seen, Instant::now())) {
-                Judgement::Fine => {}
-                Judgement::Waits(text) => tracing::warn!("{text}"),
-                Judgement::Stuck(text) => return text,
+            match seen.map_or(Finding::Fine, |seen| progress.take(seen, Instant::now())) {
+                Finding::Fine => {}
+                Finding::Waits(text) => tracing::warn!("{text}"),
+                Finding::Stuck(text) => return text,
             }
         }
     }
 
     /// Takes what CometBFT has said since it was last read. A log that cannot be read now is read later.
-    pub fn read_log(&mut self) {
+    pub(super) fn read_log(&mut self) {
         for line in self.log.new_lines().unwrap_or_default() {
             self.words.take(&line);
         }
@@ -271,19 +177,6 @@ mod tests {
 
     use super::*;
 
-    const IDLE: Seen =
-        Seen { height: 7, catching_up: false, waiting: 0, peers: 3, peers_ahead: 0, decides_alone: false };
-
-    /// What is made of the same sight for so many seconds, seen once a second; the last that is not fine.
-    fn for_seconds(progress: &mut Progress, seen: Seen, from: Instant, seconds: u64) -> Judgement {
-        let judged = (0..=seconds).map(|second| progress.judge(seen, from + Duration::from_secs(second)));
-        judged.filter(|one| *one != Judgement::Fine).last().unwrap_or(Judgement::Fine)
-    }
-
-    fn after_an_hour(seen: Seen) -> Judgement {
-        for_seconds(&mut Progress::default(), seen, Instant::now(), 3600)
-    }
-
     #[test]
     fn a_disk_that_was_full_is_reported_once_it_has_space() {
         let mut disk = Disk::default();
@@ -295,69 +188,6 @@ mod tests {
         assert!(!after(&mut disk, 0) && !after(&mut disk, DISK_SPACE_BYTES - 1), "it is still full");
         assert!(after(&mut disk, DISK_SPACE_BYTES));
         assert!(free_bytes(Path::new("/")).is_some() && free_bytes(Path::new("/nowhere")).is_none());
-    }
-
-    #[test]
-    fn a_node_without_work_is_fine_however_long() {
-        assert_eq!(after_an_hour(IDLE), Judgement::Fine);
-        assert_eq!(after_an_hour(Seen { decides_alone: true, ..IDLE }), Judgement::Fine);
-        assert_eq!(after_an_hour(Seen { peers: 0, decides_alone: true, ..IDLE }), Judgement::Fine);
-        // A peer or two may lie about their height, or just be faster.
-        assert_eq!(after_an_hour(Seen { peers_ahead: 1, ..IDLE }), Judgement::Fine);
-    }
-
-    #[test]
-    fn a_node_that_catches_up_or_waits_for_the_time_in_genesis_is_fine() {
-        assert_eq!(
-            after_an_hour(Seen { catching_up: true, waiting: 5, peers_ahead: 3, ..IDLE }),
-            Judgement::Fine
-        );
-        let waits = after_an_hour(Seen { height: 0, waiting: 5, decides_alone: true, ..IDLE });
-        assert!(matches!(waits, Judgement::Waits(_)), "{waits:?}");
-    }
-
-    #[test]
-    fn without_a_quorum_a_node_waits_and_says_so_once() {
-        let mut progress = Progress::default();
-        let (seen, begin) = (Seen { waiting: 5, peers: 1, ..IDLE }, Instant::now());
-        let Judgement::Waits(text) = for_seconds(&mut progress, seen, begin, 600) else {
-            panic!("{progress:?}")
-        };
-        assert!(
-            text.starts_with("no block after height 7 for 180 s, although 5 transaction(s) wait: "),
-            "{text}"
-        );
-        let later = begin + Duration::from_secs(601);
-        assert_eq!(for_seconds(&mut progress, seen, later, 3600), Judgement::Fine);
-    }
-
-    #[test]
-    fn a_node_that_most_peers_left_behind_or_that_decides_alone_is_stuck() {
-        for seen in
-            [Seen { peers_ahead: 2, ..IDLE }, Seen { waiting: 1, peers: 0, decides_alone: true, ..IDLE }]
-        {
-            let mut progress = Progress::default();
-            let begin = Instant::now();
-            assert_eq!(for_seconds(&mut progress, seen, begin, 179), Judgement::Fine);
-            let stuck = progress.judge(seen, begin + Duration::from_secs(180));
-            let Judgement::Stuck(text) = stuck else { panic!("{stuck:?}") };
-            assert!(text.contains("is stuck at height 7: no block for 180 s, although "), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_node_that_is_stuck_again_gets_twice_as_long_until_it_makes_a_block() {
-        let mut progress = Progress::default();
-        let seen = Seen { peers_ahead: 3, ..IDLE };
-        let mut at = Instant::now();
-        for patience in [180, 360, 720, 1440, 2880, 3600, 3600] {
-            assert_eq!(for_seconds(&mut progress, seen, at, patience - 1), Judgement::Fine, "{patience}");
-            at += Duration::from_secs(patience);
-            assert!(matches!(progress.judge(seen, at), Judgement::Stuck(_)), "{patience}");
-            progress.restart();
-        }
-        let seen = Seen { height: 8, ..seen };
-        assert!(matches!(for_seconds(&mut progress, seen, at, 180), Judgement::Stuck(_)));
     }
 
     /// A node's RPC that counts how often it is asked for its whole state.
@@ -462,12 +292,12 @@ mod tests {
     fn a_node_that_others_left_behind_is_stuck_also_when_seen_twice_a_minute() {
         let (_, rpc) = Answers::serve(7, 0, &["9", "9", "9"]);
         let (mut progress, begin) = (Progress::default(), Instant::now());
-        let judged = asked(&rpc, 225, || {});
-        let judged = judged.into_iter().enumerate().filter_map(|(turn, seen)| {
-            Some(progress.judge(seen?, begin + Duration::from_secs(15 * turn as u64)))
+        let found = asked(&rpc, 225, || {});
+        let found = found.into_iter().enumerate().filter_map(|(turn, seen)| {
+            Some(progress.take(seen?, begin + Duration::from_secs(15 * turn as u64)))
         });
-        let judged: Vec<_> = judged.filter(|one| *one != Judgement::Fine).collect();
-        let [Judgement::Stuck(text)] = judged.as_slice() else { panic!("{judged:?}") };
+        let found: Vec<_> = found.filter(|one| *one != Finding::Fine).collect();
+        let [Finding::Stuck(text)] = found.as_slice() else { panic!("{found:?}") };
         assert!(text.contains("no block for 180 s, although 3 of its 3 peers are ahead"), "{text}");
     }
 }

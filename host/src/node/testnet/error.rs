@@ -113,10 +113,8 @@ pub enum TestnetError {
         node: String,
     },
     /// Metrics could not be turned on.
-    #[error("cannot turn metrics on in {path}", path = path.display())]
+    #[error("cannot turn metrics on")]
     Metrics {
-        /// CometBFT's configuration.
-        path: PathBuf,
         /// Why not.
         source: EngineConfigError,
     },

@@ -178,7 +178,7 @@ fn found_or_made(
             Ok((network, false))
         }
         Err(TestnetError::NoNetwork { dir }) if options.move_ports => Err(TestnetError::NoNetwork { dir }),
-        // Ctrl-C reaches the programs that help to make it too; then their failure is not what is to be told.
+        // Ctrl-C reaches the programs that help to make it too; then their failure is not what is reported.
         Err(TestnetError::NoNetwork { .. }) => {
             let interrupted =
                 || stop.try_recv().ok().map(|signal| TestnetError::Interrupted { signal, removed: true });
@@ -206,9 +206,9 @@ fn check_wanted(network: &Network, options: &StartOptions) -> Result<(), Testnet
     let pinned = GenesisFile::read(&network.home(0).genesis_file()).and_then(|file| file.pinned());
     let pinned = pinned.map_err(GenesisError::from)?;
     if pinned != wanted {
-        let told =
+        let described =
             |(name, hash, params): &(String, String, String)| format!("{name} ({hash}, params {params})");
-        let found: Vec<String> = pinned.iter().map(told).collect();
+        let found: Vec<String> = pinned.iter().map(described).collect();
         return Err(TestnetError::OtherPipeline { dir, found: found.join(", ") });
     }
     Ok(())
@@ -220,8 +220,7 @@ fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
-        let path = node.home.cometbft_config();
-        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { path, source })?;
+        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { source })?;
     }
     Ok(())
 }

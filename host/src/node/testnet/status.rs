@@ -109,7 +109,7 @@ pub fn status(network: &Network) -> Result<Vec<NodeStatus>, TestnetError> {
     let no_quorum = |answer: &Answer| no_quorum(answer, &powers, power_of_all);
     let stalled = answers().any(|answer| answer.waiting > 0 && no_quorum(answer).is_none())
         && no_block_comes(&looked, newest);
-    let judge = |looked: &Looked<'_>| {
+    let describe = |looked: &Looked<'_>| {
         let troubles = match &looked.answer {
             Err((state, reason)) => vec![(*state, reason.clone())],
             Ok(answer) => {
@@ -118,9 +118,9 @@ pub fn status(network: &Network) -> Result<Vec<NodeStatus>, TestnetError> {
                 troubles(answer, no_quorum(answer), stalled, newest.saturating_sub(height))
             }
         };
-        told(looked, troubles)
+        summary(looked, troubles)
     };
-    Ok(looked.iter().map(judge).collect())
+    Ok(looked.iter().map(describe).collect())
 }
 
 fn look(node: &Node) -> Looked<'_> {
@@ -227,7 +227,7 @@ fn troubles(
     found
 }
 
-fn told(looked: &Looked<'_>, troubles: Vec<(NodeState, String)>) -> NodeStatus {
+fn summary(looked: &Looked<'_>, troubles: Vec<(NodeState, String)>) -> NodeStatus {
     let Looked { node, pid, answer } = looked;
     let (pid, answer) = (*pid, answer.as_ref().ok());
     let state = troubles.first().map_or(NodeState::Running, |(state, _)| *state);

@@ -37,12 +37,12 @@ pub fn stop(dir: &Path) -> Result<Vec<(String, Stopped)>, TestnetError> {
     }
     let _lock = lock(dir)?;
     let nodes: Vec<_> = homes.into_iter().map(|(name, home)| (name, running(&home))).collect();
-    // All are told first, so that they end at the same time.
+    // All are signalled first, so that they end at the same time.
     for (_, running) in &nodes {
         if let Ok(Some(running)) = running
             && running.by_testnet
         {
-            // What goes wrong is told below, where it is waited for.
+            // What goes wrong is reported below, where it is waited for.
             let _ = running.supervisor.signal(rustix::process::Signal::TERM);
         }
     }
