@@ -5,27 +5,27 @@
 //!
 //! ```text
 //! producer ── any node's RPC ──> CometBFT mempool ── CheckTx ──> pipeline (may it enter?)
-//!             gossip, consensus            PrepareProposal: leave out what the pipeline rejects
-//!                                          ProcessProposal: vote no on a block holding what it rejects
+//!             gossip, consensus            PrepareProposal: leave out what the pipeline rejects, stop when full
+//!                                          ProcessProposal: vote no if it rejects any of it, or it is too large
 //!             decided block ─ FinalizeBlock ─> pipeline ─> records staged in memory ─> app hash
 //!                             Commit ────────> append, sync, commit record, sync ─> readers see the new length
-//! reader  <── plain file, query ── committed prefix only
+//! reader  <── query: the committed prefix; the plain file may be ahead by the block that is being written
 //! ```
 //!
 //! The modules in reading order:
 //!
-//! - [`types`] and [`limits`]: the words, and every bound with its reason;
-//! - [`rules`]: what genesis fixes, and its id;
-//! - [`excerpt`]: what of a foreign text an error quotes;
-//! - [`json`]: strict JSON (I-JSON, RFC 7493), for what people write and consensus agrees on;
+//! - [`types`]: newtypes for heights, offsets, fuel and hashes; [`limits`]: the bounds, each with its reason;
+//! - [`rules`]: the rules that genesis fixes (engine, limits, plugins), and their hash, the pipeline id;
+//! - [`excerpt`]: the shortened part of other people's text that an error may quote;
+//! - [`json`]: strict JSON (I-JSON, RFC 7493), for genesis files and plugins' parameters;
 //! - [`printable`]: other people's text, made safe to print;
 //! - [`atomic_file`]: files that are replaced whole;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
-//! - [`plugin`]: the wall around plugins, and the pipeline they make;
+//! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
 //! - [`abci`]: the protocol edge to CometBFT;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
-//! - [`telemetry`] and [`cli`]: what people see.
+//! - [`telemetry`] and [`cli`]: logs, and the command line.
 
 pub use dseq_format::{excerpt, json, rules, types};
 

@@ -74,8 +74,8 @@ fn examples_in_help_run() {
     let mut ran = 0;
     for command in ["new", "build", "check", "inspect", "run", "test", "bench", "hash", "replay"] {
         let help = shell(&format!("dseq plugin {command} --help"));
-        let examples = help.strip_prefix("Examples:\n").and_then(|help| help.split("\n\n").next());
-        let examples = examples.unwrap_or_else(|| panic!("it begins with no examples: {help}"));
+        let examples = help.split_once("\n\nExamples:\n").and_then(|(_, rest)| rest.split("\n\n").next());
+        let examples = examples.unwrap_or_else(|| panic!("it leads with no examples: {help}"));
         for example in examples.lines().map(str::trim).filter(|example| !needs_more(example)) {
             shell(example);
             ran += 1;

@@ -1,12 +1,12 @@
 //! The formats of a dseq network that others parse or verify, shared by the node, its clients and offline verifiers.
 //!
-//! No I/O, no clock, no wasm engine; it builds for `wasm32-unknown-unknown`. Each format is a table in the module that
-//! encodes it, with a golden test of its bytes. They are consensus-visible: changing one makes another network.
+//! No I/O, no clock, no wasm engine; it builds for `wasm32-unknown-unknown`. The receipt, the entry, the app hash and the pipeline
+//! id are each a table in their module, with a golden test of their bytes; the roots are BLAKE3 and RFC 6962. All are consensus-visible: changing one makes another network.
 //!
 //! ```text
 //! result of a transaction ── data ──> receipt: height, index, offset, length
 //!                                               │        │
-//! file `records` ──────────> entry number index ┘        │
+//! file `records` ──────────> entry at the index ┘        │
 //! file `sequence.bin` ─────> the record's bytes ─────────┘
 //!
 //! all entries ─────────────> number of records, records root ──┐
@@ -15,13 +15,15 @@
 //! ```
 //!
 //! The app hash after a block is in the header of the next block, which more than two thirds of the validators have
-//! signed. To check a receipt against it:
+//! signed. To check a receipt against that signed hash:
 //!
 //! 1. Decode the receipt ([`receipt`]) from the `data` of the transaction's result.
-//! 2. Find the [`entry`] at the receipt's index. Its height, offset and length are the receipt's, its transaction hash is
+//! 2. Read the [`entry`] at the receipt's index (88 bytes each, in a node's file `records`). Its height, offset and length are the receipt's, its transaction hash is
 //!    SHA-256 of what you submitted, and its record hash is BLAKE3 of the bytes at that offset.
-//! 3. Compute both roots, over all entries ([`records_root`]) and all bytes ([`bytes_root`]) up to the block's end.
-//! 4. Compute the pipeline id ([`rules`]) from genesis: engine id, limits, and each plugin's hash and params.
+//! 3. Compute both roots, over all entries ([`records_root`]) and all bytes ([`bytes_root`]) up to the last entry
+//!    whose height is the receipt's.
+//! 4. Compute the pipeline id ([`rules`]) from genesis: engine id, limits, and each plugin's hash and params (names
+//!    are not part of it).
 //! 5. Compute the [`app_hash`] from these and compare.
 //!
 //! ```
@@ -77,7 +79,7 @@
 //! - [`receipt`] and [`entry`]: where a record is, as its producer and as a reader learn it;
 //! - [`bytes_root`] and [`records_root`]: both roots, computed incrementally;
 //! - [`app_hash`]: all of it in 32 bytes;
-//! - [`json`]: strict JSON (I-JSON, RFC 7493), in which params are written;
+//! - [`json`]: strict JSON (I-JSON, RFC 7493), the format of plugins' parameters;
 //! - [`excerpt`] and [`printable`]: foreign text in errors, shortened and safe to print.
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods)]

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //! transport   bytes on a socket  <->  requests and responses, for any handler of them
-//! handler     which method of the service a request means
+//! handler     calls the method of the service that belongs to a request
 //! service     requests and responses  <->  the state machine and the log
 //! rules       genesis at InitChain, the log's own copy of the rules at each later start
-//! bounds      what the engine's parameters must allow
+//! bounds      what the consensus parameters in genesis must allow
 //! convert     protobuf  <->  what the state machine takes and gives
 //! query       the log and the node's status through the engine's RPC
-//! disk        whether it is nearly full
+//! disk        refuses new transactions when little disk space is left
 //! halt        why the node ends
 //! ```
 //!
 //! # Invariants
 //!
-//! Nothing outside this folder and `node` knows that the engine is CometBFT.
+//! Only this folder names CometBFT's message types; `app`, `plugin` and `sequence` do not know that the consensus engine is
+//! CometBFT.
 
 mod bounds;
 mod convert;

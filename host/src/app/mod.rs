@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! check     one transaction:  may it enter the mempool?
-//! prepare   a proposal:       leave out what the pipeline rejects, stay within the block's size
-//! process   a proposal:       vote no if it holds what the pipeline rejects
+//! prepare   a proposal:       leave out what the pipeline rejects, stop when the block is full
+//! process   a proposal:       vote no if the pipeline rejects any of it, or it is beyond a block's bounds
 //! finalize  a decided block:  run the pipeline, stage the records, answer results and app hash
-//! commit    the caller takes the staged block, makes it durable, and hands it on to those who follow
+//! commit    not here: the caller takes the staged block, makes it durable and calls its callback
 //! ```
 //!
 //! # Determinism
 //!
 //! Everything here is a function of its arguments, the committed head among them: no clock, environment, randomness,
-//! I/O or async. `check`, `prepare` and `process` look at no state at all but the rules, so they agree with
-//! `finalize` on every node.
+//! I/O or async. `check`, `prepare` and `process` depend only on the rules and the transactions, so every node
+//! decides as `finalize` will.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 

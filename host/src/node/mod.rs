@@ -15,7 +15,8 @@
 //!
 //! - CometBFT never outlives its app: when the supervisor is gone, the app ends CometBFT and then itself.
 //! - No process is ever signalled by a bare pid: see [`process::ProcessId`].
-//! - Whatever is changed in a home is replaced whole, by [`crate::atomic_file`].
+//! - A configuration, genesis or state file in a home is replaced whole, by [`crate::atomic_file`]. Logs, locks and the
+//!   sequence are not.
 
 pub mod address;
 pub mod app;

@@ -14,9 +14,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::spec::PluginName;
 use crate::atomic_file::{self, ReplaceError};
 use crate::limits;
+use crate::rules::PluginName;
 use crate::types::PluginHash;
 
 /// A folder of `.wasm` files.

@@ -2,8 +2,8 @@
 
 use wasmtime::Trap;
 
-use super::spec::PluginName;
 use crate::printable;
+use crate::rules::PluginName;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {

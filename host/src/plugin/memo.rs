@@ -153,9 +153,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::fault::Fault;
-    use super::super::spec::PluginName;
     use super::super::verdict::{Step, Verdict};
     use super::*;
+    use crate::rules::PluginName;
     use crate::types::Fuel;
 
     fn outcome(verdict: Verdict) -> Outcome {

@@ -21,7 +21,7 @@
 //! - `engine`: the one engine of the process, its fuel costs and its identity, compiles it.
 //!
 //! `execute` is one call, and many on all processors; `fault` names the ways a plugin breaks its contract; `verdict` has
-//! the types from a call to the response, drawn in its header; `pipeline` puts calls together; `memo` remembers. `inspect`
+//! the types from a call to the response; `pipeline` puts calls together; `memo` remembers. `inspect`
 //! shows people what is in any module.
 //!
 //! # Invariants
@@ -45,8 +45,6 @@ mod memo;
 mod pipeline;
 mod validate;
 mod verdict;
-
-use crate::rules as spec;
 
 pub use crate::rules::{
     CanonicalJson, CanonicalJsonError, Limits, LimitsError, PipelineSpec, PluginName, PluginNameError,

@@ -9,9 +9,9 @@ use super::engine;
 use super::execute::{Admitted, on_large_stack};
 use super::fault::Fatal;
 use super::memo::{HashedTx, Memo};
-use super::spec::{Limits, PipelineSpec};
 use super::verdict::{Outcome, Step};
 use crate::limits;
+use crate::rules::{Limits, PipelineSpec};
 use crate::types::{Fuel, PipelineId};
 
 /// The plugins of the network, admitted and ready. A pure function of the transaction's bytes.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fault::Fault;
-use super::spec::PluginName;
+use crate::rules::PluginName;
 use crate::types::Fuel;
 
 /// What one plugin says of one input: the transaction, or the output of the plugin before it.

@@ -8,22 +8,22 @@
 //! |---|---|
 //! | `sequence.bin` | the sequence and nothing else: plain bytes |
 //! | `records` | one [`Entry`] of 88 bytes for each record |
-//! | `commit` | two slots of a commit record: what of the above is true |
+//! | `commit` | two slots of a commit record: how much of the two files above is committed |
 //! | `chain` | the node's own copy of the rules, from InitChain on ([`Chain`]) |
 //! | `LOCK` | held by the process that writes |
 //!
 //! # Durability
 //!
 //! Only [`Log::commit`] persists blocks: append bytes and entries, fdatasync both, write the other slot of the
-//! commit record, fdatasync, publish. When it returns, the block survives a power cut; until then, readers do not
-//! see it. A failed write or sync is never retried: what the page cache holds after one is unknown. The log is
+//! commit record, fdatasync, publish. When it returns, the block survives a power cut; until then, no [`Reader`]
+//! sees it (who reads the file itself may). A failed write or sync is never retried: what the page cache holds after one is unknown. The log is
 //! poisoned instead, and the process must end; opening again starts from the disk. Opening syncs the folder and the
 //! one it is in, so that the files' names are as durable as what is in them.
 //!
 //! # Recovery
 //!
-//! [`Log::open`] takes the newest whole slot. Longer files are truncated to it (a commit was cut short, and nobody
-//! was told of it); shorter ones are refused (the disk lost what was promised). The records of the last block that
+//! [`Log::open`] takes the newer of the slots that are not torn. Longer files are truncated to it (a commit was cut short
+//! before it was answered); if one is shorter, the node refuses to start, because committed bytes are missing. The records of the last block that
 //! added any are verified byte by byte. Being behind CometBFT is harmless: it replays the missing blocks.
 //!
 //! # Limits

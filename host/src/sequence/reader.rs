@@ -3,9 +3,8 @@
 //! # Waiting
 //!
 //! A commit replaces one value, wakes the threads that wait for it, and waits for none of them. Waking a thread costs
-//! the commit a little, so a server with many followers waits on one thread only, which passes the value on through a
-//! `tokio::sync::watch`. Waking ten thousand tasks is then that thread's work; with the channel in here it would be
-//! Commit's.
+//! the commit a little. A server with many followers should therefore wait on one thread and pass the value on from there:
+//! waking ten thousand tasks is then that thread's work, not Commit's.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Logs of this process, to standard error.
 //!
-//! What is logged was often written by somebody else; all of it passes [`printable`] on its way out, in either format.
+//! What is logged was often written by other programs, plugins or users; all of it passes [`printable`] on its way out, in either format.
 //!
 //! # Invariants
 //!

@@ -13,7 +13,7 @@
 //! # Invariants
 //!
 //! - Each connection gets its answers in the order of its requests, and nothing in between.
-//! - No answer waits for a request that has not arrived.
+//! - Answers are written as soon as what was received is answered; none waits for a request that has not arrived.
 //! - A request that makes no sense ends its connection, after an exception that says why. It never ends the server.
 //! - A handler that fails ends the server: its request gets no answer, no request is executed after it, and
 //!   [`Server::run`] returns its error. A handler that panics does too; that is always a defect.
@@ -23,9 +23,8 @@
 //! # Limits
 //!
 //! Frames by [`FRAME_BYTES_MAX`](limits::FRAME_BYTES_MAX), connections by
-//! [`ABCI_CONNECTIONS_MAX`](limits::ABCI_CONNECTIONS_MAX). While draining, a client is given five seconds to
-//! read an answer, and no more is read from a client after the first five seconds. A handler at work is waited
-//! for, however long it takes.
+//! [`ABCI_CONNECTIONS_MAX`](limits::ABCI_CONNECTIONS_MAX). After a shutdown is requested, reading stops after five
+//! seconds, and a client has five seconds to read an answer. A running handler is waited for without a limit.
 use std::{
     any::Any,
     io::{self, PipeReader},

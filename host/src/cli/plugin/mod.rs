@@ -1,7 +1,7 @@
 //! `dseq plugin`: builds, validates, runs and tests plugins without a network.
 //!
-//! One file for each subcommand. They share `pipeline`, the plugins and limits on the command line; `transactions`, the
-//! input (`subject` is both); and `render`, which runs one transaction and renders its outcome. `test` reads `goldens`, and
+//! One file for each subcommand. `pipeline` reads the plugins and limits on the command line, `transactions` the input, and
+//! `subject` combines both; `render` runs one transaction and renders its outcome. `test` reads `goldens`, and
 //! `rewriting` updates them; `replay` prints a `report`.
 
 mod bench;

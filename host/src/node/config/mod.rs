@@ -3,7 +3,7 @@
 //! Every setting has one name. `log_level` is `log_level` in `dseq.toml`, `--log-level` as a flag and
 //! `DSEQ_LOG_LEVEL` in the environment; the first of flag, environment and file that has it wins.
 //!
-//! A setting is one row of the table below: flags, help, the file that `dseq init` writes, parsing and `dseq config show`
+//! A setting is one row in `settings!` below: flags, help, the file that `dseq init` writes, parsing and `dseq config show`
 //! follow from it.
 
 mod error;

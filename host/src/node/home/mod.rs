@@ -1,4 +1,4 @@
-//! Where things are in a node's folder.
+//! The layout of a node's home: which file is where, who may read it (`access`), and how a new one is made (`new_home`).
 
 pub mod access;
 pub mod new_home;

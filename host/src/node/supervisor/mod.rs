@@ -2,12 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - CometBFT starts only when our own app has said that it listens, and is stopped before the app is. That
-//!   somebody takes connections at the app's address is not enough: it might be another network's app.
-//! - The app holds the other end of a pipe from here: when this process ends, however it ends, the app reads
-//!   the end of its input, ends CometBFT while it still answers it, and stops. CometBFT cannot be left to itself: when its
-//!   app goes away in the middle of a block, its own end waits for an answer for ever.
-//! - Only a request or a refusal ends the supervision. Whatever else fails, a full disk for one, is tried again.
+//! - CometBFT starts only when our own app has said that it listens, and is stopped before the app is. An
+//!   open connection at the app's address does not count: it might be another network's app.
+//! - The supervisor holds one end of a pipe to the app. When the supervisor dies, the app sees the pipe close, stops CometBFT
+//!   while still answering it, and exits. CometBFT must not be left alone: without its app in the middle of a block, it hangs
+//!   on shutdown.
+//! - Supervision ends only when it is asked to, when the app or CometBFT refuses to run, or when the home was moved away. Any
+//!   other failure is tried again, a full disk for one.
 
 mod backoff;
 mod progress;

@@ -11,9 +11,9 @@ use wasmtime::{Engine, Module};
 use super::error::AdmitError;
 use crate::limits;
 use crate::plugin::instrument::{Rewritten, rewrite};
-use crate::plugin::spec::PluginSpec;
 use crate::plugin::validate::{Use, ValidModule, validate};
 use crate::plugin::{engine, execute};
+use crate::rules::PluginSpec;
 use crate::types::PluginHash;
 
 /// A valid module as machine code.
@@ -127,7 +127,7 @@ fn recent() -> MutexGuard<'static, VecDeque<(PluginHash, Compiled)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::spec::{CanonicalJson, PluginName};
+    use crate::rules::{CanonicalJson, PluginName};
 
     fn compiled(modules: &[Vec<u8>]) -> Result<Vec<Compiled>, AdmitError> {
         let plugin = |(index, wasm): (usize, &Vec<u8>)| PluginSpec {

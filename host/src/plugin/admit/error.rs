@@ -3,9 +3,9 @@
 use crate::excerpt::{Excerpt, words};
 use crate::limits;
 use crate::plugin::fault::{Fatal, Fault};
-use crate::plugin::spec::{LimitsError, PluginName};
 use crate::plugin::validate::ValidateError;
 use crate::printable;
+use crate::rules::{LimitsError, PluginName};
 use crate::types::{EngineId, PluginHash};
 
 /// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.

@@ -20,9 +20,9 @@ use super::engine::engine_id;
 use super::execute::{Admitted, Exports, Init, Live, Pool};
 use super::fault::{Fatal, Stop};
 use super::instrument::{DIRTY_PAGES_EXPORT, STACK_EXPORT};
-use super::spec::{Limits, PluginName, PluginSpec};
 use crate::excerpt::Excerpt;
 use crate::limits;
+use crate::rules::{Limits, PluginName, PluginSpec};
 use crate::types::{EngineId, Fuel};
 
 /// Refuses another engine than this build's.

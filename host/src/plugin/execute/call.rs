@@ -19,8 +19,8 @@ use super::instance::{Charge, Exports, Init, Limiter, Live};
 use super::pool::Pool;
 use crate::limits;
 use crate::plugin::fault::{Fatal, Stop};
-use crate::plugin::spec::{Limits, PluginName};
 use crate::plugin::verdict::{Step, Verdict};
+use crate::rules::{Limits, PluginName};
 use crate::types::Fuel;
 
 /// A module that passed admission, ready to be called.

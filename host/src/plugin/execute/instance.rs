@@ -20,8 +20,8 @@ use crate::plugin::abi::{self, Answer};
 use crate::plugin::fault::{Fault, Stop};
 use crate::plugin::instrument::OVERFLOWN;
 use crate::plugin::instrument::write_barrier::DirtyPages;
-use crate::plugin::spec::Limits;
 use crate::plugin::verdict::Verdict;
+use crate::rules::Limits;
 use crate::types::Fuel;
 
 /// The exports the host uses, looked up once so that no call looks up a name.

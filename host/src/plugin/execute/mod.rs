@@ -16,7 +16,7 @@
 //! - A call ends as exactly one of a verdict, a fault (deterministic: the plugin's doing) or a fatal error (this host's:
 //!   the node stops and never guesses).
 //! - How deep calls may nest is decided by the counter in the bytecode, never by the native stack: plugins run only on
-//!   threads made with more of it than the counter allows.
+//!   threads whose stack is larger than the counter lets a plugin use.
 mod call;
 mod instance;
 mod parallel;

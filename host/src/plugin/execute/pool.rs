@@ -66,7 +66,7 @@ impl Drop for Pool {
 mod tests {
     use super::super::call::Admitted;
     use crate::plugin::admit::{admit, compile};
-    use crate::plugin::spec::{CanonicalJson, Limits, PluginName, PluginSpec};
+    use crate::rules::{CanonicalJson, Limits, PluginName, PluginSpec};
     use crate::types::PluginHash;
 
     fn admitted(memory: &str, apply: &str) -> Admitted {

@@ -1,4 +1,4 @@
-//! What is in a module, for people: read from its bytes with no more trust than that they may be wrong.
+//! What is in a module, for people: read from its bytes, which may be malformed or hostile.
 //!
 //! Nothing here decides anything. A module that would not be admitted is shown as far as it can be read.
 

@@ -10,8 +10,8 @@
 //!
 //! # Invariants
 //!
-//! - An instrumented module computes what the plain one does, for more fuel, until the counter of the stack stops it.
-//!   Held by `tests/differential/random.rs`.
+//! - An instrumented module computes what the plain one does, but uses more fuel, and is stopped if calls nest too
+//!   deeply. Tested by `tests/differential/random.rs`.
 //! - Nothing here depends on the host: the same bytes become the same bytes everywhere. What is added is part of the engine
 //!   id (`instrumentation` and `marks` in the engine text).
 mod assemble;
