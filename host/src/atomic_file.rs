@@ -6,9 +6,12 @@
 //! after it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// A step of [`replace`] that failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +63,12 @@ fn partial(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn write(partial: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(partial)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    // What a crash left may be read-only, like the file that it was to replace; a link is not ours.
+    let mut file = options
+        .open(partial)
+        .or_else(|err| fs::remove_file(partial).map_err(|_| err).and_then(|()| options.open(partial)))?;
     match fs::metadata(path) {
         Ok(replaced) => file.set_permissions(replaced.permissions())?,
         Err(err) if err.kind() == io::ErrorKind::NotFound => {}
@@ -113,6 +121,20 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         replace(&path, b"new").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("key.json"), dir.path().join("other"));
+        fs::write(&path, "old").unwrap();
+        fs::write(&other, "other").unwrap();
+        std::os::unix::fs::symlink(&other, dir.path().join("key.json.partial")).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), fs::read(&other).unwrap()),
+            (b"new".to_vec(), b"other".to_vec())
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use dseq::sequence::{Head, Staging};
-use dseq::types::{Height, PipelineId, RecordHash, TxHash};
+use dseq::sequence::{HashedRecord, Head, Staging};
+use dseq::types::{Height, PipelineId, TxHash};
 use tendermint_proto::v0_38::abci::{
     CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestLoadSnapshotChunk, RequestOfferSnapshot,
     ResponseQuery, response_apply_snapshot_chunk, response_offer_snapshot,
@@ -84,7 +84,7 @@ fn golden_app_hash() {
     let empty = Head::default();
     let mut staging = Staging::begin(&empty, Height(1));
     for record in [&b"first record"[..], b"second", &[0xff; 3000]] {
-        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
     }
     let staged = staging.finish();
     let hashes = [&empty, staged.head()].map(|head| dseq::app::app_hash(head, pipeline).to_string());

@@ -1,12 +1,12 @@
 //! The hook of Commit gets each committed block once, in order, and no other.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use dseq::abci::{Service, ServiceOptions};
 use dseq::app::{CommittedBlock, MisbehaviorKind};
-use dseq::sequence::Reader;
+use dseq::sequence::Log;
 use dseq::types::TxHash;
 use serde_json::json;
 use tendermint_proto::v0_38::abci::{Misbehavior, MisbehaviorType, RequestFinalizeBlock, RequestInitChain};
@@ -21,20 +21,15 @@ struct Followed {
 
 impl Followed {
     fn open(home: &Path) -> Self {
-        let options = ServiceOptions {
-            sequence_dir: home.join("sequence"),
-            plugins_dir: home.join("plugins"),
-            disk_free_bytes_low: 0,
-        };
-        let (seen, reader) = (Arc::new(Mutex::new(Vec::new())), Arc::new(OnceLock::<Reader>::new()));
-        let (blocks, log) = (Arc::clone(&seen), Arc::clone(&reader));
-        let service = Service::open(&options, move |block| {
-            assert_eq!(log.get().unwrap().committed(), block.committed, "readers see the block already");
+        let log = Log::open(&home.join("sequence")).unwrap();
+        let options = ServiceOptions { plugins_dir: home.join("plugins"), disk_free_bytes_low: 0 };
+        let (seen, reader) = (Arc::new(Mutex::new(Vec::new())), log.reader());
+        let blocks = Arc::clone(&seen);
+        let service = Service::open(log, &options, move |block| {
+            assert_eq!(reader.committed(), block.committed, "readers see the block already");
             blocks.lock().unwrap().push(block.clone());
         });
-        let service = service.unwrap();
-        reader.set(service.reader()).unwrap();
-        Self { service, seen }
+        Self { service: service.unwrap(), seen }
     }
 
     fn finalize(&self, height: i64, txs: &[&'static [u8]]) {

@@ -13,6 +13,7 @@ use dseq::plugin::{
     CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented,
     on_large_stack,
 };
+use dseq::sequence::Log;
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{RequestCheckTx, RequestFinalizeBlock, RequestInitChain};
@@ -136,12 +137,9 @@ fn service(dir: &Path, plugin: Option<(&str, &Path)>) -> Result<Service> {
         let sha256 = PluginHash::of(&wasm).to_string();
         pipeline.push(json!({ "name": name, "sha256": sha256, "wasm": data_encoding::BASE64.encode(&wasm) }));
     }
-    let options = ServiceOptions {
-        sequence_dir: dir.join("sequence"),
-        plugins_dir: dir.join("plugins"),
-        disk_free_bytes_low: 0,
-    };
-    let service = Service::open(&options, |_| ()).map_err(halted)?;
+    let options = ServiceOptions { plugins_dir: dir.join("plugins"), disk_free_bytes_low: 0 };
+    let log = Log::open(&dir.join("sequence"))?;
+    let service = Service::open(log, &options, |_| ()).map_err(halted)?;
     let limits = Limits::default();
     let genesis =
         json!({ "dseq": { "engine": engine_id().to_string(), "limits": limits, "pipeline": pipeline } });

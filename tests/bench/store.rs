@@ -14,8 +14,8 @@ use bytes::Bytes;
 use clap::Parser;
 use dseq::abci::{Halt, Service, ServiceOptions};
 use dseq::plugin::{Limits, PipelineSpec, engine_id};
-use dseq::sequence::{Chain, Head, Log, SEQUENCE_FILE, Staged, Staging};
-use dseq::types::{AppHash, Height, PipelineId, PluginHash, RecordHash, TxHash};
+use dseq::sequence::{Chain, HashedRecord, Head, Log, SEQUENCE_FILE, Staged, Staging};
+use dseq::types::{AppHash, Height, PipelineId, PluginHash, TxHash};
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain};
 
@@ -82,12 +82,9 @@ impl Drop for Folder {
 fn block_against_plain_file(options: &Options, work: &Path) -> Result<Vec<Value>> {
     let wasm = fs::read(&options.passthrough)
         .with_context(|| format!("cannot read {}", options.passthrough.display()))?;
-    let folders = ServiceOptions {
-        sequence_dir: work.join("block/sequence"),
-        plugins_dir: work.join("block/plugins"),
-        disk_free_bytes_low: 0,
-    };
-    let service = Service::open(&folders, |_| ()).map_err(halted)?;
+    let log = Log::open(&work.join("block/sequence"))?;
+    let folders = ServiceOptions { plugins_dir: work.join("block/plugins"), disk_free_bytes_low: 0 };
+    let service = Service::open(log, &folders, |_| ()).map_err(halted)?;
     let init = RequestInitChain {
         chain_id: "bench".to_owned(),
         initial_height: 1,
@@ -245,7 +242,7 @@ fn grow_to(log: &mut Log, length: u64, punch: Option<&File>) -> Result<()> {
         let offset = log.head().length();
         let hash = TxHash::default();
         commit(log, |staging| {
-            staging.push(hash, RecordHash::of(record), record).map(drop).map_err(Into::into)
+            staging.push(hash, &HashedRecord::of(record.to_vec())).map(drop).map_err(Into::into)
         })?;
         if let Some(file) = punch {
             punch_hole(file, offset, record.len() as u64)?;
@@ -281,13 +278,10 @@ fn commit(log: &mut Log, fill: impl FnOnce(&mut Staging) -> Result<()>) -> Resul
 
 /// Stages and commits one block: all a block costs but the pipeline and the hashing of its transactions and records.
 fn append_ms(log: &mut Log, txs: &[Bytes]) -> Result<f64> {
-    let hashes: Vec<_> = txs.iter().map(|tx| (TxHash::of(tx), RecordHash::of(tx))).collect();
+    let hashed: Vec<_> = txs.iter().map(|tx| (TxHash::of(tx), HashedRecord::of(tx.clone()))).collect();
     let started = Instant::now();
     commit(log, |staging| {
-        let mut all = txs.iter().zip(hashes);
-        all.try_for_each(|(tx, (hash, record_hash))| {
-            staging.push(hash, record_hash, tx).map(drop).map_err(Into::into)
-        })
+        hashed.iter().try_for_each(|(hash, record)| staging.push(*hash, record).map(drop).map_err(Into::into))
     })?;
     Ok(ms(started.elapsed()))
 }

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use dseq::node::engine::cometbft::VERSION;
 use dseq::plugin::{Limits, PipelineSpec, engine_id};
-use dseq::sequence::{Chain, Log, Staging};
-use dseq::types::{AppHash, Height, PipelineId, RecordHash, TxHash};
+use dseq::sequence::{Chain, HashedRecord, Log, Staging};
+use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use serde_json::{Value, json};
 
 use super::supervisor::{Supervisor, children, stand_in, stop};
@@ -139,7 +139,7 @@ fn commit(home: &Path, chain_id: &str, records: &[&[u8]]) {
     log.init_chain(Chain { chain_id: chain_id.to_owned(), initial_height: Height(1), pipeline }).unwrap();
     for (height, record) in (1..).zip(records) {
         let mut staging = Staging::begin(log.head(), Height(height));
-        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
         log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
     }
 }

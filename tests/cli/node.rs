@@ -7,8 +7,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use dseq::node::engine::cometbft::VERSION;
-use dseq::sequence::{Log, Staging};
-use dseq::types::{AppHash, Height, PipelineId, RecordHash, TxHash};
+use dseq::sequence::{HashedRecord, Log, Staging};
+use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::supervisor::stand_in;
@@ -99,7 +99,7 @@ fn commit(home: &Path, records: &[&[u8]]) {
     let mut log = Log::open(&home.join("sequence")).unwrap();
     for (height, record) in (1..).zip(records) {
         let mut staging = Staging::begin(log.head(), Height(height));
-        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
         log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use dseq::sequence::{
-    Chain, CommitError, ENTRIES_READ_MAX, ENTRY_BYTES, Entry, Head, Log, OpenError, ReadError, Receipt,
-    Staged, Staging, committed_length,
+    Chain, CommitError, ENTRIES_READ_MAX, ENTRY_BYTES, Entry, HashedRecord, Head, Log, OpenError, ReadError,
+    Receipt, Staged, Staging, committed_length,
 };
 use dseq::types::{AppHash, Height, Offset, PipelineId, RecordHash, TxHash};
 use proptest::prelude::*;
@@ -73,7 +73,7 @@ fn app_hash_for(height: u64) -> AppHash {
 fn stage(log: &Log, height: u64, records: &[&[u8]]) -> Staged {
     let mut staging = Staging::begin(log.head(), Height(height));
     for record in records {
-        staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap();
+        staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
     }
     staging.finish()
 }
@@ -150,7 +150,7 @@ proptest! {
                     let mut staging = Staging::begin(open.head(), Height(model.height));
                     for record in &records {
                         let expected = model.push(TxHash::of(record), record);
-                        prop_assert_eq!(staging.push(TxHash::of(record), RecordHash::of(record), record).unwrap(), expected);
+                        prop_assert_eq!(staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap(), expected);
                     }
                     let staged = staging.finish();
                     model.assert_is(staged.head());

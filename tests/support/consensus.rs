@@ -74,8 +74,8 @@ impl Node {
     fn options(&self) -> RunOptions {
         RunOptions {
             listen: ListenAddr::Unix(self.socket()),
+            sequence_dir: self.sequence_dir(),
             service: ServiceOptions {
-                sequence_dir: self.sequence_dir(),
                 plugins_dir: self.plugins_dir(),
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },

@@ -27,7 +27,7 @@ use super::disk::Disk;
 use super::halt::Halt;
 use super::{query, rules};
 use crate::app::{
-    self, App, Code, CommittedBlock, Misbehavior, Refusal, Rules, SequencingError, Status, parse_genesis,
+    self, App, Code, CommittedBlock, ExaminedBlock, Refusal, Rules, SequencingError, Status, parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
@@ -39,8 +39,6 @@ const APP_VERSION: u64 = 1;
 /// Where a node keeps its state, and what it watches.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
-    /// The folder of the log.
-    pub sequence_dir: PathBuf,
     /// The folder of the plugins' `.wasm` files.
     pub plugins_dir: PathBuf,
     /// Free space on the log's file system below which CheckTx refuses, in bytes.
@@ -64,16 +62,14 @@ struct State {
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
 }
 
-/// What FinalizeBlock and Commit work on, one after the other.
+/// What InitChain, FinalizeBlock and Commit work on, one after the other.
 struct Core {
     app: App,
     log: Log,
-    /// What the decided block proves of validators, kept until Commit.
-    misbehavior: Vec<Misbehavior>,
 }
 
 impl Service {
-    /// Opens the log and, after a restart, the pipeline it was made under.
+    /// Takes the log and, after a restart, the pipeline it was made under.
     ///
     /// `on_commit` is called with each block that Commit makes durable, after readers see it and before the engine is
     /// answered: one block at a time, in the order of heights, without gaps. A finalized block that is never committed
@@ -83,12 +79,12 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When the log cannot be opened, or a plugin is missing, changed or not admitted any more.
+    /// When a plugin is missing, changed or not admitted any more.
     pub fn open(
+        log: Log,
         options: &ServiceOptions,
         on_commit: impl Fn(&CommittedBlock) + Send + Sync + 'static,
     ) -> Result<Self, Halt> {
-        let log = Log::open(&options.sequence_dir)?;
         let plugins = PluginDir::new(options.plugins_dir.clone());
         // Before the first block InitChain comes again, with a genesis that may have been mended since.
         let rules = match log.chain() {
@@ -106,7 +102,7 @@ impl Service {
         );
         let state = State {
             reader: log.reader(),
-            core: Mutex::new(Core { app: App::default(), log, misbehavior: Vec::new() }),
+            core: Mutex::new(Core { app: App::default(), log }),
             rules: RwLock::new(rules),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
@@ -174,12 +170,12 @@ impl Service {
         let rules = Rules { initial_height, pipeline };
 
         let mut core = self.core();
-        let Core { app, log, .. } = &mut *core;
+        let Core { app, log } = &mut *core;
         let app_hash = app.init(log.head(), &rules)?;
         log.init_chain(chain)?;
         tracing::info!(chain_id = request.chain_id, pipeline = %rules.pipeline.id(), %app_hash, "genesis accepted");
         *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(rules);
-        // Info's version is in the headers, but CometBFT keeps only what it is told here, and `cometbft rollback` takes it
+        // Info's version is in the headers, but CometBFT keeps only what InitChain answers, and `cometbft rollback` takes it
         // from there: without it the rolled back node would refuse its own blocks.
         let version = VersionParams { app: APP_VERSION };
         let consensus_params = Some(ConsensusParams { version: Some(version), ..Default::default() });
@@ -247,12 +243,14 @@ impl Service {
     ///
     /// When the block is out of order, or this host could not run the pipeline.
     pub fn finalize_block(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
+        let rules = self.rules().ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
+        // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
+        let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
+        let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
         let mut core = self.core();
-        let Core { app, log, misbehavior: proven } = &mut *core;
-        let (rules, height) = (self.rules(), height_from_wire(request.height));
-        let decided = app.finalize(log.head(), rules.as_ref(), height, &request.txs)?;
+        let Core { app, log } = &mut *core;
+        let decided = app.finalize(log.head(), height_from_wire(request.height), block, misbehavior)?;
         let (results, app_hash) = (Arc::clone(&decided.results), decided.app_hash);
-        *proven = request.misbehavior.iter().map(misbehavior).collect();
         drop(core);
         Ok(ResponseFinalizeBlock {
             tx_results: results.iter().map(tx_result).collect(),
@@ -268,16 +266,16 @@ impl Service {
     /// Without a decided block, and when the log does not take it.
     pub fn commit(&self) -> Result<ResponseCommit, Halt> {
         let mut core = self.core();
-        let Core { app, log, misbehavior } = &mut *core;
+        let Core { app, log } = &mut *core;
         let decided = app.take_decided()?;
         log.commit(&decided.staged, decided.app_hash, decided.pipeline)?;
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
             results: decided.results,
-            misbehavior: std::mem::take(misbehavior),
+            misbehavior: decided.misbehavior,
         };
-        // Called under the lock, which keeps blocks in order. Only FinalizeBlock and Commit wait for the lock, and the
-        // engine sends neither before this Commit is answered.
+        // Called under the lock, which keeps blocks in order. Only InitChain, FinalizeBlock and Commit take the lock, and the
+        // engine sends none of them before this Commit is answered.
         (self.shared.on_commit)(&block);
         drop(core);
         self.shared.disk.refresh(&self.shared.reader);
@@ -317,12 +315,9 @@ mod tests {
     use crate::plugin::Limits;
 
     fn service(dir: &std::path::Path) -> Service {
-        let options = ServiceOptions {
-            sequence_dir: dir.join("sequence"),
-            plugins_dir: dir.join("plugins"),
-            disk_free_bytes_low: 0,
-        };
-        let service = Service::open(&options, |_| ()).unwrap();
+        let log = Log::open(&dir.join("sequence")).unwrap();
+        let options = ServiceOptions { plugins_dir: dir.join("plugins"), disk_free_bytes_low: 0 };
+        let service = Service::open(log, &options, |_| ()).unwrap();
         let limits = Limits::default();
         let engine = crate::plugin::engine_id().to_string();
         let genesis = serde_json::json!({ "dseq": { "engine": engine, "limits": limits, "pipeline": [] } });

@@ -1,12 +1,17 @@
 //! A decided block: its transactions' results and the records they become.
 
 use bytes::Bytes;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::codes::Code;
 use super::examine::{Examined, Refusal, examine_all};
-use crate::plugin::{Fatal, Pipeline};
-use crate::sequence::{Receipt, Staging};
-use crate::types::{Fuel, RecordHash, TxHash};
+use super::state::Rules;
+use crate::plugin::Fatal;
+use crate::sequence::{HashedRecord, Receipt, Staging};
+use crate::types::{Fuel, TxHash};
+
+/// Fewer bytes of records than this are hashed on the calling thread: waking others would take longer.
+const HASHED_ALONE_BYTES_MAX: u64 = 64 << 10;
 
 /// What became of one transaction of a decided block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,27 +24,43 @@ pub struct TxResult {
     pub fuel: Fuel,
 }
 
-/// Runs a block's transactions and stages the records of the accepted ones, in order.
-///
-/// Records are hashed where their transactions are examined, on all processors; staging is sequential. The hashes are
-/// not memoised with the outcomes: CheckTx would pay for each transaction what only a block needs.
-pub(super) fn run_block(
-    pipeline: &Pipeline,
-    staging: &mut Staging,
-    txs: &[Bytes],
-) -> Result<Vec<TxResult>, Fatal> {
-    let examined = examine_all(pipeline, txs, |examined| {
-        let record_hash = examined.record.as_ref().map(|record| RecordHash::of(record)).unwrap_or_default();
-        (examined, record_hash)
-    })?;
-    Ok(examined.into_iter().map(|(examined, record_hash)| stage(staging, examined, record_hash)).collect())
+/// A decided block whose transactions are examined and whose records are hashed: all that does not depend on the log, so
+/// that it needs no lock.
+pub struct ExaminedBlock {
+    /// The rules it was examined under.
+    pub(super) rules: Rules,
+    txs: Vec<(TxHash, Fuel, Result<HashedRecord, Refusal>)>,
 }
 
-fn stage(staging: &mut Staging, examined: Examined, record_hash: RecordHash) -> TxResult {
-    let Examined { tx_hash, fuel, record } = examined;
-    let receipt = record.and_then(|record| {
-        let pushed = staging.push(tx_hash, record_hash, &record);
-        pushed.map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
-    });
-    TxResult { tx_hash, receipt, fuel }
+impl ExaminedBlock {
+    /// Examines a block's transactions, and hashes the records of the accepted ones, on all processors.
+    ///
+    /// Hashes are not memoised with the outcomes: CheckTx would pay for each transaction what only a block needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Fatal`] when this host could not run the pipeline.
+    pub fn of(rules: Rules, txs: &[Bytes]) -> Result<Self, Fatal> {
+        let examined = examine_all(&rules.pipeline, txs, |examined| examined)?;
+        let bytes: u64 = examined.iter().flat_map(|one| &one.record).map(|record| record.len() as u64).sum();
+        let hash = |Examined { tx_hash, fuel, record }| (tx_hash, fuel, record.map(HashedRecord::of));
+        let txs = if bytes < HASHED_ALONE_BYTES_MAX {
+            examined.into_iter().map(hash).collect()
+        } else {
+            examined.into_par_iter().map(hash).collect()
+        };
+        Ok(Self { rules, txs })
+    }
+
+    /// Stages the records, in order.
+    pub(super) fn stage(self, staging: &mut Staging) -> Vec<TxResult> {
+        let stage = |(tx_hash, fuel, record): (_, _, Result<HashedRecord, Refusal>)| {
+            let receipt = record.and_then(|record| {
+                let pushed = staging.push(tx_hash, &record);
+                pushed.map_err(|full| Refusal::by_host(Code::SequenceFull, full.to_string()))
+            });
+            TxResult { tx_hash, receipt, fuel }
+        };
+        self.txs.into_iter().map(stage).collect()
+    }
 }

@@ -30,7 +30,7 @@ pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
 pub use committed::{CommittedBlock, Misbehavior, MisbehaviorKind};
 pub use examine::{Examined, Refusal, examine, refuse_by_size};
-pub use finalize::TxResult;
+pub use finalize::{ExaminedBlock, TxResult};
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
 pub use proposal::{prepare, process};
 pub use state::{App, Decided, Rules, SequencingError, may_init};

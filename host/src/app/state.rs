@@ -8,10 +8,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::app_hash::app_hash;
-use super::finalize::{TxResult, run_block};
+use super::committed::Misbehavior;
+use super::finalize::{ExaminedBlock, TxResult};
 use crate::plugin::{Fatal, Pipeline};
 use crate::sequence::{Head, Staged, Staging};
 use crate::types::{AppHash, Height, PipelineId};
@@ -36,6 +35,8 @@ pub struct Decided {
     pub app_hash: AppHash,
     /// What became of each transaction, in order.
     pub results: Arc<[TxResult]>,
+    /// What the block proves of validators.
+    pub misbehavior: Vec<Misbehavior>,
 }
 
 /// Consensus asked for something out of order; this program or the engine is broken.
@@ -92,29 +93,29 @@ impl App {
         Ok(app_hash(head, rules.pipeline.id()))
     }
 
-    /// Runs the block that follows `head` and stages its records. The same height may come again: the latest counts.
+    /// Stages the block that follows `head`. The same height may come again: the latest counts.
     ///
     /// # Errors
     ///
-    /// When the block is out of order, or this host could not run the pipeline; nothing is staged then.
+    /// [`SequencingError::WrongHeight`] when the block is out of order; nothing is staged then.
     pub fn finalize(
         &mut self,
         head: &Head,
-        rules: Option<&Rules>,
         height: Height,
-        txs: &[Bytes],
+        block: ExaminedBlock,
+        misbehavior: Vec<Misbehavior>,
     ) -> Result<&Decided, SequencingError> {
-        let rules = rules.ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
-        let expected = next_height(head, rules);
+        self.decided = None;
+        let expected = next_height(head, &block.rules);
         if height != expected {
             return Err(SequencingError::WrongHeight { found: height.0, expected: expected.0 });
         }
-        self.decided = None;
+        let pipeline = block.rules.pipeline.id();
         let mut staging = Staging::begin(head, height);
-        let results = run_block(&rules.pipeline, &mut staging, txs)?.into();
-        let (staged, pipeline) = (staging.finish(), rules.pipeline.id());
+        let results = block.stage(&mut staging).into();
+        let staged = staging.finish();
         let app_hash = app_hash(staged.head(), pipeline);
-        Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results }))
+        Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results, misbehavior }))
     }
 
     /// Takes the block to make durable. There is no way to put it back: if making it durable fails, the node ends.

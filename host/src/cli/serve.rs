@@ -48,8 +48,8 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             Some(address) => address,
             None => home.abci_address()?,
         },
+        sequence_dir: home.sequence_dir(),
         service: ServiceOptions {
-            sequence_dir: home.sequence_dir(),
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },

@@ -1,15 +1,20 @@
 //! The app of one node: opens its log and its pipeline once, and serves what needs them until asked to stop.
 
+use std::path::PathBuf;
+
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
 use crate::abci::{Halt, Service, ServiceOptions};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::sequence::Log;
 
 /// What the app needs to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Where CometBFT connects to.
     pub listen: ListenAddr,
-    /// The node's folders.
+    /// The folder of the log.
+    pub sequence_dir: PathBuf,
+    /// The node's other folders, and what it watches.
     pub service: ServiceOptions,
 }
 
@@ -21,7 +26,8 @@ pub struct RunOptions {
 ///
 /// The reason the app cannot start or had to stop by itself; see [`Halt::exit_code`].
 pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), Halt> {
-    let service = Service::open(&options.service, log_block)?;
+    let log = Log::open(&options.sequence_dir)?;
+    let service = Service::open(log, &options.service, log_block)?;
     let server = Server::bind(&options.listen)?;
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());

@@ -69,6 +69,8 @@ pub struct Outcome {
     decisive: Option<Arc<(Arc<PluginName>, Verdict)>>,
 }
 
+const _: () = assert!(size_of::<Outcome>() == 16);
+
 impl Outcome {
     /// The outcome before any plugin has run: unchanged, for no fuel.
     pub(super) fn unchanged() -> Self {
@@ -120,6 +122,7 @@ impl Outcome {
             Verdict::Rejected { message, .. } | Verdict::Faulted { message, .. } => message.len() as u64,
             Verdict::Unchanged => 0,
         };
-        more.saturating_add(size_of::<(Arc<PluginName>, Verdict)>() as u64)
+        // The two counters of the outer `Arc` are beside what it holds.
+        more.saturating_add(size_of::<(Arc<PluginName>, Verdict, [usize; 2])>() as u64)
     }
 }

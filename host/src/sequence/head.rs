@@ -1,5 +1,6 @@
 //! The head of the log (its length, both roots, and how to go on from there) and the staging of one block on it.
 
+use bytes::Bytes;
 use dseq_format::bytes_root::BytesFrontier;
 use dseq_format::entry::{ENTRY_BYTES, Entry};
 use dseq_format::receipt::Receipt;
@@ -59,6 +60,22 @@ pub struct SequenceFull {
     pub record: u64,
 }
 
+/// A record with its hash, which only hashing gives it: that can be done on any thread before the record is staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedRecord {
+    hash: RecordHash,
+    bytes: Bytes,
+}
+
+impl HashedRecord {
+    /// Hashes a record.
+    #[must_use]
+    pub fn of(record: impl Into<Bytes>) -> Self {
+        let bytes = record.into();
+        Self { hash: RecordHash::of(&bytes), bytes }
+    }
+}
+
 /// A block in the making: records on top of a head, in memory only.
 #[derive(Debug)]
 pub struct Staging {
@@ -95,21 +112,14 @@ impl Staging {
         }
     }
 
-    /// Adds one record. `record_hash` is its hash, computed by the caller so that it can be done in parallel; with a
-    /// wrong one the record is damaged for every reader.
+    /// Adds one record.
     ///
     /// # Errors
     ///
     /// [`SequenceFull`] when the record does not fit; nothing is added then.
-    pub fn push(
-        &mut self,
-        tx_hash: TxHash,
-        record_hash: RecordHash,
-        record: &[u8],
-    ) -> Result<Receipt, SequenceFull> {
-        debug_assert_eq!(record_hash, RecordHash::of(record));
+    pub fn push(&mut self, tx_hash: TxHash, record: &HashedRecord) -> Result<Receipt, SequenceFull> {
         let offset = self.base.length().saturating_add(self.bytes.len() as u64);
-        let length = record.len() as u64;
+        let (length, record_hash) = (record.bytes.len() as u64, record.hash);
         if offset.saturating_add(length) > limits::SEQUENCE_BYTES_MAX {
             return Err(SequenceFull { length: offset, record: length });
         }
@@ -118,7 +128,7 @@ impl Staging {
         let entry = Entry { offset, length, height, tx_hash, record_hash }.encode();
         self.records.append(&entry);
         self.entries.extend_from_slice(&entry);
-        self.bytes.extend_from_slice(record);
+        self.bytes.extend_from_slice(&record.bytes);
         Ok(Receipt { height, index, offset, length })
     }
 
@@ -156,11 +166,11 @@ mod tests {
         let stored = postcard::to_stdvec(&(length, Vec::<[u8; 32]>::new())).unwrap();
         let base = Head { bytes: postcard::from_bytes(&stored).unwrap(), ..Head::default() };
         let mut staging = Staging::begin(&base, Height(1));
-        let full = staging.push(TxHash::default(), RecordHash::of(&[0; 11]), &[0; 11]).unwrap_err();
+        let full = staging.push(TxHash::default(), &HashedRecord::of(vec![0; 11])).unwrap_err();
         assert_eq!(full, SequenceFull { length, record: 11 });
         assert!(full.to_string().ends_with("would pass its limit of 9223372036854775807"), "{full}");
-        let receipt = staging.push(TxHash::default(), RecordHash::of(&[0; 10]), &[0; 10]).unwrap();
+        let receipt = staging.push(TxHash::default(), &HashedRecord::of(vec![0; 10])).unwrap();
         assert_eq!((receipt.offset.0, receipt.index), (length, 0));
-        assert!(staging.push(TxHash::default(), RecordHash::of(&[0]), &[0]).is_err());
+        assert!(staging.push(TxHash::default(), &HashedRecord::of(vec![0])).is_err());
     }
 }

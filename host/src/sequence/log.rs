@@ -171,7 +171,8 @@ impl Log {
 mod tests {
     use super::super::head::Staging;
     use super::*;
-    use crate::types::{Height, RecordHash, TxHash};
+    use crate::sequence::HashedRecord;
+    use crate::types::{Height, TxHash};
 
     #[test]
     fn a_commit_that_fails_is_seen_by_no_reader_and_poisons_the_log() {
@@ -179,7 +180,7 @@ mod tests {
         let mut log = Log::open(dir.path()).unwrap();
         let reader = log.reader();
         let mut staging = Staging::begin(log.head(), Height(1));
-        staging.push(TxHash::of(b"abc"), RecordHash::of(b"abc"), b"abc").unwrap();
+        staging.push(TxHash::of(b"abc"), &HashedRecord::of(&b"abc"[..])).unwrap();
         let staged = staging.finish();
         let on_disk = std::mem::replace(&mut log.commit_file, full_disk());
 

@@ -5,6 +5,7 @@
 //! A commit replaces one value, wakes the threads that wait for it, and waits for none of them. Waking a thread costs
 //! the commit a little. A server with many followers should therefore wait on one thread and pass the value on from there:
 //! waking ten thousand tasks is then that thread's work, not Commit's.
+//! Nothing wakes a waiting thread when the log is closed: wait with a timeout that a shutdown can bear.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
