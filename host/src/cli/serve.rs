@@ -13,9 +13,9 @@ use super::HomeArg;
 use crate::abci::{Halt, ServiceOptions};
 use crate::node::app::{self, RunOptions};
 use crate::node::home::NodeHome;
+use crate::node::process::running::{END_PATIENCE, Running};
+use crate::node::process::signals;
 use crate::node::process::{Ending, ProcessId};
-use crate::node::running::{END_PATIENCE, Running};
-use crate::node::signals;
 use crate::node::supervisor;
 use crate::telemetry;
 

@@ -19,8 +19,7 @@ pub use file::template;
 use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::limits;
-use crate::telemetry;
-pub use crate::telemetry::LogFormat;
+use crate::telemetry::{self, LogFormat};
 
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";

@@ -13,8 +13,9 @@ use crate::app::{GenesisRules, parse_genesis};
 use crate::atomic_file;
 use crate::json;
 use crate::limits;
+use crate::node::genesis::RulesError;
 use crate::node::genesis::document::GenesisDoc;
-use crate::node::genesis::rules::{self, Plugin, RulesError};
+use crate::node::genesis::rules::{self, Plugin};
 use crate::plugin::{Limits, Pipeline, PluginDirError};
 use crate::types::PluginHash;
 
