@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use super::{EXIT_FAILED, say, table};
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::config::serves_metrics;
+use crate::node::engine::config::EngineConfig;
 use crate::node::home::access;
 use crate::node::process::tail::Tail;
 use crate::node::shell;
@@ -224,7 +224,7 @@ fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            if serves_metrics(&node.home) { metrics } else { "off".to_owned() },
+            if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);
     }

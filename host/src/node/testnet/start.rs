@@ -11,7 +11,7 @@ use super::move_ports::move_ports;
 use super::ready::{Failure, Lack, State, Watched, wait};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::config;
+use crate::node::engine::config::{self, EngineConfig};
 use crate::node::engine::listen;
 use crate::node::genesis::GenesisError;
 use crate::node::genesis::file::GenesisFile;
@@ -216,7 +216,7 @@ fn check_wanted(network: &Network, options: &StartOptions) -> Result<(), Testnet
 
 /// Turns metrics on in the nodes that are to be started; those that run must have them already.
 fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
-    for node in nodes.iter().filter(|node| !config::serves_metrics(&node.home)) {
+    for node in nodes.iter().filter(|node| !EngineConfig::of(&node.home).serves_metrics()) {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
