@@ -162,7 +162,7 @@ fn instance(wasm: &[u8]) -> Option<(Store<()>, wasmi::Instance)> {
 fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
     let memory = instance.get_memory(&store, "memory").unwrap();
-    let dirty = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_dirty_pages")?;
     let before = memory.data(&store).to_vec();
     let params: Vec<Val> = params.iter().map(|param| Val::I32(*param)).collect();
     instance.get_func(&store, function).unwrap().call(&mut store, &params, &mut []).ok()?;
@@ -174,7 +174,7 @@ fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
 /// plugin has no barriers.
 fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
-    let dirty = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_dirty_pages")?;
     let memory = instance.get_memory(&store, "memory").unwrap();
     let (len, mut start) = (Val::I32(i32::try_from(tx.len()).unwrap()), [Val::I32(0)]);
     instance
