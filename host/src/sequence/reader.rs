@@ -18,7 +18,7 @@ use super::head::Head;
 use crate::disk;
 use crate::types::{AppHash, Height, PipelineId, RecordHash};
 
-/// Most entries that are read at once: they are 352 KiB.
+/// Maximum number of entries that are read at once: they are 352 KiB.
 pub const ENTRIES_READ_MAX: usize = 4096;
 
 /// What the last durable block left.

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::excerpt::words;
 use crate::sequence::Receipt;
 
-/// Longest answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators takes 30 KiB.
+/// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
+/// takes 30 KiB.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// The same of an answer that holds transactions: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
 const TXS_BYTES_MAX: u64 = 256 << 20;
