@@ -129,7 +129,7 @@ impl EngineConfig {
 
 /// Refuses a home whose CometBFT would run without the mempool that we need.
 ///
-/// With `app` the node ends, or makes no blocks; with `nop` it runs and takes no transaction.
+/// With `app` the node ends, or makes no blocks; with `nop` it runs and accepts no transaction.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Making a local network, starting what does not run, and waiting until it takes transactions.
+//! Making a local network, starting what does not run, and waiting until it accepts transactions.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -45,13 +45,13 @@ pub struct StartOptions {
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeStart {
-    /// It takes transactions, and ran before.
+    /// It accepts transactions, and ran before.
     Ran,
-    /// It takes transactions, and was started now.
+    /// It accepts transactions, and was started now.
     Started,
     /// It runs, but lacks this, for want of others.
     Waits(String),
-    /// It does not take transactions.
+    /// It does not accept transactions.
     Failed(Failure),
 }
 
@@ -68,7 +68,7 @@ pub struct Started {
     pub nodes: Vec<(Node, NodeStart)>,
 }
 
-/// Makes the network if there is none, starts the nodes that do not run, and waits until all take transactions or those
+/// Makes the network if there is none, starts the nodes that do not run, and waits until all accept transactions or those
 /// that do not are known.
 ///
 /// A node that fails is no reason to end the others. What was made by this call is removed again if no node comes up

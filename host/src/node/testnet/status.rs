@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
-    /// It takes transactions.
+    /// It accepts transactions.
     Running,
     /// This user may not know.
     Unknown,
