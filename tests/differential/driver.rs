@@ -75,7 +75,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Has the plugin judge a transaction, in an instance that has accepted its params.
+    /// Runs the plugin on a transaction, in an instance that has accepted its params.
     ///
     /// # Panics
     ///

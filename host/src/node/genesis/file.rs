@@ -93,10 +93,10 @@ impl GenesisFile {
 
     /// The network's fingerprint: the same for every file that says the same, however it is laid out.
     #[must_use]
-    #[allow(clippy::missing_panics_doc, reason = "it does not: what says one thing has a canonical form")]
+    #[allow(clippy::missing_panics_doc, reason = "it does not: strict JSON has a canonical form")]
     pub fn network_id(&self) -> NetworkId {
         let canonical = serde_json_canonicalizer::to_vec(&self.whole);
-        let canonical = canonical.expect("a document that says one thing has a canonical form");
+        let canonical = canonical.expect("strict JSON has a canonical form");
         NetworkId(Sha256::digest(canonical).into())
     }
 

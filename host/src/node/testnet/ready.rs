@@ -143,9 +143,10 @@ pub(super) fn wait(
         watched.iter_mut().for_each(Watched::look_at_processes);
         let alive = watched.iter().filter(|one| !one.is_gone()).count();
         watched.iter_mut().for_each(|one| one.ask(alive.saturating_sub(1).max(quorum)));
-        let silent = |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
+        let unanswered =
+            |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
         let lonely = |one: &Watched<'_>| matches!(one.state, State::Pending(Some(Lack::Peers(_))));
-        let all_answer = !watched.iter().any(silent);
+        let all_answer = !watched.iter().any(unanswered);
         if all_answer && !watched.iter().any(lonely) {
             break;
         }

@@ -3,7 +3,7 @@
 //!
 //! An instance's state is its memory, its mutable globals, its tables, and which segments it has dropped. The host
 //! reads and writes the memory by its export. Here the mutable globals get exports too. If the module changes nothing
-//! else, the host can reset an instance; and the write barrier in the code tells it how much of the memory that takes.
+//! else, the host can reset an instance; and the write barrier in the code records which pages that takes.
 //!
 //! # Determinism
 //!
