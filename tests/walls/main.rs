@@ -31,7 +31,13 @@ const WALLS: &[Wall] = &[
         folders: &["host/src"],
         except: &["host/src/plugin"],
         words: &["wasmtime"],
-        reason: "`plugin` is the only code that names wasmtime, and one function in it builds the only `Config`",
+        reason: "`plugin` is the only code that names wasmtime",
+    },
+    Wall {
+        folders: &["host/src"],
+        except: &["host/src/plugin/engine/mod.rs"],
+        words: &["Config::new", "Config::default", "Engine::default"],
+        reason: "one function builds the only `Config` of wasmtime",
     },
     Wall {
         folders: &["host/src"],
@@ -58,6 +64,18 @@ const WALLS: &[Wall] = &[
         reason: "`sequence` is the only code that writes the log's files, for one owner: whoever serves consensus",
     },
     Wall {
+        folders: &["host/src"],
+        except: &["host/src/sequence", "host/src/node/checksum.rs", "host/src/cli/plugin/replay.rs"],
+        words: &["SEQUENCE_FILE"],
+        reason: "beside `sequence`, only `dseq checksum` and `dseq plugin replay` open the sequence, and only to read it",
+    },
+    Wall {
+        folders: &["host/src/node/checksum.rs", "host/src/cli/plugin/replay.rs"],
+        except: &[],
+        words: &["fs::write", "File::create", "File::options", "OpenOptions", "set_len", "atomic_file"],
+        reason: "whoever opens the sequence beside `sequence` writes no file",
+    },
+    Wall {
         folders: &["host/src/sequence", "host/src/plugin", "host/src/app"],
         except: &[],
         words: &["tokio", "rand", "std::env", "std::net", "SystemTime", "Instant", "std::{"],
@@ -81,6 +99,24 @@ const WALLS: &[Wall] = &[
         except: &[],
         words: &["sequence::", "app::", "abci::", "node::", "cli::", "telemetry::"],
         reason: "a pipeline is a function of plugin bytes, params and transaction: no height, no log, no engine",
+    },
+    Wall {
+        folders: &["host/src/plugin/validate"],
+        except: &[],
+        words: &["instrument::", "engine::", "execute::", "admit::", "pipeline::"],
+        reason: "imports go one way: `validate` is the first stage of admission, and needs no engine",
+    },
+    Wall {
+        folders: &["host/src/plugin/instrument"],
+        except: &[],
+        words: &["engine::", "execute::", "admit::", "pipeline::"],
+        reason: "imports go one way: `instrument` needs `validate` alone",
+    },
+    Wall {
+        folders: &["host/src/plugin/execute"],
+        except: &[],
+        words: &["admit::", "pipeline::"],
+        reason: "imports go one way: `execute` gets what was admitted",
     },
     Wall {
         folders: &["host/src/app"],
