@@ -60,10 +60,10 @@ fn route(
         return Ok(status(&Status::of(committed, unready())));
     }
     if let Some(index) = path.strip_prefix("/record/") {
-        return reader.find_record(committed, number(path, index)?).map(record).map_err(not_read);
+        return record(reader.find_record(committed, number(path, index)?));
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
-        return reader.find_offset(committed, number(path, offset)?).map(record).map_err(not_read);
+        return record(reader.find_offset(committed, number(path, offset)?));
     }
     let message = format!("unknown path {:?}; the paths are {PATHS}", Excerpt::of(path));
     Err(Refusal::by_host(Code::UnknownPath, message))
@@ -83,19 +83,18 @@ fn status(status: &Status) -> ResponseQuery {
     ResponseQuery { value: Bytes::from(json!(status).to_string()), ..Default::default() }
 }
 
-fn record(FoundRecord { place, bytes }: FoundRecord) -> ResponseQuery {
-    ResponseQuery {
+fn record(found: Result<FoundRecord, ReadError>) -> Result<ResponseQuery, Refusal> {
+    let FoundRecord { place, bytes } = found.map_err(|error| {
+        let code = match error {
+            ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
+            ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
+        };
+        Refusal::by_host(code, error.to_string())
+    })?;
+    Ok(ResponseQuery {
         value: Bytes::from(bytes),
         info: json!(place).to_string(),
         index: to_i64(place.index),
         ..Default::default()
-    }
-}
-
-fn not_read(error: ReadError) -> Refusal {
-    let code = match error {
-        ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
-        ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
-    };
-    Refusal::by_host(code, error.to_string())
+    })
 }

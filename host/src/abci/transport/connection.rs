@@ -93,9 +93,7 @@ impl<H: Handler> Connection<'_, H> {
                 tracing::warn!(%error, "closing a connection over a request that cannot be answered");
                 match self.explain(&error) {
                     Ok(()) => self.close(LINGER),
-                    Err(error) => {
-                        tracing::debug!(%error, "the client disconnected before the error was sent")
-                    }
+                    Err(error) => tracing::debug!(%error, "disconnected before the error was sent"),
                 }
             }
             End::Lost(error) => tracing::info!(%error, "the connection to the client is lost"),
