@@ -10,7 +10,7 @@ use dseq::types::Height;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::genesis_judged::{changed, id_of, leave_databases, runs, start, verify, write};
+use super::genesis_checked::{changed, id_of, leave_databases, runs, start, verify, write};
 use super::{config_with, good_genesis, home, text};
 
 const STATE: &str = "data/priv_validator_state.json";

@@ -253,7 +253,7 @@ fn the_status_of_a_denied_node_is_unknown() {
     let status: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &status[0]["state"], &status[1]["state"]), (1, &"stopped".into(), &"unknown".into()));
     let (_, said) = with_hidden(&hidden, &["testnet", "status", "--dir", text(dir.path())]);
-    assert!(said.ends_with("\n0 of 2 nodes are known to take transactions.\n"), "{said}");
+    assert!(said.ends_with("\n0 of 2 nodes are known to accept transactions.\n"), "{said}");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_node_that_runs_but_does_not_answer_is_no_running_node() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("\nnode0  no answer  ") && said.contains("\nnode1  stopped "), "{said}");
     assert!(said.contains("\nnode0: no answer from http://127.0.0.1:29101/status: "), "{said}");
-    assert!(said.ends_with("\nNone of the 2 nodes takes transactions.\n"), "{said}");
+    assert!(said.ends_with("\nNone of the 2 nodes accepts transactions.\n"), "{said}");
     stop(supervisor);
 }
 
@@ -280,7 +280,7 @@ fn nodes_that_take_transactions_run_and_the_command_succeeds() {
         }
     });
     assert_eq!((code, said.matches("  running  9       3  ").count()), (0, 4), "{said}");
-    assert!(said.ends_with("\nAll 4 nodes take transactions.\n"), "{said}");
+    assert!(said.ends_with("\nAll 4 nodes accept transactions.\n"), "{said}");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn each_trouble_of_a_node_has_its_name_and_reason() {
         assert!(said.contains(&format!("\nnode{node}: {reason}\n")), "{said}");
     }
     assert!(said.contains("\nnode0  running      9 "), "{said}");
-    assert!(said.ends_with("\n1 of 4 nodes takes transactions.\n"), "{said}");
+    assert!(said.ends_with("\n1 of 4 nodes accepts transactions.\n"), "{said}");
 }
 
 #[test]

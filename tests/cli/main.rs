@@ -10,7 +10,7 @@ mod engine;
 mod engine_failures;
 mod genesis;
 mod genesis_changed;
-mod genesis_judged;
+mod genesis_checked;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;

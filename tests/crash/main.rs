@@ -13,7 +13,7 @@
 //!
 //! | variable | what |
 //! |---|---|
-//! | `DSEQ_SKIP_CRASH` | a reason to skip what needs strace, where it or ptrace is not to be had; said aloud |
+//! | `DSEQ_SKIP_CRASH` | a reason to skip what needs strace, where it or ptrace is unavailable; printed |
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "../support/mod.rs"]

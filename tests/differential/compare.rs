@@ -37,7 +37,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn judged(&self) -> usize {
+    pub(crate) fn checked(&self) -> usize {
         self.accepted + self.rejected + self.faulted + self.out_of_fuel
     }
 

@@ -75,7 +75,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Has the plugin judge a transaction, in an instance that has accepted its params.
+    /// Runs the plugin on a transaction, in an instance that has accepted its params.
     ///
     /// # Panics
     ///
@@ -85,7 +85,7 @@ impl Driver<'_> {
         let init = self.start(instance.as_mut());
         assert_eq!(init.verdict, Verdict::Unchanged, "init accepted before");
         let memory = instance.memory().len() as u64;
-        let is_restored = memory <= 128 << 10 && instance.global("dseq_touched").is_some();
+        let is_restored = memory <= 128 << 10 && instance.global("dseq_dirty_pages").is_some();
         let charge = match self.table_elements {
             None => (0, 0),
             Some(_) if is_restored => (500 + memory / 64, init.fuel),

@@ -1,4 +1,4 @@
-//! The plugins of this repository, and what they are asked to judge.
+//! The plugins of this repository, and the transactions they are run on.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -26,8 +26,8 @@ pub(crate) fn built() -> Vec<(String, Vec<u8>)> {
     plugins.collect()
 }
 
-/// What a plugin's golden files tell it: params, and transactions. A plugin without any is told `{}`.
-pub(crate) fn told(name: &str) -> Vec<(String, Vec<Bytes>)> {
+/// The params and transactions of a plugin's golden files. A plugin without any gets the params `{}`.
+pub(crate) fn golden_inputs(name: &str) -> Vec<(String, Vec<Bytes>)> {
     let Ok(files) = fs::read_dir(root().join("plugins").join(name).join("goldens")) else {
         return vec![("{}".to_owned(), Vec::new())];
     };

@@ -34,7 +34,7 @@ fn main() {
             print_outcomes(&hostile.name, &hostile.wasm, "{}", &txs);
         }
         for (name, wasm) in gallery::built() {
-            for (params, mut txs) in gallery::told(&name) {
+            for (params, mut txs) in gallery::golden_inputs(&name) {
                 txs.extend(gallery::anything(&name));
                 print_outcomes(&name, &wasm, &params, &txs);
             }

@@ -61,7 +61,7 @@ fn changed(noise: &mut Noise, wasm: &[u8]) -> Vec<u8> {
     if noise.below(4) == 0 { mutate(noise, wasm) } else { flip(noise, wasm) }
 }
 
-/// Whether it was admitted, and judged a transaction.
+/// Whether it was admitted, and run on a transaction.
 fn admit(wasm: &[u8]) -> bool {
     let valid = limits_used(wasm);
     assert_eq!(instrumented(wasm).map(drop), valid.clone().map(drop), "one validation");

@@ -60,7 +60,7 @@ fn string(noise: &mut Noise) -> String {
 /// Writes JSON as people might, now and then so that it says more than one thing.
 pub(crate) struct Writer<'a> {
     noise: &'a mut Noise,
-    /// Whether all it wrote says one thing that canonical JSON keeps.
+    /// Whether all it wrote is strict JSON that canonical JSON keeps.
     pub(crate) says_one_thing: bool,
 }
 

@@ -80,7 +80,7 @@ fn no_store_of_a_random_module_is_missed() {
         for which in 0..=functions {
             let mut tx = noise.bytes(1 + 8 * 32);
             tx[0] = u8::try_from(which).unwrap();
-            let Some(run) = judge(&wasm, &tx) else { continue };
+            let Some(run) = run_plugin(&wasm, &tx) else { continue };
             assert!(run.outside().is_empty(), "module {seed}, function {which}: {:032b}", run.dirty);
             tally.count(&run);
         }
@@ -112,15 +112,15 @@ fn nothing_of_a_call_is_left_for_the_next() {
         };
         let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
         let pipeline = Pipeline::admit(spec, &[wasm]).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let judge = |tx: Vec<u8>| pipeline.trace(&tx.into()).unwrap().0.verdict().clone();
-        let fresh = judge(vec![7]);
+        let verdict = |tx: Vec<u8>| pipeline.trace(&tx.into()).unwrap().0.verdict().clone();
+        let fresh = verdict(vec![7]);
         assert!(matches!(&fresh, Verdict::Replaced(memory) if memory.len() == MEMORY_BYTES));
         for _ in 0..4 {
             let params = [noise.next(), noise.next()].map(|random| address(random).to_le_bytes());
-            if judge(params.concat()) == Verdict::Unchanged {
+            if verdict(params.concat()) == Verdict::Unchanged {
                 accepted.set(accepted.get() + 1);
             }
-            assert!(judge(vec![7]) == fresh, "{params:?} left something behind: {text}");
+            assert!(verdict(vec![7]) == fresh, "{params:?} left something behind: {text}");
         }
     });
     assert!(accepted.get() > 600 || is_short(), "only {} were accepted", accepted.get());
@@ -162,7 +162,7 @@ fn instance(wasm: &[u8]) -> Option<(Store<()>, wasmi::Instance)> {
 fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
     let memory = instance.get_memory(&store, "memory").unwrap();
-    let dirty = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_dirty_pages")?;
     let before = memory.data(&store).to_vec();
     let params: Vec<Val> = params.iter().map(|param| Val::I32(*param)).collect();
     instance.get_func(&store, function).unwrap().call(&mut store, &params, &mut []).ok()?;
@@ -170,11 +170,11 @@ fn run(wasm: &[u8], function: &str, params: &[i32]) -> Option<Run> {
     Some(Run { before, after: memory.data(&store).to_vec(), dirty })
 }
 
-/// Has a plugin judge a transaction; `None` if that traps, or grows the memory, or does not fit into it, or if the
+/// Runs a plugin on a transaction; `None` if that traps, or grows the memory, or does not fit into it, or if the
 /// plugin has no barriers.
-fn judge(wasm: &[u8], tx: &[u8]) -> Option<Run> {
+fn run_plugin(wasm: &[u8], tx: &[u8]) -> Option<Run> {
     let (mut store, instance) = instance(wasm)?;
-    let dirty = instance.get_global(&store, "dseq_touched")?;
+    let dirty = instance.get_global(&store, "dseq_dirty_pages")?;
     let memory = instance.get_memory(&store, "memory").unwrap();
     let (len, mut start) = (Val::I32(i32::try_from(tx.len()).unwrap()), [Val::I32(0)]);
     instance

@@ -8,7 +8,7 @@ use std::process::Command;
 use dseq::plugin::{Limits, Pipeline, on_large_stack};
 
 use super::suite::{self, Hostile};
-use super::{admit, judge, txs};
+use super::{admit, run, txs};
 
 /// Repetitions of each module's transactions.
 const REPETITIONS: usize = 10_000;
@@ -43,7 +43,7 @@ fn in_a_process_of_its_own() {
     assert_grows_little("transactions", REPETITIONS, |repetition| {
         for (hostile, pipeline) in &pipelines {
             let txs = txs(hostile);
-            judge(pipeline, &txs[repetition % txs.len()].0);
+            run(pipeline, &txs[repetition % txs.len()].0);
         }
     });
     drop(pipelines);

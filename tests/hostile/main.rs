@@ -57,7 +57,7 @@ fn admit(wasm: &[u8], limits: Limits) -> Result<Pipeline, AdmitError> {
 }
 
 /// What a pipeline of one plugin makes of a transaction, without asking what it made of it before.
-fn judge(pipeline: &Pipeline, tx: &Bytes) -> Step {
+fn run(pipeline: &Pipeline, tx: &Bytes) -> Step {
     let (_, mut steps) =
         pipeline.trace(tx).unwrap_or_else(|fatal| panic!("a plugin broke the host: {fatal}"));
     steps.pop().expect("a pipeline of one plugin")
@@ -74,14 +74,13 @@ fn txs(hostile: &Hostile) -> &[(Bytes, Ending)] {
 fn each_module_ends_as_its_head_says_and_the_next_transaction_does_not_notice() {
     let tx = Bytes::from_static(b"of somebody else");
     let neighbours = [good(1), good(3)];
-    let alone = neighbours.each_ref().map(|good| judge(good, &tx));
+    let alone = neighbours.each_ref().map(|good| run(good, &tx));
     assert!(alone.iter().all(|step| matches!(step.verdict, Verdict::Replaced(_))), "{alone:?}");
     let all = suite::all();
     assert!(all.len() > 40);
     let mut wrong = Vec::new();
     for hostile in &all {
-        let next =
-            || assert_eq!(neighbours.each_ref().map(|good| judge(good, &tx)), alone, "{}", hostile.name);
+        let next = || assert_eq!(neighbours.each_ref().map(|good| run(good, &tx)), alone, "{}", hostile.name);
         if let Err(words) = on_large_stack(|| as_expected(hostile, next)).unwrap() {
             wrong.push(format!("{}: {words}", hostile.name));
         }
@@ -102,16 +101,16 @@ fn as_expected(hostile: &Hostile, next: impl Fn()) -> Result<(), String> {
         (Expected::Endings(_), Err(error)) => return Err(format!("is refused: {error}")),
         (Expected::Endings(endings), Ok(pipeline)) => (endings, pipeline),
     };
-    let judge_all = || {
+    let run_all = || {
         let each = endings.iter().map(|(tx, ending)| {
-            let step = judge(&pipeline, tx);
+            let step = run(&pipeline, tx);
             next();
             let found = Ending(step.verdict.clone());
             if found == *ending { Ok(step) } else { Err(format!("{found:?} instead of {ending:?}")) }
         });
         each.collect::<Result<Vec<Step>, String>>()
     };
-    if judge_all()? == judge_all()? { Ok(()) } else { Err("ends otherwise the second time".to_owned()) }
+    if run_all()? == run_all()? { Ok(()) } else { Err("ends otherwise the second time".to_owned()) }
 }
 
 /// All of them at once, each among all others, with the good ones in between.
@@ -119,7 +118,7 @@ fn as_expected(hostile: &Hostile, next: impl Fn()) -> Result<(), String> {
 fn side_by_side_they_end_as_they_do_alone() {
     let tx = Bytes::from_static(b"of somebody else");
     let neighbours = [good(1), good(3)];
-    let alone = neighbours.each_ref().map(|good| Ending(judge(good, &tx).verdict));
+    let alone = neighbours.each_ref().map(|good| Ending(run(good, &tx).verdict));
     let all = suite::all();
     let pipelines = all.iter().filter(|hostile| !txs(hostile).is_empty());
     let pipelines: Vec<(&Hostile, Pipeline)> =

@@ -81,7 +81,7 @@ pub(crate) fn more(total: &AtomicU64, answers: u64) {
 fn all_nodes_hold_every_committed_transaction_once_through_kills_and_returns() {
     let net = Testnet::new();
     let said = net.started();
-    assert!(said.starts_with("Made a new network; all 4 nodes take transactions."), "{said}");
+    assert!(said.starts_with("Made a new network; all 4 nodes accept transactions."), "{said}");
     let (code, said) = net.start();
     assert_eq!((code, said.starts_with("The network of 4 nodes is running already.")), (0, true), "{said}");
 
@@ -107,7 +107,7 @@ fn all_nodes_hold_every_committed_transaction_once_through_kills_and_returns() {
         let app = processes(&nodes[2].home)[1];
         app.signal(Signal::KILL).unwrap();
         let said = net.started();
-        assert!(said.starts_with("Started node1; all 4 nodes take transactions."), "{said}");
+        assert!(said.starts_with("Started node1; all 4 nodes accept transactions."), "{said}");
         assert!(!app.is_alive() && processes(&nodes[2].home)[1] != app);
         more(&total, 100);
         drop(running);
@@ -182,7 +182,7 @@ fn quotes_mean_text_and_no_quotes_mean_hexadecimal_and_stop_leaves_the_bytes_but
     assert_eq!(net.settled(), expected);
 
     let said = net.started();
-    assert!(said.starts_with("All 4 nodes take transactions."), "{said}");
+    assert!(said.starts_with("All 4 nodes accept transactions."), "{said}");
     assert_eq!(net.settled(), expected);
 }
 

@@ -54,7 +54,7 @@ fn without_a_quorum_the_status_fails_and_says_so() {
     let (code, said) = run(&mut dseq(&["testnet", "status", "--dir", net.dir()]));
     assert_eq!(code, 1, "{said}");
     let why = "node0: it reaches voting power 20 of 40; a block takes more than two thirds";
-    assert!(said.contains(why) && said.ends_with("None of the 4 nodes takes transactions.\n"), "{said}");
+    assert!(said.contains(why) && said.ends_with("None of the 4 nodes accepts transactions.\n"), "{said}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_node_whose_disk_is_nearly_full_does_not_take_transactions_and_no_one_says_i
     fs::write(&settings, format!("disk_free_bytes_low = {}\n{before}", i64::MAX)).unwrap();
     let (code, said) = net.start();
     assert_eq!(code, 1, "{said}");
-    assert!(said.starts_with("3 of 4 nodes take transactions.\n"), "{said}");
+    assert!(said.starts_with("3 of 4 nodes accept transactions.\n"), "{said}");
     assert!(said.contains("\nnode1: this node's disk is nearly full: "), "{said}");
     let answer = ask(nodes[1].ports.rpc, "broadcast_tx_sync?tx=\"x\"").unwrap();
     assert_eq!((&answer["result"]["code"], &answer["result"]["codespace"]), (&4.into(), &"dseq".into()));
@@ -111,7 +111,7 @@ fn a_taken_port_stops_one_node_and_not_the_network_which_can_move() {
     let holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let (code, said) = net.start();
     assert_eq!(code, 1, "{said}");
-    assert!(said.starts_with("3 of 4 nodes take transactions.\n"), "{said}");
+    assert!(said.starts_with("3 of 4 nodes accept transactions.\n"), "{said}");
     let held = format!("\nnode3: port {port} is held by pid {}: ", std::process::id());
     assert!(said.contains(&held) && said.contains("--move-ports --base-port PORT"), "{said}");
     assert_eq!(status(&net).1, ["running", "running", "running", "stopped"]);
@@ -154,7 +154,7 @@ fn nodes_without_a_quorum_are_not_said_to_take_transactions() {
     let holders = [hold(2), hold(3)];
     let (code, said) = net.start();
     assert_eq!(code, 1, "{said}");
-    assert!(said.starts_with("error: no node takes transactions\nnode0: it has "), "{said}");
+    assert!(said.starts_with("error: no node accepts transactions\nnode0: it has "), "{said}");
     for node in [0, 1] {
         assert!(said.contains(&format!("\nnode{node}: it has ")), "{said}");
     }
@@ -179,8 +179,8 @@ fn the_node_that_keeps_ending_is_blamed_and_none_of_its_old_words_are_shown() {
     fs::write(home.root().join("config/node_key.json"), "{").unwrap();
     let (code, said) = net.start();
     assert_eq!(code, 1, "{said}");
-    assert!(said.starts_with("3 of 4 nodes take transactions.\n"), "{said}");
-    assert!(said.contains("error: 1 of 4 nodes does not take transactions\nnode3: "), "{said}");
+    assert!(said.starts_with("3 of 4 nodes accept transactions.\n"), "{said}");
+    assert!(said.contains("error: 1 of 4 nodes does not accept transactions\nnode3: "), "{said}");
     assert!(said.contains("its dseq.log") && said.contains("node_key"), "{said}");
     assert!(!said.contains("words of another day") && !said.contains("\nnode0: "), "{said}");
     commit(net.nodes()[0].ports.rpc, "hello");
@@ -223,7 +223,7 @@ fn a_new_network_that_does_not_come_up_is_removed_and_the_corrected_command_work
     let mut corrected = dseq(&["testnet", "start", "--dir", net.dir(), "--base-port", &base_port]);
     let (code, said) = run(corrected.args(["--nodes", "1", "--plugin", &plugin()]));
     assert_eq!(
-        (code, said.starts_with("Made a new network; the node takes transactions.\n")),
+        (code, said.starts_with("Made a new network; the node accepts transactions.\n")),
         (0, true),
         "{said}"
     );

@@ -49,7 +49,7 @@ fn change(net: &Testnet, node: &Node, to: (&Path, &str), total: &AtomicU64) {
     assert!(ids.iter().all(|id| id.wait_gone(PATIENCE)));
     more(total, 60);
     let said = start(net, to.0);
-    assert!(said.starts_with(&format!("Started {}; all 4 nodes take transactions.", node.name)), "{said}");
+    assert!(said.starts_with(&format!("Started {}; all 4 nodes accept transactions.", node.name)), "{said}");
     assert_eq!(version(node), to.1);
     more(total, 60);
 }

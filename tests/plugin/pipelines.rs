@@ -110,7 +110,7 @@ fn together(pipeline: &Pipeline, txs: &[Bytes]) -> Vec<Outcome> {
 }
 
 #[test]
-fn a_transaction_is_judged_once() {
+fn a_transaction_is_run_once() {
     let pipeline = two(b'1', b'2');
     for tx in [&b"one"[..], b"Reject"] {
         let tx = Bytes::from_static(tx);
@@ -136,15 +136,15 @@ proptest! {
 
     #[test]
     fn in_parallel_one_by_one_and_from_memory_the_outcomes_are_the_same(txs in some_txs(), second in any::<u8>()) {
-        let judge = |pipeline: &Pipeline, tx| pipeline.apply(&HashedTx::of(tx)).unwrap();
-        let fresh: Vec<Outcome> = txs.iter().map(|tx| judge(&two(b'1', second), tx)).collect();
+        let run = |pipeline: &Pipeline, tx| pipeline.apply(&HashedTx::of(tx)).unwrap();
+        let fresh: Vec<Outcome> = txs.iter().map(|tx| run(&two(b'1', second), tx)).collect();
 
         let pipeline = two(b'1', second);
         prop_assert_eq!(&together(&pipeline, &txs), &fresh, "in parallel");
         prop_assert_eq!(&together(&pipeline, &txs), &fresh, "from memory");
 
         let pipeline = two(b'1', second);
-        let one_by_one: Vec<Outcome> = txs.iter().map(|tx| judge(&pipeline, tx)).collect();
+        let one_by_one: Vec<Outcome> = txs.iter().map(|tx| run(&pipeline, tx)).collect();
         prop_assert_eq!(&one_by_one, &fresh, "one by one");
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_at_a_character_and_its_length_told() {
+    fn a_text_is_cut_at_a_character_and_its_length_shown() {
         assert_eq!(Excerpt::of("short").to_string(), "short");
         assert_eq!(format!("{:?}", Excerpt::of("a\n\"")), r#""a\n\"""#);
         let (whole, long) = ("é".repeat(64), "é".repeat(65));

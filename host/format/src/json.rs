@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The place of a member. A name that is not plain is quoted, so that no two places are told alike.
+/// The place of a member. A name that is not plain is quoted, so that no two places are written alike.
 fn member(place: &str, name: &str) -> String {
     let is_plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     let name = Excerpt::of(name);

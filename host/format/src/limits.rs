@@ -1,32 +1,33 @@
-//! What bounds the rules a genesis may set, with unit and reason. The host's own limits include these.
+//! The bounds on the rules a genesis may set, each with its unit and its reason: a genesis beyond one is refused. The
+//! host's own limits include these.
 
-/// Largest `tx_bytes_max` a genesis may ask for, in bytes.
+/// Maximum `tx_bytes_max` that a genesis may set, in bytes.
 ///
 /// CometBFT's own ceiling for a block is 100 MiB; a transaction must fit in a block with room to spare.
 pub const TX_BYTES_CEILING: u64 = 64 << 20;
 
-/// Largest `record_bytes_max` a genesis may ask for, in bytes.
+/// Maximum `record_bytes_max` that a genesis may set, in bytes.
 pub const RECORD_BYTES_CEILING: u64 = 64 << 20;
 
-/// Most fuel a genesis may allow one transaction, in fuel units: `fuel_max` times the plugins. Some four seconds of one
-/// 2020s core: who allows more than by default decides that a block may take longer than CometBFT waits for a proposal
+/// Maximum fuel that a genesis may allow one transaction, in fuel units: `fuel_max` times the number of plugins. Some
+/// four seconds of one 2020s core: with more than the default, a block may take longer than CometBFT waits for a proposal
 /// at first (3 s).
 pub const FUEL_CEILING: u64 = 2_000_000_000;
 
-/// Largest `memory_bytes_max` a genesis may ask for, in bytes.
+/// Maximum `memory_bytes_max` that a genesis may set, in bytes.
 pub const MEMORY_BYTES_CEILING: u64 = 256 << 20;
 
 /// Size of one wasm page in bytes; `memory_bytes_max` is a multiple of it.
 pub const WASM_PAGE_BYTES: u64 = 64 << 10;
 
-/// Longest plugin name, in bytes. It becomes part of each rejection's codespace.
+/// Maximum length of a plugin's name, in bytes. It becomes part of each rejection's codespace.
 pub const PLUGIN_NAME_BYTES_MAX: u64 = 32;
 
-/// Largest canonical JSON of one plugin's params, in bytes.
+/// Maximum size of the canonical JSON of one plugin's params, in bytes.
 pub const PARAMS_BYTES_MAX: u64 = 64 << 10;
 
-/// Most arrays and objects within each other in one plugin's params. A reader of JSON has to stop somewhere; people who
-/// write params by hand stop long before.
+/// Maximum depth of arrays and objects in one plugin's params. A reader of JSON has to stop somewhere; people who write
+/// params by hand stop long before.
 pub const PARAMS_DEPTH_MAX: u64 = 123;
 
 const _: () =

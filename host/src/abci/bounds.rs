@@ -1,6 +1,6 @@
 //! What CometBFT's consensus parameters must allow for the limits of a network to be met.
 //!
-//! Judged in InitChain, and before it wherever a genesis file is written or read.
+//! Checked in InitChain, and before it wherever a genesis file is written or read.
 
 use crate::limits;
 use crate::plugin::Limits;
@@ -13,7 +13,7 @@ const BLOCK_OVERHEAD_BYTES: u64 = 11 + 626 + 94;
 /// signatures may be post-quantum ones. The larger counts, so that a genesis is good for both.
 const COMMIT_SIGNATURE_BYTES: u64 = 3_358;
 
-/// Most validators of a network: CometBFT's `MaxVotesCount`. The commits of more fail.
+/// Maximum number of validators of a network: CometBFT's `MaxVotesCount`. The commits of more fail.
 pub const VALIDATORS_MAX: u64 = 10_000;
 
 /// Consensus parameters of genesis that this program depends on.

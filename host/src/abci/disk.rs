@@ -36,7 +36,7 @@ impl Disk {
             if is_low {
                 tracing::error!(free_bytes, free_bytes_low, "disk nearly full: refusing transactions");
             } else {
-                tracing::info!(free_bytes, free_bytes_low, "disk has room again: taking transactions");
+                tracing::info!(free_bytes, free_bytes_low, "disk has room again: accepting transactions");
             }
         }
         Some(free_bytes)

@@ -11,17 +11,11 @@ use serde_json::json;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use super::convert::{height_from_wire, height_to_wire, to_i64};
-use crate::app::{CODESPACE, Code, Refusal, Status};
+use crate::app::{Code, Refusal, Status};
 use crate::excerpt::Excerpt;
 use crate::sequence::{Committed, FoundRecord, ReadError, Reader};
 
 const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
-
-/// Why a query has no answer.
-struct Refused {
-    code: Code,
-    message: String,
-}
 
 /// Answers a query; `unready` says why a new transaction would be refused now, whatever its bytes.
 pub(super) fn answer(
@@ -35,19 +29,15 @@ pub(super) fn answer(
         .and_then(|()| route(reader, &committed, unready, &request.path));
     match answered {
         Ok(response) => ResponseQuery { height, ..response },
-        Err(Refused { code, message }) => ResponseQuery {
-            code: code.value(),
-            codespace: CODESPACE.to_owned(),
-            log: message,
-            height,
-            ..Default::default()
-        },
+        Err(Refusal { code, codespace, message }) => {
+            ResponseQuery { code, codespace, log: message, height, ..Default::default() }
+        }
     }
 }
 
-fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(), Refused> {
+fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(), Refusal> {
     let latest = committed.head.height();
-    let unsupported = |message| Err(Refused { code: Code::Unsupported, message });
+    let unsupported = |message| Err(Refusal::by_host(Code::Unsupported, message));
     if request.prove {
         return unsupported("there are no proofs yet; ask without prove".to_owned());
     }
@@ -65,31 +55,27 @@ fn route(
     committed: &Committed,
     unready: impl FnOnce() -> Option<Refusal>,
     path: &str,
-) -> Result<ResponseQuery, Refused> {
+) -> Result<ResponseQuery, Refusal> {
     if path == "/status" {
         return Ok(status(&Status::of(committed, unready())));
     }
     if let Some(index) = path.strip_prefix("/record/") {
-        return Ok(record(reader.find_record(committed, number(path, index)?)?));
+        return record(reader.find_record(committed, number(path, index)?));
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
-        return Ok(record(reader.find_offset(committed, number(path, offset)?)?));
+        return record(reader.find_offset(committed, number(path, offset)?));
     }
     let message = format!("unknown path {:?}; the paths are {PATHS}", Excerpt::of(path));
-    Err(Refused { code: Code::UnknownPath, message })
+    Err(Refusal::by_host(Code::UnknownPath, message))
 }
 
-fn number(path: &str, text: &str) -> Result<u64, Refused> {
+fn number(path: &str, text: &str) -> Result<u64, Refusal> {
     // Digits alone: Rust would take a plus sign as well.
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    number.ok_or_else(|| Refused {
-        code: Code::BadArgument,
-        message: format!(
-            "{:?} in path {:?} is not a number from 0 to {}",
-            Excerpt::of(text),
-            Excerpt::of(path),
-            u64::MAX
-        ),
+    number.ok_or_else(|| {
+        let (text, path) = (Excerpt::of(text), Excerpt::of(path));
+        let message = format!("{text:?} in path {path:?} is not a number from 0 to {}", u64::MAX);
+        Refusal::by_host(Code::BadArgument, message)
     })
 }
 
@@ -97,21 +83,18 @@ fn status(status: &Status) -> ResponseQuery {
     ResponseQuery { value: Bytes::from(json!(status).to_string()), ..Default::default() }
 }
 
-fn record(FoundRecord { place, bytes }: FoundRecord) -> ResponseQuery {
-    ResponseQuery {
-        value: Bytes::from(bytes),
-        info: json!(place).to_string(),
-        index: to_i64(place.index),
-        ..Default::default()
-    }
-}
-
-impl From<ReadError> for Refused {
-    fn from(error: ReadError) -> Self {
+fn record(found: Result<FoundRecord, ReadError>) -> Result<ResponseQuery, Refusal> {
+    let FoundRecord { place, bytes } = found.map_err(|error| {
         let code = match error {
             ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
             ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
         };
-        Self { code, message: error.to_string() }
-    }
+        Refusal::by_host(code, error.to_string())
+    })?;
+    Ok(ResponseQuery {
+        value: Bytes::from(bytes),
+        info: json!(place).to_string(),
+        index: to_i64(place.index),
+        ..Default::default()
+    })
 }

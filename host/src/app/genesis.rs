@@ -198,7 +198,7 @@ mod tests {
     }
 
     /// A genesis whose plugin has these params, as they are written here.
-    fn told(params: &str) -> Result<GenesisRules, GenesisError> {
+    fn parse_params(params: &str) -> Result<GenesisRules, GenesisError> {
         let text = genesis().to_string();
         let edited = text.replace(r#"{"a":2,"b":1}"#, params);
         assert_ne!(text, edited);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn params_are_judged_as_they_are_written() {
+    fn params_are_parsed_as_written() {
         for (params, words) in [
             (r#"{"a":{"b":1,"b":1}}"#, "app_state.dseq.pipeline[0].params.a.b is a duplicate key"),
             (r#"[{"a":1,"\u0061":2}]"#, "app_state.dseq.pipeline[0].params[0].a is a duplicate key"),
@@ -216,7 +216,7 @@ mod tests {
             ),
             (r#"{"a":1e999}"#, "app_state.dseq.pipeline[0].params.a is invalid JSON: number out of range"),
         ] {
-            let message = told(params).unwrap_err().to_string();
+            let message = parse_params(params).unwrap_err().to_string();
             assert!(message.starts_with(words), "{params}: {message}");
         }
         for (params, canonical) in [
@@ -225,7 +225,7 @@ mod tests {
             ("1000000000000000000000", "1e+21"),
             (r#"{"$serde_json::private::RawValue":"1"}"#, r#"{"$serde_json::private::RawValue":"1"}"#),
         ] {
-            assert_eq!(told(params).unwrap().pipeline.plugins[0].params.as_str(), canonical);
+            assert_eq!(parse_params(params).unwrap().pipeline.plugins[0].params.as_str(), canonical);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a node says of itself: how far it is, and whether it takes transactions.
+//! What a node says of itself: how far it is, and whether it accepts transactions.
 
 use serde::Serialize;
 

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use super::{HomeArg, say, table};
 use crate::app::GenesisRules;
+use crate::node::genesis::RulesError;
 use crate::node::genesis::document::GenesisDoc;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::{self, Part};
 use crate::node::genesis::origin;
-use crate::node::genesis::rules::{self, PluginFile, RulesError};
+use crate::node::genesis::rules::{self, PluginFile};
 use crate::node::home::NodeHome;
 use crate::plugin::{Pipeline, PluginDir, engine_id};
 

@@ -23,9 +23,8 @@ use crate::abci::EXIT_REFUSED;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::engine::cometbft;
 use crate::node::engine::environment::EnvironmentError;
-use crate::node::genesis::GenesisError;
 use crate::node::genesis::origin::OriginError;
-use crate::node::genesis::rules::RulesError;
+use crate::node::genesis::{GenesisError, RulesError};
 use crate::node::home::HomeError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
@@ -181,14 +180,20 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     }
 }
 
-/// The error and its causes, one for each line; a cause that the line above already tells is left out.
+/// The error and its causes, one for each line.
 fn describe(err: &anyhow::Error) -> String {
-    let mut text = format!("error: {err}");
-    let mut last = err.to_string();
-    for cause in err.chain().skip(1) {
+    format!("error: {}", with_causes(err.chain(), "\n  caused by: "))
+}
+
+/// An error and its causes, with `separator` between them; a cause that the one before already contains is left out.
+fn with_causes(mut chain: anyhow::Chain<'_>, separator: &str) -> String {
+    let mut last = chain.next().map(ToString::to_string).unwrap_or_default();
+    let mut text = last.clone();
+    for cause in chain {
         let cause = cause.to_string();
         if !last.contains(&cause) {
-            text.push_str(&format!("\n  caused by: {cause}"));
+            text.push_str(separator);
+            text.push_str(&cause);
         }
         last = cause;
     }

@@ -1,6 +1,5 @@
 //! `dseq serve`: the app alone.
 
-use std::error::Error;
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
@@ -10,12 +9,12 @@ use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
-use crate::abci::{Halt, ServiceOptions};
+use crate::abci::ServiceOptions;
 use crate::node::app::{self, RunOptions};
 use crate::node::home::NodeHome;
+use crate::node::process::running::{END_PATIENCE, Running};
+use crate::node::process::signals;
 use crate::node::process::{Ending, ProcessId};
-use crate::node::running::{END_PATIENCE, Running};
-use crate::node::signals;
 use crate::node::supervisor;
 use crate::telemetry;
 
@@ -65,7 +64,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|halt| Halted { text: with_causes(&halt), code: halt.exit_code() })?;
+    .map_err(|halt| Halted {
+        text: super::with_causes(anyhow::Chain::new(&halt), ": "),
+        code: halt.exit_code(),
+    })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)
 }
@@ -77,19 +79,6 @@ pub(super) struct Halted {
     text: String,
     /// The process's exit code.
     pub(super) code: u8,
-}
-
-fn with_causes(halt: &Halt) -> String {
-    let mut text = halt.to_string();
-    let mut cause = halt.source();
-    while let Some(err) = cause {
-        let words = err.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = err.source();
-    }
-    text
 }
 
 fn stop_at_end_of_input(home: NodeHome, stop: Sender<&'static str>) {

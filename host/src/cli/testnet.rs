@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use super::{EXIT_FAILED, say, table};
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::config::serves_metrics;
+use crate::node::engine::config::EngineConfig;
 use crate::node::home::access;
 use crate::node::process::tail::Tail;
 use crate::node::shell;
@@ -23,18 +23,18 @@ const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Start the network, creating it first if there is none, and wait until it takes transactions
+    /// Start the network, creating it first if there is none, and wait until it accepts transactions
     ///
-    /// Exits with 0 only if all nodes take transactions. Nodes that cannot be started (because a port is taken, for
+    /// Exits with 0 only if all nodes accept transactions. Nodes that cannot be started (because a port is taken, for
     /// example) are listed, and the others keep running. A new network is removed again if none of its nodes comes up.
     Start(StartArgs),
     /// Stop the nodes that `start` started; their data stays
     Stop(DirArg),
     /// Show the state of each node
     ///
-    /// Exits with 0 only if all nodes take transactions. Takes some seconds if no blocks seem to be made.
+    /// Exits with 0 only if all nodes accept transactions. Takes some seconds if no blocks seem to be made.
     ///
-    /// running       it takes transactions
+    /// running       it accepts transactions
     /// not ready     its app refuses every transaction, because its disk is nearly full, for example
     /// behind        other nodes have blocks that it does not receive
     /// catching up   it still fetches old blocks from its peers
@@ -141,15 +141,15 @@ fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
     bail!(troubles(&started, ready, dir));
 }
 
-/// What became of the nodes that do not take transactions, and what to do.
+/// What became of the nodes that do not accept transactions, and what to do.
 fn troubles(started: &Started, ready: usize, dir: &Path) -> String {
     let count = started.nodes.len();
     let mut text = match (ready, started.removed) {
         (0, true) if count == 1 => "the node did not come up; the new network is removed again".to_owned(),
         (0, true) => "the network did not come up, and is removed again: it had no block yet".to_owned(),
-        (0, false) => "no node takes transactions".to_owned(),
-        _ if ready.saturating_add(1) == count => format!("1 of {count} nodes does not take transactions"),
-        _ => format!("{} of {count} nodes do not take transactions", count.saturating_sub(ready)),
+        (0, false) => "no node accepts transactions".to_owned(),
+        _ if ready.saturating_add(1) == count => format!("1 of {count} nodes does not accept transactions"),
+        _ => format!("{} of {count} nodes do not accept transactions", count.saturating_sub(ready)),
     };
     for (node, how) in &started.nodes {
         match how {
@@ -192,7 +192,7 @@ fn welcome(started: &Started, ready: usize, dir: &Path) -> String {
     if ready < started.nodes.len() { text } else { format!("{text}\n\n{}", suggestions(&ready_nodes, dir)) }
 }
 
-/// What was done, and how many nodes take transactions now.
+/// What was done, and how many nodes accept transactions now.
 fn headline(started: &Started, ready: usize) -> String {
     let count = started.nodes.len();
     let fresh: Vec<_> = started
@@ -202,10 +202,10 @@ fn headline(started: &Started, ready: usize) -> String {
         .map(|(node, _)| node.name.as_str())
         .collect();
     let all = match (count, ready) {
-        (1, _) => "the node takes transactions".to_owned(),
-        (_, 1) => format!("1 of {count} nodes takes transactions"),
-        _ if ready < count => format!("{ready} of {count} nodes take transactions"),
-        _ => format!("all {count} nodes take transactions"),
+        (1, _) => "the node accepts transactions".to_owned(),
+        (_, 1) => format!("1 of {count} nodes accepts transactions"),
+        _ if ready < count => format!("{ready} of {count} nodes accept transactions"),
+        _ => format!("all {count} nodes accept transactions"),
     };
     match fresh.len() {
         0 if ready == count && count == 1 => "The network of one node is running already.".to_owned(),
@@ -224,14 +224,14 @@ fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            if serves_metrics(&node.home) { metrics } else { "off".to_owned() },
+            if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);
     }
     table(&rows)
 }
 
-/// Commands to try with a network of which all nodes take transactions.
+/// Commands to try with a network of which all nodes accept transactions.
 fn suggestions(nodes: &[&Node], dir: &Path) -> String {
     let rpc = |node: usize| nodes.get(node % nodes.len().max(1)).map_or(0, |node| node.ports.rpc);
     let checksum = if dir == Path::new(DEFAULT_DIR) {
@@ -332,13 +332,13 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
     let unknown = nodes.iter().any(|node| node.state == NodeState::Unknown);
     text.push_str(&match (nodes.len(), good) {
         _ if all_stopped => "\nThe network is stopped.".to_owned(),
-        (count, good) if unknown => format!("\n{good} of {count} nodes are known to take transactions."),
-        (1, 1) => "\nThe node takes transactions.".to_owned(),
-        (1, 0) => "\nThe node does not take transactions.".to_owned(),
-        (count, 0) => format!("\nNone of the {count} nodes takes transactions."),
-        (count, good) if good == count => format!("\nAll {count} nodes take transactions."),
-        (count, 1) => format!("\n1 of {count} nodes takes transactions."),
-        (count, good) => format!("\n{good} of {count} nodes take transactions."),
+        (count, good) if unknown => format!("\n{good} of {count} nodes are known to accept transactions."),
+        (1, 1) => "\nThe node accepts transactions.".to_owned(),
+        (1, 0) => "\nThe node does not accept transactions.".to_owned(),
+        (count, 0) => format!("\nNone of the {count} nodes accepts transactions."),
+        (count, good) if good == count => format!("\nAll {count} nodes accept transactions."),
+        (count, 1) => format!("\n1 of {count} nodes accepts transactions."),
+        (count, good) => format!("\n{good} of {count} nodes accept transactions."),
     });
     text
 }

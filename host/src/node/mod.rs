@@ -29,7 +29,3 @@ pub mod process;
 pub mod shell;
 pub mod supervisor;
 pub mod testnet;
-
-pub use engine::{cometbft, listen, rpc};
-pub use genesis::{file as genesis_file, rules};
-pub use process::{running, signals};

@@ -25,7 +25,7 @@ pub struct PluginDir {
     path: PathBuf,
 }
 
-/// Why a plugin's bytes are not to be had.
+/// Why a plugin's bytes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginDirError {
     /// No file has the hash.

@@ -16,9 +16,10 @@ use dseq_format::entry::Entry;
 use super::commit_record::CommitRecord;
 use super::files::{IoError, LogFile};
 use super::head::Head;
+use crate::disk;
 use crate::types::{AppHash, Height, PipelineId, RecordHash};
 
-/// Most entries that are read at once: they are 352 KiB.
+/// Maximum number of entries that are read at once: they are 352 KiB.
 pub const ENTRIES_READ_MAX: usize = 4096;
 
 /// What the last durable block left.
@@ -228,9 +229,7 @@ impl Reader {
     /// When the file system cannot be asked.
     pub fn free_bytes(&self) -> Result<u64, IoError> {
         let path = self.shared.sequence.path();
-        let stat = rustix::fs::statvfs(path)
-            .map_err(|errno| IoError::of("ask for the free space around", path)(errno.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        disk::free_bytes(path).map_err(IoError::of("ask for the free space around", path))
     }
 
     fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {

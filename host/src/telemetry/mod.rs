@@ -34,7 +34,7 @@ pub enum LogFormat {
 
 /// Sets up the log of this process, once.
 ///
-/// Libraries below us speak only from `warn` on, unless everything is to be traced.
+/// Libraries below us are logged only from `warn` on, unless everything is to be traced.
 pub fn init(settings: Settings) {
     let level = LevelFilter::from_level(settings.level);
     // A second initialisation, as in tests, leaves the first in place.

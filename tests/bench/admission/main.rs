@@ -57,7 +57,7 @@ impl Function {
     }
 }
 
-/// The longest function of those that are made for a number, which the gate passes and which is no longer than that.
+/// The longest function of those that are made for a number, which validation passes and which is no longer than that.
 fn fit(bytes: usize, of: impl Fn(usize) -> Function) -> Function {
     let fits = |count: usize| {
         let wasm = wat::parse_str(with_functions(&of(count).text())).expect("a shape is a module");

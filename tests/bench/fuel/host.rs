@@ -22,14 +22,14 @@ pub(super) fn shapes() -> Vec<Shape> {
         (0..999).map(|n| format!("(data (i32.const {}) \"x\")", n * 4099 % 65536)).collect();
     let passive = "(data \"x\")".repeat(999);
     vec![
-        once("a call, put back", "", 2),
+        once("a call, reset", "", 2),
         once("a call, 3 pages", "", 3),
         once("a call, 17 pages", "", 17),
         once("a call, all memory", "", 0),
         Shape { setup: "(drop (memory.grow (i32.const 1)))".to_owned(), ..once("a call that grows", "", 2) },
         Shape {
             setup: touch_all.replace(&format!("{})", memory_mask() + 1 - 4096), "131072)"),
-            ..once("a call that writes to all, put back", "", 2)
+            ..once("a call that writes to all, reset", "", 2)
         },
         Shape { setup: touch_all.clone(), ..once("a call that touches all memory", "", 0) },
         Shape {
@@ -45,12 +45,12 @@ pub(super) fn shapes() -> Vec<Shape> {
         once("a call, a table of 4,990 functions", &functions, 1),
         Shape {
             setup: "(elem.drop $e)".to_owned(),
-            ..once("a call, a table that cannot be put back", &format!("{functions} (elem $e func $none)"), 1)
+            ..once("a call, a table that cannot be reset", &format!("{functions} (elem $e func $none)"), 1)
         },
         Shape {
             setup: "(call_indirect (type $t) (i32.const 3))".to_owned(),
             ..once(
-                "a call through a table that cannot be put back",
+                "a call through a table that cannot be reset",
                 &format!("(type $t (func)) {functions} (func (elem.drop $e)) (elem $e func $none)"),
                 1,
             )
@@ -68,7 +68,7 @@ pub(super) fn shapes() -> Vec<Shape> {
             )
         },
         Shape { tx_bytes: 1 << 20, ..once("a call, 1 MiB in", "", 33) },
-        Shape { tx_bytes: 100 << 10, ..once("a call, 100 KiB in, put back", "", 2) },
+        Shape { tx_bytes: 100 << 10, ..once("a call, 100 KiB in, reset", "", 2) },
         Shape { answer: "(i64.const 0x0002000000200000)".to_owned(), ..once("a call, 2 MiB out", "", 33) },
         Shape { answer: "(i64.const 0x0003000100000400)".to_owned(), ..once("a rejection, 1 KiB", "", 2) },
     ]

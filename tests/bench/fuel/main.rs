@@ -1,4 +1,4 @@
-//! How long a unit of fuel can take: shapes of code that the gate admits, each run until its fuel is spent.
+//! How long a unit of fuel can take: shapes of code that validation admits, each run until its fuel is spent.
 //!
 //! Without arguments every shape, worst last; with arguments those whose names contain one of them. The last column counts:
 //! how long one transaction can hold a core under the default limits. It fails when that is longer than the goal. Time is

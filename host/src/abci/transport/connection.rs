@@ -24,7 +24,7 @@ use super::{
 /// Answers waiting for the socket are written once they are this many bytes, even if more requests are buffered.
 const ANSWERS_BYTES_HELD: usize = 256 << 10;
 
-/// Most CheckTx worked on at once, so that the first answer does not wait for all of a long queue.
+/// Maximum number of CheckTx worked on at once, so that the first answer does not wait for all of a long queue.
 const CHECKS_MAX: usize = 1024;
 
 /// How often a blocked write looks whether the server is shutting down.
@@ -93,7 +93,7 @@ impl<H: Handler> Connection<'_, H> {
                 tracing::warn!(%error, "closing a connection over a request that cannot be answered");
                 match self.explain(&error) {
                     Ok(()) => self.close(LINGER),
-                    Err(error) => tracing::debug!(%error, "the client left before it was told why"),
+                    Err(error) => tracing::debug!(%error, "disconnected before the error was sent"),
                 }
             }
             End::Lost(error) => tracing::info!(%error, "the connection to the client is lost"),

@@ -25,11 +25,11 @@ const READ_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this for one large frame is given back once it is empty, in bytes.
 const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
-/// Most bytes taken from the socket before they are needed. As many as the 50,000 transactions of a local network's
+/// Maximum number of bytes taken from the socket before they are needed. As many as the 50,000 transactions of a local network's
 /// mempool have at some 600 bytes each.
 const AHEAD_BYTES_MAX: usize = 32 << 20;
 
-/// Longest varint of a u64, in bytes.
+/// Maximum length of the varint of a u64, in bytes.
 const VARINT_BYTES_MAX: usize = 10;
 
 /// Why a frame cannot be cut from the stream. The stream has lost its step: nothing after it can be trusted.

@@ -20,7 +20,7 @@ use rustix::{
 
 use super::ListenAddr;
 
-/// Longest path of a unix socket, in bytes: `sun_path` is 108 bytes on Linux, one of them the closing zero.
+/// Maximum length of a unix socket's path, in bytes: `sun_path` is 108 bytes on Linux, one of them the closing zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Connections the kernel keeps waiting to be accepted. CometBFT opens four.

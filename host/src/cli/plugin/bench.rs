@@ -15,7 +15,7 @@ use super::run::Counts;
 use super::subject::SubjectArgs;
 use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
-use crate::node::rules::PASSTHROUGH;
+use crate::node::genesis::rules::PASSTHROUGH;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, on_large_stack};
 
 /// Transactions of one turn.

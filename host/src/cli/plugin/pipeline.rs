@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{read, usage};
 use crate::excerpt::Excerpt;
-use crate::node::rules::PluginFile;
+use crate::node::genesis::rules::PluginFile;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id};
 use crate::types::PluginHash;
 

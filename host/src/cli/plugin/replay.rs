@@ -17,10 +17,10 @@ use super::render::trace;
 use super::report::Report;
 use super::{say, usage};
 use crate::app::{GenesisRules, Refusal};
-use crate::node::genesis_file::GenesisFile;
+use crate::node::engine::listen;
+use crate::node::engine::rpc::{DecidedTx, Rpc};
+use crate::node::genesis::file::GenesisFile;
 use crate::node::home::NodeHome;
-use crate::node::listen;
-use crate::node::rpc::{DecidedTx, Rpc};
 use crate::plugin::{Outcome, Pipeline, PluginDir, on_large_stack};
 use crate::sequence::{Receipt, SEQUENCE_FILE};
 

@@ -11,6 +11,7 @@ use super::goldens::{Case, Difference, Expected, Golden};
 use super::render::trace;
 use super::rewriting::Rewriting;
 use super::{EXIT_FAILED, build, pipeline, read, say};
+use crate::atomic_file;
 use crate::plugin::{AdmitError, Limits, Pipeline, on_large_stack};
 
 #[derive(Debug, clap::Args)]
@@ -128,7 +129,7 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
     }
     let updated = rewriting.to_string();
     if update && updated != text {
-        fs::write(path, updated)?;
+        atomic_file::replace(path, updated.as_bytes())?;
     }
     Ok(())
 }

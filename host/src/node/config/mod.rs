@@ -19,8 +19,7 @@ pub use file::template;
 use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::limits;
-use crate::telemetry;
-pub use crate::telemetry::LogFormat;
+use crate::telemetry::{self, LogFormat};
 
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
@@ -131,11 +130,11 @@ settings! {
         parse: |text| Some((!text.is_empty()).then(|| PathBuf::from(text))),
         show: |value: &Option<PathBuf>| value.as_ref().map_or_else(String::new, |path| path.display().to_string()),
     }
-    /// Free space below which the node takes no more transactions, in bytes.
+    /// Free space below which the node accepts no more transactions, in bytes.
     disk_free_bytes_low: u64 = limits::DISK_FREE_BYTES_LOW, DISK_FREE_BYTES_LOW {
         "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low", "BYTES", Number, for_app: true,
         expected: "a number of bytes, e.g. 536870912",
-        help: "Minimum free disk space, in bytes; below it the node takes no transactions",
+        help: "Minimum free disk space, in bytes; below it the node accepts no transactions",
         parse: |text| text.parse().ok(),
         show: u64::to_string,
     }

@@ -129,7 +129,7 @@ impl EngineConfig {
 
 /// Refuses a home whose CometBFT would run without the mempool that we need.
 ///
-/// With `app` the node ends, or makes no blocks; with `nop` it runs and takes no transaction.
+/// With `app` the node ends, or makes no blocks; with `nop` it runs and accepts no transaction.
 ///
 /// # Errors
 ///
@@ -143,12 +143,6 @@ pub fn check_mempool(home: &NodeHome) -> Result<(), HomeError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether CometBFT is set to serve metrics.
-#[must_use]
-pub fn serves_metrics(home: &NodeHome) -> bool {
-    EngineConfig::of(home).serves_metrics()
 }
 
 /// Sets CometBFT to serve metrics from its next start on.
@@ -194,9 +188,9 @@ mod tests {
     fn metrics_are_turned_on_and_nothing_else_is_changed() {
         let config = "# Ours.\nmoniker = \"x\"\n\n[instrumentation]\n# Why.\nprometheus = false # not yet\n";
         let (_dir, home) = home(config);
-        assert!(!serves_metrics(&home));
+        assert!(!EngineConfig::of(&home).serves_metrics());
         serve_metrics(&home).unwrap();
-        assert!(serves_metrics(&home));
+        assert!(EngineConfig::of(&home).serves_metrics());
         let expected = config.replace("false", "true");
         assert_eq!(fs::read_to_string(home.cometbft_config()).unwrap(), expected);
         fs::write(home.cometbft_config(), "[p2p]\n").unwrap();

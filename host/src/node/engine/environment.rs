@@ -9,7 +9,8 @@ use super::config::{EngineConfig, EngineConfigError};
 use crate::node::home::NodeHome;
 use crate::plugin::Limits;
 
-/// Most bytes above `tx_bytes_max` with which a transaction still reaches the app, for its own code and words.
+/// Maximum number of bytes above `tx_bytes_max` with which a transaction still reaches the app, which refuses it with a
+/// code and a message of its own.
 const OVERSIZE_BYTES: u64 = 1 << 20;
 
 /// Room in an RPC request around the transaction, in bytes.

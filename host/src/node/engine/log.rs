@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// How many of its last lines are shown when none of them tells a reason.
 const LAST_LINES: usize = 5;
-/// Longest line and longest reason that are shown, in characters; of a longer one both ends.
+/// Maximum length of a line and of a reason that are shown, in characters; of a longer one both ends.
 const SHOWN_CHARS_MAX: usize = 600;
 /// How many lines a reason may have, e.g. one for each bad setting.
 const REASON_LINES_MAX: usize = 12;

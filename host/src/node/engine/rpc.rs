@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::excerpt::words;
 use crate::sequence::Receipt;
 
-/// Longest answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators takes 30 KiB.
+/// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
+/// takes 30 KiB.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// The same of an answer that holds transactions: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
 const TXS_BYTES_MAX: u64 = 256 << 20;
@@ -18,7 +19,7 @@ const TXS_BYTES_MAX: u64 = 256 << 20;
 pub enum RpcError {
     /// Nobody answers, or not in time.
     #[error("no answer from {url}: {why}")]
-    Silent {
+    NoAnswer {
         /// What was asked.
         url: String,
         /// Why there is no answer.
@@ -86,10 +87,10 @@ impl Rpc {
     /// The same for an answer of so many bytes at most.
     fn get_within(&self, path: &str, bytes_max: u64) -> Result<Value, RpcError> {
         let url = format!("{}/{path}", self.base);
-        let silent = |why: ureq::Error| RpcError::Silent { url: url.clone(), why: why.to_string() };
-        let mut response = self.agent.get(&url).call().map_err(silent)?;
+        let no_answer = |why: ureq::Error| RpcError::NoAnswer { url: url.clone(), why: why.to_string() };
+        let mut response = self.agent.get(&url).call().map_err(no_answer)?;
         let body = response.body_mut().with_config().limit(bytes_max);
-        let text = body.read_to_string().map_err(silent)?;
+        let text = body.read_to_string().map_err(no_answer)?;
         let refused = || RpcError::Refused { url: url.clone(), said: words(&text.trim()) };
         let mut answer: Value = serde_json::from_str(&text).map_err(|_| refused())?;
         match answer.get_mut("result") {
@@ -301,20 +302,26 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_answer_that_was_not_expected_both_ends_are_told() {
+    fn of_a_long_answer_that_was_not_expected_both_ends_are_shown() {
         let long = "x".repeat(1 << 20);
-        let told = answered(&format!("<html>{long}</html>"), Rpc::waiting).unwrap_err();
-        assert!(told.len() < 400 && told.contains("<html>x") && told.ends_with("x</html>"), "{told}");
-        let told = answered(&format!("{{\"result\":{{\"a\":\"{long}\"}}}}"), Rpc::waiting).unwrap_err();
-        assert!(told.len() < 400 && told.contains("{\"a\":\"x") && told.ends_with("x\"}"), "{told}");
+        let message = answered(&format!("<html>{long}</html>"), Rpc::waiting).unwrap_err();
+        assert!(
+            message.len() < 400 && message.contains("<html>x") && message.ends_with("x</html>"),
+            "{message}"
+        );
+        let message = answered(&format!("{{\"result\":{{\"a\":\"{long}\"}}}}"), Rpc::waiting).unwrap_err();
+        assert!(
+            message.len() < 400 && message.contains("{\"a\":\"x") && message.ends_with("x\"}"),
+            "{message}"
+        );
     }
 
     #[test]
     fn a_longer_answer_than_expected_is_not_read() {
         let padding = " ".repeat(4 << 20);
-        let told =
+        let message =
             answered(&format!("{padding}{{\"result\":{{\"total\":\"7\"}}}}"), Rpc::waiting).unwrap_err();
-        assert!(told.contains("no answer from ") && told.len() < 400, "{told}");
+        assert!(message.contains("no answer from ") && message.len() < 400, "{message}");
         assert_eq!(answered("{\"result\":{\"total\":\"7\"}}", Rpc::waiting), Ok(7));
     }
 

@@ -11,8 +11,9 @@ use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config::{EngineConfig, EngineConfigError};
 use crate::node::engine::overrides::{self, OverrideError};
+use crate::node::genesis::RulesError;
 use crate::node::genesis::document::CHAIN_ID_BYTES_MAX;
-use crate::node::genesis::rules::{self, Plugin, RulesError};
+use crate::node::genesis::rules::{self, Plugin};
 use crate::node::home::NodeHome;
 use crate::node::shell;
 

@@ -12,16 +12,16 @@ use super::field::Field;
 use crate::abci::{EngineBounds, VALIDATORS_MAX};
 use crate::limits;
 
-/// Longest chain id, in bytes.
+/// Maximum length of a chain id, in bytes.
 pub const CHAIN_ID_BYTES_MAX: usize = 50;
 
-/// Largest height a network may begin with: CometBFT counts in `int64`, and half of them are left.
+/// Maximum height that a network may begin with: CometBFT counts in `int64`, and half of them are left.
 const INITIAL_HEIGHT_MAX: i64 = 1 << 62;
 
-/// Largest sum of the validators' powers: CometBFT's `MaxTotalVotingPower`.
+/// Maximum sum of the validators' powers: CometBFT's `MaxTotalVotingPower`.
 const TOTAL_POWER_MAX: i64 = i64::MAX / 8;
 
-/// Longest `consensus_params.authority.authority`, in bytes.
+/// Maximum length of `consensus_params.authority.authority`, in bytes.
 const AUTHORITY_BYTES_MAX: usize = 256;
 
 /// A genesis document that CometBFT would take.
@@ -90,7 +90,7 @@ pub enum DocError {
 }
 
 impl GenesisDoc {
-    /// Checks a document, an object, that says one thing ([`crate::json::read`]).
+    /// Checks a document, an object, of strict JSON ([`crate::json::read`]).
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::document::DocError;
 
-/// Longest value that an error repeats, in characters.
+/// Maximum length of a value that an error repeats, in characters.
 const QUOTED_CHARS_MAX: usize = 60;
 
 /// A value and where it stands. For CometBFT `null` and an absent member are one.

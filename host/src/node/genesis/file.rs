@@ -13,8 +13,9 @@ use crate::app::{GenesisRules, parse_genesis};
 use crate::atomic_file;
 use crate::json;
 use crate::limits;
+use crate::node::genesis::RulesError;
 use crate::node::genesis::document::GenesisDoc;
-use crate::node::genesis::rules::{self, Plugin, RulesError};
+use crate::node::genesis::rules::{self, Plugin};
 use crate::plugin::{Limits, Pipeline, PluginDirError};
 use crate::types::PluginHash;
 
@@ -92,10 +93,10 @@ impl GenesisFile {
 
     /// The network's fingerprint: the same for every file that says the same, however it is laid out.
     #[must_use]
-    #[allow(clippy::missing_panics_doc, reason = "it does not: what says one thing has a canonical form")]
+    #[allow(clippy::missing_panics_doc, reason = "it does not: strict JSON has a canonical form")]
     pub fn network_id(&self) -> NetworkId {
         let canonical = serde_json_canonicalizer::to_vec(&self.whole);
-        let canonical = canonical.expect("a document that says one thing has a canonical form");
+        let canonical = canonical.expect("strict JSON has a canonical form");
         NetworkId(Sha256::digest(canonical).into())
     }
 

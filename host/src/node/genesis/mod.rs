@@ -13,6 +13,6 @@ pub mod origin;
 pub mod rules;
 mod rules_error;
 
-pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
-
 pub(crate) use create::run;
+pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
+pub use rules_error::RulesError;

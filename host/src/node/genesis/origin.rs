@@ -17,8 +17,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::node::engine::data::{DataError, EngineData};
+use crate::node::genesis::RulesError;
 use crate::node::genesis::file::{GenesisFile, NetworkId};
-use crate::node::genesis::rules::RulesError;
 use crate::node::home::NodeHome;
 use crate::node::shell;
 use crate::plugin::PipelineSpec;

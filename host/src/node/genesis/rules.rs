@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-pub use super::rules_error::RulesError;
+use super::RulesError;
 use crate::limits;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec};
 use crate::types::PluginHash;

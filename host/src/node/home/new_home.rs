@@ -20,7 +20,7 @@ const CONFIG: &str = "config";
 const PARTIAL: &str = ".dseq-init-";
 /// How many of the names in a folder that is not empty are shown.
 const NAMES_SHOWN_MAX: usize = 3;
-/// Longest moniker that is taken from a folder's name, in bytes: peers keep it, and it stands in tables.
+/// Maximum length of a moniker that is taken from a folder's name, in bytes: peers keep it, and it stands in tables.
 const MONIKER_BYTES_MAX: usize = 70;
 
 /// A place that a home cannot have.

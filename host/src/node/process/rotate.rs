@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// How many rotated files are kept of each log: `<log>.1` is the newest.
 pub const LOG_FILES_OLD: usize = 3;
 
-/// Both logs of a node, with a rotation under way, leave the better part of the space at which it stops taking transactions.
+/// Both logs of a node, with a rotation under way, leave the better part of the space at which it stops accepting transactions.
 const _: () = assert!(2 * LOG_BYTES_MAX * (LOG_FILES_OLD as u64 + 1) < crate::limits::DISK_FREE_BYTES_LOW);
 
 /// Rotates a log that has grown beyond [`LOG_BYTES_MAX`]; returns whether it did.

@@ -12,12 +12,13 @@
 //!   they cause is a restart after 3, 6, 12, 24, 48 and then every 60 minutes. A block starts the count over.
 //! - A node that makes blocks is never asked for its consensus state, which it writes out with its consensus halted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::progress::{Finding, Progress, Seen};
+use crate::disk;
 use crate::node::engine::listen;
 use crate::node::engine::log::Words;
 use crate::node::engine::rpc::{Rpc, RpcError};
@@ -85,7 +86,8 @@ impl Watch {
             if let Some(reason) = self.words.consensus_failure() {
                 return format!("CometBFT's consensus failed, and its process goes on without it: {reason}");
             }
-            if free_bytes(&self.data).is_some_and(|free| self.disk.has_space_again(free)) {
+            // A disk that cannot be asked now is asked again at the next turn.
+            if disk::free_bytes(&self.data).is_ok_and(|free| self.disk.has_space_again(free)) {
                 return "the disk was full, which stops CometBFT's consensus, and has space again".to_owned();
             }
             if answer.is_none() && last_asked.elapsed() >= RPC_POLL {
@@ -115,12 +117,6 @@ impl Watch {
             self.words.take(&line);
         }
     }
-}
-
-/// What this user may still write to a folder's disk, in bytes; none: it cannot be looked at now.
-fn free_bytes(dir: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(dir).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// How long a node's height has been the same.
@@ -187,7 +183,6 @@ mod tests {
         );
         assert!(!after(&mut disk, 0) && !after(&mut disk, DISK_SPACE_BYTES - 1), "it is still full");
         assert!(after(&mut disk, DISK_SPACE_BYTES));
-        assert!(free_bytes(Path::new("/")).is_some() && free_bytes(Path::new("/nowhere")).is_none());
     }
 
     /// A node's RPC that counts how often it is asked for its whole state.

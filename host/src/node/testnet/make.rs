@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
-use crate::node::engine::config;
+use crate::node::engine::config::EngineConfig;
 use crate::node::engine::overrides;
 use crate::node::genesis::rules::{self, Plugin};
 use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
@@ -71,7 +71,7 @@ fn make_aside(
 /// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be.
 pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
-        let metrics = metrics || config::serves_metrics(&node.home);
+        let metrics = metrics || EngineConfig::of(&node.home).serves_metrics();
         let of = node.ports.addresses();
         [Some(of.p2p), Some(of.rpc), metrics.then_some(of.metrics)]
     });

@@ -38,7 +38,7 @@ use crate::atomic_file;
 pub const DEFAULT_DIR: &str = "build/localnet";
 /// The port from which the others are counted, unless another is given.
 pub const BASE_PORT: u16 = 26656;
-/// Most nodes of a local network; each takes two processes and three ports.
+/// Maximum number of nodes of a local network; each takes two processes and three ports.
 pub const NODES_MAX: u16 = 32;
 /// Metrics begin this far above the base port, or further when the nodes need the room.
 const METRICS_FROM: u16 = 14;

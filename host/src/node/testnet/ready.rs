@@ -1,4 +1,4 @@
-//! Waiting until nodes take transactions, and finding out which of them is at fault when they do not.
+//! Waiting until nodes accept transactions, and finding out which of them is at fault when they do not.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ const STARTS_MAX: usize = 4;
 /// When too few nodes are left for a quorum, those that answer get this long to show what is wrong with them.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Why a node does not take transactions.
+/// Why a node does not accept transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The reason, in one line or several.
@@ -37,13 +37,13 @@ pub struct Failure {
 pub(super) enum State {
     /// It lacks this, or has not been asked yet.
     Pending(Option<Lack>),
-    /// It takes transactions.
+    /// It accepts transactions.
     Ready,
     /// It does not run, or not for long.
     Failed(Failure),
 }
 
-/// What a node lacks to take transactions.
+/// What a node lacks to accept transactions.
 pub(super) enum Lack {
     /// Nobody answers for it.
     Answer(String),
@@ -107,7 +107,7 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Whether it takes transactions, when it is to have so many peers.
+    /// Whether it accepts transactions, when it is to have so many peers.
     fn ask(&mut self, peers: usize) {
         if matches!(self.state, State::Pending(_)) {
             self.state = match lack(self.node, peers) {
@@ -129,7 +129,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// Waits until all nodes take transactions, or those that do not never will without help. Returns the signal that cut
+/// Waits until all nodes accept transactions, or those that do not never will without help. Returns the signal that cut
 /// it short, if one did.
 pub(super) fn wait(
     watched: &mut [Watched<'_>],
@@ -143,9 +143,10 @@ pub(super) fn wait(
         watched.iter_mut().for_each(Watched::look_at_processes);
         let alive = watched.iter().filter(|one| !one.is_gone()).count();
         watched.iter_mut().for_each(|one| one.ask(alive.saturating_sub(1).max(quorum)));
-        let silent = |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
+        let unanswered =
+            |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
         let lonely = |one: &Watched<'_>| matches!(one.state, State::Pending(Some(Lack::Peers(_))));
-        let all_answer = !watched.iter().any(silent);
+        let all_answer = !watched.iter().any(unanswered);
         if all_answer && !watched.iter().any(lonely) {
             break;
         }
@@ -194,7 +195,7 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
         if blamed && matches!(one.state, State::Ready) {
             one.state = State::Pending(None);
         }
-        // One that has enough peers for a quorum takes transactions without the rest.
+        // One that has enough peers for a quorum accepts transactions without the rest.
         one.ask(quorum);
         if let State::Pending(Some(Lack::App(why))) = &one.state {
             let why = why.clone();
@@ -207,7 +208,7 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
     }
 }
 
-/// What a node lacks to take transactions, when it is to have so many peers.
+/// What a node lacks to accept transactions, when it is to have so many peers.
 fn lack(node: &Node, peers: usize) -> Option<Lack> {
     let rpc = Rpc::at(node.rpc_url(), RPC_PATIENCE);
     let status = match rpc.status() {

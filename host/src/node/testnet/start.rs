@@ -1,4 +1,4 @@
-//! Making a local network, starting what does not run, and waiting until it takes transactions.
+//! Making a local network, starting what does not run, and waiting until it accepts transactions.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::move_ports::move_ports;
 use super::ready::{Failure, Lack, State, Watched, wait};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::config;
+use crate::node::engine::config::{self, EngineConfig};
 use crate::node::engine::listen;
 use crate::node::genesis::GenesisError;
 use crate::node::genesis::file::GenesisFile;
@@ -45,13 +45,13 @@ pub struct StartOptions {
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeStart {
-    /// It takes transactions, and ran before.
+    /// It accepts transactions, and ran before.
     Ran,
-    /// It takes transactions, and was started now.
+    /// It accepts transactions, and was started now.
     Started,
     /// It runs, but lacks this, for want of others.
     Waits(String),
-    /// It does not take transactions.
+    /// It does not accept transactions.
     Failed(Failure),
 }
 
@@ -68,7 +68,7 @@ pub struct Started {
     pub nodes: Vec<(Node, NodeStart)>,
 }
 
-/// Makes the network if there is none, starts the nodes that do not run, and waits until all take transactions or those
+/// Makes the network if there is none, starts the nodes that do not run, and waits until all accept transactions or those
 /// that do not are known.
 ///
 /// A node that fails is no reason to end the others. What was made by this call is removed again if no node comes up
@@ -216,7 +216,7 @@ fn check_wanted(network: &Network, options: &StartOptions) -> Result<(), Testnet
 
 /// Turns metrics on in the nodes that are to be started; those that run must have them already.
 fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
-    for node in nodes.iter().filter(|node| !config::serves_metrics(&node.home)) {
+    for node in nodes.iter().filter(|node| !EngineConfig::of(&node.home).serves_metrics()) {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }

@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
-    /// It takes transactions.
+    /// It accepts transactions.
     Running,
     /// This user may not know.
     Unknown,
@@ -124,17 +124,17 @@ pub fn status(network: &Network) -> Result<Vec<NodeStatus>, TestnetError> {
 }
 
 fn look(node: &Node) -> Looked<'_> {
-    let silent = |pid, state, reason| Looked { node, pid, answer: Err((state, reason)) };
+    let unavailable = |pid, state, reason| Looked { node, pid, answer: Err((state, reason)) };
     let record = node.home.run_dir().join("processes.json");
     for path in [node.home.genesis_file(), record] {
         if let Err(denied) = access::check(&path) {
-            return silent(None, NodeState::Unknown, denied.to_string());
+            return unavailable(None, NodeState::Unknown, denied.to_string());
         }
     }
     let supervisor = Running::read(&node.home).map(|running| running.supervisor).filter(|id| id.is_alive());
     // Without our supervisor, whoever answers on that port is not this node.
     let Some(supervisor) = supervisor else {
-        return silent(None, NodeState::Stopped, "it does not run".to_owned());
+        return unavailable(None, NodeState::Stopped, "it does not run".to_owned());
     };
     let pid = Some(supervisor.pid);
     let rpc = Rpc::at(node.rpc_url(), RPC_PATIENCE);
@@ -149,7 +149,7 @@ fn look(node: &Node) -> Looked<'_> {
     };
     match ask() {
         Ok(answer) => Looked { node, pid, answer: Ok(answer) },
-        Err(err) => silent(pid, NodeState::NoAnswer, err.to_string()),
+        Err(err) => unavailable(pid, NodeState::NoAnswer, err.to_string()),
     }
 }
 

@@ -137,7 +137,7 @@ pub enum AdmitError {
         /// What it is.
         found: String,
     },
-    /// More memory at birth than the network allows.
+    /// More initial memory than the network allows.
     #[error(
         "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
     )]
@@ -158,7 +158,7 @@ pub enum AdmitError {
         params: Excerpt,
         /// The plugin's code.
         code: u16,
-        /// The plugin's words.
+        /// The plugin's message.
         message: String,
     },
     /// The plugin broke its contract before it saw a transaction.
@@ -173,7 +173,7 @@ pub enum AdmitError {
         params: Excerpt,
         /// What it did.
         fault: Fault,
-        /// The plugin's words about its panic.
+        /// The plugin's message about its panic.
         message: String,
     },
     /// The engine could not be built, or broke.

@@ -1,4 +1,4 @@
-//! One instance of one plugin: how it is made, and what is said to it.
+//! One instance of one plugin: how it is made, and how it is called.
 //!
 //! # Invariants
 //!
@@ -82,7 +82,7 @@ pub(in crate::plugin) struct Charge {
     pub(in crate::plugin) growing: u64,
 }
 
-/// What a plugin said to its params.
+/// The result of `dseq_init`.
 pub(in crate::plugin) enum Init {
     /// Starting the instance and init took this fuel.
     Accepted {
@@ -289,7 +289,7 @@ impl Live {
             return Ok(String::new());
         }
         let start = self.output_start()?;
-        Ok(words_kept(self.output(start, len)?))
+        Ok(message_text(self.output(start, len)?))
     }
 
     fn invoke<P: WasmParams, R: WasmResults>(
@@ -324,14 +324,14 @@ impl Live {
             let memory = self.memory.data(&self.store);
             let (place, _) = memory[abi::range(memory.len(), place, 8)?].as_chunks();
             let [start, len] = [*place.first()?, *place.get(1)?].map(u32::from_le_bytes);
-            Some(words_kept(&memory[abi::range(memory.len(), start.cast_signed(), len)?]))
+            Some(message_text(&memory[abi::range(memory.len(), start.cast_signed(), len)?]))
         };
         words().unwrap_or_default()
     }
 }
 
-/// The words of a plugin: valid UTF-8 of bounded length. What is kept costs fuel, so escaping comes later.
-fn words_kept(words: &[u8]) -> String {
+/// A plugin's message as text: valid UTF-8 of bounded length. What is kept costs fuel, so escaping comes later.
+fn message_text(words: &[u8]) -> String {
     let max = usize::try_from(limits::MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
     // A few bytes more than are kept, so that a character on the edge is seen whole before the cut.
     let words = &words[..words.len().min(max.saturating_add(4))];

@@ -3,7 +3,7 @@
 //!
 //! An instance's state is its memory, its mutable globals, its tables, and which segments it has dropped. The host
 //! reads and writes the memory by its export. Here the mutable globals get exports too. If the module changes nothing
-//! else, the host can reset an instance; and the write barrier in the code tells it how much of the memory that takes.
+//! else, the host can reset an instance; and the write barrier in the code records which pages that takes.
 //!
 //! # Determinism
 //!
@@ -23,7 +23,7 @@ use crate::plugin::validate::{RESERVED_PREFIX, ValidModule, ValidateError, valid
 pub(in crate::plugin) const STACK_EXPORT: &str = "dseq_stack_left";
 
 /// The dirty pages, set by the write barrier.
-pub(in crate::plugin) const DIRTY_PAGES_EXPORT: &str = "dseq_touched";
+pub(in crate::plugin) const DIRTY_PAGES_EXPORT: &str = "dseq_dirty_pages";
 
 /// A module as it will be compiled.
 pub(in crate::plugin) struct Rewritten {
@@ -143,7 +143,7 @@ mod tests {
                   call 0))"#,
             r#"(module (memory 1)
                 (global (mut i32) (i32.const 4194304)) (global (mut i32) (i32.const 0))
-                (export "f" (func 0)) (export "dseq_stack_left" (global 0)) (export "dseq_touched" (global 1))
+                (export "f" (func 0)) (export "dseq_stack_left" (global 0)) (export "dseq_dirty_pages" (global 1))
                 (func (param i32) (result i32)
                   global.get 0
                   i32.const 416
@@ -225,7 +225,7 @@ mod tests {
             "(global (;4;) (mut i32) i32.const 0)",
             r#"(export "mine" (global 2))"#,
             r#"(export "dseq_stack_left" (global 3))"#,
-            r#"(export "dseq_touched" (global 4))"#,
+            r#"(export "dseq_dirty_pages" (global 4))"#,
             r#"(export "dseq_global_0" (global 0))"#,
             r#"(data (;0;) (i32.const 5) "x")"#,
         ] {

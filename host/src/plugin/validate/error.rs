@@ -133,7 +133,7 @@ impl fmt::Display for Named {
 }
 
 impl ValidateError {
-    /// Adds what the module's custom sections tell about it: the function's name, and whether this is a debug build.
+    /// Adds what the module's custom sections say about it: the function's name, and whether this is a debug build.
     pub(in crate::plugin) fn explained(mut self, wasm: &[u8]) -> Self {
         match &mut self {
             Self::Start { function: Named { item: Item::Function(index), name } } => {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debug_build_is_told_how_to_build() {
+    fn a_debug_build_gets_a_hint() {
         let remedy = "; the module has debug information, so it may not be optimised: build it with `dseq plugin \
                       build`, or with cargo's --release";
         let calls = "(call 0)".repeat(5_001);

@@ -1,4 +1,4 @@
-//! What validation hands on: a module whose bytes need no further doubt, and how much of each limit it uses.
+//! A validated module, and how much of each limit it uses.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn one_mark_covers_the_stores_near_it_while_the_local_is_the_same() {
+    fn one_barrier_covers_the_stores_near_it_while_the_local_is_the_same() {
         let near = "(i64.store offset=504 (local.get 0) (i64.const 1))";
         let far = "(i32.store offset=1009 (local.get 0) (i32.const 1))";
         let between = "(i32.store offset=505 (local.get 0) (i32.const 1))";
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(body(local, &code), "ALL loop loop i32store end brif end i32store end");
         let quiet = format!("{STORE_0} (loop (br_if 0 (local.get 0))) {STORE_0}");
         assert_eq!(body(local, &quiet), "LOCAL-0+0 i32store loop brif end i32store end");
-        // The first time round the local is the one that was marked, the second time it is not.
+        // The first time round the local is the one that was recorded, the second time it is not.
         let moved = format!("{STORE_0} (loop {STORE_0} (local.set 0 (i32.const 9)) (br_if 0 (local.get 0)))");
         assert_eq!(body(local, &moved), "LOCAL-0+0 i32store ALL loop i32store localset brif end end");
         let constant = "(i32.store (i32.const 0) (i32.const 1))";
@@ -303,7 +303,7 @@ mod tests {
     /// Of all that is admitted, by its name.
     #[test]
     fn every_instruction_that_stores_is_known() {
-        let is_told =
+        let is_store =
             |name: &str| name.contains("Store") || ["MemoryCopy", "MemoryFill", "MemoryInit"].contains(&name);
         let mut stores = 0;
         macro_rules! names {
@@ -312,7 +312,7 @@ mod tests {
                     let name = stringify!($op);
                     let is_admitted = ["mvp", "bulk_memory", "sign_extension", "saturating_float_to_int"]
                         .contains(&stringify!($proposal));
-                    stores += usize::from(is_admitted && is_told(name));
+                    stores += usize::from(is_admitted && is_store(name));
                 )*
             };
         }

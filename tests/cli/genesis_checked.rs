@@ -1,4 +1,4 @@
-//! What CometBFT would refuse in a genesis is told by `verify`, and refused by `start` with 78 before anything runs.
+//! What CometBFT would refuse in a genesis is reported by `verify`, and refused by `start` with 78 before anything runs.
 
 use std::fs;
 use std::path::Path;
