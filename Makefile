@@ -24,7 +24,7 @@ export CARGO_TARGET_DIR := $(abspath target)
 ##@ Network
 
 .PHONY: start stop status logs checksum
-start: build ## Build all, run four nodes, wait until they take transactions
+start: build ## Build all, run four nodes, wait until they accept transactions
 	@$(DSEQ) testnet start
 
 stop: ## Stop the nodes; the data stays

@@ -118,7 +118,7 @@ impl Service {
         self.shared.reader.clone()
     }
 
-    /// What this node has committed, and whether it takes transactions. Asks the file system each time.
+    /// What this node has committed, and whether it accepts transactions. Asks the file system each time.
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.shared.reader.committed(), self.unready())
