@@ -272,7 +272,7 @@ fn a_node_that_runs_but_does_not_answer_is_no_running_node() {
 }
 
 #[test]
-fn nodes_that_take_transactions_run_and_the_command_succeeds() {
+fn nodes_that_accept_transactions_run_and_the_command_succeeds() {
     let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
     let (code, said) = status_of(29_120, |answers| {
         if answers.node == 1 && has_ipv6 {

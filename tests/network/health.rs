@@ -75,7 +75,7 @@ fn a_node_that_hangs_is_no_part_of_a_quorum() {
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
-fn a_node_whose_disk_is_nearly_full_does_not_take_transactions_and_no_one_says_it_does() {
+fn a_node_whose_disk_is_nearly_full_does_not_accept_transactions_and_no_one_says_it_does() {
     let net = started();
     assert_eq!(net.stop().0, 0);
     let nodes = net.nodes();
@@ -146,7 +146,7 @@ fn a_taken_port_stops_one_node_and_not_the_network_which_can_move() {
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
-fn nodes_without_a_quorum_are_not_said_to_take_transactions() {
+fn nodes_without_a_quorum_are_not_said_to_accept_transactions() {
     let net = started();
     assert_eq!(net.stop().0, 0);
     let nodes = net.nodes();
@@ -163,7 +163,7 @@ fn nodes_without_a_quorum_are_not_said_to_take_transactions() {
     assert_eq!(status(&net).1, ["no-quorum", "no-quorum", "stopped", "stopped"]);
     drop(holders);
     let (code, said) = net.start();
-    assert!(code == 0 && said.starts_with("Started node2, node3; all 4 nodes take"), "{said}");
+    assert!(code == 0 && said.starts_with("Started node2, node3; all 4 nodes accept"), "{said}");
 }
 
 #[test]
