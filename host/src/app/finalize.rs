@@ -5,7 +5,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::codes::Code;
 use super::examine::{Examined, Refusal, examine_all};
-use super::state::Rules;
+use super::rules::Rules;
 use crate::plugin::Fatal;
 use crate::sequence::{HashedRecord, Receipt, Staging};
 use crate::types::{Fuel, TxHash};

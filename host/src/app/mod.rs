@@ -23,6 +23,7 @@ mod examine;
 mod finalize;
 mod genesis;
 mod proposal;
+mod rules;
 mod state;
 mod status;
 
@@ -33,5 +34,6 @@ pub use examine::{Examined, Refusal, examine, refuse_by_size};
 pub use finalize::{ExaminedBlock, TxResult};
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
 pub use proposal::{prepare, process};
-pub use state::{App, Decided, Rules, SequencingError, may_init};
+pub use rules::Rules;
+pub use state::{App, Decided, SequencingError, may_init};
 pub use status::Status;

@@ -11,18 +11,10 @@ use std::sync::Arc;
 use super::app_hash::app_hash;
 use super::committed::Misbehavior;
 use super::finalize::{ExaminedBlock, TxResult};
-use crate::plugin::{Fatal, Pipeline};
+use super::rules::Rules;
+use crate::plugin::Fatal;
 use crate::sequence::{Head, Staged, Staging};
 use crate::types::{AppHash, Height, PipelineId};
-
-/// What InitChain fixed, ready to run.
-#[derive(Clone)]
-pub struct Rules {
-    /// Height of the first block.
-    pub initial_height: Height,
-    /// The plugins, admitted and compiled.
-    pub pipeline: Arc<Pipeline>,
-}
 
 /// A decided block, staged in memory, waiting for Commit.
 #[derive(Debug)]

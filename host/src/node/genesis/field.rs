@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::document::DocError;
+use super::document_error::DocError;
 
 /// Maximum length of a value that an error repeats, in characters.
 const QUOTED_CHARS_MAX: usize = 60;

@@ -6,6 +6,7 @@
 
 mod create;
 pub mod document;
+mod document_error;
 mod field;
 pub mod file;
 pub mod membership;
@@ -15,4 +16,5 @@ mod rules_error;
 
 pub(crate) use create::run;
 pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
+pub use document_error::DocError;
 pub use rules_error::RulesError;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::document::DocError;
+use super::document_error::DocError;
 use crate::abci::BoundsError;
 use crate::excerpt::Excerpt;
 use crate::json::JsonError;
