@@ -28,13 +28,28 @@ const PIPELINE_ID_TAG: &[u8; 19] = b"dseq/pipeline-id/v1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Largest transaction, in bytes.
+    /// Maximum size of a transaction, in bytes. Default: 1 MiB; ceiling: [`limits::TX_BYTES_CEILING`].
+    ///
+    /// A longer one is rejected by CheckTx, with codespace `dseq` and code 2, and in a proposal voted against. The engine's
+    /// blocks must have room for one (`block.max_bytes`), or the genesis is refused.
     pub tx_bytes_max: u64,
-    /// Largest record, in bytes. It also bounds what each plugin of the pipeline may put out.
+    /// Maximum size of a record, and of the output of each plugin of the pipeline, in bytes. Default: 4 MiB; ceiling:
+    /// [`limits::RECORD_BYTES_CEILING`].
+    ///
+    /// A plugin that returns more has broken its contract: its transaction is rejected with code 1013. Without plugins a
+    /// transaction is its record, so this must not be less than `tx_bytes_max`.
     pub record_bytes_max: u64,
-    /// Fuel one plugin may spend on one transaction.
+    /// Maximum fuel that one plugin may spend on one transaction, and as much again on init. Default: 400 million; ceiling,
+    /// for all plugins together: [`limits::FUEL_CEILING`].
+    ///
+    /// A plugin that needs more is stopped, and its transaction is rejected with code 1001. A block holds as much as two such
+    /// transactions: with a larger limit, or more memory, a block may take longer to compute than CometBFT waits for one.
     pub fuel_max: u64,
-    /// Largest linear memory of a plugin, in bytes; a multiple of 64 KiB.
+    /// Maximum linear memory of a plugin, in bytes; a multiple of 64 KiB. Default: 6 MiB; ceiling:
+    /// [`limits::MEMORY_BYTES_CEILING`].
+    ///
+    /// `memory.grow` beyond it fails as WebAssembly defines it, by returning -1; what the plugin makes of that is up to it
+    /// (plugins in Rust panic). A module whose memory is larger from the start is refused. Loads are slower in a larger memory.
     pub memory_bytes_max: u64,
 }
 
