@@ -219,10 +219,10 @@ fn active_elements() -> Result<Vec<u8>> {
 /// From one end of the memory to the other.
 fn data_far_apart() -> Result<Vec<u8>> {
     let segments = number(limits::MODULE_SEGMENTS_MAX) - 2;
-    let size = 256 << 16;
+    let size = number(Limits::default().memory_bytes_max);
     let one = |n: usize| format!("(data (i32.const {}) \"{}\")\n", n * (size / segments), "x".repeat(4_000));
     let text = with_functions(&(0..segments).map(one).collect::<String>());
-    Ok(wat::parse_str(text.replace("\"memory\") 1)", "\"memory\") 256)"))?)
+    Ok(wat::parse_str(text.replace("\"memory\") 1)", &format!("\"memory\") {})", size >> 16)))?)
 }
 
 /// The module of this name.

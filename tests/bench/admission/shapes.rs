@@ -59,7 +59,7 @@ fn repeated(bytes: usize, others: usize, one: &str, one_bytes: usize) -> Functio
         .iter()
         .map(|word| one.matches(word).count())
         .sum::<usize>();
-    let branches = if one.contains("call_indirect") { 4 } else { branches };
+    let branches = if one.contains("call_indirect") || one.contains("memory.fill") { 4 } else { branches };
     let count = (bytes / one_bytes).min(branches_max().checked_div(branches).unwrap_or(usize::MAX));
     let body = format!("{one}\n").repeat(count);
     Function { head: format!("(local f64 {})", "i64 ".repeat(others)), body }
@@ -124,7 +124,9 @@ fn branch_tables(bytes: usize) -> Function {
 fn locals_in_loops(bytes: usize, locals: usize, set: bool) -> Function {
     let locals = locals.min(number(limits::FUNCTION_LOCALS_MAX) - 2).min(bytes / 16);
     let depth = bytes.saturating_sub(locals * 8) / 9;
-    let depth = depth.min(loop_depth_max()).min(number(limits::FUNCTION_LOCALS_IN_LOOPS_MAX) / (locals + 2));
+    let in_loops = limits::FUNCTION_LOCALS_IN_LOOPS_MAX;
+    let in_loops = if set { in_loops.min(limits::FUNCTION_PHIS_BY_LOOPS_MAX) } else { in_loops };
+    let depth = depth.min(loop_depth_max()).min(number(in_loops) / (locals + 2));
     let mut body = "(loop ".repeat(depth);
     for number in 2..locals + 2 {
         let used = format!("(local.set 0 (i64.add (local.get 0) (local.get {number})))");
