@@ -10,6 +10,12 @@ use tendermint_proto::v0_38::abci::{request, response};
 
 use super::{Handler, ServeError, panic_message};
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "build dseq with panic = \"unwind\": a handler that panics is caught, so that the node ends with the reason and an exit \
+     code, and an abort would lose both"
+);
+
 /// Why a request gets no answer, and no other one after it.
 pub(super) struct Failure {
     /// The ABCI method, as CometBFT spells it.
