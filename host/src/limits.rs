@@ -18,27 +18,39 @@ pub const BLOCK_BYTES_CEILING: u64 = 100 << 20;
 
 /// Maximum number of transactions in a block. Each costs a result and an entry on every node: 65,536 of them make about
 /// 7 MiB of answers.
+///
+/// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_TXS_MAX: u64 = 65_536;
 
 /// Maximum size of all records of a block, in bytes, unless one record alone is longer. All of them are in memory at once
 /// between FinalizeBlock and Commit.
+///
+/// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// Maximum fuel of the accepted transactions of a block, unless one transaction alone takes more. A unit takes at most two
 /// nanoseconds of one 2020s core (`bench-fuel` measures it), so this is less than two seconds, below CometBFT's timeout
 /// for a proposal (3 s).
+///
+/// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_FUEL_MAX: u64 = 800_000_000;
 
 // Genesis and the files it names. A genesis beyond these is refused, at `dseq genesis` and at the start of a node.
 
 /// Maximum number of plugins in a pipeline. A transaction costs the sum over its plugins.
+///
+/// A genesis beyond it is refused.
 pub const PLUGINS_MAX: u64 = 16;
 
 /// Maximum depth of arrays and objects in a genesis file: parameters are inside the file, `app_state`, `dseq`, `pipeline` and their
 /// plugin.
+///
+/// A genesis beyond it is refused.
 pub const GENESIS_DEPTH_MAX: u64 = PARAMS_DEPTH_MAX + 5;
 
 /// Maximum size of a plugin's file, in bytes. It bounds the time and memory that compiling it takes.
+///
+/// A larger file is refused, by `dseq plugin check`, by `dseq genesis` and at the start of a node.
 pub const WASM_BYTES_MAX: u64 = 4 << 20;
 
 // The host itself.
@@ -88,6 +100,8 @@ pub const TABLE_ELEMENT_BYTES: u64 = 8;
 
 /// Maximum size of the frames of a plugin's nested calls together, in bytes as the host counts them: about a thousand calls of an
 /// ordinary function.
+///
+/// A call that nests deeper is a fault.
 pub const STACK_BYTES_MAX: i32 = 4 << 20;
 
 /// Maximum size of the frames of a function and of all it can come to call, in bytes, that are not counted.
@@ -111,87 +125,135 @@ pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
 pub const PIPELINE_MODULES_MAX: u64 = 4;
 
 /// Maximum number of types. rustc makes some dozens.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_TYPES_MAX: u64 = 1_000;
 
 /// Maximum number of functions: each costs the compiler some time before its first instruction.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_FUNCTIONS_MAX: u64 = 10_000;
 
 /// Maximum number of globals. rustc makes three.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_GLOBALS_MAX: u64 = 1_000;
 
 /// Maximum number of exports. The ABI has six.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_EXPORTS_MAX: u64 = 1_000;
 
 /// Maximum size of an export's name, in bytes.
+///
+/// A module beyond it is refused before it is compiled.
 pub const EXPORT_NAME_BYTES_MAX: u64 = 1_000;
 
 /// Maximum number of data segments, and of element segments.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_SEGMENTS_MAX: u64 = 1_000;
 
 /// Maximum number of entries of all element segments together: one for each function whose address is taken, and each
 /// of those costs the compiler an entry from outside. A plugin with the regex crate has 588.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_ELEMENTS_MAX: u64 = 5_000;
 
 /// Maximum size of the code of all functions, in bytes.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_CODE_BYTES_MAX: u64 = 1 << 20;
 
 /// Maximum size of the code of one function, in bytes: the compiler's work grows faster than its length.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BYTES_MAX: u64 = 128 << 10;
 
 /// Maximum number of blocks, branches and calls in one function: the compiler's work grows with their square. What compiles
 /// to several of them counts as several: a call through a table and an instruction on a range of memory as four, one on a range
 /// of a table as 25.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BRANCHES_MAX: u64 = 5_000;
 
 /// Maximum number of the same in all functions together.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_BRANCHES_MAX: u64 = 500_000;
 
 /// Maximum number of targets of all `br_table` of one function.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
 
 /// Maximum depth of loops within loops: the compiler's work grows with its square. People stop long before.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_LOOP_DEPTH_MAX: u64 = 25;
 
 /// Maximum sum of the live values (locals and operands) at each block, branch and call of one function: the compiler follows
 /// each value through all of them.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_LIVE_VALUES_MAX: u64 = 500_000;
 
 /// Maximum number of branch arguments in one function: values that its branches carry, and that its blocks take and leave. The
 /// compiler gives each a place where it arrives. What rustc makes carries next to none.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BRANCH_ARGS_MAX: u64 = 20_000;
 
 /// Maximum number of phis in one function: locals set in a block, times the ways out of it, summed over the blocks. The
 /// compiler joins their values there, and its work grows with the square of the sum. 80,000 compile in about a second, 1.6
 /// million take minutes. A plugin with the regex crate has 62,840.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_PHIS_MAX: u64 = 80_000;
 
 /// Maximum number of phis of all functions together.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_PHIS_MAX: u64 = 350_000;
 
 /// Maximum number of locals of one function that have phis, times its loops: the compiler may have to carry each of the locals
 /// round each of the loops, and its work grows with the square of the product. 15,000 take it about a second; a plugin
 /// with the regex crate has 9,366.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_PHIS_BY_LOOPS_MAX: u64 = 15_000;
 
 /// Maximum of the same for all functions together. A plugin with the regex crate has 28,943.
+///
+/// A module beyond it is refused before it is compiled.
 pub const MODULE_PHIS_BY_LOOPS_MAX: u64 = 45_000;
 
 /// Maximum number of parameters of a type: each is a register or a place on the stack of each call.
+///
+/// A module beyond it is refused before it is compiled.
 pub const TYPE_PARAMS_MAX: u64 = 100;
 
 /// Maximum number of results of a type.
+///
+/// A module beyond it is refused before it is compiled.
 pub const TYPE_RESULTS_MAX: u64 = 16;
 
 /// Maximum number of parameters and locals of one function. A few bytes can declare four billion, and the compiler follows
 /// each through every loop.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_LOCALS_MAX: u64 = 2_000;
 
 /// Maximum number of parameters and locals of one function times the depth of its loops: the compiler may have to carry each of
 /// the locals round each of the loops.
+///
+/// A module beyond it is refused before it is compiled.
 pub const FUNCTION_LOCALS_IN_LOOPS_MAX: u64 = 25_000;
 
 /// Maximum number of elements of a table: enough for every function whose address a plugin of [`WASM_BYTES_MAX`] could
 /// sensibly take.
+///
+/// A module beyond it is refused before it is compiled.
 pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
 
 // Which instances are reset after a call and used again; the others are made anew for each call, which is slower and otherwise
@@ -199,9 +261,13 @@ pub const TABLE_ELEMENTS_MAX: u64 = 65_536;
 
 /// Maximum memory of an instance that is reset, in bytes: 32 pages of 4 KiB, a bit of one integer for each. To copy all of
 /// them takes some 2.5 us; a new instance takes some 4 us.
+///
+/// Beyond it each call gets a new instance, which is slower and otherwise the same.
 pub const RESET_MEMORY_BYTES_MAX: u64 = 128 << 10;
 
 /// Maximum number of mutable globals of an instance that is reset. rustc makes one: the stack pointer.
+///
+/// Beyond it each call gets a new instance, which is slower and otherwise the same.
 pub const RESET_GLOBALS_MAX: u64 = 16;
 
 /// Maximum number of write barriers for single pages in one function; further stores count as a store to all of memory.
@@ -214,16 +280,24 @@ pub const MODULE_BARRIERS_MAX: u64 = 2_000;
 
 /// Maximum number of accepted transactions in the memo. Several times CometBFT's mempool, so that what CheckTx computed
 /// is still there when its block is decided. About 26 MiB when full.
+///
+/// Beyond it entries are forgotten, and their transactions run again.
 pub const MEMO_ENTRIES_MAX: u64 = 262_144;
 
 /// Maximum size of the records in the memo, in bytes, beyond what the entries themselves take.
+///
+/// Beyond it entries are forgotten, and their transactions run again.
 pub const MEMO_BYTES_MAX: u64 = 64 << 20;
 
 /// Maximum number of refused transactions in the memo, beside those: a refused transaction comes again when its producer
 /// tries again, and when a bad proposer puts it into a block. About 12 MiB when full, with [`MEMO_REFUSED_BYTES_MAX`].
+///
+/// Beyond it entries are forgotten, and their transactions run again.
 pub const MEMO_REFUSED_ENTRIES_MAX: u64 = 32_768;
 
 /// Maximum size of the messages of refused transactions in the memo, in bytes, beyond what the entries themselves take.
+///
+/// Beyond it entries are forgotten, and their transactions run again.
 pub const MEMO_REFUSED_BYTES_MAX: u64 = 8 << 20;
 
 const _: () =
