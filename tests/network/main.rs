@@ -12,6 +12,7 @@ mod genesis;
 mod genesis_table;
 mod health;
 mod metrics;
+mod monitoring;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]

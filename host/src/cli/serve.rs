@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// it may go on, and makes sure that no app outlives it
     #[arg(long, hide = true)]
     supervised: bool,
+    /// How often the supervisor has restarted the node; for metrics
+    #[arg(long, hide = true, default_value_t = 0)]
+    restarts: u64,
     #[command(flatten)]
     settings: super::settings::AppArgs,
 }
@@ -52,6 +55,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        engine_restarts: args.restarts,
     };
     app::run(&options, |server| {
         if args.supervised {

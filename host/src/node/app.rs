@@ -1,11 +1,14 @@
 //! The app of one node: opens its log and its pipeline once, and serves what needs them until asked to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
-use crate::abci::{Halt, Service, ServiceOptions};
+use crate::abci::{Halt, Metered, Service, ServiceOptions, count_block};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::plugin::engine_id;
 use crate::sequence::Log;
+use crate::telemetry::metrics::{Identity, Metrics};
 
 /// What the app needs to run.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct RunOptions {
     pub sequence_dir: PathBuf,
     /// The node's other folders, and what it watches.
     pub service: ServiceOptions,
+    /// How often a supervisor has restarted the node before this.
+    pub engine_restarts: u64,
 }
 
 /// Opens the node's state, listens, and serves until shut down.
@@ -27,11 +32,21 @@ pub struct RunOptions {
 /// The reason the app cannot start or had to stop by itself; see [`Halt::exit_code`].
 pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), Halt> {
     let log = Log::open(&options.sequence_dir)?;
-    let service = Service::open(log, &options.service, log_block)?;
+    let metrics = Arc::new(Metrics::new(Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: engine_id().to_string(),
+        engine_restarts: options.engine_restarts,
+    }));
+    let counting = Arc::clone(&metrics);
+    let on_commit = move |block: &CommittedBlock| {
+        count_block(&counting, block);
+        log_block(block);
+    };
+    let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     let server = Server::bind(&options.listen)?;
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
-    server.run(service)
+    server.run(Metered::new(service, metrics))
 }
 
 /// Logs a committed block, and what it proves of validators.

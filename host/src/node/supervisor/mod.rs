@@ -169,6 +169,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
     let mut backoff = Backoff::new(plan.backoff_max);
     let mut progress = Progress::default();
     let folder = plan.home.id().map_err(io_error("look at the home"))?;
+    let mut restarts: u64 = 0;
     loop {
         // Another home may have taken this one's place, with another network's data.
         if plan.home.id().is_ok_and(|now| now != folder) || !plan.home.root().exists() {
@@ -179,7 +180,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
             return Ok(End::Refused);
         }
         let started = Instant::now();
-        let (why, healthy) = match round(plan, &mut progress, &mut stop).await {
+        let (why, healthy) = match round(plan, restarts, &mut progress, &mut stop).await {
             Round::Died(why) => (why, HEALTHY),
             Round::Stuck(why) => (why, HEALTHY_BEFORE_STUCK),
             Round::Stopped => return Ok(End::Asked),
@@ -188,6 +189,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
                 return Ok(End::Refused);
             }
         };
+        restarts += 1;
         let pause = backoff.next(started.elapsed(), healthy);
         let often = match backoff.failures {
             FAILURES_MANY.. => format!(" (failure {} in a row)", backoff.failures),
@@ -265,8 +267,8 @@ struct App {
 }
 
 /// Starts both, waits until one of them ends or a signal comes, and ends what is left.
-async fn round(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals) -> Round {
-    let mut app = match start_app(plan) {
+async fn round(plan: &Plan, restarts: u64, progress: &mut Progress, stop: &mut StopSignals) -> Round {
+    let mut app = match start_app(plan, restarts) {
         Ok(app) => app,
         Err(err) => return Round::failed("start the app", &err),
     };
@@ -320,11 +322,13 @@ async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, 
     round
 }
 
-fn start_app(plan: &Plan) -> io::Result<App> {
+/// `restarts`: how many times it was started before, which it serves as a metric.
+fn start_app(plan: &Plan, restarts: u64) -> io::Result<App> {
     // The link to this very program, so that replacing the file on disk does not mix two versions in one node.
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0("dseq").arg("serve").arg("--home").arg(plan.home.root());
-    command.arg("--abci").arg(plan.abci.to_string()).arg("--supervised").args(&plan.app_flags);
+    command.arg("--abci").arg(plan.abci.to_string()).arg("--supervised");
+    command.arg("--restarts").arg(restarts.to_string()).args(&plan.app_flags);
     // A process group of its own: Ctrl-C in a terminal must reach the supervisor alone, which keeps the order.
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
