@@ -25,6 +25,7 @@
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
 //! - [`abci`]: the protocol edge to CometBFT;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
+//! - [`load`]: load tests of a network;
 //! - [`telemetry`] and [`cli`]: logs, and the command line.
 
 pub use dseq_format::{excerpt, json, rules, types};
@@ -46,6 +47,8 @@ pub mod app;
 pub mod abci;
 
 pub mod node;
+
+pub mod load;
 
 pub mod telemetry;
 
