@@ -53,6 +53,29 @@ monitor: ## Prometheus with the network's metrics and alerts, until Ctrl-C (see 
 		--web.listen-address=127.0.0.1:$(MONITOR_PORT) \
 		--storage.tsdb.path=$(BUILD)/monitor --storage.tsdb.retention.size=512MB
 
+##@ Load
+
+# From a second terminal, while the network runs. docs/load.md says what each figure means.
+.PHONY: load-quick load-medium load-heavy load load-max
+load-quick: ## 10 transactions, 3 at once
+	@$(call need-dseq); $(DSEQ) load --requests 10 --concurrency 3
+
+load-medium: ## 100 transactions, 9 at once
+	@$(call need-dseq); $(DSEQ) load --requests 100 --concurrency 9
+
+load-heavy: ## 1,000 transactions, 30 at once
+	@$(call need-dseq); $(DSEQ) load --requests 1000 --concurrency 30
+
+# Each of these is an option of `dseq load`; a closed loop unless there is a RATE.
+load: ## As you say: NODES=host:port,... REQUESTS= or DURATION=, CONCURRENCY=, SIZE=, RATE=, REPORT=file.html
+	@$(call need-dseq); $(DSEQ) load $(if $(NODES),--node $(NODES)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(DURATION),--duration $(DURATION)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE)) $(if $(REPORT),--report $(REPORT))
+
+load-max: ## Rising rates until the latency or the rate breaks, and which
+	@$(call need-dseq); $(DSEQ) load --find-max $(if $(NODES),--node $(NODES)) $(if $(DURATION),--duration $(DURATION)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE))
+
 need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` first" >&2; exit 1; }
 
 ##@ Build

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use dseq::abci::transport::{ListenAddr, ShutdownHandle};
 use dseq::abci::{Halt, ServiceOptions};
-use dseq::node::app::{RunOptions, run};
+use dseq::node::app::{RunError, RunOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use tendermint_proto::v0_38::abci::{
@@ -80,6 +80,7 @@ impl Node {
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },
             engine_restarts: 0,
+            http: None,
         }
     }
 
@@ -97,7 +98,12 @@ impl Node {
         assert!(self.running.is_none(), "the node runs already");
         let options = self.options();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || run(&options, |shutdown| ready.send(shutdown).unwrap()));
+        let thread = std::thread::spawn(move || {
+            run(&options, |shutdown| ready.send(shutdown).unwrap()).map_err(|error| match error {
+                RunError::Halt(halt) => halt,
+                RunError::Http(error) => unreachable!("without HTTP: {error}"),
+            })
+        });
         match is_ready.recv() {
             Ok(shutdown) => {
                 let client = Client::connect(&ListenAddr::Unix(self.socket()));

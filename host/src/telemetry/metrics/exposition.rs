@@ -15,11 +15,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that fits an `Accept` header best; the older one where both do equally, or nothing is asked for.
+    /// The format that fits an `Accept` header best; the older one where both do equally, or nothing is said.
     #[must_use]
-    pub fn accepted(accept: Option<&str>) -> Self {
+    pub fn accepted(accept: &str) -> Self {
         let (mut open_metrics, mut text, mut any) = (None, None, None);
-        for range in accept.unwrap_or_default().split(',') {
+        for range in accept.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default().to_ascii_lowercase();
             let (mut quality, mut is_served) = (1.0_f32, true);
@@ -76,17 +76,16 @@ mod tests {
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
                             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let cases = [
-            (Some(prometheus_2_42), Format::OpenMetrics),
-            (Some(prometheus_3), Format::OpenMetrics),
-            (Some("text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), Format::Text),
-            (Some("application/openmetrics-text;q=0.2, text/plain;q=0.9"), Format::Text),
-            (Some("application/openmetrics-text;q=0"), Format::Text),
-            (Some("application/openmetrics-text; version=2.0.0"), Format::Text),
-            (Some("Application/OpenMetrics-Text"), Format::OpenMetrics),
-            (Some("*/*"), Format::Text),
-            (Some("text/html"), Format::Text),
-            (Some(""), Format::Text),
-            (None, Format::Text),
+            (prometheus_2_42, Format::OpenMetrics),
+            (prometheus_3, Format::OpenMetrics),
+            ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Format::Text),
+            ("application/openmetrics-text;q=0.2, text/plain;q=0.9", Format::Text),
+            ("application/openmetrics-text;q=0", Format::Text),
+            ("application/openmetrics-text; version=2.0.0", Format::Text),
+            ("Application/OpenMetrics-Text", Format::OpenMetrics),
+            ("*/*", Format::Text),
+            ("text/html", Format::Text),
+            ("", Format::Text),
         ];
         for (accept, format) in cases {
             assert_eq!(Format::accepted(accept), format, "{accept:?}");

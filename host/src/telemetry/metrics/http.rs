@@ -5,6 +5,8 @@
 //! A route is the pattern that a request matched, never its path; methods are a fixed list; and whatever goes wrong in
 //! that, no more than [`ROUTES_MAX`] routes are told apart.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -35,12 +37,11 @@ pub(super) struct Route {
 }
 
 /// Requests and connections of this node's HTTP listener.
-#[derive(Debug)]
 pub struct Http {
     pub(super) requests: Family<Answered, Counter>,
     pub(super) duration: Family<Route, Histogram>,
-    pub(super) connections: Gauge,
-    routes: std::sync::Mutex<std::collections::BTreeSet<String>>,
+    connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    routes: Mutex<BTreeSet<String>>,
 }
 
 impl Http {
@@ -48,8 +49,8 @@ impl Http {
         Self {
             requests: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
-            connections: Gauge::default(),
-            routes: std::sync::Mutex::default(),
+            connections: OnceLock::new(),
+            routes: Mutex::default(),
         }
     }
 
@@ -61,14 +62,17 @@ impl Http {
         self.requests.get_or_create(&Answered { route, method, status }).inc();
     }
 
-    /// A connection was opened; it is closed when the guard is dropped.
-    #[must_use]
-    pub fn connected(&self) -> Guard {
-        Guard::of(&self.connections)
+    /// Says where to read, at each scrape, how many connections are open. Only the first call counts.
+    pub fn read_connections_from(&self, connections: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.connections.set(Box::new(connections));
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.get().map_or(0, |connections| connections() as u64)
     }
 
     fn bounded<'a>(&self, route: &'a str) -> &'a str {
-        let mut routes = self.routes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if routes.contains(route) {
             return route;
         }
@@ -114,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_counts_until_it_is_closed() {
-        let http = Http::new();
-        let open = [http.connected(), http.connected()];
-        assert_eq!(http.connections.get(), 2);
-        drop(open);
-        assert_eq!(http.connections.get(), 0);
+    fn a_reader_counts_until_it_is_done() {
+        let readers = Gauge::default();
+        let reading = [Guard::of(&readers), Guard::of(&readers)];
+        assert_eq!(readers.get(), 2);
+        drop(reading);
+        assert_eq!(readers.get(), 0);
     }
 }

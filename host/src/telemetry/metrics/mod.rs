@@ -406,7 +406,7 @@ impl Shared {
         to.put(&table::ENGINE_RESTARTS, &Count(self.engine_restarts))?;
         to.gauge(&table::MEMORY_USAGE, usage.memory_bytes)?;
         to.put(&table::READERS, &self.readers)?;
-        to.put(&table::HTTP_CONNECTIONS, &self.http.connections)?;
+        to.gauge(&table::HTTP_CONNECTIONS, self.http.connections())?;
         to.put(&table::HTTP_REQUESTS, &self.http.requests)?;
         to.put(&table::HTTP_DURATION, &self.http.duration)?;
         to.put(&table::BUILD, &self.identity)?;
