@@ -79,6 +79,7 @@ impl Node {
                 plugins_dir: self.plugins_dir(),
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },
+            home: None,
         }
     }
 

@@ -29,4 +29,4 @@ pub mod transport;
 
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_REFUSED, Halt};
-pub use service::{Service, ServiceOptions};
+pub use service::{InForce, Service, ServiceOptions};

@@ -16,6 +16,7 @@ use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
 use crate::node::process::{Ending, ProcessId};
 use crate::node::supervisor;
+use crate::printable;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +53,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        home: Some(home.clone()),
     };
     app::run(&options, |server| {
         if args.supervised {
@@ -64,9 +66,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|halt| Halted {
-        text: super::with_causes(anyhow::Chain::new(&halt), ": "),
-        code: halt.exit_code(),
+    .map_err(|halt| {
+        let text = super::with_causes(anyhow::Chain::new(&halt), ": ");
+        if args.supervised {
+            let _ = super::say(format!("{}{}", supervisor::HALT_LINE, printable::line(&text)));
+        }
+        Halted { text, code: halt.exit_code() }
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)

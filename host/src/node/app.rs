@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
 use crate::abci::{Halt, Service, ServiceOptions};
+use crate::api::health::Health;
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::node::health::{self, Checker, Observed, Subject};
+use crate::node::home::NodeHome;
 use crate::sequence::Log;
 
 /// What the app needs to run.
@@ -16,6 +19,8 @@ pub struct RunOptions {
     pub sequence_dir: PathBuf,
     /// The node's other folders, and what it watches.
     pub service: ServiceOptions,
+    /// The node's home, for the checks of its health; none: there are no checks.
+    pub home: Option<NodeHome>,
 }
 
 /// Opens the node's state, listens, and serves until shut down.
@@ -27,11 +32,44 @@ pub struct RunOptions {
 /// The reason the app cannot start or had to stop by itself; see [`Halt::exit_code`].
 pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), Halt> {
     let log = Log::open(&options.sequence_dir)?;
-    let service = Service::open(log, &options.service, log_block)?;
+    let observed = Observed::new(log.reader().committed());
+    let on_commit = {
+        let observed = observed.clone();
+        move |block: &CommittedBlock| {
+            log_block(block);
+            observed.take(block);
+        }
+    };
+    let service = Service::open(log, &options.service, on_commit)?;
     let server = Server::bind(&options.listen)?;
+    let health = Health::default();
+    let _checker =
+        options.home.clone().map(|home| start_checks(options, home, &service, &server, observed, &health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
     server.run(service)
+}
+
+/// Starts the checks of the node's health; without them it runs and is not ready.
+fn start_checks(
+    options: &RunOptions,
+    home: NodeHome,
+    service: &Service,
+    server: &Server,
+    observed: Observed,
+    health: &Health,
+) -> Option<Checker> {
+    let subject = Subject {
+        reader: service.reader(),
+        in_force: service.in_force(),
+        connections: server.connections(),
+        observed,
+        home,
+        plugins_dir: options.service.plugins_dir.clone(),
+        disk_free_bytes_low: options.service.disk_free_bytes_low,
+    };
+    let started = health::start(subject, health.clone());
+    started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()
 }
 
 /// Logs a committed block, and what it proves of validators.

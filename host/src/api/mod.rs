@@ -1,0 +1,3 @@
+//! HTTP for readers, producers and operators.
+
+pub mod health;
