@@ -24,7 +24,7 @@
 //! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
 //! - [`abci`]: the protocol edge to CometBFT;
-//! - [`api`]: HTTP for readers, producers and operators;
+//! - [`api`]: HTTP for readers, producers and operators, which sees the committed prefix only;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
 //! - [`telemetry`] and [`cli`]: logs, and the command line.
 

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use dseq::abci::transport::{ListenAddr, ShutdownHandle};
 use dseq::abci::{Halt, ServiceOptions};
-use dseq::node::app::{RunOptions, run};
+use dseq::node::app::{RunError, RunOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use tendermint_proto::v0_38::abci::{
@@ -33,7 +33,7 @@ pub(crate) struct Node {
 
 struct Running {
     shutdown: ShutdownHandle,
-    thread: JoinHandle<Result<(), Halt>>,
+    thread: JoinHandle<Result<(), RunError>>,
     client: Client,
 }
 
@@ -79,6 +79,7 @@ impl Node {
                 plugins_dir: self.plugins_dir(),
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },
+            http: None,
             home: None,
         }
     }
@@ -104,7 +105,9 @@ impl Node {
                 self.running = Some(Running { shutdown, thread, client });
                 Ok(())
             }
-            Err(_) => Err(thread.join().expect("run does not panic").expect_err("it never became ready")),
+            Err(_) => {
+                Err(halt(thread.join().expect("run does not panic").expect_err("it never became ready")))
+            }
         }
     }
 
@@ -119,7 +122,7 @@ impl Node {
     /// Waits for the application to end by itself; answers why.
     pub(crate) fn halted(&mut self) -> Halt {
         let Running { thread, .. } = self.running.take().expect("the node runs");
-        thread.join().expect("run does not panic").expect_err("it was not asked to stop")
+        halt(thread.join().expect("run does not panic").expect_err("it was not asked to stop"))
     }
 
     /// Stops and starts.
@@ -370,5 +373,13 @@ impl Chain {
         let block = Block { txs, results: tx_results, app_hash };
         self.blocks.push(block.clone());
         block
+    }
+}
+
+/// Why the application ended; it serves no HTTP here.
+fn halt(error: RunError) -> Halt {
+    match error {
+        RunError::Halt(halt) => halt,
+        RunError::Http(error) => panic!("it serves no HTTP: {error}"),
     }
 }

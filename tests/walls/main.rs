@@ -125,6 +125,24 @@ const WALLS: &[Wall] = &[
         reason: "`app` does not know that the engine is CometBFT",
     },
     Wall {
+        folders: &["host/src"],
+        except: &["host/src/api"],
+        words: &["axum", "tower", "tower_http", "hyper", "hyper_util", "http_body_util"],
+        reason: "`api` is the only code that names a library for HTTP",
+    },
+    Wall {
+        folders: &["host/src/api"],
+        except: &[],
+        words: &["node::", "cli::", "plugin::", "Service", "Log::", "Staging"],
+        reason: "`api` sees the committed prefix and what the node tells it, through `State`",
+    },
+    Wall {
+        folders: &["host/src/sequence", "host/src/plugin", "host/src/app", "host/src/abci"],
+        except: &[],
+        words: &["api::"],
+        reason: "what serves consensus needs nothing of HTTP",
+    },
+    Wall {
         folders: &["host/src/abci"],
         except: &[],
         words: &["node::", "cli::"],

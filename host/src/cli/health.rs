@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::ArgMatches;
 use serde::Serialize;
 
 use super::{EXIT_FAILED, say};
 use crate::api::health::{Check, State};
+use crate::node::address::Address;
 use crate::node::config::HOME_ENV;
 use crate::node::health::ask::{self, Found};
 use crate::node::home::NodeHome;
@@ -37,6 +39,8 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    http: super::settings::HttpArg,
 }
 
 /// One node's health, as `--json` prints it.
@@ -48,8 +52,8 @@ struct Node {
     found: Found,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let subjects = subjects(args)?;
+pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let subjects = subjects(args, matches)?;
     let began = Instant::now();
     let nodes = loop {
         let nodes: Vec<Node> = subjects.iter().map(|subject| subject.look(args)).collect();
@@ -74,20 +78,25 @@ enum Subject {
     Url(String),
 }
 
-fn subjects(args: &Args) -> anyhow::Result<Vec<Subject>> {
+fn subjects(args: &Args, matches: &ArgMatches) -> anyhow::Result<Vec<Subject>> {
     if !args.urls.is_empty() {
         return Ok(args.urls.iter().map(|url| Subject::Url(with_scheme(url))).collect());
     }
     match &args.home {
-        Some(home) => Ok(vec![of_home(home)?]),
+        Some(home) => Ok(vec![of_home(home, matches)?]),
         None => Ok(vec![Subject::Url(DEFAULT_URL.to_owned())]),
     }
 }
 
-fn of_home(home: &Path) -> anyhow::Result<Subject> {
+/// A home's HTTP is where its settings say; `--http` here stands for one that `dseq start` was given.
+fn of_home(home: &Path, matches: &ArgMatches) -> anyhow::Result<Subject> {
     let home = NodeHome::open(home)?;
-    let url = DEFAULT_URL.to_owned();
-    Ok(Subject::Home(home, Some(url)))
+    let settings = super::settings::load(Some(&home), matches)?;
+    let url = settings.http.value.map(|listens| {
+        let address = Address::new(listens.ip().to_string(), listens.port());
+        format!("http://{}", address.reached_locally())
+    });
+    Ok(Subject::Home(home, url))
 }
 
 /// `host:port` is taken as a URL too.

@@ -176,7 +176,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Start(args) => start::run(&args, matches),
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
-        Command::Health(args) => health::run(&args),
+        Command::Health(args) => health::run(&args, matches),
         Command::Checksum(args) => checksum::run(&args),
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),

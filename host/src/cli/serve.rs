@@ -10,7 +10,7 @@ use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::ServiceOptions;
-use crate::node::app::{self, RunOptions};
+use crate::node::app::{self, HttpOptions, RunOptions};
 use crate::node::home::NodeHome;
 use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
@@ -53,6 +53,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        http: settings
+            .http
+            .value
+            .map(|listen| HttpOptions { listen, cors_origins: settings.http_cors_origins.value.clone() }),
         home: Some(home.clone()),
     };
     app::run(&options, |server| {
@@ -66,12 +70,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|halt| {
-        let text = super::with_causes(anyhow::Chain::new(&halt), ": ");
+    .map_err(|err| {
+        let text = super::with_causes(anyhow::Chain::new(&err), ": ");
         if args.supervised {
             let _ = super::say(format!("{}{}", supervisor::HALT_LINE, printable::line(&text)));
         }
-        Halted { text, code: halt.exit_code() }
+        Halted { text, code: err.exit_code() }
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)
