@@ -23,7 +23,7 @@ export CARGO_TARGET_DIR := $(abspath target)
 
 ##@ Network
 
-.PHONY: start stop status logs checksum
+.PHONY: start stop status logs checksum monitor
 start: build ## Build all, run four nodes, wait until they accept transactions
 	@$(DSEQ) testnet start
 
@@ -38,6 +38,43 @@ logs: ## The end of each node's logs
 
 checksum: ## Do all nodes hold the same sequence?
 	@$(call need-dseq); $(DSEQ) checksum
+
+# Its data and nothing else is in $(BUILD)/monitor; it may be removed while Prometheus does not run.
+MONITOR_PORT ?= 9095
+monitor: ## Prometheus with the network's metrics and alerts, until Ctrl-C (see docs/metrics.md)
+	@command -v prometheus >/dev/null || { \
+		echo "prometheus is not on PATH; on Debian and Ubuntu: apt-get install prometheus" >&2; exit 1; }
+	@echo "Prometheus: http://localhost:$(MONITOR_PORT)"
+	@echo "    alerts: http://localhost:$(MONITOR_PORT)/alerts"
+	@echo "   targets: http://localhost:$(MONITOR_PORT)/targets (CometBFT's are up after \`dseq testnet start --metrics\`)"
+	@echo "   Grafana: import networks/local/monitoring/dashboard.json"
+	@echo "Ctrl-C stops it."
+	@exec prometheus --log.level=warn --config.file=networks/local/monitoring/prometheus.yml \
+		--web.listen-address=127.0.0.1:$(MONITOR_PORT) \
+		--storage.tsdb.path=$(BUILD)/monitor --storage.tsdb.retention.size=512MB
+
+##@ Load
+
+# From a second terminal, while the network runs. docs/load.md says what each figure means.
+.PHONY: load-quick load-medium load-heavy load load-max
+load-quick: ## 10 transactions, 3 at once
+	@$(call need-dseq); $(DSEQ) load --requests 10 --concurrency 3
+
+load-medium: ## 100 transactions, 9 at once
+	@$(call need-dseq); $(DSEQ) load --requests 100 --concurrency 9
+
+load-heavy: ## 1,000 transactions, 30 at once
+	@$(call need-dseq); $(DSEQ) load --requests 1000 --concurrency 30
+
+# Each of these is an option of `dseq load`; a closed loop unless there is a RATE.
+load: ## As you say: NODES=host:port,... REQUESTS= or DURATION=, CONCURRENCY=, SIZE=, RATE=, REPORT=file.html
+	@$(call need-dseq); $(DSEQ) load $(if $(NODES),--node $(NODES)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(DURATION),--duration $(DURATION)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE)) $(if $(REPORT),--report $(REPORT))
+
+load-max: ## Rising rates until the latency or the rate breaks, and which
+	@$(call need-dseq); $(DSEQ) load --find-max $(if $(NODES),--node $(NODES)) $(if $(DURATION),--duration $(DURATION)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE))
 
 need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` first" >&2; exit 1; }
 
@@ -101,18 +138,22 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check nightly rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
+.PHONY: test e2e check nightly monitor-test rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling::
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
+nightly: rolling monitor-test differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
+
+# Needs prometheus (with promtool); skips aloud without.
+monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture monitoring::
 
 rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::

@@ -26,6 +26,7 @@
 //! - [`abci`]: the protocol edge to CometBFT;
 //! - [`api`]: HTTP for readers, producers and operators, which sees the committed prefix only;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
+//! - [`load`]: load tests of a network;
 //! - [`telemetry`] and [`cli`]: logs, and the command line.
 
 pub use dseq_format::{excerpt, json, rules, types};
@@ -49,6 +50,8 @@ pub mod abci;
 pub mod api;
 
 pub mod node;
+
+pub mod load;
 
 pub mod telemetry;
 

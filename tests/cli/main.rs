@@ -15,6 +15,7 @@ mod genesis_checked;
 mod genesis_table;
 mod health;
 mod http;
+mod monitoring;
 mod node;
 mod places;
 mod plugin;
