@@ -6,6 +6,7 @@
 mod acknowledgement;
 mod crash_points;
 mod failures;
+mod faults;
 mod four_nodes;
 mod genesis;
 #[path = "../support/genesis_table.rs"]

@@ -33,7 +33,7 @@ pub(crate) struct Node {
 
 struct Running {
     shutdown: ShutdownHandle,
-    thread: JoinHandle<Result<(), Halt>>,
+    thread: JoinHandle<Result<(), RunError>>,
     client: Client,
 }
 
@@ -80,6 +80,7 @@ impl Node {
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },
             engine_restarts: 0,
+            home: None,
             http: None,
         }
     }
@@ -110,7 +111,9 @@ impl Node {
                 self.running = Some(Running { shutdown, thread, client });
                 Ok(())
             }
-            Err(_) => Err(thread.join().expect("run does not panic").expect_err("it never became ready")),
+            Err(_) => {
+                Err(halt(thread.join().expect("run does not panic").expect_err("it never became ready")))
+            }
         }
     }
 
@@ -125,7 +128,7 @@ impl Node {
     /// Waits for the application to end by itself; answers why.
     pub(crate) fn halted(&mut self) -> Halt {
         let Running { thread, .. } = self.running.take().expect("the node runs");
-        thread.join().expect("run does not panic").expect_err("it was not asked to stop")
+        halt(thread.join().expect("run does not panic").expect_err("it was not asked to stop"))
     }
 
     /// Stops and starts.
@@ -376,5 +379,13 @@ impl Chain {
         let block = Block { txs, results: tx_results, app_hash };
         self.blocks.push(block.clone());
         block
+    }
+}
+
+/// Why the application ended; it serves no HTTP here.
+fn halt(error: RunError) -> Halt {
+    match error {
+        RunError::Halt(halt) => halt,
+        RunError::Http(error) => panic!("it serves no HTTP: {error}"),
     }
 }

@@ -53,11 +53,27 @@ pub struct Service {
     shared: Arc<State>,
 }
 
+/// The pipeline in force, for readers.
+#[derive(Clone)]
+pub struct InForce(Arc<RwLock<Option<Rules>>>);
+
+impl InForce {
+    /// The pipeline; `None` before InitChain.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
+        read(&self.0).map(|rules| rules.pipeline)
+    }
+}
+
+fn read(rules: &RwLock<Option<Rules>>) -> Option<Rules> {
+    rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 struct State {
     core: Mutex<Core>,
     /// The rules in force; `None` before InitChain. Outside the core, so that checks never wait for a block, but only
     /// changed while the core is locked, so that a block cannot run under other rules than the log holds.
-    rules: RwLock<Option<Rules>>,
+    rules: Arc<RwLock<Option<Rules>>>,
     reader: Reader,
     plugins: PluginDir,
     disk: Disk,
@@ -110,7 +126,7 @@ impl Service {
         let state = State {
             reader: log.reader(),
             core: Mutex::new(Core { app: App::default(), log }),
-            rules: RwLock::new(rules),
+            rules: Arc::new(RwLock::new(rules)),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
             metrics,
@@ -160,13 +176,19 @@ impl Service {
         Status::of(&self.shared.reader.committed(), self.unready())
     }
 
+    /// A view of the pipeline in force, which does not keep the log open.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        InForce(Arc::clone(&self.shared.rules))
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         // A handler that panicked holding the lock has already ended the transport; nothing is answered after it.
         self.shared.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rules(&self) -> Option<Rules> {
-        self.shared.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.shared.rules)
     }
 
     fn pipeline_for(&self, request: &'static str) -> Result<Arc<Pipeline>, SequencingError> {

@@ -28,6 +28,7 @@ mod access_log;
 pub mod body;
 mod connection;
 mod connections;
+pub mod health;
 mod layers;
 mod limits;
 mod metered;
@@ -66,6 +67,8 @@ pub struct State {
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
+    /// How the node is.
+    pub health: health::Health,
     /// The end of the server.
     pub stopping: Stopping,
 }

@@ -32,6 +32,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
 
 /// Every route of a node, in order.
