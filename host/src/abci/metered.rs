@@ -252,7 +252,7 @@ mod tests {
         let service = Service::open(log, &options, Arc::clone(&metrics), on_commit).unwrap();
         let genesis = serde_json::json!({ "dseq": {
             "engine": plugin::engine_id().to_string(),
-            "limits": crate::plugin::Limits::default(),
+            "limits": plugin::Limits::default(),
             "pipeline": [{
                 "name": "passthrough",
                 "sha256": crate::types::PluginHash::of(PASSTHROUGH).to_string(),
@@ -285,7 +285,7 @@ mod tests {
         let block = RequestFinalizeBlock { txs: txs.to_vec(), height: 1, ..Default::default() };
         handler.answer(Request::FinalizeBlock(block)).unwrap();
         handler.answer(Request::Commit(RequestCommit {})).unwrap();
-        for (series, expected) in [
+        let expected: &[(&str, f64)] = &[
             ("dseq_checks_total{status=\"accepted\"}", 2.0),
             ("dseq_checks_total{status=\"refused\"}", 1.0),
             ("dseq_check_refusals_total{reason=\"empty\"}", 1.0),
@@ -306,7 +306,8 @@ mod tests {
             ("dseq_transaction_duration_seconds_count{method=\"finalize_block\"}", 1.0),
             ("dseq_commit_step_duration_seconds_count{step=\"sync\"}", 1.0),
             ("dseq_commit_step_duration_seconds_count{step=\"record_sync\"}", 1.0),
-        ] {
+        ];
+        for (series, expected) in expected {
             assert_eq!(value(&metrics, series).to_bits(), expected.to_bits(), "{series}");
         }
         // Which ones are timed depends on the clock, but the first is.
