@@ -17,10 +17,12 @@ use crate::node::genesis::rules::{self, Plugin};
 use crate::node::home::NodeHome;
 use crate::node::shell;
 
-/// Where one node listens, and its peers find it.
+/// Where one node listens, and where its peers find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// Where other nodes connect.
+    /// Where other nodes find it.
+    pub peer: Address,
+    /// Where it listens for them.
     pub p2p: Address,
     /// CometBFT's RPC.
     pub rpc: Address,
@@ -180,7 +182,7 @@ fn peers(cometbft: &CometBft, members: &[Member]) -> Result<Vec<String>, Genesis
     for member in members {
         if let Some(addresses) = &member.addresses {
             let id = run(cometbft, &member.home, "show-node-id")?;
-            peers.push(format!("{}@{}", id.trim(), addresses.p2p));
+            peers.push(format!("{}@{}", id.trim(), addresses.peer));
         }
     }
     Ok(peers)
@@ -192,7 +194,7 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
         config.apply(overrides)?;
     }
     config.set(&["moniker"], member.moniker.as_str())?;
-    if let Some(Addresses { p2p, rpc, metrics }) = &member.addresses {
+    if let Some(Addresses { peer: _, p2p, rpc, metrics }) = &member.addresses {
         config.set(&["p2p", "laddr"], format!("tcp://{p2p}"))?;
         config.set(&["rpc", "laddr"], format!("tcp://{rpc}"))?;
         config.set(&["instrumentation", "prometheus_listen_addr"], metrics.to_string())?;

@@ -4,6 +4,7 @@
 //! where CometBFT's documentation puts an app. Each further node takes the next two; metrics come after all of them.
 
 mod error;
+mod init;
 mod launch;
 mod make;
 mod move_ports;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::{TestnetError, command, removal};
+pub use init::{InitOptions, Initialized, init};
 pub use ready::Failure;
 pub use start::{NodeStart, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
@@ -60,7 +62,7 @@ impl Ports {
     pub fn addresses(self) -> Addresses {
         let Self { p2p, rpc, metrics } = self;
         let [p2p, rpc, metrics] = [p2p, rpc, metrics].map(Address::loopback);
-        Addresses { p2p, rpc, metrics }
+        Addresses { peer: p2p.clone(), p2p, rpc, metrics }
     }
 }
 
