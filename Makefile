@@ -124,7 +124,7 @@ $(CYCLONEDX):
 	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN) cargo-cyclonedx@$(CYCLONEDX_PIN)
 
 $(CYCLONEDX_GO):
-	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(CYCLONEDX_GO_PIN)
+	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(CYCLONEDX_GO_PIN)
 
 ##@ Test
 
