@@ -12,6 +12,7 @@ mod genesis;
 mod genesis_table;
 mod health;
 mod hosts;
+mod load;
 mod metrics;
 mod one_node;
 mod pipeline;

@@ -30,8 +30,8 @@ pub(super) enum Command {
     Start(StartArgs),
     /// Make the homes of a network whose nodes run on hosts of their own, such as containers; start nothing
     ///
-    /// Each node listens on all addresses of its host, RPC on port 26657 and P2P on 26656, and finds the others by the names
-    /// of their hosts. Neither port asks for a password: keep both in a private network. Timeouts are those of
+    /// Each node listens on all addresses of its host, HTTP on port 6900, RPC on 26657 and P2P on 26656, and finds the others by
+    /// the names of their hosts. None of them asks for a password: keep them in a private network. Timeouts are those of
     /// a local network, too short for hosts that are far apart. Homes that are there for the same hosts are left as they are.
     Init(InitArgs),
     /// Stop the nodes that `start` started; their data stays
@@ -260,12 +260,13 @@ fn headline(started: &Started, ready: usize) -> String {
 }
 
 fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
-    let mut rows = vec![["  node", "RPC", "metrics", "home"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["  node", "RPC", "HTTP", "metrics", "home"].map(str::to_owned).to_vec()];
     for node in nodes {
         let metrics = format!("http://localhost:{}/metrics", node.ports.metrics);
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
+            node.http_url().unwrap_or_else(|| "off".to_owned()),
             if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);
@@ -350,7 +351,7 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn described(nodes: &[NodeStatus], good: usize) -> String {
-    let heading = ["node", "state", "height", "peers", "bytes", "pid", "RPC"];
+    let heading = ["node", "state", "height", "peers", "bytes", "pid", "RPC", "HTTP"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for node in nodes {
@@ -362,6 +363,7 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
             number(node.sequence_length),
             number(node.pid.map(u64::from)),
             node.rpc.clone(),
+            node.http.clone().unwrap_or_else(|| "off".to_owned()),
         ]);
     }
     let mut text = format!("{}\n", table(&rows));

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{BASE_PORT, METRICS_FROM, NODES_MAX, Ports, TestnetError};
 use crate::node::address::Address;
+use crate::node::config::HTTP_PORT;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::overrides;
 use crate::node::genesis::rules::{self, Plugin, PluginFile};
@@ -18,7 +20,8 @@ use crate::node::home::new_home::NewHome;
 const HOST_BYTES_MAX: usize = 70;
 
 /// The ports of each node: those of the local network's first.
-const PORTS: Ports = Ports { p2p: BASE_PORT, rpc: BASE_PORT + 1, metrics: BASE_PORT + METRICS_FROM };
+const PORTS: Ports =
+    Ports { p2p: BASE_PORT, rpc: BASE_PORT + 1, metrics: BASE_PORT + METRICS_FROM, http: HTTP_PORT };
 
 /// What homes to make.
 #[derive(Debug)]
@@ -90,7 +93,8 @@ fn is_there(dir: &Path, hosts: &[String]) -> bool {
 fn addresses(host: &str) -> Addresses {
     let everywhere = |port| Address::new("0.0.0.0", port);
     let [p2p, rpc, metrics] = [PORTS.p2p, PORTS.rpc, PORTS.metrics].map(everywhere);
-    Addresses { peer: Address::new(host, PORTS.p2p), p2p, rpc, metrics }
+    let http = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORTS.http));
+    Addresses { peer: Address::new(host, PORTS.p2p), p2p, rpc, metrics, http }
 }
 
 /// Names that CometBFT takes in the list of peers, and the file system as a folder.
@@ -144,6 +148,7 @@ mod tests {
         let found = addresses("a");
         let texts = [&found.peer, &found.p2p, &found.rpc, &found.metrics].map(ToString::to_string);
         assert_eq!(texts, ["a:26656", "0.0.0.0:26656", "0.0.0.0:26657", "0.0.0.0:26670"]);
+        assert_eq!(found.http.to_string(), "0.0.0.0:6900");
     }
 
     #[test]
