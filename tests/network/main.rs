@@ -6,6 +6,7 @@
 mod acknowledgement;
 mod crash_points;
 mod failures;
+mod faults;
 mod four_nodes;
 mod genesis;
 #[path = "../support/genesis_table.rs"]
@@ -14,6 +15,7 @@ mod health;
 mod hosts;
 mod load;
 mod metrics;
+mod monitoring;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
