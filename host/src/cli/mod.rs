@@ -251,6 +251,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             cause.downcast_ref(),
             Some(
                 TestnetError::BadCount { .. }
+                    | TestnetError::BadHost { .. }
                     | TestnetError::BadPorts { .. }
                     | TestnetError::OtherCount { .. }
                     | TestnetError::OtherPorts { .. }
