@@ -27,6 +27,7 @@ mod program;
 mod supervision;
 mod supervisor;
 mod testnet;
+mod testnet_init;
 mod testnet_start;
 
 use std::path::Path;
