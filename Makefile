@@ -28,7 +28,7 @@ export CARGO_TARGET_DIR := $(abspath target)
 
 ##@ Network
 
-.PHONY: start stop status logs checksum monitor
+.PHONY: start stop status read-all logs checksum monitor
 start: build ## Build all, run four nodes, wait until they accept transactions
 	@$(DSEQ) testnet start
 
@@ -37,6 +37,9 @@ stop: ## Stop the nodes; the data stays
 
 status: ## How each node is
 	@$(call need-dseq); $(DSEQ) testnet status
+
+read-all: ## All nodes side by side, live: lengths, rates, agreement, last records; Ctrl-C ends it
+	@$(call need-dseq); $(DSEQ) status --follow
 
 logs: ## The end of each node's logs
 	@$(call need-dseq); $(DSEQ) testnet logs

@@ -266,7 +266,7 @@ fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            node.http_url().unwrap_or_else(|| "off".to_owned()),
+            node.http().map_or_else(|| "off".to_owned(), |http| format!("http://localhost:{}", http.port())),
             if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);

@@ -155,7 +155,7 @@ settings! {
         "DSEQ_HTTP_CORS_ORIGINS", "--http-cors-origins", "ORIGINS", Text, for_app: true,
         expected: "origins as browsers send them, e.g. https://example.org, separated by commas; or *; or empty",
         help: "Origins of web pages whose scripts may use this node over HTTP, separated by commas; *: all; empty: none",
-        parse: |text| Origins::parse(text),
+        parse: Origins::parse,
         show: Origins::to_string,
     }
     /// Free space below which the node accepts no more transactions, in bytes.
