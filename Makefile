@@ -39,6 +39,29 @@ logs: ## The end of each node's logs
 checksum: ## Do all nodes hold the same sequence?
 	@$(call need-dseq); $(DSEQ) checksum
 
+##@ Load
+
+# From a second terminal, while the network runs. docs/load.md says what each figure means.
+.PHONY: load-quick load-medium load-heavy load load-max
+load-quick: ## 10 transactions, 3 at once
+	@$(call need-dseq); $(DSEQ) load --requests 10 --concurrency 3
+
+load-medium: ## 100 transactions, 9 at once
+	@$(call need-dseq); $(DSEQ) load --requests 100 --concurrency 9
+
+load-heavy: ## 1,000 transactions, 30 at once
+	@$(call need-dseq); $(DSEQ) load --requests 1000 --concurrency 30
+
+# Each of these is an option of `dseq load`; a closed loop unless there is a RATE.
+load: ## As you say: NODES=host:port,... REQUESTS= or DURATION=, CONCURRENCY=, SIZE=, RATE=, REPORT=file.html
+	@$(call need-dseq); $(DSEQ) load $(if $(NODES),--node $(NODES)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(DURATION),--duration $(DURATION)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE)) $(if $(REPORT),--report $(REPORT))
+
+load-max: ## Rising rates until the latency or the rate breaks, and which
+	@$(call need-dseq); $(DSEQ) load --find-max $(if $(NODES),--node $(NODES)) $(if $(DURATION),--duration $(DURATION)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE))
+
 need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` first" >&2; exit 1; }
 
 ##@ Build

@@ -11,6 +11,7 @@ mod genesis;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod load;
 mod metrics;
 mod one_node;
 mod pipeline;

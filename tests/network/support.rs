@@ -20,7 +20,7 @@ use crate::program;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What one test's network may take, counted from its base port.
-const PORTS_PER_TEST: u16 = 20;
+const PORTS_PER_TEST: u16 = 22;
 
 pub(crate) fn workspace_file(path: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);

@@ -2,13 +2,14 @@
 
 use std::process::{Command, Output};
 
-/// `dseq` with this environment's `DSEQ_*` variables out of the way.
+/// `dseq` with this environment's `DSEQ_*` variables out of the way, and without HTTP unless a test or `dseq testnet` sets
+/// its address: tests that run at once would all take the default port.
 pub(crate) fn dseq(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DSEQ_")) {
         command.env_remove(name);
     }
-    command.args(args);
+    command.env("DSEQ_HTTP", "off").args(args);
     command
 }
 

@@ -28,5 +28,5 @@ mod service;
 pub mod transport;
 
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
-pub use halt::{EXIT_REFUSED, Halt};
+pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
 pub use service::{Service, ServiceOptions};

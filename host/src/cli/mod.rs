@@ -7,6 +7,7 @@ mod checksum;
 mod config;
 mod genesis;
 mod init;
+mod load;
 mod plugin;
 mod serve;
 mod settings;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::abci::EXIT_REFUSED;
+use crate::load::plan::PlanError;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::engine::cometbft;
 use crate::node::engine::environment::EnvironmentError;
@@ -73,6 +75,12 @@ const CONFIG_EXAMPLES: &str = "Examples:
   dseq config default                # every setting with its default and reason, as a dseq.toml
   dseq config check --home node";
 
+const LOAD_EXAMPLES: &str = "Examples:
+  dseq load --requests 1000 --concurrency 30
+  dseq load --rate 500 --arrival poisson --duration 1m --report load.html
+  dseq load --node localhost:26657 --size 100..4096
+  dseq load --find-max";
+
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
@@ -104,6 +112,12 @@ enum Command {
     /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
     #[command(before_help = CHECKSUM_EXAMPLES)]
     Checksum(checksum::Args),
+    /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
+    ///
+    /// Exits with 0 only if the run is valid, transactions were committed, and the verification found each of them exactly once,
+    /// at its receipt's offset, on every node. Ctrl-C ends a run early and still reports.
+    #[command(before_help = LOAD_EXAMPLES)]
+    Load(Box<load::Args>),
     /// Work with plugins, without a network
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -167,6 +181,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
         Command::Checksum(args) => checksum::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),
         Command::Config(command) => config::run(command, matches),
@@ -232,7 +247,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
             || cause.downcast_ref().is_some_and(RulesError::is_usage)
-            || cause.is::<plugin::Usage>();
+            || cause.is::<plugin::Usage>()
+            || cause.is::<PlanError>();
         if usage {
             return EXIT_USAGE;
         }
@@ -287,6 +303,7 @@ mod tests {
             SERVE_EXAMPLES,
             TESTNET_EXAMPLES,
             CHECKSUM_EXAMPLES,
+            LOAD_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
         ];

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::ServiceOptions;
-use crate::node::app::{self, RunOptions};
+use crate::node::app::{self, HttpOptions, RunOptions};
 use crate::node::home::NodeHome;
 use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
@@ -52,6 +52,10 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        http: settings
+            .http
+            .value
+            .map(|listen| HttpOptions { listen, cors_origins: settings.http_cors_origins.value.clone() }),
     };
     app::run(&options, |server| {
         if args.supervised {
@@ -64,9 +68,9 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|halt| Halted {
-        text: super::with_causes(anyhow::Chain::new(&halt), ": "),
-        code: halt.exit_code(),
+    .map_err(|err| Halted {
+        text: super::with_causes(anyhow::Chain::new(&err), ": "),
+        code: err.exit_code(),
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)

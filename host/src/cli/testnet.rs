@@ -218,12 +218,13 @@ fn headline(started: &Started, ready: usize) -> String {
 }
 
 fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
-    let mut rows = vec![["  node", "RPC", "metrics", "home"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["  node", "RPC", "HTTP", "metrics", "home"].map(str::to_owned).to_vec()];
     for node in nodes {
         let metrics = format!("http://localhost:{}/metrics", node.ports.metrics);
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
+            node.http_url().unwrap_or_else(|| "off".to_owned()),
             if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);
@@ -308,7 +309,7 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn described(nodes: &[NodeStatus], good: usize) -> String {
-    let heading = ["node", "state", "height", "peers", "bytes", "pid", "RPC"];
+    let heading = ["node", "state", "height", "peers", "bytes", "pid", "RPC", "HTTP"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for node in nodes {
@@ -320,6 +321,7 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
             number(node.sequence_length),
             number(node.pid.map(u64::from)),
             node.rpc.clone(),
+            node.http.clone().unwrap_or_else(|| "off".to_owned()),
         ]);
     }
     let mut text = format!("{}\n", table(&rows));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub struct Addresses {
     pub rpc: Address,
     /// CometBFT's metrics.
     pub metrics: Address,
+    /// Our HTTP.
+    pub http: SocketAddr,
 }
 
 /// What all nodes of a new network share.
@@ -122,7 +125,7 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
             peers.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, peer)| peer.as_str()).collect();
         write_config(spec, member, &others.join(","))?;
         write(&member.home.genesis_file(), &genesis)?;
-        write(&member.home.config_file(), config::template().as_bytes())?;
+        write(&member.home.config_file(), own_config(member).as_bytes())?;
         make_dir(&member.home.plugins_dir())?;
         for plugin in &spec.plugins {
             write(&member.home.plugins_dir().join(format!("{}.wasm", plugin.name)), &plugin.wasm)?;
@@ -192,13 +195,22 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
         config.apply(overrides)?;
     }
     config.set(&["moniker"], member.moniker.as_str())?;
-    if let Some(Addresses { p2p, rpc, metrics }) = &member.addresses {
+    if let Some(Addresses { p2p, rpc, metrics, .. }) = &member.addresses {
         config.set(&["p2p", "laddr"], format!("tcp://{p2p}"))?;
         config.set(&["rpc", "laddr"], format!("tcp://{rpc}"))?;
         config.set(&["instrumentation", "prometheus_listen_addr"], metrics.to_string())?;
         config.set(&["p2p", "persistent_peers"], peers)?;
     }
     config.write()
+}
+
+/// The text of the member's `dseq.toml`.
+fn own_config(member: &Member) -> String {
+    let template = config::template();
+    match &member.addresses {
+        Some(addresses) => config::with(&template, &config::HTTP, &addresses.http.to_string()),
+        None => template,
+    }
 }
 
 /// Runs a subcommand of CometBFT's in a home, and returns what it prints.

@@ -17,6 +17,7 @@ mod watch;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ use watch::Watch;
 
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
+use crate::node::address::Address;
+use crate::node::config::HTTP;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config;
 use crate::node::engine::databases;
@@ -66,6 +69,8 @@ pub struct Plan {
     pub cometbft: CometBft,
     /// Where the app is to listen.
     pub abci: ListenAddr,
+    /// Where it is to answer HTTP; none: nowhere.
+    pub http: Option<SocketAddr>,
     /// Further flags for the app.
     pub app_flags: Vec<OsString>,
     /// The network's genesis.
@@ -104,7 +109,7 @@ pub enum SupervisorError {
     /// The node cannot start with its genesis.
     #[error("{0}")]
     Origin(#[from] OriginError),
-    /// CometBFT could not listen.
+    /// CometBFT or the app could not listen.
     #[error("{list}\nfree them, or choose others in {config}", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Ports {
         /// Each address and who has it.
@@ -151,17 +156,29 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     }
     config::check_mempool(&plan.home)?;
     origin::settle(&plan.home, &plan.genesis)?;
-    let taken = ports::unusable(&listen::addresses(&plan.home));
-    if !taken.is_empty() {
-        let config = plan.home.cometbft_config().display().to_string();
-        return Err(SupervisorError::Ports { ports: taken, config });
-    }
+    check_ports(plan)?;
     // Where `dseq` itself writes into the home, that log is kept in bounds too.
     let own_log = plan.by_testnet.then(|| plan.home.app_log());
     let logs = own_log.into_iter().chain([plan.home.cometbft_log()]);
     let _keeper = rotate::Keeper::of(logs).map_err(io_error("start to keep the logs in bounds"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
+}
+
+/// Refuses to start what could not listen.
+fn check_ports(plan: &Plan) -> Result<(), SupervisorError> {
+    let of_engine = ports::unusable(&listen::addresses(&plan.home));
+    let http = plan.http.map(|http| Address::new(http.ip().to_string(), http.port()));
+    let of_app = ports::unusable(http.as_slice());
+    let engine_config = plan.home.cometbft_config().display().to_string();
+    let app_config = format!("{} (`{}`)", plan.home.config_file().display(), HTTP.name);
+    let config = match (of_engine.is_empty(), of_app.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => engine_config,
+        (true, false) => app_config,
+        (false, false) => format!("{engine_config} and {app_config}"),
+    };
+    Err(SupervisorError::Ports { ports: [of_engine, of_app].concat(), config })
 }
 
 async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DEFAULT_DIR, NODES_MAX, Shape};
+use crate::node::config::ConfigError;
 use crate::node::engine::config::EngineConfigError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
@@ -124,6 +125,9 @@ pub enum TestnetError {
         /// Where.
         dir: PathBuf,
     },
+    /// A node's own settings could not be read or written.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     /// The homes could not be made.
     #[error("{0}")]
     Genesis(#[from] GenesisError),

@@ -29,7 +29,7 @@ pub(super) fn launch(cometbft: &CometBft, node: &Node) -> Result<Launched, Testn
         command.arg("--cometbft").arg(cometbft.path());
     }
     // What is one node's alone must not be the same for all of them.
-    command.env_remove(config::ABCI.env).env_remove(config::HOME_ENV);
+    command.env_remove(config::ABCI.env).env_remove(config::HTTP.env).env_remove(config::HOME_ENV);
     let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().map_err(what())?;
     Ok(Launched { child })
 }

@@ -67,6 +67,8 @@ pub struct NodeStatus {
     pub pid: Option<u32>,
     /// Its RPC.
     pub rpc: String,
+    /// Its HTTP; none: it is off.
+    pub http: Option<String>,
 }
 
 /// What one node says, or why it says nothing.
@@ -241,5 +243,6 @@ fn summary(looked: &Looked<'_>, troubles: Vec<(NodeState, String)>) -> NodeStatu
         sequence_length: sequence::committed_length(&node.home.sequence_dir()).ok(),
         pid,
         rpc: node.rpc_url(),
+        http: node.http_url(),
     }
 }
