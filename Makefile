@@ -23,7 +23,7 @@ export CARGO_TARGET_DIR := $(abspath target)
 
 ##@ Network
 
-.PHONY: start stop status logs checksum
+.PHONY: start stop status logs checksum monitor
 start: build ## Build all, run four nodes, wait until they accept transactions
 	@$(DSEQ) testnet start
 
@@ -38,6 +38,20 @@ logs: ## The end of each node's logs
 
 checksum: ## Do all nodes hold the same sequence?
 	@$(call need-dseq); $(DSEQ) checksum
+
+# Its data and nothing else is in $(BUILD)/monitor; it may be removed while Prometheus does not run.
+MONITOR_PORT ?= 9095
+monitor: ## Prometheus with the network's metrics and alerts, until Ctrl-C (see docs/metrics.md)
+	@command -v prometheus >/dev/null || { \
+		echo "prometheus is not on PATH; on Debian and Ubuntu: apt-get install prometheus" >&2; exit 1; }
+	@echo "Prometheus: http://localhost:$(MONITOR_PORT)"
+	@echo "    alerts: http://localhost:$(MONITOR_PORT)/alerts"
+	@echo "   targets: http://localhost:$(MONITOR_PORT)/targets (CometBFT's are up after \`dseq testnet start --metrics\`)"
+	@echo "   Grafana: import networks/local/monitoring/dashboard.json"
+	@echo "Ctrl-C stops it."
+	@exec prometheus --log.level=warn --config.file=networks/local/monitoring/prometheus.yml \
+		--web.listen-address=127.0.0.1:$(MONITOR_PORT) \
+		--storage.tsdb.path=$(BUILD)/monitor --storage.tsdb.retention.size=512MB
 
 ##@ Load
 
@@ -124,18 +138,22 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 ##@ Work
 
-.PHONY: test e2e check nightly rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
+.PHONY: test e2e check nightly monitor-test rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling::
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
+nightly: rolling monitor-test differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
+
+# Needs prometheus (with promtool); skips aloud without.
+monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture monitoring::
 
 rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::

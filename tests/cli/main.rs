@@ -14,6 +14,7 @@ mod genesis_checked;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod monitoring;
 mod node;
 mod places;
 mod plugin;

@@ -6,6 +6,7 @@
 mod acknowledgement;
 mod crash_points;
 mod failures;
+mod faults;
 mod four_nodes;
 mod genesis;
 #[path = "../support/genesis_table.rs"]
@@ -13,6 +14,7 @@ mod genesis_table;
 mod health;
 mod load;
 mod metrics;
+mod monitoring;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]

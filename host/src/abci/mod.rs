@@ -9,6 +9,7 @@
 //! convert     protobuf  <->  what the state machine takes and gives
 //! query       the log and the node's status through the engine's RPC
 //! disk        refuses new transactions when little disk space is left
+//! metered     counts and times all of that for metrics
 //! halt        why the node ends
 //! ```
 //!
@@ -22,6 +23,7 @@ mod convert;
 mod disk;
 mod halt;
 mod handler;
+mod metered;
 mod query;
 mod rules;
 mod service;
@@ -29,4 +31,5 @@ pub mod transport;
 
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
-pub use service::{Service, ServiceOptions};
+pub use metered::{Metered, count_block};
+pub use service::{InForce, Service, ServiceOptions};

@@ -8,8 +8,8 @@
 //!                              problem documents <── no route, wrong method ── routes: what the node answers
 //! ```
 //!
-//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`router`]
-//! has the routes of a node, which see no more of it than [`State`].
+//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered`] counts
+//! and times; [`router`] has the routes of a node, which see no more of it than [`State`].
 //!
 //! # Adding a route
 //!
@@ -28,8 +28,10 @@ mod access_log;
 pub mod body;
 mod connection;
 mod connections;
+pub mod health;
 mod layers;
 mod limits;
+mod metered;
 mod origins;
 pub mod problem;
 mod routes;
@@ -44,6 +46,7 @@ pub use access_log::RequestId;
 pub use connection::Peer;
 pub use layers::layered;
 pub use limits::Limits;
+pub use metered::metered;
 pub use origins::Origins;
 pub use problem::Problem;
 pub use routes::{Listed, listed, router};
@@ -53,6 +56,7 @@ pub use trace_context::TraceContext;
 
 use crate::app;
 use crate::sequence::Reader;
+use crate::telemetry::metrics::Metrics;
 
 /// What routes see of the node.
 #[derive(Clone)]
@@ -61,6 +65,10 @@ pub struct State {
     pub reader: Reader,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
+    /// How the node is.
+    pub health: health::Health,
     /// The end of the server.
     pub stopping: Stopping,
 }

@@ -171,6 +171,12 @@ impl Running {
         self.connections.open()
     }
 
+    /// Asks the same at any later time.
+    pub fn count_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let connections = self.connections.clone();
+        move || connections.open()
+    }
+
     /// Stops accepting, ends live bodies, waits for requests in progress as long as [`Limits::grace`], and then cuts off
     /// what is left. Returns how many connections that were.
     pub fn stop(mut self) -> usize {

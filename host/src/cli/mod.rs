@@ -6,6 +6,7 @@
 mod checksum;
 mod config;
 mod genesis;
+mod health;
 mod init;
 mod load;
 mod plugin;
@@ -65,6 +66,10 @@ const CHECKSUM_EXAMPLES: &str = "Examples:
   dseq checksum
   dseq checksum --home node0 node1";
 
+const HEALTH_EXAMPLES: &str = "Examples:
+  dseq health --home node
+  dseq health --url 127.0.0.1:6900 127.0.0.1:6901 --wait 30s";
+
 const GENESIS_EXAMPLES: &str = "Examples:
   dseq genesis show --home node
   dseq genesis set --home node --plugin json=json.wasm --limit tx_bytes_max=65536
@@ -106,6 +111,12 @@ enum Command {
     /// Run a local network of several nodes
     #[command(subcommand, before_help = TESTNET_EXAMPLES)]
     Testnet(testnet::Command),
+    /// Check whether a node is well
+    ///
+    /// Prints each check that is not ok, with the reason. Exits with 0 only if no check fails or warns; docs/health.md has the
+    /// checks and what to do.
+    #[command(before_help = HEALTH_EXAMPLES)]
+    Health(health::Args),
     /// Compare the sequences of several nodes
     ///
     /// Exits with 0 only if all nodes hold the same bytes, up to the shortest committed length; with 1 if they differ, or if
@@ -180,6 +191,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Start(args) => start::run(&args, matches),
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
+        Command::Health(args) => health::run(&args, matches),
         Command::Checksum(args) => checksum::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Plugin(command) => plugin::run(command),
@@ -304,6 +316,7 @@ mod tests {
             TESTNET_EXAMPLES,
             CHECKSUM_EXAMPLES,
             LOAD_EXAMPLES,
+            HEALTH_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
         ];

@@ -16,6 +16,7 @@ use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
 use crate::node::process::{Ending, ProcessId};
 use crate::node::supervisor;
+use crate::printable;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// it may go on, and makes sure that no app outlives it
     #[arg(long, hide = true)]
     supervised: bool,
+    /// How often the supervisor has restarted the node; for metrics
+    #[arg(long, hide = true, default_value_t = 0)]
+    restarts: u64,
     #[command(flatten)]
     settings: super::settings::AppArgs,
 }
@@ -52,10 +56,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        engine_restarts: args.restarts,
         http: settings
             .http
             .value
             .map(|listen| HttpOptions { listen, cors_origins: settings.http_cors_origins.value.clone() }),
+        home: Some(home.clone()),
     };
     app::run(&options, |server| {
         if args.supervised {
@@ -68,9 +74,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|err| Halted {
-        text: super::with_causes(anyhow::Chain::new(&err), ": "),
-        code: err.exit_code(),
+    .map_err(|err| {
+        let text = super::with_causes(anyhow::Chain::new(&err), ": ");
+        if args.supervised {
+            let _ = super::say(format!("{}{}", supervisor::HALT_LINE, printable::line(&text)));
+        }
+        Halted { text, code: err.exit_code() }
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)

@@ -6,10 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
-use crate::abci::{EXIT_FAILED, Halt, Service, ServiceOptions};
+use crate::abci::{EXIT_FAILED, Halt, Metered, Service, ServiceOptions, count_block};
+use crate::api::health::Health;
 use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::node::health::{self, Checker, Observed, Subject};
+use crate::node::home::NodeHome;
+use crate::plugin::engine_id;
 use crate::sequence::Log;
+use crate::telemetry::metrics::{Identity, Metrics};
 
 /// What the app needs to run.
 #[derive(Clone, Debug)]
@@ -20,6 +25,10 @@ pub struct RunOptions {
     pub sequence_dir: PathBuf,
     /// The node's other folders, and what it watches.
     pub service: ServiceOptions,
+    /// How often a supervisor has restarted the node before this.
+    pub engine_restarts: u64,
+    /// The node's home, which the checks of its health look at; none: there are no checks, and so it is never ready.
+    pub home: Option<NodeHome>,
     /// HTTP; none: it is not served.
     pub http: Option<HttpOptions>,
 }
@@ -65,13 +74,31 @@ impl RunError {
 /// The reason the app cannot start or had to stop by itself; see [`RunError::exit_code`].
 pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), RunError> {
     let log = Log::open(&options.sequence_dir).map_err(Halt::from)?;
-    let service = Service::open(log, &options.service, log_block)?;
+    let metrics = Arc::new(Metrics::new(Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: engine_id().to_string(),
+        engine_restarts: options.engine_restarts,
+    }));
+    let observed = Observed::new(log.reader().committed());
+    let on_commit = {
+        let (metrics, observed) = (Arc::clone(&metrics), observed.clone());
+        move |block: &CommittedBlock| {
+            count_block(&metrics, block);
+            log_block(block);
+            observed.take(block);
+        }
+    };
+    let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
-    let http = options.http.as_ref().map(|http| serve_http(http, &service)).transpose()?;
+    let health = Health::default();
+    let http = options.http.as_ref().map(|http| serve_http(http, &service, &health)).transpose()?;
+    // Nobody else asks how the node is.
+    let checked = options.home.as_ref().filter(|_| http.is_some());
+    let _checker = checked.map(|home| start_checks(options, home, &service, &server, observed, health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
     // After a failure nothing that is asked over HTTP is answered any more: it is cut off.
-    server.run(service)?;
+    server.run(Metered::new(service, metrics))?;
     if let Some(http) = http {
         http.stop();
     }
@@ -79,12 +106,18 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
 }
 
 /// Starts HTTP, which sees what is committed and what the service says of itself.
-fn serve_http(options: &HttpOptions, service: &Service) -> Result<api::Running, api::BindError> {
+fn serve_http(
+    options: &HttpOptions,
+    service: &Service,
+    health: &Health,
+) -> Result<api::Running, api::BindError> {
     let HttpOptions { listen, cors_origins } = options;
     let (server, asked) = (api::Server::bind(*listen, Limits::default())?, service.clone());
     let state = api::State {
         reader: service.reader(),
         status: Arc::new(move || asked.status()),
+        metrics: service.metrics(),
+        health: health.clone(),
         stopping: server.stopping(),
     };
     let address = server.address();
@@ -97,7 +130,31 @@ fn serve_http(options: &HttpOptions, service: &Service) -> Result<api::Running, 
         );
     }
     let router = api::layered(api::router(state), server.limits(), cors_origins);
-    server.start(router)
+    let running = server.start(api::metered(router, service.metrics()))?;
+    service.metrics().http().read_connections_from(running.count_connections());
+    Ok(running)
+}
+
+/// Starts the checks of the node's health; without them it runs and is not ready.
+fn start_checks(
+    options: &RunOptions,
+    home: &NodeHome,
+    service: &Service,
+    server: &Server,
+    observed: Observed,
+    health: Health,
+) -> Option<Checker> {
+    let subject = Subject {
+        reader: service.reader(),
+        in_force: service.in_force(),
+        connections: server.connections(),
+        observed,
+        home: home.clone(),
+        plugins_dir: options.service.plugins_dir.clone(),
+        disk_free_bytes_low: options.service.disk_free_bytes_low,
+    };
+    let started = health::start(subject, health);
+    started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()
 }
 
 /// Logs a committed block, and what it proves of validators.

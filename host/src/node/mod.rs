@@ -5,6 +5,7 @@
 //! - [`config`]: what a node's owner may set;
 //! - [`mod@app`]: opens the log and serves ABCI from it;
 //! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
+//! - [`health`]: how a node is, checked every second;
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`testnet`]: does that for several homes on one machine;
@@ -24,6 +25,7 @@ pub mod checksum;
 pub mod config;
 pub mod engine;
 pub mod genesis;
+pub mod health;
 pub mod home;
 pub mod process;
 pub mod shell;

@@ -6,6 +6,8 @@
 //!
 //! Imports nothing of ours but [`printable`], so that anything may log; the core never reads anything from here.
 
+pub mod metrics;
+
 use std::io::{self, Write};
 
 use tracing::Subscriber;

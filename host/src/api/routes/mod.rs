@@ -1,6 +1,7 @@
 //! What a node answers: one file for each topic.
 
 mod index;
+mod metrics;
 mod status;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ struct Topic {
 const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
 
 /// Every route of a node, in order.

@@ -45,7 +45,8 @@ pub(super) fn end_all(started: &mut [(&Node, &mut Launched)]) {
     for (node, launched) in started {
         if let Some(id) = ProcessId::of(launched.child.id()) {
             // One that is asked before it could say who it is has no children yet.
-            let alone = Running { by_testnet: true, supervisor: id, app: None, cometbft: None };
+            let alone =
+                Running { by_testnet: true, supervisor: id, app: None, cometbft: None, restart: None };
             let said = Running::read(&node.home).filter(|running| running.supervisor == id);
             let _ = said.unwrap_or(alone).end();
         }

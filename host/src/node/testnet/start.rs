@@ -119,7 +119,7 @@ fn outcome(watched: Watched<'_>) -> NodeStart {
         State::Ready => NodeStart::Ran,
         State::Failed(failure) => NodeStart::Failed(failure),
         State::Pending(lack) => NodeStart::Waits(match lack {
-            Some(Lack::Answer(why) | Lack::App(why) | Lack::Peers(why)) => why,
+            Some(Lack::Answer(why) | Lack::App(why) | Lack::Peers(why) | Lack::Check(why)) => why,
             None => "it was not asked".to_owned(),
         }),
     }
