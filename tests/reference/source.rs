@@ -5,13 +5,13 @@ use std::path::Path;
 use syn::{Attribute, Expr, Item, Lit, Meta, Token, punctuated::Punctuated};
 
 /// A message as `#[error("...")]` has it, and what its doc comment says of it.
-pub struct Message {
-    pub text: String,
-    pub doc: String,
+pub(crate) struct Message {
+    pub(crate) text: String,
+    pub(crate) doc: String,
 }
 
 /// The messages of a source file, unit tests left out, in its order. A message that only repeats its cause is left out.
-pub fn messages(path: &Path) -> Vec<Message> {
+pub(crate) fn messages(path: &Path) -> Vec<Message> {
     let file = parse(path);
     let mut messages = Vec::new();
     for item in &file.items {
@@ -27,12 +27,12 @@ pub fn messages(path: &Path) -> Vec<Message> {
 }
 
 /// The doc comment at the top of a file.
-pub fn front(path: &Path) -> String {
+pub(crate) fn front(path: &Path) -> String {
     doc(&parse(path).attrs, "\n")
 }
 
 /// The doc comment of each field of a struct.
-pub fn fields(path: &Path, name: &str) -> Vec<(String, String)> {
+pub(crate) fn fields(path: &Path, name: &str) -> Vec<(String, String)> {
     let file = parse(path);
     let item = file.items.iter().find_map(|item| match item {
         Item::Struct(item) if item.ident == name => Some(item),

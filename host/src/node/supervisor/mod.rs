@@ -342,7 +342,7 @@ async fn halt_reason(output: &mut Option<BufReader<ChildStdout>>) -> Option<Stri
 
 /// Waits until the app listens, and runs CometBFT beside it; ends CometBFT, but not the app.
 async fn with_app(plan: &Plan, life: &mut Life, stop: &mut StopSignals, app: &mut App) -> Round {
-    let Life { progress, restart } = life;
+    let Life { progress, restart, .. } = life;
     if let Err(err) = record(plan, Some(&app.child), None, restart.as_ref()) {
         return Round::failed("record who runs the home", &err);
     }
