@@ -175,6 +175,13 @@ fn no_panel_is_empty_and_the_alerts_of_a_sick_node_fire_and_end() {
             let firing = prometheus.firing();
             expected.iter().all(|alert| !firing.contains(alert)).then_some(())
         });
+
+        // The app of another one is killed, and started again with its supervisor's count.
+        assert!(processes(&net.nodes()[2].home)[1].signal(Signal::KILL).unwrap());
+        let restarted = ("DseqRestarted".to_owned(), "node2".to_owned());
+        until("alert of the node that was restarted", || {
+            prometheus.firing().contains(&restarted).then_some(())
+        });
     });
     drop(prometheus);
     net.settled();

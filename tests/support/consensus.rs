@@ -99,12 +99,7 @@ impl Node {
         assert!(self.running.is_none(), "the node runs already");
         let options = self.options();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            run(&options, |shutdown| ready.send(shutdown).unwrap()).map_err(|error| match error {
-                RunError::Halt(halt) => halt,
-                RunError::Http(error) => unreachable!("without HTTP: {error}"),
-            })
-        });
+        let thread = std::thread::spawn(move || run(&options, |shutdown| ready.send(shutdown).unwrap()));
         match is_ready.recv() {
             Ok(shutdown) => {
                 let client = Client::connect(&ListenAddr::Unix(self.socket()));

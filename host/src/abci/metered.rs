@@ -230,3 +230,114 @@ pub(super) fn time_commits(log: &mut Log, metrics: Arc<Metrics>) {
         metrics.commit_step(step, took);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tendermint_proto::v0_38::abci::{RequestCommit, RequestFinalizeBlock, RequestInitChain};
+
+    use super::super::{Service, ServiceOptions};
+    use super::*;
+    use crate::telemetry::metrics::Format;
+
+    const PASSTHROUGH: &[u8] = include_bytes!("../../assets/passthrough.wasm");
+
+    /// A service with the plugin `passthrough`, as a node serves it.
+    fn served(dir: &std::path::Path) -> (Metered<Service>, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::default());
+        let log = Log::open(&dir.join("sequence")).unwrap();
+        let options = ServiceOptions { plugins_dir: dir.join("plugins"), disk_free_bytes_low: 0 };
+        let counting = Arc::clone(&metrics);
+        let on_commit = move |block: &CommittedBlock| count_block(&counting, block);
+        let service = Service::open(log, &options, Arc::clone(&metrics), on_commit).unwrap();
+        let genesis = serde_json::json!({ "dseq": {
+            "engine": plugin::engine_id().to_string(),
+            "limits": plugin::Limits::default(),
+            "pipeline": [{
+                "name": "passthrough",
+                "sha256": crate::types::PluginHash::of(PASSTHROUGH).to_string(),
+                "params": {},
+                "wasm": data_encoding::BASE64.encode(PASSTHROUGH),
+            }],
+        } });
+        let app_state_bytes = Bytes::from(genesis.to_string());
+        let handler = Metered::new(service, Arc::clone(&metrics));
+        handler
+            .answer(Request::InitChain(RequestInitChain { app_state_bytes, ..Default::default() }))
+            .unwrap();
+        (handler, metrics)
+    }
+
+    fn value(metrics: &Metrics, series: &str) -> f64 {
+        let text = metrics.encode(Format::Text).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
+    }
+
+    #[test]
+    fn a_transactions_way_is_counted_at_each_station() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handler, metrics) = served(dir.path());
+        let txs = [Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+        for tx in txs.iter().cloned().chain([Bytes::new()]) {
+            handler.answer(Request::CheckTx(RequestCheckTx { tx, ..Default::default() })).unwrap();
+        }
+        let block = RequestFinalizeBlock { txs: txs.to_vec(), height: 1, ..Default::default() };
+        handler.answer(Request::FinalizeBlock(block)).unwrap();
+        handler.answer(Request::Commit(RequestCommit {})).unwrap();
+        let expected: &[(&str, f64)] = &[
+            ("dseq_checks_total{status=\"accepted\"}", 2.0),
+            ("dseq_checks_total{status=\"refused\"}", 1.0),
+            ("dseq_check_refusals_total{reason=\"empty\"}", 1.0),
+            ("dseq_plugin_calls_total{plugin=\"passthrough\",verdict=\"unchanged\"}", 2.0),
+            ("dseq_memo_lookups_total{result=\"miss\"}", 2.0),
+            ("dseq_memo_lookups_total{result=\"hit\"}", 2.0),
+            ("dseq_transactions_total{status=\"accepted\"}", 2.0),
+            ("dseq_transactions_total{status=\"refused\"}", 0.0),
+            ("dseq_stream_entries_total", 2.0),
+            ("dseq_block_height", 1.0),
+            ("dseq_sequence_bytes", 6.0),
+            ("dseq_sequence_records", 2.0),
+            ("dseq_ready", 1.0),
+            ("dseq_block_processing_duration_seconds_count", 1.0),
+            ("dseq_abci_request_duration_seconds_count{method=\"init_chain\"}", 1.0),
+            ("dseq_abci_request_duration_seconds_count{method=\"commit\"}", 1.0),
+            ("dseq_block_staging_duration_seconds_count", 1.0),
+            ("dseq_transaction_duration_seconds_count{method=\"finalize_block\"}", 1.0),
+            ("dseq_commit_step_duration_seconds_count{step=\"sync\"}", 1.0),
+            ("dseq_commit_step_duration_seconds_count{step=\"record_sync\"}", 1.0),
+        ];
+        for (series, expected) in expected {
+            assert_eq!(value(&metrics, series).to_bits(), expected.to_bits(), "{series}");
+        }
+        // Which ones are timed depends on the clock, but the first is.
+        assert!(value(&metrics, "dseq_transaction_duration_seconds_count{method=\"check_tx\"}") >= 1.0);
+        assert!(value(&metrics, "dseq_stream_latency_seconds_count") >= 1.0);
+        assert!(value(&metrics, "dseq_plugin_call_duration_seconds_count{plugin=\"passthrough\"}") >= 1.0);
+        assert!(value(&metrics, "dseq_plugin_fuel_total{plugin=\"passthrough\"}") > 0.0);
+    }
+
+    #[test]
+    fn a_scrape_keeps_nothing_alive_and_answers_when_the_service_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handler, metrics) = served(dir.path());
+        drop(handler);
+        assert_eq!(value(&metrics, "dseq_ready").to_bits(), 0.0_f64.to_bits());
+        Log::open(&dir.path().join("sequence")).expect("the log is closed");
+    }
+
+    #[test]
+    fn codes_and_faults_have_their_names() {
+        let of_plugin = "plugin/p";
+        let codes = [(0, ""), (1, CODESPACE), (1, of_plugin), (999, of_plugin), (1000, of_plugin)];
+        assert_eq!(
+            codes.map(|(code, space)| status(code, space)),
+            [Status::Accepted, Status::Refused, Status::Rejected, Status::Rejected, Status::Faulted]
+        );
+        assert_eq!(
+            [1, 2, 4, 32].map(reason),
+            [Reason::Empty, Reason::TooLarge, Reason::DiskLow, Reason::Other]
+        );
+        assert_eq!(snake_case("OutOfFuel"), "out_of_fuel");
+    }
+}

@@ -402,6 +402,7 @@ mod tests {
             asking.process_proposal(&RequestProcessProposal { txs, ..Default::default() }).unwrap();
             let _ = asking.query(&RequestQuery { path: "/status".to_owned(), ..Default::default() });
             let _ = (asking.info(), asking.status());
+            asking.metrics().encode(crate::telemetry::metrics::Format::Text).unwrap();
             done.send(()).unwrap();
         });
         assert!(

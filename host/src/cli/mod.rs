@@ -13,6 +13,7 @@ mod plugin;
 mod serve;
 mod settings;
 mod start;
+mod status;
 mod testnet;
 
 use std::io::{self, Write};
@@ -86,6 +87,11 @@ const LOAD_EXAMPLES: &str = "Examples:
   dseq load --node localhost:26657 --size 100..4096
   dseq load --find-max";
 
+const STATUS_EXAMPLES: &str = "Examples:
+  dseq status
+  dseq status --follow --hex
+  dseq status --node localhost:26657,localhost:26660 --json";
+
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
@@ -123,6 +129,11 @@ enum Command {
     /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
     #[command(before_help = CHECKSUM_EXAMPLES)]
     Checksum(checksum::Args),
+    /// Show all nodes side by side: how far they are, whether they agree, and their last records
+    ///
+    /// Exits with 0 only if all nodes accept transactions and none differs from the others.
+    #[command(before_help = STATUS_EXAMPLES)]
+    Status(status::Args),
     /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
     ///
     /// Exits with 0 only if the run is valid, transactions were committed, and the verification found each of them exactly once,
@@ -193,6 +204,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Testnet(command) => testnet::run(command),
         Command::Health(args) => health::run(&args, matches),
         Command::Checksum(args) => checksum::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),
@@ -252,6 +264,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             cause.downcast_ref(),
             Some(
                 TestnetError::BadCount { .. }
+                    | TestnetError::BadHost { .. }
                     | TestnetError::BadPorts { .. }
                     | TestnetError::OtherCount { .. }
                     | TestnetError::OtherPorts { .. }
@@ -317,6 +330,7 @@ mod tests {
             CHECKSUM_EXAMPLES,
             LOAD_EXAMPLES,
             HEALTH_EXAMPLES,
+            STATUS_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
         ];

@@ -293,8 +293,10 @@ impl Verifier {
     ) -> Result<(), NoAnswer> {
         let first = indexes.start;
         let mut digest = blake3::Hasher::new();
-        for start in indexes.clone().step_by(BATCH_RECORDS_MAX as usize) {
-            let batch = start..indexes.end.min(start + BATCH_RECORDS_MAX);
+        let mut start = first;
+        while start < indexes.end {
+            let batch = start..indexes.end.min(start.saturating_add(BATCH_RECORDS_MAX));
+            start = batch.end;
             for seen in self.read(node, batch).await? {
                 digest.update(&seen.receipt.encode());
                 digest.update(&seen.tx_hash.0);

@@ -152,6 +152,7 @@ fn start_checks(
         home: home.clone(),
         plugins_dir: options.service.plugins_dir.clone(),
         disk_free_bytes_low: options.service.disk_free_bytes_low,
+        metrics: service.metrics(),
     };
     let started = health::start(subject, health);
     started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()

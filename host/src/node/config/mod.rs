@@ -171,7 +171,7 @@ settings! {
         help: "Origins of web pages whose scripts may use this node over HTTP, separated by commas; *: all; empty: none",
         unit: "",
         reason: "Browsers then keep pages of other sites away from the node",
-        parse: |text| Origins::parse(text),
+        parse: Origins::parse,
         show: Origins::to_string,
     }
     /// Free space below which the node accepts no more transactions, in bytes.

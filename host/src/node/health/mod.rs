@@ -31,7 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use look::{Disks, EngineLook, ReadBack};
-use snapshot::{Answer, Engine, Learned, Snapshot, Survey};
+use snapshot::{Agreement, Answer, Engine, Learned, Snapshot, Survey};
 use survey::Surveyor;
 use trends::Trends;
 
@@ -43,6 +43,7 @@ use crate::abci::transport::Connections;
 use crate::api::health::Health;
 use crate::node::home::NodeHome;
 use crate::sequence::Reader;
+use crate::telemetry::metrics::Metrics;
 
 /// How often the checks run.
 const EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +67,8 @@ pub struct Subject {
     pub plugins_dir: PathBuf,
     /// Free space below which it takes no transactions, in bytes.
     pub disk_free_bytes_low: u64,
+    /// Where it is told whether a peer holds other bytes.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The running checks; they end when this is dropped.
@@ -143,6 +146,9 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             pipeline,
             misdeeds: subject.observed.misdeeds(),
         };
+        let differs =
+            |seen: &snapshot::Seen| seen.is_peer && matches!(seen.agreement, Agreement::Differs { .. });
+        subject.metrics.set_peer_disagreement(snapshot.survey.nodes.values().any(differs));
         health.replace(checks::run(&snapshot));
         thread::sleep(EVERY.saturating_sub(began.elapsed()));
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::cells::Label as _;
 use super::table::TABLE;
 use super::*;
 
@@ -164,6 +165,19 @@ fn the_page_explains_every_metric() {
             .find(|unit| row.name.split('_').any(|word| word == *unit));
         let (name, kind, labels) = (row.exposed_name(), row.kind.as_str(), labels.join(", "));
         writeln!(table, "| `{name}` | {kind} | {labels} | {} | {} |", unit.unwrap_or(""), row.help).unwrap();
+    }
+    table.push_str("\nValues of labels that are known beforehand:\n\n");
+    let labels = [
+        ("`status`", Status::VALUES),
+        ("`reason`", Reason::VALUES),
+        ("`method` of `dseq_abci_request_duration_seconds`", Method::VALUES),
+        ("`method` of `dseq_transaction_duration_seconds`", Stage::VALUES),
+        ("`step`", CommitStep::VALUES),
+        ("`kind`", Misbehaviour::VALUES),
+        ("`verdict`", Verdict::VALUES),
+    ];
+    for (label, values) in labels {
+        writeln!(table, "- {label}: {}", values.join(", ")).unwrap();
     }
     let expected = format!("{before}{start}{table}{end}{after}");
     if std::env::var_os("UPDATE").is_some() {
