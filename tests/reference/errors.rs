@@ -92,6 +92,7 @@ const SECTIONS: &[Section] = &[
             "abci/transport/addr.rs",
             "abci/transport/listener.rs",
             "abci/transport/mod.rs",
+            "api/server.rs",
             "cli/serve.rs",
         ],
     },
@@ -109,6 +110,11 @@ const SECTIONS: &[Section] = &[
         title: "Local networks and several nodes",
         about: "Met by `dseq testnet`, `dseq checksum` and what asks nodes over RPC. Exit code 1, or 2 for a wrong flag.",
         files: &["node/testnet/error.rs", "node/checksum.rs", "node/engine/rpc.rs", "cli/plugin/mod.rs"],
+    },
+    Section {
+        title: "Load tests",
+        about: "Met by `dseq load`, before it sends anything. Exit code 2 for a value beyond its bound, else 1.",
+        files: &["load/mod.rs", "load/plan.rs"],
     },
 ];
 
