@@ -78,7 +78,8 @@ const GENESIS_EXAMPLES: &str = "Examples:
 
 const CONFIG_EXAMPLES: &str = "Examples:
   dseq config show --home node
-  dseq config show --home node --json";
+  dseq config default                # every setting with its default and reason, as a dseq.toml
+  dseq config check --home node";
 
 const LOAD_EXAMPLES: &str = "Examples:
   dseq load --requests 1000 --concurrency 30
@@ -145,7 +146,7 @@ enum Command {
     /// Show, change or check the rules in a genesis file, before its network starts
     #[command(subcommand, before_help = GENESIS_EXAMPLES)]
     Genesis(genesis::Command),
-    /// Show the configuration
+    /// Show, explain or check the configuration
     #[command(subcommand, before_help = CONFIG_EXAMPLES)]
     Config(config::Command),
 }
