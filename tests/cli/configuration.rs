@@ -56,5 +56,5 @@ fn a_bad_value_names_the_variable_or_the_flag_it_came_from() {
     assert!(stderr.starts_with("error: environment DSEQ_DISK_FREE_BYTES_LOW: "), "{stderr}");
     let (code, _, stderr) = run(dseq(&args).args(["--log-format", "xml"]));
     assert_eq!(code, 2);
-    assert_eq!(stderr, "error: flag --log-format: log_format is \"xml\"; it must be text or json\n");
+    assert_eq!(stderr, "error: flag --log-format: log_format is \"xml\"; it must be text, json or logfmt\n");
 }

@@ -14,7 +14,10 @@ mod genesis_checked;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod logs;
 mod node;
+#[path = "../support/otlp.rs"]
+mod otlp;
 mod places;
 mod plugin;
 #[path = "../support/plugins.rs"]
@@ -26,6 +29,7 @@ mod supervision;
 mod supervisor;
 mod testnet;
 mod testnet_start;
+mod traces;
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod launch;
+pub mod logs;
 mod make;
 mod move_ports;
 mod ready;
