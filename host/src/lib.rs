@@ -24,7 +24,9 @@
 //! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
 //! - [`abci`]: the protocol edge to CometBFT;
+//! - [`api`]: HTTP for readers, producers and operators, which sees the committed prefix only;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
+//! - [`load`]: load tests of a network;
 //! - [`telemetry`] and [`cli`]: logs, and the command line.
 
 pub use dseq_format::{excerpt, json, rules, types};
@@ -45,7 +47,11 @@ pub mod app;
 
 pub mod abci;
 
+pub mod api;
+
 pub mod node;
+
+pub mod load;
 
 pub mod telemetry;
 

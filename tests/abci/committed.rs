@@ -25,7 +25,7 @@ impl Followed {
         let options = ServiceOptions { plugins_dir: home.join("plugins"), disk_free_bytes_low: 0 };
         let (seen, reader) = (Arc::new(Mutex::new(Vec::new())), log.reader());
         let blocks = Arc::clone(&seen);
-        let service = Service::open(log, &options, move |block| {
+        let service = Service::open(log, &options, Arc::default(), move |block| {
             assert_eq!(reader.committed(), block.committed, "readers see the block already");
             blocks.lock().unwrap().push(block.clone());
         });

@@ -139,7 +139,7 @@ fn service(dir: &Path, plugin: Option<(&str, &Path)>) -> Result<Service> {
     }
     let options = ServiceOptions { plugins_dir: dir.join("plugins"), disk_free_bytes_low: 0 };
     let log = Log::open(&dir.join("sequence"))?;
-    let service = Service::open(log, &options, |_| ()).map_err(halted)?;
+    let service = Service::open(log, &options, std::sync::Arc::default(), |_| ()).map_err(halted)?;
     let limits = Limits::default();
     let genesis =
         json!({ "dseq": { "engine": engine_id().to_string(), "limits": limits, "pipeline": pipeline } });

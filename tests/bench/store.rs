@@ -84,7 +84,7 @@ fn block_against_plain_file(options: &Options, work: &Path) -> Result<Vec<Value>
         .with_context(|| format!("cannot read {}", options.passthrough.display()))?;
     let log = Log::open(&work.join("block/sequence"))?;
     let folders = ServiceOptions { plugins_dir: work.join("block/plugins"), disk_free_bytes_low: 0 };
-    let service = Service::open(log, &folders, |_| ()).map_err(halted)?;
+    let service = Service::open(log, &folders, std::sync::Arc::default(), |_| ()).map_err(halted)?;
     let init = RequestInitChain {
         chain_id: "bench".to_owned(),
         initial_height: 1,

@@ -14,7 +14,9 @@ mod genesis_checked;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod http;
 mod logs;
+mod monitoring;
 mod node;
 #[path = "../support/otlp.rs"]
 mod otlp;
@@ -28,6 +30,7 @@ mod program;
 mod supervision;
 mod supervisor;
 mod testnet;
+mod testnet_init;
 mod testnet_start;
 mod traces;
 

@@ -163,7 +163,16 @@ impl Process {
     }
 
     fn spawn(place: &Place, mut command: Command, is_traced: bool) -> Self {
-        command.args(["serve", "--supervised", "--log-level", "error", "--disk-free-bytes-low", "0"]);
+        command.args([
+            "serve",
+            "--supervised",
+            "--log-level",
+            "error",
+            "--disk-free-bytes-low",
+            "0",
+            "--http",
+            "off",
+        ]);
         command.arg("--home").arg(&place.home).env_clear().current_dir(scratch());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         // A node whose standard input ends stops by itself: it cannot outlive these tests, however they end.

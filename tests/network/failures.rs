@@ -12,18 +12,18 @@ use rustix::process::Signal;
 use crate::one_node::{init, listen_elsewhere, start_with};
 use crate::support::{ask, dseq, plugin, processes, run, until, workspace_file};
 
-fn stop(home: &NodeHome, mut child: Child) {
+pub(crate) fn stop(home: &NodeHome, mut child: Child) {
     ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.app_log()).unwrap());
 }
 
-fn submit(rpc: u16, text: &str) {
+pub(crate) fn submit(rpc: u16, text: &str) {
     let answer = ask(rpc, &format!("broadcast_tx_commit?tx=\"{text}\"")).unwrap();
     assert_eq!(answer["result"]["tx_result"]["code"], 0, "{answer}");
 }
 
 /// The real CometBFT, which can write no file beyond some 400 KB in its first run.
-fn short_of_space(dir: &Path) -> std::path::PathBuf {
+pub(crate) fn short_of_space(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("cometbft");
     let script = "#!/bin/sh\ncase \"$*\" in *' start '*) if rm \"$0.limit\" 2>/dev/null; then ulimit -f 800; fi;; esac\n";
     fs::write(&path, format!("{script}exec {} \"$@\"\n", workspace_file("build/cometbft").display()))

@@ -112,8 +112,8 @@ fn network(dir: &Path, nodes: u16) -> Vec<Member> {
     let base = free_base_port();
     let member = |index: u16| {
         let name = format!("node{index}");
-        let port = |n: u16| base + 3 * index + n;
-        let ports = Ports { p2p: port(0), rpc: port(1), metrics: port(2) };
+        let port = |n: u16| base + 4 * index + n;
+        let ports = Ports { p2p: port(0), rpc: port(1), metrics: port(2), http: port(3) };
         Member { home: NodeHome::new(&dir.join(&name)), moniker: name, addresses: Some(ports.addresses()) }
     };
     let members: Vec<Member> = (0..nodes).map(member).collect();

@@ -6,12 +6,16 @@
 mod acknowledgement;
 mod crash_points;
 mod failures;
+mod faults;
 mod four_nodes;
 mod genesis;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod hosts;
+mod load;
 mod metrics;
+mod monitoring;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use dseq::abci::transport::{ListenAddr, ShutdownHandle};
 use dseq::abci::{Halt, ServiceOptions};
-use dseq::node::app::{RunOptions, run};
+use dseq::node::app::{RunError, RunOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use tendermint_proto::v0_38::abci::{
@@ -33,7 +33,7 @@ pub(crate) struct Node {
 
 struct Running {
     shutdown: ShutdownHandle,
-    thread: JoinHandle<Result<(), Halt>>,
+    thread: JoinHandle<Result<(), RunError>>,
     client: Client,
 }
 
@@ -79,6 +79,9 @@ impl Node {
                 plugins_dir: self.plugins_dir(),
                 disk_free_bytes_low: self.disk_free_bytes_low,
             },
+            engine_restarts: 0,
+            home: None,
+            http: None,
         }
     }
 
@@ -103,7 +106,9 @@ impl Node {
                 self.running = Some(Running { shutdown, thread, client });
                 Ok(())
             }
-            Err(_) => Err(thread.join().expect("run does not panic").expect_err("it never became ready")),
+            Err(_) => {
+                Err(halt(thread.join().expect("run does not panic").expect_err("it never became ready")))
+            }
         }
     }
 
@@ -118,7 +123,7 @@ impl Node {
     /// Waits for the application to end by itself; answers why.
     pub(crate) fn halted(&mut self) -> Halt {
         let Running { thread, .. } = self.running.take().expect("the node runs");
-        thread.join().expect("run does not panic").expect_err("it was not asked to stop")
+        halt(thread.join().expect("run does not panic").expect_err("it was not asked to stop"))
     }
 
     /// Stops and starts.
@@ -369,5 +374,13 @@ impl Chain {
         let block = Block { txs, results: tx_results, app_hash };
         self.blocks.push(block.clone());
         block
+    }
+}
+
+/// Why the application ended; it serves no HTTP here.
+fn halt(error: RunError) -> Halt {
+    match error {
+        RunError::Halt(halt) => halt,
+        RunError::Http(error) => panic!("it serves no HTTP: {error}"),
     }
 }

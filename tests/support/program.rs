@@ -2,14 +2,15 @@
 
 use std::process::{Command, Output};
 
-/// `dseq` with the variables of this environment out of the way that it would heed.
+/// `dseq` with the variables of this environment out of the way that it would heed, and without HTTP unless a test or `dseq
+/// testnet` sets its address: tests that run at once would all take the default port.
 pub(crate) fn dseq(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
     let is_heeded = |name: &str| name.starts_with("DSEQ_") || name.starts_with("OTEL_") || name == "RUST_LOG";
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_heeded(&name.to_string_lossy())) {
         command.env_remove(name);
     }
-    command.args(args);
+    command.env("DSEQ_HTTP", "off").args(args);
     command
 }
 

@@ -125,6 +125,24 @@ const WALLS: &[Wall] = &[
         reason: "`app` does not know that the engine is CometBFT",
     },
     Wall {
+        folders: &["host/src"],
+        except: &["host/src/api"],
+        words: &["axum", "tower", "tower_http", "hyper", "hyper_util", "http_body_util"],
+        reason: "`api` is the only code that names a library for HTTP",
+    },
+    Wall {
+        folders: &["host/src/api"],
+        except: &[],
+        words: &["node::", "cli::", "plugin::", "Service", "Log::", "Staging"],
+        reason: "`api` sees the committed prefix and what the node tells it, through `State`",
+    },
+    Wall {
+        folders: &["host/src/sequence", "host/src/plugin", "host/src/app", "host/src/abci"],
+        except: &[],
+        words: &["api::"],
+        reason: "what serves consensus needs nothing of HTTP",
+    },
+    Wall {
         folders: &["host/src/abci"],
         except: &[],
         words: &["node::", "cli::"],
@@ -141,6 +159,30 @@ const WALLS: &[Wall] = &[
         except: &["host/src/telemetry/traces"],
         words: &["opentelemetry", "opentelemetry_sdk", "opentelemetry_otlp", "opentelemetry_http"],
         reason: "`telemetry/traces` is the only code that names OpenTelemetry; the core knows the macros of `tracing`",
+    },
+    Wall {
+        folders: &["host/src"],
+        except: &["host/src/telemetry/metrics"],
+        words: &["prometheus_client"],
+        reason: "`telemetry/metrics` is the only code that names Prometheus's client: others count by its methods",
+    },
+    Wall {
+        folders: &["host/src"],
+        except: &["host/src/load"],
+        words: &["hdrhistogram"],
+        reason: "`load` is the only code that names hdrhistogram",
+    },
+    Wall {
+        folders: &["host/src"],
+        except: &["host/src/cli"],
+        words: &["indicatif", "comfy_table"],
+        reason: "`cli` is the only code that draws on a terminal",
+    },
+    Wall {
+        folders: &["host/src"],
+        except: &["host/src/load/client.rs"],
+        words: &["broadcast_tx_sync\""],
+        reason: "how transactions get to a node is known only to `load/client.rs`",
     },
     Wall {
         folders: &["host/src/telemetry"],

@@ -23,6 +23,11 @@ impl Disk {
         Self { free_bytes_low, is_low: AtomicBool::new(false), checks: AtomicU64::new(0) }
     }
 
+    /// Free space below which the disk is nearly full, in bytes.
+    pub(super) fn free_bytes_low(&self) -> u64 {
+        self.free_bytes_low
+    }
+
     fn is_low(&self) -> bool {
         self.is_low.load(Ordering::Relaxed)
     }

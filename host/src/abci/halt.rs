@@ -60,7 +60,7 @@ pub enum Halt {
 pub const EXIT_REFUSED: u8 = 78;
 
 /// Exit code for a failure that a later start may not meet.
-const EXIT_FAILED: u8 = 1;
+pub const EXIT_FAILED: u8 = 1;
 
 impl Halt {
     /// The process exit code: 78 when trying again cannot help, 1 otherwise.

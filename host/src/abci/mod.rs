@@ -11,6 +11,7 @@
 //! prefix      what a log may show of a transaction
 //! traces      what traces are told of transactions
 //! disk        refuses new transactions when little disk space is left
+//! metered     counts and times all of that for metrics
 //! halt        why the node ends
 //! ```
 //!
@@ -24,6 +25,7 @@ mod convert;
 mod disk;
 mod halt;
 mod handler;
+mod metered;
 mod prefix;
 mod query;
 mod rules;
@@ -32,5 +34,6 @@ mod traces;
 pub mod transport;
 
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
-pub use halt::{EXIT_REFUSED, Halt};
-pub use service::{Service, ServiceOptions};
+pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
+pub use metered::{Metered, count_block};
+pub use service::{InForce, Service, ServiceOptions};

@@ -6,9 +6,11 @@ use tendermint_proto::v0_38::abci::RequestInitChain;
 
 use super::bounds::{BoundsError, EngineBounds};
 use super::halt::Halt;
+use super::metered;
 use crate::app::{GenesisRules, Rules, app_hash};
 use crate::plugin::{Limits, Pipeline, PipelineSpec, PluginDir, PluginSpec};
 use crate::sequence::{Chain, Log};
+use crate::telemetry::metrics::Metrics;
 
 /// Refuses parameters under which the limits of genesis cannot be met. An engine that sends none has CometBFT's own.
 pub(super) fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -> Result<(), BoundsError> {
@@ -24,19 +26,24 @@ pub(super) fn refuse_unmet_bounds(request: &RequestInitChain, limits: &Limits) -
 }
 
 /// Admits the pipeline of genesis. Wasm inlined there is kept as a file, because InitChain comes only once.
-pub(super) fn admit(plugins: &PluginDir, genesis: GenesisRules) -> Result<Pipeline, Halt> {
+pub(super) fn admit(plugins: &PluginDir, genesis: GenesisRules, metrics: &Metrics) -> Result<Pipeline, Halt> {
     for (plugin, wasm) in genesis.pipeline.plugins.iter().zip(&genesis.inline_wasm) {
         if let Some(wasm) = wasm {
             let stored = plugins.store(&plugin.name, wasm);
             stored.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })?;
         }
     }
-    admit_from(plugins, genesis.pipeline)
+    admit_from(plugins, genesis.pipeline, metrics)
 }
 
 /// The rules that the log's last block was made under.
-pub(super) fn restore(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<Rules, Halt> {
-    let pipeline = admit_from(plugins, chain.pipeline.clone())?;
+pub(super) fn restore(
+    log: &Log,
+    chain: &Chain,
+    plugins: &PluginDir,
+    metrics: &Metrics,
+) -> Result<Rules, Halt> {
+    let pipeline = admit_from(plugins, chain.pipeline.clone(), metrics)?;
     let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));
     if stored != computed {
         return Err(Halt::AppHash { stored, computed });
@@ -44,11 +51,11 @@ pub(super) fn restore(log: &Log, chain: &Chain, plugins: &PluginDir) -> Result<R
     Ok(Rules { initial_height: chain.initial_height, pipeline: Arc::new(pipeline) })
 }
 
-fn admit_from(plugins: &PluginDir, spec: PipelineSpec) -> Result<Pipeline, Halt> {
+fn admit_from(plugins: &PluginDir, spec: PipelineSpec, metrics: &Metrics) -> Result<Pipeline, Halt> {
     let find = |plugin: &PluginSpec| {
         let found = plugins.find(&plugin.sha256);
         found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
     };
     let modules = spec.plugins.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-    Ok(Pipeline::admit(spec, &modules)?)
+    Ok(metered::pipeline(Pipeline::admit(spec, &modules)?, metrics))
 }

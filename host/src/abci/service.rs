@@ -9,7 +9,8 @@
 //! blocks to disk.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tendermint_proto::v0_38::abci::{
@@ -27,13 +28,14 @@ use super::convert::{
 use super::disk::Disk;
 use super::halt::Halt;
 use super::prefix::Prefix;
-use super::{query, rules, traces};
+use super::{metered, query, rules, traces};
 use crate::app::{
     self, App, Code, CommittedBlock, Examined, ExaminedBlock, Refusal, Rules, SequencingError, Status,
     parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
+use crate::telemetry::metrics::{Metrics, Now};
 use crate::types::{AppHash, Height};
 
 /// Version of the application's protocol, in every block header; another one is consensus-breaking.
@@ -54,14 +56,31 @@ pub struct Service {
     shared: Arc<State>,
 }
 
+/// The pipeline in force, for readers.
+#[derive(Clone)]
+pub struct InForce(Arc<RwLock<Option<Rules>>>);
+
+impl InForce {
+    /// The pipeline; `None` before InitChain.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
+        read(&self.0).map(|rules| rules.pipeline)
+    }
+}
+
+fn read(rules: &RwLock<Option<Rules>>) -> Option<Rules> {
+    rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 struct State {
     core: Mutex<Core>,
     /// The rules in force; `None` before InitChain. Outside the core, so that checks never wait for a block, but only
     /// changed while the core is locked, so that a block cannot run under other rules than the log holds.
-    rules: RwLock<Option<Rules>>,
+    rules: Arc<RwLock<Option<Rules>>>,
     reader: Reader,
     plugins: PluginDir,
     disk: Disk,
+    metrics: Arc<Metrics>,
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
 }
 
@@ -84,14 +103,17 @@ impl Service {
     ///
     /// When a plugin is missing, changed or not admitted any more.
     pub fn open(
-        log: Log,
+        mut log: Log,
         options: &ServiceOptions,
+        metrics: Arc<Metrics>,
         on_commit: impl Fn(&CommittedBlock) + Send + Sync + 'static,
     ) -> Result<Self, Halt> {
         let plugins = PluginDir::new(options.plugins_dir.clone());
         // Before the first block InitChain comes again, with a genesis that may have been mended since.
         let rules = match log.chain() {
-            Some(chain) if log.head().height() > Height(0) => Some(rules::restore(&log, chain, &plugins)?),
+            Some(chain) if log.head().height() > Height(0) => {
+                Some(rules::restore(&log, chain, &plugins, &metrics)?)
+            }
             _ => None,
         };
         let head = log.head();
@@ -103,16 +125,46 @@ impl Service {
             records = head.count(),
             "log open"
         );
+        metered::time_commits(&mut log, Arc::clone(&metrics));
         let state = State {
             reader: log.reader(),
             core: Mutex::new(Core { app: App::default(), log }),
-            rules: RwLock::new(rules),
+            rules: Arc::new(RwLock::new(rules)),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
+            metrics,
             on_commit: Box::new(on_commit),
         };
         state.disk.refresh(&state.reader);
-        Ok(Self { shared: Arc::new(state) })
+        let service = Self { shared: Arc::new(state) };
+        let state = Arc::downgrade(&service.shared);
+        service.shared.metrics.read_from(move || Self::now(&state));
+        Ok(service)
+    }
+
+    /// What a scrape reads. Takes no lock that a block is committed under.
+    fn now(state: &Weak<State>) -> Now {
+        let Some(shared) = state.upgrade() else { return Now::default() };
+        let service = Self { shared };
+        let committed = service.shared.reader.committed();
+        let counts = service.rules().map(|rules| rules.pipeline.counts()).unwrap_or_default();
+        Now {
+            height: committed.head.height().0,
+            sequence_bytes: committed.head.length(),
+            records: committed.head.count(),
+            ready: service.unready().is_none(),
+            disk_free_bytes: service.shared.reader.free_bytes().ok(),
+            disk_free_bytes_low: service.shared.disk.free_bytes_low(),
+            memo_hits: counts.memo_hits,
+            memo_misses: counts.memo_misses,
+            instances_started: counts.instances_started,
+        }
+    }
+
+    /// What counts and times this service.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
     }
 
     /// A view of the committed prefix.
@@ -127,13 +179,19 @@ impl Service {
         Status::of(&self.shared.reader.committed(), self.unready())
     }
 
+    /// A view of the pipeline in force, which does not keep the log open.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        InForce(Arc::clone(&self.shared.rules))
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         // A handler that panicked holding the lock has already ended the transport; nothing is answered after it.
         self.shared.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rules(&self) -> Option<Rules> {
-        self.shared.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.shared.rules)
     }
 
     fn pipeline_for(&self, request: &'static str) -> Result<Arc<Pipeline>, SequencingError> {
@@ -165,7 +223,7 @@ impl Service {
         let genesis = parse_genesis(&request.app_state_bytes)?;
         rules::refuse_unmet_bounds(request, &genesis.pipeline.limits)?;
         // Compiling may take many seconds: nothing is locked meanwhile.
-        let pipeline = Arc::new(rules::admit(&self.shared.plugins, genesis)?);
+        let pipeline = Arc::new(rules::admit(&self.shared.plugins, genesis, &self.shared.metrics)?);
         // CometBFT counts from 1 where genesis names no initial height.
         let initial_height = height_from_wire(request.initial_height).max(Height(1));
         let chain_id = request.chain_id.clone();
@@ -270,7 +328,9 @@ impl Service {
         let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
         let mut core = self.core();
         let Core { app, log } = &mut *core;
+        let staging = Instant::now();
         let decided = app.finalize(log.head(), height, block, misbehavior)?;
+        self.shared.metrics.staged(staging.elapsed());
         let (results, app_hash) = (Arc::clone(&decided.results), decided.app_hash);
         drop(core);
         traces::name_results(&results);
@@ -350,7 +410,7 @@ mod tests {
     fn service(dir: &std::path::Path) -> Service {
         let log = Log::open(&dir.join("sequence")).unwrap();
         let options = ServiceOptions { plugins_dir: dir.join("plugins"), disk_free_bytes_low: 0 };
-        let service = Service::open(log, &options, |_| ()).unwrap();
+        let service = Service::open(log, &options, Arc::default(), |_| ()).unwrap();
         let limits = Limits::default();
         let engine = crate::plugin::engine_id().to_string();
         let genesis = serde_json::json!({ "dseq": { "engine": engine, "limits": limits, "pipeline": [] } });
@@ -375,6 +435,7 @@ mod tests {
             asking.process_proposal(&RequestProcessProposal { txs, ..Default::default() }).unwrap();
             let _ = asking.query(&RequestQuery { path: "/status".to_owned(), ..Default::default() });
             let _ = (asking.info(), asking.status());
+            asking.metrics().encode(crate::telemetry::metrics::Format::Text).unwrap();
             done.send(()).unwrap();
         });
         assert!(

@@ -6,11 +6,14 @@
 mod checksum;
 mod config;
 mod genesis;
+mod health;
 mod init;
+mod load;
 mod plugin;
 mod serve;
 mod settings;
 mod start;
+mod status;
 mod testnet;
 
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +23,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::abci::EXIT_REFUSED;
+use crate::load::plan::PlanError;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::engine::cometbft;
 use crate::node::engine::environment::EnvironmentError;
@@ -65,6 +69,10 @@ const CHECKSUM_EXAMPLES: &str = "Examples:
   dseq checksum
   dseq checksum --home node0 node1";
 
+const HEALTH_EXAMPLES: &str = "Examples:
+  dseq health --home node
+  dseq health --url 127.0.0.1:6900 127.0.0.1:6901 --wait 30s";
+
 const GENESIS_EXAMPLES: &str = "Examples:
   dseq genesis show --home node
   dseq genesis set --home node --plugin json=json.wasm --limit tx_bytes_max=65536
@@ -76,6 +84,17 @@ const CONFIG_EXAMPLES: &str = "Examples:
 
 /// Cyan, yellow, green, magenta, blue, and the same bright: red is for errors.
 const LABEL_COLORS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
+
+const LOAD_EXAMPLES: &str = "Examples:
+  dseq load --requests 1000 --concurrency 30
+  dseq load --rate 500 --arrival poisson --duration 1m --report load.html
+  dseq load --node localhost:26657 --size 100..4096
+  dseq load --find-max";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  dseq status
+  dseq status --follow --hex
+  dseq status --node localhost:26657,localhost:26660 --json";
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -102,12 +121,29 @@ enum Command {
     /// Run a local network of several nodes
     #[command(subcommand, before_help = TESTNET_EXAMPLES)]
     Testnet(testnet::Command),
+    /// Check whether a node is well
+    ///
+    /// Prints each check that is not ok, with the reason. Exits with 0 only if no check fails or warns; docs/health.md has the
+    /// checks and what to do.
+    #[command(before_help = HEALTH_EXAMPLES)]
+    Health(health::Args),
     /// Compare the sequences of several nodes
     ///
     /// Exits with 0 only if all nodes hold the same bytes, up to the shortest committed length; with 1 if they differ, or if
     /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
     #[command(before_help = CHECKSUM_EXAMPLES)]
     Checksum(checksum::Args),
+    /// Show all nodes side by side: how far they are, whether they agree, and their last records
+    ///
+    /// Exits with 0 only if all nodes accept transactions and none differs from the others.
+    #[command(before_help = STATUS_EXAMPLES)]
+    Status(status::Args),
+    /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
+    ///
+    /// Exits with 0 only if the run is valid, transactions were committed, and the verification found each of them exactly once,
+    /// at its receipt's offset, on every node. Ctrl-C ends a run early and still reports.
+    #[command(before_help = LOAD_EXAMPLES)]
+    Load(Box<load::Args>),
     /// Work with plugins, without a network
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -174,7 +210,10 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Start(args) => start::run(&args, matches),
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
+        Command::Health(args) => health::run(&args, matches),
         Command::Checksum(args) => checksum::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),
         Command::Config(command) => config::run(command, matches),
@@ -233,6 +272,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             cause.downcast_ref(),
             Some(
                 TestnetError::BadCount { .. }
+                    | TestnetError::BadHost { .. }
                     | TestnetError::BadPorts { .. }
                     | TestnetError::OtherCount { .. }
                     | TestnetError::OtherPorts { .. }
@@ -240,7 +280,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
             || cause.downcast_ref().is_some_and(RulesError::is_usage)
-            || cause.is::<plugin::Usage>();
+            || cause.is::<plugin::Usage>()
+            || cause.is::<PlanError>();
         if usage {
             return EXIT_USAGE;
         }
@@ -324,6 +365,9 @@ mod tests {
             SERVE_EXAMPLES,
             TESTNET_EXAMPLES,
             CHECKSUM_EXAMPLES,
+            LOAD_EXAMPLES,
+            HEALTH_EXAMPLES,
+            STATUS_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
         ];

@@ -10,13 +10,14 @@ use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::ServiceOptions;
-use crate::node::app::{self, RunOptions};
+use crate::node::app::{self, HttpOptions, RunOptions};
 use crate::node::genesis::file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
 use crate::node::process::{Ending, ProcessId};
 use crate::node::supervisor;
+use crate::printable;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// it may go on, and makes sure that no app outlives it
     #[arg(long, hide = true)]
     supervised: bool,
+    /// How often the supervisor has restarted the node; for metrics
+    #[arg(long, hide = true, default_value_t = 0)]
+    restarts: u64,
     #[command(flatten)]
     settings: super::settings::AppArgs,
 }
@@ -55,6 +59,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             plugins_dir: home.plugins_dir(),
             disk_free_bytes_low: settings.disk_free_bytes_low.value,
         },
+        engine_restarts: args.restarts,
+        http: settings
+            .http
+            .value
+            .map(|listen| HttpOptions { listen, cors_origins: settings.http_cors_origins.value.clone() }),
+        home: Some(home.clone()),
     };
     app::run(&options, |server| {
         if args.supervised {
@@ -67,9 +77,12 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             server.shutdown();
         });
     })
-    .map_err(|halt| Halted {
-        text: super::with_causes(anyhow::Chain::new(&halt), ": "),
-        code: halt.exit_code(),
+    .map_err(|err| {
+        let text = super::with_causes(anyhow::Chain::new(&err), ": ");
+        if args.supervised {
+            let _ = super::say(format!("{}{}", supervisor::HALT_LINE, printable::line(&text)));
+        }
+        Halted { text, code: err.exit_code() }
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,10 @@ pub(super) struct AppArgs;
 #[derive(Debug)]
 pub(super) struct NodeArgs;
 
+/// Where a node answers HTTP, for those who ask it.
+#[derive(Debug)]
+pub(super) struct HttpArg;
+
 fn add<'a>(command: Command, keys: impl Iterator<Item = &'a &'static Key>) -> Command {
     let arg = |key: &&'static Key| {
         let arg = Arg::new(key.name).long(key.flag.trim_start_matches("--")).value_name(key.value_name);
@@ -54,6 +58,7 @@ macro_rules! args {
 
 args!(AppArgs, KEYS.iter().filter(|key| key.for_app));
 args!(NodeArgs, KEYS.iter());
+args!(HttpArg, [&config::HTTP].iter());
 
 /// Reads the settings: flags, then environment, then the home's file, then defaults.
 pub(super) fn load(home: Option<&NodeHome>, matches: &ArgMatches) -> Result<Settings, config::ConfigError> {

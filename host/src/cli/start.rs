@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             Some(address) => address,
             None => home.abci_address()?,
         },
+        http: settings.http.value,
         app_flags: flags_for_app(&settings),
         backoff_max: Duration::from_secs(settings.restart_backoff_seconds_max.value),
         by_testnet: args.by_testnet,

@@ -1,11 +1,20 @@
-//! The app of one node: opens its log and its pipeline once, and serves what needs them until asked to stop.
+//! The app of one node: opens its log and its pipeline once, and serves what needs them until asked to stop: ABCI to
+//! CometBFT, and HTTP to everybody else.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
-use crate::abci::{Halt, Service, ServiceOptions};
+use crate::abci::{EXIT_FAILED, Halt, Metered, Service, ServiceOptions, count_block};
+use crate::api::health::Health;
+use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::node::health::{self, Checker, Observed, Subject};
+use crate::node::home::NodeHome;
+use crate::plugin::engine_id;
 use crate::sequence::Log;
+use crate::telemetry::metrics::{Identity, Metrics};
 
 /// What the app needs to run.
 #[derive(Clone, Debug)]
@@ -16,22 +25,137 @@ pub struct RunOptions {
     pub sequence_dir: PathBuf,
     /// The node's other folders, and what it watches.
     pub service: ServiceOptions,
+    /// How often a supervisor has restarted the node before this.
+    pub engine_restarts: u64,
+    /// The node's home, which the checks of its health look at; none: there are no checks, and so it is never ready.
+    pub home: Option<NodeHome>,
+    /// HTTP; none: it is not served.
+    pub http: Option<HttpOptions>,
+}
+
+/// How HTTP is served.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Pages of which other origins may use it.
+    pub cors_origins: Origins,
+}
+
+/// Why the app ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What serves consensus cannot start, or had to stop by itself.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+    /// HTTP cannot start.
+    #[error(transparent)]
+    Http(#[from] api::BindError),
+}
+
+impl RunError {
+    /// The process's exit code: 78 when trying again cannot help, 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Halt(halt) => halt.exit_code(),
+            Self::Http(_) => EXIT_FAILED,
+        }
+    }
 }
 
 /// Opens the node's state, listens, and serves until shut down.
 ///
-/// `on_ready` is called once with the handle that shuts the server down, as soon as it listens.
+/// `on_ready` is called once with the handle that shuts the server down, as soon as it listens. HTTP is there before, and
+/// ends after ABCI.
 ///
 /// # Errors
 ///
-/// The reason the app cannot start or had to stop by itself; see [`Halt::exit_code`].
-pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), Halt> {
-    let log = Log::open(&options.sequence_dir)?;
-    let service = Service::open(log, &options.service, log_block)?;
-    let server = Server::bind(&options.listen)?;
+/// The reason the app cannot start or had to stop by itself; see [`RunError::exit_code`].
+pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Result<(), RunError> {
+    let log = Log::open(&options.sequence_dir).map_err(Halt::from)?;
+    let metrics = Arc::new(Metrics::new(Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: engine_id().to_string(),
+        engine_restarts: options.engine_restarts,
+    }));
+    let observed = Observed::new(log.reader().committed());
+    let on_commit = {
+        let (metrics, observed) = (Arc::clone(&metrics), observed.clone());
+        move |block: &CommittedBlock| {
+            count_block(&metrics, block);
+            log_block(block);
+            observed.take(block);
+        }
+    };
+    let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
+    let server = Server::bind(&options.listen).map_err(Halt::from)?;
+    let health = Health::default();
+    let http = options.http.as_ref().map(|http| serve_http(http, &service, &health)).transpose()?;
+    // Nobody else asks how the node is.
+    let checked = options.home.as_ref().filter(|_| http.is_some());
+    let _checker = checked.map(|home| start_checks(options, home, &service, &server, observed, health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
-    server.run(service)
+    // After a failure nothing that is asked over HTTP is answered any more: it is cut off.
+    server.run(Metered::new(service, metrics))?;
+    if let Some(http) = http {
+        http.stop();
+    }
+    Ok(())
+}
+
+/// Starts HTTP, which sees what is committed and what the service says of itself.
+fn serve_http(
+    options: &HttpOptions,
+    service: &Service,
+    health: &Health,
+) -> Result<api::Running, api::BindError> {
+    let HttpOptions { listen, cors_origins } = options;
+    let (server, asked) = (api::Server::bind(*listen, Limits::default())?, service.clone());
+    let state = api::State {
+        reader: service.reader(),
+        status: Arc::new(move || asked.status()),
+        metrics: service.metrics(),
+        health: health.clone(),
+        stopping: server.stopping(),
+    };
+    let address = server.address();
+    tracing::info!(listen = %address, "serving HTTP");
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            listen = %address,
+            "HTTP listens beyond this machine, without authentication or encryption: whoever reaches it can read the whole \
+             sequence and the state of this node; put a proxy with TLS in front of it, or set `http` to a loopback address"
+        );
+    }
+    let router = api::layered(api::router(state), server.limits(), cors_origins);
+    let running = server.start(api::metered(router, service.metrics()))?;
+    service.metrics().http().read_connections_from(running.count_connections());
+    Ok(running)
+}
+
+/// Starts the checks of the node's health; without them it runs and is not ready.
+fn start_checks(
+    options: &RunOptions,
+    home: &NodeHome,
+    service: &Service,
+    server: &Server,
+    observed: Observed,
+    health: Health,
+) -> Option<Checker> {
+    let subject = Subject {
+        reader: service.reader(),
+        in_force: service.in_force(),
+        connections: server.connections(),
+        observed,
+        home: home.clone(),
+        plugins_dir: options.service.plugins_dir.clone(),
+        disk_free_bytes_low: options.service.disk_free_bytes_low,
+        metrics: service.metrics(),
+    };
+    let started = health::start(subject, health);
+    started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()
 }
 
 /// Logs a committed block, and what it proves of validators.

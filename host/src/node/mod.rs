@@ -5,9 +5,11 @@
 //! - [`config`]: what a node's owner may set;
 //! - [`mod@app`]: opens the log and serves ABCI from it;
 //! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
+//! - [`health`]: how a node is, checked every second;
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`testnet`]: does that for several homes on one machine;
+//! - [`view`]: what nodes show of themselves, side by side;
 //! - [`address`]: where something listens;
 //! - [`checksum`]: compares the sequences of several nodes.
 //!
@@ -24,8 +26,10 @@ pub mod checksum;
 pub mod config;
 pub mod engine;
 pub mod genesis;
+pub mod health;
 pub mod home;
 pub mod process;
 pub mod shell;
 pub mod supervisor;
 pub mod testnet;
+pub mod view;

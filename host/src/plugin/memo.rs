@@ -14,7 +14,8 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -57,9 +58,23 @@ impl<'a> HashedTx<'a> {
 
 /// A bounded map from transaction hash to result.
 pub(super) struct Memo {
-    shards: [Mutex<Shard>; SHARDS],
+    parts: [Part; SHARDS],
     accepted_max: Bound,
     refused_max: Bound,
+}
+
+/// A shard and what it was used for, which is counted under its lock and read without it.
+#[derive(Default)]
+struct Part {
+    shard: Mutex<Shard>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Part {
+    fn lock(&self) -> MutexGuard<'_, Shard> {
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Bounds of one generation of one shard.
@@ -124,18 +139,23 @@ impl Memo {
     /// With these bounds for accepted and for refused transactions.
     fn bounded(entries: [u64; 2], bytes: [u64; 2]) -> Self {
         let [accepted_max, refused_max] = [0, 1].map(|kind| Bound::of_all(entries[kind], bytes[kind]));
-        Self { shards: std::array::from_fn(|_| Mutex::default()), accepted_max, refused_max }
+        Self { parts: std::array::from_fn(|_| Part::default()), accepted_max, refused_max }
     }
 
     /// What is remembered about a transaction.
     pub(super) fn get(&self, tx: &HashedTx<'_>) -> Option<Outcome> {
-        let shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.accepted.get(&tx.hash).or_else(|| shard.refused.get(&tx.hash)).cloned()
+        let part = self.part(&tx.hash);
+        let shard = part.lock();
+        let outcome = shard.accepted.get(&tx.hash).or_else(|| shard.refused.get(&tx.hash)).cloned()?;
+        part.hits.fetch_add(1, Ordering::Relaxed);
+        Some(outcome)
     }
 
-    /// Remembers a result, unless it alone would fill a generation.
+    /// Remembers the result of a transaction that was not remembered, unless it alone would fill a generation.
     pub(super) fn insert(&self, tx: &HashedTx<'_>, outcome: Outcome) {
-        let mut shard = self.shard(&tx.hash).lock().unwrap_or_else(PoisonError::into_inner);
+        let part = self.part(&tx.hash);
+        let mut shard = part.lock();
+        part.misses.fetch_add(1, Ordering::Relaxed);
         if outcome.is_accepted() {
             shard.accepted.insert(tx.hash, outcome, self.accepted_max);
         } else {
@@ -143,8 +163,16 @@ impl Memo {
         }
     }
 
-    fn shard(&self, hash: &TxHash) -> &Mutex<Shard> {
-        &self.shards[usize::from(hash.0[0]) % SHARDS]
+    /// How many look-ups found something, and how many results were given to it because they did not. Takes no lock.
+    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+        let sum = |of: fn(&Part) -> &AtomicU64| {
+            self.parts.iter().map(|part| of(part).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        };
+        (sum(|part| &part.hits), sum(|part| &part.misses))
+    }
+
+    fn part(&self, hash: &TxHash) -> &Part {
+        &self.parts[usize::from(hash.0[0]) % SHARDS]
     }
 }
 
@@ -178,12 +206,12 @@ mod tests {
     }
 
     fn entries(memo: &Memo) -> u64 {
-        let count = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().unwrap();
+        let count = |part: &Part| {
+            let shard = part.lock();
             let all = [&shard.accepted, &shard.refused];
             all.iter().map(|all| (all.young.len() + all.old.len()) as u64).sum::<u64>()
         };
-        memo.shards.iter().map(count).sum()
+        memo.parts.iter().map(count).sum()
     }
 
     #[test]
@@ -195,6 +223,7 @@ mod tests {
         assert_eq!(get(&memo, "1"), Some(one));
         assert_eq!(get(&memo, "2"), Some(rejected("no")));
         assert_eq!(get(&memo, "3"), None);
+        assert_eq!(memo.hits_and_misses(), (2, 2));
     }
 
     #[test]

@@ -21,8 +21,8 @@
 //! - `engine`: the one engine of the process, its fuel costs and its identity, compiles it.
 //!
 //! `execute` is one call, and many on all processors; `fault` names the ways a plugin breaks its contract; `verdict` has
-//! the types from a call to the response; `pipeline` puts calls together; `memo` remembers. `inspect`
-//! shows people what is in any module.
+//! the types from a call to the response; `pipeline` puts calls together; `memo` remembers; `observe` is for
+//! metrics. `inspect` shows people what is in any module.
 //!
 //! # Invariants
 //!
@@ -42,6 +42,7 @@ mod fault;
 mod inspect;
 mod instrument;
 mod memo;
+mod observe;
 mod pipeline;
 mod validate;
 mod verdict;
@@ -58,6 +59,7 @@ pub use fault::{Fatal, Fault};
 pub use inspect::{Export, Feature, Global, Import, Inspection, Metadata, Section, SizeRange, inspect};
 pub use instrument::instrumented;
 pub use memo::HashedTx;
+pub use observe::{CallObserver, PipelineCounts};
 pub use pipeline::Pipeline;
 pub use validate::{Item, Named, Use, ValidateError, limits_used};
 pub use verdict::{Outcome, Step, Verdict};

@@ -1,6 +1,8 @@
 //! The network's plugins in order, and what they make of a transaction.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tracing::field::Empty;
@@ -10,6 +12,7 @@ use super::engine;
 use super::execute::{Admitted, on_large_stack};
 use super::fault::Fatal;
 use super::memo::{HashedTx, Memo};
+use super::observe::{CallObserver, PipelineCounts};
 use super::verdict::{Outcome, Step};
 use crate::limits;
 use crate::rules::{Limits, PipelineSpec};
@@ -23,6 +26,7 @@ pub struct Pipeline {
     id: PipelineId,
     plugins: Vec<Admitted>,
     memo: Memo,
+    observer: Option<Arc<dyn CallObserver>>,
 }
 
 impl Pipeline {
@@ -51,7 +55,21 @@ impl Pipeline {
             .map_err(|error| AdmitError::Host { reason: format!("no thread: {error}") })?;
         let plugins = admitted?;
         let id = spec.id();
-        Ok(Self { spec, id, plugins, memo: Memo::new() })
+        Ok(Self { spec, id, plugins, memo: Memo::new(), observer: None })
+    }
+
+    /// Shows each call of a plugin to this observer.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn CallObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// What it has done so far. Takes no lock.
+    #[must_use]
+    pub fn counts(&self) -> PipelineCounts {
+        let (memo_hits, memo_misses) = self.memo.hits_and_misses();
+        let started = self.plugins.iter().map(|plugin| plugin.instances_started.load(Ordering::Relaxed));
+        PipelineCounts { memo_hits, memo_misses, instances_started: started.fold(0, u64::wrapping_add) }
     }
 
     /// The hash of the rules, part of every app hash.
@@ -132,13 +150,17 @@ impl Pipeline {
         mut see: impl FnMut(&Step),
     ) -> Result<Outcome, Fatal> {
         let mut outcome = Outcome::unchanged();
-        for plugin in &self.plugins {
+        for (place, plugin) in self.plugins.iter().enumerate() {
             let Some(input) = outcome.record(tx) else { break };
             let span = tracing::trace_span!(
                 target: "dseq::traces", "plugin",
                 plugin = %plugin.name, tx = hash.map(display), fuel = Empty, verdict = Empty
             );
+            let before = self.observer.as_ref().map(|observer| observer.before(place));
             let step = span.in_scope(|| plugin.call(input))?;
+            if let (Some(observer), Some(before)) = (&self.observer, before) {
+                observer.after(place, before, &step);
+            }
             span.record("fuel", step.fuel.0).record("verdict", step.verdict.name());
             see(&step);
             outcome.push(&plugin.name, step);

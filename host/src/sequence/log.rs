@@ -1,5 +1,6 @@
 //! The open log: the one place that appends.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,8 +30,43 @@ pub struct Log {
     pub(super) shared: Arc<Shared>,
     /// Set by the first failed write or sync, and never cleared: the files' state is unknown from then on.
     pub(super) poisoned: bool,
+    /// Called at each step of a commit.
+    pub(super) on_step: OnStep,
     /// Held until the log is dropped: the lock goes with the file.
     pub(super) _lock: std::fs::File,
+}
+
+/// How far a commit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitStep {
+    /// Nothing is written yet.
+    Begun,
+    /// The bytes and entries are written. A block without records has neither this step nor the next.
+    Written,
+    /// They are durable.
+    Synced,
+    /// The commit record is written.
+    RecordWritten,
+    /// It is durable.
+    RecordSynced,
+}
+
+/// What is called at each step of a commit; most often nothing.
+#[derive(Default)]
+pub(super) struct OnStep(Option<Box<dyn Fn(CommitStep) + Send + Sync>>);
+
+impl OnStep {
+    fn reached(&self, step: CommitStep) {
+        if let Some(call) = &self.0 {
+            call(step);
+        }
+    }
+}
+
+impl fmt::Debug for OnStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnStep").field(&self.0.is_some()).finish()
+    }
 }
 
 /// Why a block could not be made durable. The node must stop and start again from what the disk holds.
@@ -92,6 +128,11 @@ impl Log {
         Reader::new(Arc::clone(&self.shared))
     }
 
+    /// Calls this at each step of a commit, on the committing thread: for metrics. There is no clock in this module.
+    pub fn on_commit_step(&mut self, call: impl Fn(CommitStep) + Send + Sync + 'static) {
+        self.on_step = OnStep(Some(Box::new(call)));
+    }
+
     /// Keeps the rules InitChain gave. Called again before the first block, it replaces them.
     ///
     /// # Errors
@@ -144,15 +185,21 @@ impl Log {
 
     /// Writes the block's bytes, then (only once they are durable) the record that makes them count.
     fn persist(&self, staged: &Staged, record: &CommitRecord) -> Result<(), IoError> {
+        self.on_step.reached(CommitStep::Begun);
         if !staged.entries.is_empty() {
             let (sequence, records) = (&self.shared.sequence, &self.shared.records);
             sequence.write_at(&staged.bytes, staged.base.length())?;
             records.write_at(&staged.entries, Entry::place(staged.base.count()))?;
+            self.on_step.reached(CommitStep::Written);
             sequence.sync()?;
             records.sync()?;
+            self.on_step.reached(CommitStep::Synced);
         }
         self.commit_file.write_at(&record.encode(), self.slot.other().offset())?;
-        self.commit_file.sync()
+        self.on_step.reached(CommitStep::RecordWritten);
+        self.commit_file.sync()?;
+        self.on_step.reached(CommitStep::RecordSynced);
+        Ok(())
     }
 
     /// Runs a writing operation unless an earlier one failed; its failure poisons the log.
@@ -192,6 +239,25 @@ mod tests {
         let refused = log.commit(&staged, AppHash::default(), PipelineId::default()).unwrap_err();
         assert!(matches!(refused, CommitError::Poisoned), "{refused}");
         assert_eq!(reader.committed().head.length(), 0);
+    }
+
+    #[test]
+    fn a_commit_tells_each_step_and_a_block_without_records_has_no_data_to_sync() {
+        use CommitStep::*;
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path()).unwrap();
+        let (send, steps) = std::sync::mpsc::channel();
+        log.on_commit_step(move |step| send.send(step).unwrap());
+        let mut staging = Staging::begin(log.head(), Height(1));
+        staging.push(TxHash::of(b"abc"), &HashedRecord::of(&b"abc"[..])).unwrap();
+        log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+        assert_eq!(
+            steps.try_iter().collect::<Vec<_>>(),
+            [Begun, Written, Synced, RecordWritten, RecordSynced]
+        );
+        let staged = Staging::begin(log.head(), Height(2)).finish();
+        log.commit(&staged, AppHash::default(), PipelineId::default()).unwrap();
+        assert_eq!(steps.try_iter().collect::<Vec<_>>(), [Begun, RecordWritten, RecordSynced]);
     }
 
     /// A file every write to which fails with ENOSPC.

@@ -47,7 +47,7 @@ pub use dseq_format::receipt::Receipt;
 pub use chain::{CHAIN_FILE, Chain};
 pub use files::IoError;
 pub use head::{HashedRecord, Head, SequenceFull, Staged, Staging};
-pub use log::{CommitError, Log};
+pub use log::{CommitError, CommitStep, Log};
 pub(crate) use lookup::as_text;
 pub use lookup::{FoundRecord, Place};
 pub use reader::{Committed, ENTRIES_READ_MAX, ReadError, Reader};

@@ -13,7 +13,7 @@ use super::chain::{CHAIN_FILE, Chain};
 use super::commit_record::{CommitRecord, SLOT_BYTES, SLOT_LEN, Slot};
 use super::files::{self, IoError, LogFile};
 use super::head::Head;
-use super::log::Log;
+use super::log::{Log, OnStep};
 use super::reader::{Committed, Shared};
 use crate::types::{AppHash, PipelineId, RecordHash};
 
@@ -145,7 +145,17 @@ impl Log {
 
         let shared = Arc::new(Shared::new(sequence, records, Committed::of(&record)));
         let dir = dir.to_owned();
-        Ok(Self { dir, commit_file, record, slot, chain, shared, poisoned: false, _lock: lock })
+        Ok(Self {
+            dir,
+            commit_file,
+            record,
+            slot,
+            chain,
+            shared,
+            poisoned: false,
+            on_step: OnStep::default(),
+            _lock: lock,
+        })
     }
 }
 

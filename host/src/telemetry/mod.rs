@@ -6,6 +6,7 @@
 //! here, and knows only the macros of `tracing`.
 
 mod logs;
+pub mod metrics;
 mod traces;
 
 use std::io;

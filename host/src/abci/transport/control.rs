@@ -137,6 +137,11 @@ impl Control {
         Ok(Registration { id, socket, control: Arc::clone(self) })
     }
 
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// Waits until every connection has closed after [`drain`](Self::drain), or until a handler fails.
     pub(super) fn wait(&self) -> Outcome {
         let mut state = self.lock();

@@ -113,6 +113,18 @@ impl ShutdownHandle {
     }
 }
 
+/// Counts a [`Server`]'s open connections from any thread.
+#[derive(Clone)]
+pub struct Connections(Arc<Control>);
+
+impl Connections {
+    /// How many connections are open now. CometBFT opens four.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.connections()
+    }
+}
+
 impl Server {
     /// Listens on `addr`.
     ///
@@ -157,6 +169,12 @@ impl Server {
     #[must_use]
     pub fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle(Arc::clone(&self.control))
+    }
+
+    /// A handle that counts this server's open connections.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        Connections(Arc::clone(&self.control))
     }
 
     /// Serves with `handler` until [`ShutdownHandle::shutdown`].

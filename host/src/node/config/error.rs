@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Origin;
 use crate::abci::transport::SOCKET_PATH_BYTES_MAX;
+use crate::atomic_file::ReplaceError;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,14 @@ pub enum ConfigError {
         line: usize,
         /// What the parser says.
         message: String,
+    },
+    /// The file is there but cannot be written.
+    #[error("cannot write {path}", path = path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: ReplaceError,
     },
     /// A key that is no setting.
     #[error("{path}:{line}: unknown key {key:?}{hint}", path = path.display())]

@@ -11,18 +11,25 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use error::ConfigError;
-pub use file::template;
+pub use file::{put, template, with};
 
 use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
+use crate::api::Origins;
 use crate::limits;
 use crate::telemetry::LogFormat;
 
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
+
+/// Where a node answers HTTP unless it is told otherwise.
+pub const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
+/// Its port; the nodes of a local network count from it.
+pub const HTTP_PORT: u16 = 6900;
 
 /// A setting: its name, its forms, and what it is for.
 #[derive(Debug)]
@@ -129,6 +136,27 @@ settings! {
         help: "CometBFT program; empty: the one beside dseq, else the one on PATH",
         parse: |text| Some((!text.is_empty()).then(|| PathBuf::from(text))),
         show: |value: &Option<PathBuf>| value.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    }
+    /// Where the node answers HTTP; none: nowhere.
+    http: Option<SocketAddr> = Some(HTTP_DEFAULT), HTTP {
+        "DSEQ_HTTP", "--http", "ADDRESS", Text, for_app: true,
+        expected: "an IP address and a port, e.g. 127.0.0.1:6900 or [::1]:6900, or off",
+        help: "Address on which the node answers HTTP, as IP:PORT; off: none. It has no authentication or encryption: beyond \
+               this machine, put a proxy in front of it",
+        parse: |text| if text == "off" {
+            Some(None)
+        } else {
+            text.parse().ok().filter(|address: &SocketAddr| address.port() != 0).map(Some)
+        },
+        show: |value: &Option<SocketAddr>| value.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+    }
+    /// Web pages of other origins that may use HTTP.
+    http_cors_origins: Origins = Origins::Own, HTTP_CORS_ORIGINS {
+        "DSEQ_HTTP_CORS_ORIGINS", "--http-cors-origins", "ORIGINS", Text, for_app: true,
+        expected: "origins as browsers send them, e.g. https://example.org, separated by commas; or *; or empty",
+        help: "Origins of web pages whose scripts may use this node over HTTP, separated by commas; *: all; empty: none",
+        parse: Origins::parse,
+        show: Origins::to_string,
     }
     /// Free space below which the node accepts no more transactions, in bytes.
     disk_free_bytes_low: u64 = limits::DISK_FREE_BYTES_LOW, DISK_FREE_BYTES_LOW {

@@ -66,6 +66,16 @@ impl EngineData {
         }
     }
 
+    /// The folder of its databases.
+    pub(crate) fn databases(&self) -> &Path {
+        &self.databases
+    }
+
+    /// The folder of its write-ahead log, which has files of no one else by default.
+    pub(crate) fn wal_folder(&self) -> &Path {
+        self.wal.parent().unwrap_or(&self.databases)
+    }
+
     /// Whether CometBFT has stored a block, which it does before the app executes it.
     ///
     /// Nothing else is written to its block store. So a store of goleveldb holds none as long as it has no tables and its

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::excerpt::words;
+use crate::node::address::Address;
 use crate::sequence::Receipt;
 
 /// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
@@ -24,6 +25,8 @@ pub enum RpcError {
         url: String,
         /// Why there is no answer.
         why: String,
+        /// Whether something listens there, and took the question: a process that hangs, for one.
+        listens: bool,
     },
     /// It answers, but not with what was asked for.
     #[error("{url} answered {said}")]
@@ -46,6 +49,31 @@ pub struct Status {
     pub catching_up: bool,
     /// Its voting power; 0 if it is no validator.
     pub power: u64,
+    /// The chain's id.
+    pub chain_id: Option<String>,
+    /// The address of its validator's key, in upper-case hex, whether or not that key has a vote.
+    pub validator: Option<String>,
+}
+
+/// One of those who decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator {
+    /// The address of its key, in upper-case hex.
+    pub address: Option<String>,
+    /// Its voting power.
+    pub power: u64,
+}
+
+/// A peer, as a node that is connected to it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: String,
+    /// What it calls itself.
+    pub moniker: String,
+    /// Where its RPC listens by what it says of itself, at the address that it is connected from; `None`: only its own
+    /// machine reaches it, or nobody.
+    pub rpc: Option<Address>,
 }
 
 /// What the app says of itself.
@@ -53,6 +81,38 @@ pub struct Status {
 pub struct AppStatus {
     /// Why it would take no transaction now, whatever its bytes; none: it would look at one.
     pub unready: Option<String>,
+    /// What it has committed; none: it does not say.
+    pub committed: Option<Claim>,
+}
+
+/// What an app says that it has committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its last block.
+    pub height: u64,
+    /// Number of its records.
+    pub records: u64,
+    /// BLAKE3 of its sequence, in hex.
+    pub sequence_root: String,
+    /// Merkle root over its records, in hex.
+    pub records_root: String,
+}
+
+/// How far an app has committed, and whether it takes transactions.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Committed {
+    /// The last block.
+    pub height: u64,
+    /// Length of the sequence, in bytes.
+    pub length: u64,
+    /// Number of records.
+    pub records: u64,
+    /// What consensus agreed on, in hexadecimal.
+    pub app_hash: String,
+    /// Why it would take no transaction now.
+    pub reason: Option<String>,
+    /// Whether that is because its disk is nearly full.
+    pub disk_low: bool,
 }
 
 /// A transaction of a decided block, and what became of it.
@@ -75,7 +135,11 @@ impl Rpc {
     /// A client for an address, e.g. `http://127.0.0.1:26657`, that waits this long for each answer.
     #[must_use]
     pub fn at(base: String, patience: Duration) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(patience))
+            // Shorter, so that an address where nobody listens is told from a process that hangs.
+            .timeout_connect(Some(patience.mul_f32(0.75)))
+            .http_status_as_error(false);
         Self { agent: config.build().into(), base }
     }
 
@@ -87,7 +151,12 @@ impl Rpc {
     /// The same for an answer of so many bytes at most.
     fn get_within(&self, path: &str, bytes_max: u64) -> Result<Value, RpcError> {
         let url = format!("{}/{path}", self.base);
-        let no_answer = |why: ureq::Error| RpcError::NoAnswer { url: url.clone(), why: why.to_string() };
+        let no_answer = |why: ureq::Error| {
+            let unreached =
+                matches!(&why, ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve));
+            let listens = matches!(&why, ureq::Error::Timeout(_)) && !unreached;
+            RpcError::NoAnswer { url: url.clone(), why: why.to_string(), listens }
+        };
         let mut response = self.agent.get(&url).call().map_err(no_answer)?;
         let body = response.body_mut().with_config().limit(bytes_max);
         let text = body.read_to_string().map_err(no_answer)?;
@@ -113,6 +182,8 @@ impl Rpc {
                 height: number(&sync["latest_block_height"])?,
                 catching_up: sync["catching_up"].as_bool()?,
                 power: number(&result["validator_info"]["voting_power"])?,
+                chain_id: text(&result["node_info"]["network"]),
+                validator: text(&result["validator_info"]["address"]),
             })
         };
         status().ok_or_else(|| self.unexpected("status", &result))
@@ -127,6 +198,17 @@ impl Rpc {
         let result = self.get("net_info")?;
         let id = |peer: &Value| peer["node_info"]["id"].as_str().map(str::to_owned);
         let peers = list(&result["peers"]).and_then(|peers| peers.iter().map(id).collect());
+        peers.ok_or_else(|| self.unexpected("net_info", &result))
+    }
+
+    /// The node's peers, each with where its RPC is reached.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn neighbours(&self) -> Result<Vec<Peer>, RpcError> {
+        let result = self.get("net_info")?;
+        let peers = list(&result["peers"]).and_then(|peers| peers.iter().map(peer).collect());
         peers.ok_or_else(|| self.unexpected("net_info", &result))
     }
 
@@ -151,23 +233,35 @@ impl Rpc {
     ///
     /// When nobody answers, or with something else.
     pub fn power_of_all(&self) -> Result<u64, RpcError> {
+        Ok(self.validators()?.iter().fold(0, |sum, one| sum.saturating_add(one.power)))
+    }
+
+    /// All validators.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn validators(&self) -> Result<Vec<Validator>, RpcError> {
         // A page has at most 100 validators, and CometBFT refuses a page that is not there.
-        let (mut power, mut seen) = (0_u64, 0_u64);
+        let mut found = Vec::new();
         for page in 1.. {
             let path = format!("validators?per_page=100&page={page}");
             let result = self.get(&path)?;
-            let of_page = || {
-                let powers = list(&result["validators"])?.iter().map(|one| number(&one["voting_power"]));
-                let powers = powers.collect::<Option<Vec<u64>>>()?;
-                Some((powers.len() as u64, powers.iter().sum::<u64>(), number(&result["total"])?))
+            let validator = |one: &Value| {
+                Some(Validator { address: text(&one["address"]), power: number(&one["voting_power"])? })
             };
-            let (count, of_page, total) = of_page().ok_or_else(|| self.unexpected(&path, &result))?;
-            (power, seen) = (power.saturating_add(of_page), seen.saturating_add(count));
-            if count == 0 || seen >= total {
+            let of_page = || {
+                let all = list(&result["validators"])?.iter().map(validator);
+                Some((all.collect::<Option<Vec<Validator>>>()?, number(&result["total"])?))
+            };
+            let (of_page, total) = of_page().ok_or_else(|| self.unexpected(&path, &result))?;
+            let count = of_page.len();
+            found.extend(of_page);
+            if count == 0 || found.len() as u64 >= total {
                 break;
             }
         }
-        Ok(power)
+        Ok(found)
     }
 
     /// How many transactions wait to get into a block.
@@ -191,9 +285,22 @@ impl Rpc {
         let status = || {
             let status: Value = serde_json::from_slice(&bytes(&result["response"]["value"])?).ok()?;
             let reason = || status["reason"].as_str().unwrap_or("it does not say why").to_owned();
-            Some(AppStatus { unready: (!status["ready"].as_bool()?).then(reason) })
+            Some(AppStatus { unready: (!status["ready"].as_bool()?).then(reason), committed: claim(&status) })
         };
         status().ok_or_else(|| self.unexpected(path, &result))
+    }
+
+    /// How far the app has committed.
+    ///
+    /// # Errors
+    ///
+    /// When the app cannot be asked, or answers with something else.
+    pub fn committed(&self) -> Result<Committed, RpcError> {
+        let path = "abci_query?path=%22/status%22";
+        let result = self.get(path)?;
+        let value = bytes(&result["response"]["value"]);
+        let committed = value.and_then(|value| serde_json::from_slice(&value).ok());
+        committed.ok_or_else(|| self.unexpected(path, &result))
     }
 
     /// The first and the last height whose blocks the node has.
@@ -254,6 +361,32 @@ impl Rpc {
 /// CometBFT writes its 64-bit integers as strings.
 fn number(value: &Value) -> Option<u64> {
     value.as_str()?.parse().ok()
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn claim(status: &Value) -> Option<Claim> {
+    Some(Claim {
+        height: status["height"].as_u64()?,
+        records: status["records"].as_u64()?,
+        sequence_root: text(&status["sequence_root"])?,
+        records_root: text(&status["records_root"])?,
+    })
+}
+
+/// A peer may say anything of itself. So its RPC is asked only at the address that it is connected from, and not at all
+/// when it says that it listens to its own machine alone, unless that is this one.
+fn peer(peer: &Value) -> Option<Peer> {
+    let info = &peer["node_info"];
+    let (said, from) = (text(&info["other"]["rpc_address"]), text(&peer["remote_ip"]));
+    let rpc = || {
+        let (said, from) = (Address::parse(&said?)?, from?);
+        let is_local = |host: &str| host == "localhost" || host == "::1" || host.starts_with("127.");
+        (!is_local(&said.host) || is_local(&from)).then(|| Address::new(from, said.port))
+    };
+    Some(Peer { id: text(&info["id"])?, moniker: text(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
 }
 
 /// Go writes an empty list as `null`.
@@ -331,5 +464,35 @@ mod tests {
             r#"{"result":{"peers":[{"peer_state":{"round_state":{"height":"8"}}},{"peer_state":null}]}}"#;
         assert_eq!(answered(body, Rpc::heights_of_peers), Ok(vec![Some(8), None]));
         assert_eq!(answered(r#"{"result":{"peers":null}}"#, Rpc::heights_of_peers), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_peer_is_asked_where_it_is_connected_from_and_never_where_it_says() {
+        let rpc = |said: &str, from: &str| {
+            let body = format!(
+                r#"{{"result":{{"peers":[{{"node_info":{{"id":"a","moniker":"m","other":{{"rpc_address":"{said}"}}}},"remote_ip":"{from}"}}]}}}}"#
+            );
+            let peers = answered(&body, Rpc::neighbours).unwrap();
+            assert_eq!((peers[0].id.as_str(), peers[0].moniker.as_str()), ("a", "m"));
+            peers[0].rpc.as_ref().map(ToString::to_string)
+        };
+        let at = |text: &str| Some(text.to_owned());
+        assert_eq!(rpc("tcp://0.0.0.0:26657", "10.0.0.7"), at("10.0.0.7:26657"));
+        assert_eq!(rpc("tcp://10.9.9.9:80", "10.0.0.7"), at("10.0.0.7:80"));
+        assert_eq!(rpc("tcp://127.0.0.1:26660", "127.0.0.1"), at("127.0.0.1:26660"));
+        assert_eq!(rpc("tcp://[::]:7", "fe80::1"), at("[fe80::1]:7"));
+        assert_eq!(rpc("tcp://127.0.0.1:26657", "10.0.0.7"), None);
+        assert_eq!(rpc("", "10.0.0.7"), None);
+    }
+
+    #[test]
+    fn what_hangs_is_told_from_what_is_not_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let rpc = Rpc::at(format!("http://{}", listener.local_addr().unwrap()), Duration::from_millis(200));
+        let hangs = rpc.waiting();
+        assert!(matches!(hangs, Err(RpcError::NoAnswer { listens: true, .. })), "{hangs:?}");
+        drop(listener);
+        let refused = rpc.waiting();
+        assert!(matches!(refused, Err(RpcError::NoAnswer { listens: false, .. })), "{refused:?}");
     }
 }

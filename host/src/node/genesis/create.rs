@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -17,15 +18,19 @@ use crate::node::genesis::rules::{self, Plugin};
 use crate::node::home::NodeHome;
 use crate::node::shell;
 
-/// Where one node listens, and its peers find it.
+/// Where one node listens, and where its peers find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// Where other nodes connect.
+    /// Where other nodes find it.
+    pub peer: Address,
+    /// Where it listens for them.
     pub p2p: Address,
     /// CometBFT's RPC.
     pub rpc: Address,
     /// CometBFT's metrics.
     pub metrics: Address,
+    /// Our HTTP.
+    pub http: SocketAddr,
 }
 
 /// What all nodes of a new network share.
@@ -122,7 +127,7 @@ pub fn create(cometbft: &CometBft, spec: &NetworkSpec, members: &[Member]) -> Re
             peers.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, peer)| peer.as_str()).collect();
         write_config(spec, member, &others.join(","))?;
         write(&member.home.genesis_file(), &genesis)?;
-        write(&member.home.config_file(), config::template().as_bytes())?;
+        write(&member.home.config_file(), own_config(member).as_bytes())?;
         make_dir(&member.home.plugins_dir())?;
         for plugin in &spec.plugins {
             write(&member.home.plugins_dir().join(format!("{}.wasm", plugin.name)), &plugin.wasm)?;
@@ -180,7 +185,7 @@ fn peers(cometbft: &CometBft, members: &[Member]) -> Result<Vec<String>, Genesis
     for member in members {
         if let Some(addresses) = &member.addresses {
             let id = run(cometbft, &member.home, "show-node-id")?;
-            peers.push(format!("{}@{}", id.trim(), addresses.p2p));
+            peers.push(format!("{}@{}", id.trim(), addresses.peer));
         }
     }
     Ok(peers)
@@ -192,13 +197,22 @@ fn write_config(spec: &NetworkSpec, member: &Member, peers: &str) -> Result<(), 
         config.apply(overrides)?;
     }
     config.set(&["moniker"], member.moniker.as_str())?;
-    if let Some(Addresses { p2p, rpc, metrics }) = &member.addresses {
+    if let Some(Addresses { p2p, rpc, metrics, .. }) = &member.addresses {
         config.set(&["p2p", "laddr"], format!("tcp://{p2p}"))?;
         config.set(&["rpc", "laddr"], format!("tcp://{rpc}"))?;
         config.set(&["instrumentation", "prometheus_listen_addr"], metrics.to_string())?;
         config.set(&["p2p", "persistent_peers"], peers)?;
     }
     config.write()
+}
+
+/// The text of the member's `dseq.toml`.
+fn own_config(member: &Member) -> String {
+    let template = config::template();
+    match &member.addresses {
+        Some(addresses) => config::with(&template, &config::HTTP, &addresses.http.to_string()),
+        None => template,
+    }
 }
 
 /// Runs a subcommand of CometBFT's in a home, and returns what it prints.

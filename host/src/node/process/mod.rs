@@ -51,6 +51,13 @@ impl ProcessId {
         stat.starttime == self.start_ticks && !is_zombie(&process, &stat)
     }
 
+    /// Whether a signal (SIGSTOP, or a terminal's) stopped it, or a debugger holds it.
+    #[must_use]
+    pub fn is_stopped(self) -> bool {
+        let stat = open(self.pid).and_then(|process| process.stat().ok());
+        stat.is_some_and(|stat| stat.starttime == self.start_ticks && matches!(stat.state, 'T' | 't'))
+    }
+
     /// Sends a signal, if the process still is the one that was meant.
     ///
     /// Returns whether it was sent.
@@ -154,6 +161,25 @@ mod tests {
         assert!(real.is_alive());
         assert_eq!(real.end(Duration::from_secs(10)).unwrap(), Ending::Ended);
         assert_eq!(real.end(Duration::from_secs(10)).unwrap(), Ending::WasGone);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_a_signal_stopped_is_known_until_it_continues() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let id = ProcessId::of(child.id()).unwrap();
+        let becomes = |stopped: bool| {
+            while id.is_stopped() != stopped {
+                std::thread::sleep(POLL);
+            }
+        };
+        assert!(!id.is_stopped());
+        id.signal(Signal::STOP).unwrap();
+        becomes(true);
+        assert!(!ProcessId { start_ticks: id.start_ticks - 1, ..id }.is_stopped());
+        id.signal(Signal::CONT).unwrap();
+        becomes(false);
+        child.kill().unwrap();
         child.wait().unwrap();
     }
 

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,38 @@ pub struct Running {
     pub app: Option<ProcessId>,
     /// CometBFT.
     pub cometbft: Option<ProcessId>,
+    /// The last time that both were restarted, if they were.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+}
+
+/// A restart of app and CometBFT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Why.
+    pub why: String,
+    /// How often in a row it was necessary.
+    pub failures: u32,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Restart {
+    /// A restart at this moment.
+    #[must_use]
+    pub fn now(why: String, failures: u32) -> Self {
+        Self { why, failures, at: seconds_since_1970() }
+    }
+
+    /// How long ago it was; a clock that was set back makes that 0.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_secs(seconds_since_1970().saturating_sub(self.at))
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The record as it lies on disk.
@@ -110,6 +142,12 @@ impl Running {
         (found.folder == home.id().ok()?).then_some(found.running)
     }
 
+    /// Where the record of a home lies.
+    #[must_use]
+    pub fn file(home: &NodeHome) -> PathBuf {
+        record(home)
+    }
+
     /// Says who runs a home, at once or not at all.
     ///
     /// # Errors
@@ -172,7 +210,7 @@ mod tests {
         let home = NodeHome::new(dir.path());
         fs::create_dir(home.run_dir()).unwrap();
         let supervisor = ProcessId::of(std::process::id()).unwrap();
-        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None };
+        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None, restart: None };
         running.write(&home).unwrap();
         assert_eq!(Running::read(&home), Some(running));
         let path = record(&home);
@@ -188,7 +226,7 @@ mod tests {
         let home = NodeHome::new(&first);
         fs::create_dir_all(home.run_dir()).unwrap();
         let supervisor = ProcessId::of(std::process::id()).unwrap();
-        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None };
+        let running = Running { by_testnet: true, supervisor, app: None, cometbft: None, restart: None };
         running.write(&home).unwrap();
         fs::rename(&first, &moved).unwrap();
         assert_eq!(Running::read(&NodeHome::new(&moved)), Some(running));

@@ -17,11 +17,12 @@ mod watch;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use backoff::Backoff;
@@ -30,6 +31,8 @@ use watch::Watch;
 
 use crate::abci::EXIT_REFUSED;
 use crate::abci::transport::ListenAddr;
+use crate::node::address::Address;
+use crate::node::config::HTTP;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config;
 use crate::node::engine::databases;
@@ -42,11 +45,18 @@ use crate::node::home::{HomeError, NodeHome};
 use crate::node::process::ProcessId;
 use crate::node::process::ports::{self, Unusable};
 use crate::node::process::rotate;
-use crate::node::process::running::{self, END_PATIENCE, RunLock, Running};
+use crate::node::process::running::{self, END_PATIENCE, Restart, RunLock, Running};
 use crate::node::process::signals::StopSignals;
+use crate::printable;
 
 /// The line with which a supervised app says that it listens.
 pub const READY_LINE: &str = "ready";
+/// What begins the line with which a supervised app says why it ends.
+pub const HALT_LINE: &str = "halt: ";
+/// How much of that line is read, in bytes.
+const HALT_BYTES_MAX: u64 = 4096;
+/// How long that line is waited for when the app has ended: somebody else may hold its output.
+const HALT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A node that ran this long was healthy: its next trouble is a new one.
 const HEALTHY: Duration = Duration::from_secs(60);
@@ -66,6 +76,8 @@ pub struct Plan {
     pub cometbft: CometBft,
     /// Where the app is to listen.
     pub abci: ListenAddr,
+    /// Where it is to answer HTTP; none: nowhere.
+    pub http: Option<SocketAddr>,
     /// Further flags for the app.
     pub app_flags: Vec<OsString>,
     /// The network's genesis.
@@ -104,7 +116,7 @@ pub enum SupervisorError {
     /// The node cannot start with its genesis.
     #[error("{0}")]
     Origin(#[from] OriginError),
-    /// CometBFT could not listen.
+    /// CometBFT or the app could not listen.
     #[error("{list}\nfree them, or choose others in {config}", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Ports {
         /// Each address and who has it.
@@ -151,11 +163,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     }
     config::check_mempool(&plan.home)?;
     origin::settle(&plan.home, &plan.genesis)?;
-    let taken = ports::unusable(&listen::addresses(&plan.home));
-    if !taken.is_empty() {
-        let config = plan.home.cometbft_config().display().to_string();
-        return Err(SupervisorError::Ports { ports: taken, config });
-    }
+    check_ports(plan)?;
     // Where `dseq` itself writes into the home, that log is kept in bounds too.
     let own_log = plan.by_testnet.then(|| plan.home.app_log());
     let logs = own_log.into_iter().chain([plan.home.cometbft_log()]);
@@ -164,10 +172,26 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
 }
 
+/// Refuses to start what could not listen.
+fn check_ports(plan: &Plan) -> Result<(), SupervisorError> {
+    let of_engine = ports::unusable(&listen::addresses(&plan.home));
+    let http = plan.http.map(|http| Address::new(http.ip().to_string(), http.port()));
+    let of_app = ports::unusable(http.as_slice());
+    let engine_config = plan.home.cometbft_config().display().to_string();
+    let app_config = format!("{} (`{}`)", plan.home.config_file().display(), HTTP.name);
+    let config = match (of_engine.is_empty(), of_app.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => engine_config,
+        (true, false) => app_config,
+        (false, false) => format!("{engine_config} and {app_config}"),
+    };
+    Err(SupervisorError::Ports { ports: [of_engine, of_app].concat(), config })
+}
+
 async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
     let mut stop = StopSignals::new().map_err(io_error("listen for signals"))?;
     let mut backoff = Backoff::new(plan.backoff_max);
-    let mut progress = Progress::default();
+    let mut life = Life::default();
     let folder = plan.home.id().map_err(io_error("look at the home"))?;
     loop {
         // Another home may have taken this one's place, with another network's data.
@@ -179,7 +203,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
             return Ok(End::Refused);
         }
         let started = Instant::now();
-        let (why, healthy) = match round(plan, &mut progress, &mut stop).await {
+        let (why, healthy) = match round(plan, &mut life, &mut stop).await {
             Round::Died(why) => (why, HEALTHY),
             Round::Stuck(why) => (why, HEALTHY_BEFORE_STUCK),
             Round::Stopped => return Ok(End::Asked),
@@ -188,12 +212,16 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
                 return Ok(End::Refused);
             }
         };
+        life.restarts += 1;
         let pause = backoff.next(started.elapsed(), healthy);
         let often = match backoff.failures {
             FAILURES_MANY.. => format!(" (failure {} in a row)", backoff.failures),
             _ => String::new(),
         };
         tracing::error!("{why}; restarting both in {:.1} s{often}", pause.as_secs_f64());
+        life.restart = Some(Restart::now(why, backoff.failures));
+        // Only for those who ask how the node is.
+        let _ = record(plan, None, None, life.restart.as_ref());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             name = stop.recv() => {
@@ -202,6 +230,15 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
             }
         }
     }
+}
+
+/// What outlives a run of the two processes.
+#[derive(Default)]
+struct Life {
+    progress: Progress,
+    restart: Option<Restart>,
+    /// How many times the two were started again.
+    restarts: u64,
 }
 
 /// How one run of the two processes ended.
@@ -265,26 +302,48 @@ struct App {
 }
 
 /// Starts both, waits until one of them ends or a signal comes, and ends what is left.
-async fn round(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals) -> Round {
-    let mut app = match start_app(plan) {
+async fn round(plan: &Plan, life: &mut Life, stop: &mut StopSignals) -> Round {
+    let mut app = match start_app(plan, life.restarts) {
         Ok(app) => app,
         Err(err) => return Round::failed("start the app", &err),
     };
-    let mut round = with_app(plan, progress, stop, &mut app).await;
-    match end(&mut app.child, "the app").await {
-        // CometBFT may be seen to fail first although it was the app that refused.
-        Ok(status) if !matches!(round, Round::Stopped) && status.code() == Some(EXIT_REFUSED.into()) => {
-            round = Round::Refused;
+    let round = with_app(plan, life, stop, &mut app).await;
+    let status = match end(&mut app.child, "the app").await {
+        Ok(status) => status,
+        Err(err) => {
+            tracing::error!("cannot end the app: {err}");
+            return round;
         }
-        Ok(_) => {}
-        Err(err) => tracing::error!("cannot end the app: {err}"),
+    };
+    // CometBFT may be seen to fail first although it was the app that refused, or failed.
+    match round {
+        Round::Stopped => round,
+        _ if status.code() == Some(EXIT_REFUSED.into()) => Round::Refused,
+        round => match halt_reason(&mut app.output).await {
+            Some(why) => Round::Died(format!("the app ended ({status}): {why}")),
+            None => round,
+        },
     }
-    round
+}
+
+/// Why the app ended, if it said so.
+async fn halt_reason(output: &mut Option<BufReader<ChildStdout>>) -> Option<String> {
+    let mut lines = output.as_mut()?.take(HALT_BYTES_MAX).lines();
+    let reason = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(why) = line.strip_prefix(HALT_LINE) {
+                return Some(printable::line(why).into_owned());
+            }
+        }
+        None
+    };
+    tokio::time::timeout(HALT_PATIENCE, reason).await.ok().flatten()
 }
 
 /// Waits until the app listens, and runs CometBFT beside it; ends CometBFT, but not the app.
-async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, app: &mut App) -> Round {
-    if let Err(err) = record(plan, &app.child, None) {
+async fn with_app(plan: &Plan, life: &mut Life, stop: &mut StopSignals, app: &mut App) -> Round {
+    let Life { progress, restart, .. } = life;
+    if let Err(err) = record(plan, Some(&app.child), None, restart.as_ref()) {
         return Round::failed("record who runs the home", &err);
     }
     tokio::select! {
@@ -302,7 +361,7 @@ async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, 
             return Round::failed(&format!("start {path} with its output in {}", log.display()), &err);
         }
     };
-    let round = match record(plan, &app.child, Some(&cometbft)) {
+    let round = match record(plan, Some(&app.child), Some(&cometbft), restart.as_ref()) {
         Err(err) => Round::failed("record who runs the home", &err),
         Ok(()) => {
             tracing::info!(app = app.child.id(), cometbft = cometbft.id(), "node runs");
@@ -321,11 +380,13 @@ async fn with_app(plan: &Plan, progress: &mut Progress, stop: &mut StopSignals, 
     round
 }
 
-fn start_app(plan: &Plan) -> io::Result<App> {
+/// `restarts`: how many times it was started before, which it serves as a metric.
+fn start_app(plan: &Plan, restarts: u64) -> io::Result<App> {
     // The link to this very program, so that replacing the file on disk does not mix two versions in one node.
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0("dseq").arg("serve").arg("--home").arg(plan.home.root());
-    command.arg("--abci").arg(plan.abci.to_string()).arg("--supervised").args(&plan.app_flags);
+    command.arg("--abci").arg(plan.abci.to_string()).arg("--supervised");
+    command.arg("--restarts").arg(restarts.to_string()).args(&plan.app_flags);
     // A process group of its own: Ctrl-C in a terminal must reach the supervisor alone, which keeps the order.
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
@@ -350,11 +411,18 @@ fn start_cometbft(plan: &Plan) -> io::Result<Child> {
     Command::from(command).kill_on_drop(true).spawn()
 }
 
-fn record(plan: &Plan, app: &Child, cometbft: Option<&Child>) -> io::Result<()> {
+fn record(
+    plan: &Plan,
+    app: Option<&Child>,
+    cometbft: Option<&Child>,
+    restart: Option<&Restart>,
+) -> io::Result<()> {
     let id = |child: &Child| child.id().and_then(ProcessId::of);
     let supervisor = ProcessId::of(std::process::id()).ok_or(io::ErrorKind::NotFound)?;
-    let cometbft = cometbft.and_then(id);
-    Running { by_testnet: plan.by_testnet, supervisor, app: id(app), cometbft }.write(&plan.home)
+    let (app, cometbft) = (app.and_then(id), cometbft.and_then(id));
+    let running =
+        Running { by_testnet: plan.by_testnet, supervisor, app, cometbft, restart: restart.cloned() };
+    running.write(&plan.home)
 }
 
 /// Waits until the app says that it listens; for ever, if it ends without having said so.

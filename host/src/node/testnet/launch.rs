@@ -29,7 +29,7 @@ pub(super) fn launch(cometbft: &CometBft, node: &Node) -> Result<Launched, Testn
         command.arg("--cometbft").arg(cometbft.path());
     }
     // What is one node's alone must not be the same for all of them.
-    command.env_remove(config::ABCI.env).env_remove(config::HOME_ENV);
+    command.env_remove(config::ABCI.env).env_remove(config::HTTP.env).env_remove(config::HOME_ENV);
     let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().map_err(what())?;
     Ok(Launched { child })
 }
@@ -45,7 +45,8 @@ pub(super) fn end_all(started: &mut [(&Node, &mut Launched)]) {
     for (node, launched) in started {
         if let Some(id) = ProcessId::of(launched.child.id()) {
             // One that is asked before it could say who it is has no children yet.
-            let alone = Running { by_testnet: true, supervisor: id, app: None, cometbft: None };
+            let alone =
+                Running { by_testnet: true, supervisor: id, app: None, cometbft: None, restart: None };
             let said = Running::read(&node.home).filter(|running| running.supervisor == id);
             let _ = said.unwrap_or(alone).end();
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
+use crate::node::address::Address;
 use crate::node::engine::config::EngineConfig;
 use crate::node::engine::overrides;
 use crate::node::genesis::rules::{self, Plugin};
@@ -68,12 +69,14 @@ fn make_aside(
     write_shape(network)
 }
 
-/// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be.
+/// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be, and those for HTTP
+/// where a node's own file does not turn it off.
 pub(super) fn check_ports(nodes: &[Node], metrics: bool) -> Result<(), TestnetError> {
     let wanted = nodes.iter().flat_map(|node| {
         let metrics = metrics || EngineConfig::of(&node.home).serves_metrics();
         let of = node.ports.addresses();
-        [Some(of.p2p), Some(of.rpc), metrics.then_some(of.metrics)]
+        let http = node.http().map(|http| Address::new(http.ip().to_string(), http.port()));
+        [Some(of.p2p), Some(of.rpc), metrics.then_some(of.metrics), http]
     });
     let ports = ports::unusable(&wanted.flatten().collect::<Vec<_>>());
     if ports.is_empty() { Ok(()) } else { Err(TestnetError::Ports { ports }) }

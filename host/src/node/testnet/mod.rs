@@ -2,8 +2,11 @@
 //!
 //! Node 0 listens on the base port (P2P) and the one after it (RPC). The next port is left free, because it is
 //! where CometBFT's documentation puts an app. Each further node takes the next two; metrics come after all of them.
+//! HTTP is on 6900 and the ports after it for the default base port, and comes after the metrics for any other: so two
+//! networks whose base ports are far enough apart never meet.
 
 mod error;
+mod init;
 mod launch;
 pub mod logs;
 mod make;
@@ -15,11 +18,13 @@ mod stop;
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use error::{TestnetError, command, removal};
+pub use init::{InitOptions, Initialized, init};
 pub use ready::Failure;
 pub use start::{NodeStart, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
@@ -28,6 +33,7 @@ pub use stop::{Stopped, stop};
 use error::io_error;
 
 use super::address::Address;
+use super::config::{self, ConfigError, Given, Settings};
 use super::engine::listen;
 use super::genesis::Addresses;
 use super::home::NodeHome;
@@ -39,7 +45,7 @@ use crate::atomic_file;
 pub const DEFAULT_DIR: &str = "build/localnet";
 /// The port from which the others are counted, unless another is given.
 pub const BASE_PORT: u16 = 26656;
-/// Maximum number of nodes of a local network; each takes two processes and three ports.
+/// Maximum number of nodes of a local network; each takes two processes and four ports.
 pub const NODES_MAX: u16 = 32;
 /// Metrics begin this far above the base port, or further when the nodes need the room.
 const METRICS_FROM: u16 = 14;
@@ -53,15 +59,18 @@ pub struct Ports {
     pub rpc: u16,
     /// CometBFT's metrics.
     pub metrics: u16,
+    /// Our HTTP.
+    pub http: u16,
 }
 
 impl Ports {
     /// Where the node listens.
     #[must_use]
     pub fn addresses(self) -> Addresses {
-        let Self { p2p, rpc, metrics } = self;
+        let Self { p2p, rpc, metrics, http } = self;
         let [p2p, rpc, metrics] = [p2p, rpc, metrics].map(Address::loopback);
-        Addresses { p2p, rpc, metrics }
+        let http = SocketAddr::new(config::HTTP_DEFAULT.ip(), http);
+        Addresses { peer: p2p.clone(), p2p, rpc, metrics, http }
     }
 }
 
@@ -94,14 +103,17 @@ impl Shape {
             return Err(TestnetError::BadCount { nodes: self.nodes });
         }
         let metrics_from = METRICS_FROM.max(self.nodes.saturating_mul(2).saturating_add(2));
-        let above = metrics_from.saturating_add(self.nodes).saturating_sub(1);
+        let http_from = metrics_from.saturating_add(self.nodes);
+        let above = http_from.saturating_add(self.nodes).saturating_sub(1);
         let bad = || TestnetError::BadPorts { shape: self, above };
         let port = |above: u16| self.base_port.checked_add(above).filter(|port| *port > 0).ok_or_else(bad);
         port(above)?;
+        let http_base = if self.base_port == BASE_PORT { config::HTTP_PORT } else { port(http_from)? };
         (0..self.nodes)
             .map(|node| {
                 let p2p = if node == 0 { 0 } else { 2 * node + 1 };
-                Ok(Ports { p2p: port(p2p)?, rpc: port(p2p + 1)?, metrics: port(metrics_from + node)? })
+                let metrics = port(metrics_from + node)?;
+                Ok(Ports { p2p: port(p2p)?, rpc: port(p2p + 1)?, metrics, http: http_base + node })
             })
             .collect()
     }
@@ -173,6 +185,26 @@ impl Node {
         let listens = listen::rpc(&self.home).unwrap_or_else(|| self.ports.addresses().rpc);
         format!("http://{}", Address { port: self.ports.rpc, ..listens.reached_locally() })
     }
+
+    /// Where it answers HTTP: at the address that its `dseq.toml` has, loopback if none; none: it has `off`.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        let set = self.settings().map_or(Some(config::HTTP_DEFAULT), |settings| settings.http.value)?;
+        Some(SocketAddr::new(set.ip(), self.ports.http))
+    }
+
+    /// Its HTTP, as this machine reaches it; none: it has `off`.
+    #[must_use]
+    pub fn http_url(&self) -> Option<String> {
+        let listens = self.http()?;
+        let address = Address::new(listens.ip().to_string(), listens.port());
+        Some(format!("http://{}", address.reached_locally()))
+    }
+
+    /// What its `dseq.toml` says.
+    fn settings(&self) -> Result<Settings, ConfigError> {
+        Settings::load(Some(&self.home), &Given::new())
+    }
 }
 
 /// Who runs a home, if any process of it is alive.
@@ -214,25 +246,31 @@ fn lock(dir: &Path) -> Result<File, TestnetError> {
 mod tests {
     use super::*;
 
-    fn ports(nodes: u16) -> Vec<Ports> {
-        Shape { nodes, base_port: BASE_PORT }.ports().unwrap()
-    }
-
     #[test]
     fn four_nodes_have_the_ports_that_the_documentation_promises() {
         let expected = [
-            Ports { p2p: 26656, rpc: 26657, metrics: 26670 },
-            Ports { p2p: 26659, rpc: 26660, metrics: 26671 },
-            Ports { p2p: 26661, rpc: 26662, metrics: 26672 },
-            Ports { p2p: 26663, rpc: 26664, metrics: 26673 },
+            Ports { p2p: 26656, rpc: 26657, metrics: 26670, http: 6900 },
+            Ports { p2p: 26659, rpc: 26660, metrics: 26671, http: 6901 },
+            Ports { p2p: 26661, rpc: 26662, metrics: 26672, http: 6902 },
+            Ports { p2p: 26663, rpc: 26664, metrics: 26673, http: 6903 },
         ];
-        assert_eq!(ports(4), expected);
+        assert_eq!(Shape { nodes: 4, base_port: BASE_PORT }.ports().unwrap(), expected);
+    }
+
+    #[test]
+    fn with_another_base_port_http_comes_after_the_metrics() {
+        let at = |nodes, base_port| Shape { nodes, base_port }.ports().unwrap();
+        assert_eq!(at(4, 30_000)[0], Ports { p2p: 30_000, rpc: 30_001, metrics: 30_014, http: 30_018 });
+        assert_eq!(at(4, 30_000)[3], Ports { p2p: 30_007, rpc: 30_008, metrics: 30_017, http: 30_021 });
+        let far = at(NODES_MAX, 30_000);
+        assert_eq!((far[31].rpc, far[0].metrics, far[0].http), (30_064, 30_066, 30_098));
     }
 
     #[test]
     fn no_port_is_used_twice_however_many_nodes_there_are() {
-        for nodes in 1..=NODES_MAX {
-            let mut all: Vec<_> = ports(nodes).into_iter().flat_map(|p| [p.p2p, p.rpc, p.metrics]).collect();
+        for (nodes, base_port) in (1..=NODES_MAX).flat_map(|nodes| [(nodes, BASE_PORT), (nodes, 30_000)]) {
+            let ports = Shape { nodes, base_port }.ports().unwrap();
+            let mut all: Vec<_> = ports.into_iter().flat_map(|p| [p.p2p, p.rpc, p.metrics, p.http]).collect();
             let count = all.len();
             all.sort_unstable();
             all.dedup();
@@ -246,12 +284,12 @@ mod tests {
         assert_eq!(refusal(0, BASE_PORT), "a local network has 1 to 32 nodes, not 0");
         assert_eq!(refusal(NODES_MAX + 1, BASE_PORT), "a local network has 1 to 32 nodes, not 33");
         let fits = "4 nodes from there on need ports up to";
-        assert_eq!(refusal(4, 0), format!("base port 0 does not fit: {fits} 17; use 1 to 65518"));
-        assert_eq!(refusal(4, 65_520), format!("base port 65520 does not fit: {fits} 65537; use 1 to 65518"));
+        assert_eq!(refusal(4, 0), format!("base port 0 does not fit: {fits} 21; use 1 to 65514"));
+        assert_eq!(refusal(4, 65_516), format!("base port 65516 does not fit: {fits} 65537; use 1 to 65514"));
         for nodes in 1..=NODES_MAX {
             let highest = |base_port| {
                 let ports = Shape { nodes, base_port }.ports().ok()?;
-                ports.into_iter().flat_map(|p| [p.p2p, p.rpc, p.metrics]).max()
+                ports.into_iter().flat_map(|p| [p.p2p, p.rpc, p.metrics, p.http]).max()
             };
             let above = highest(1).unwrap() - 1;
             assert_eq!((highest(u16::MAX - above), highest(u16::MAX - above + 1)), (Some(u16::MAX), None));

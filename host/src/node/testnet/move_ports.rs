@@ -2,6 +2,7 @@
 
 use super::make::check_ports;
 use super::{Network, Node, Shape, TestnetError, write_shape};
+use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config::{EngineConfig, EngineConfigError};
 use crate::node::genesis::{self, GenesisError};
@@ -36,6 +37,9 @@ pub(super) fn move_ports(
     }
     for node in &nodes {
         rewrite(node, &nodes, &ids).map_err(GenesisError::from)?;
+        if let Some(http) = node.http() {
+            config::put(&node.home, &config::HTTP, &http.to_string())?;
+        }
     }
     write_shape(&moved)?;
     Ok(moved)

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::launch::{Launched, logs};
-use crate::node::engine::rpc::Rpc;
+use crate::api::health;
+use crate::node::engine::rpc::{AppStatus, Rpc};
+use crate::node::health::ask;
 use crate::node::process::ProcessId;
 use crate::node::process::running::Running;
 use crate::node::process::tail;
@@ -51,6 +53,8 @@ pub(super) enum Lack {
     App(String),
     /// What it can only get from its peers.
     Peers(String),
+    /// A check of its health fails.
+    Check(String),
 }
 
 /// A node that is waited for.
@@ -145,7 +149,8 @@ pub(super) fn wait(
         watched.iter_mut().for_each(|one| one.ask(alive.saturating_sub(1).max(quorum)));
         let unanswered =
             |one: &Watched<'_>| matches!(one.state, State::Pending(None | Some(Lack::Answer(_))));
-        let lonely = |one: &Watched<'_>| matches!(one.state, State::Pending(Some(Lack::Peers(_))));
+        let lonely =
+            |one: &Watched<'_>| matches!(one.state, State::Pending(Some(Lack::Peers(_) | Lack::Check(_))));
         let all_answer = !watched.iter().any(unanswered);
         if all_answer && !watched.iter().any(lonely) {
             break;
@@ -177,7 +182,7 @@ fn settle(watched: &mut [Watched<'_>], waited: Duration) {
     let seconds = waited.as_secs();
     for one in watched.iter_mut() {
         match &one.state {
-            State::Pending(Some(Lack::Answer(why))) => {
+            State::Pending(Some(Lack::Answer(why) | Lack::Check(why))) => {
                 let why = format!("{why}, after {seconds} s");
                 one.fail_with_logs(why);
             }
@@ -229,9 +234,17 @@ fn lack(node: &Node, peers: usize) -> Option<Lack> {
         return Some(Lack::Peers(format!("it is catching up, at height {}", status.height)));
     }
     match rpc.app_status() {
-        Ok(app) => app.unready.map(Lack::App),
+        Ok(AppStatus { unready: Some(why), .. }) => Some(Lack::App(why)),
+        Ok(_) => failed_check(node).map(Lack::Check),
         Err(err) => Some(Lack::Answer(err.to_string())),
     }
+}
+
+/// The first check that fails in a node, if it serves HTTP and so has checks.
+fn failed_check(node: &Node) -> Option<String> {
+    let found = ask::home(&node.home, Some(&node.http_url()?));
+    let failed = found.report.checks.into_iter().find(|check| check.state == health::State::Failed)?;
+    Some(format!("the check {:?} fails: {}", failed.name, failed.reason.unwrap_or_default()))
 }
 
 #[cfg(test)]

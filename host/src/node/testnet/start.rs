@@ -10,8 +10,9 @@ use super::make::{self, check_ports};
 use super::move_ports::move_ports;
 use super::ready::{Failure, Lack, State, Watched, wait};
 use super::{Network, Node, Shape, TestnetError, io_error, lock, shape_file};
+use crate::node::config::{self, Origin};
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::config::{self, EngineConfig};
+use crate::node::engine::config::{EngineConfig, serve_metrics};
 use crate::node::engine::listen;
 use crate::node::genesis::GenesisError;
 use crate::node::genesis::file::GenesisFile;
@@ -118,7 +119,7 @@ fn outcome(watched: Watched<'_>) -> NodeStart {
         State::Ready => NodeStart::Ran,
         State::Failed(failure) => NodeStart::Failed(failure),
         State::Pending(lack) => NodeStart::Waits(match lack {
-            Some(Lack::Answer(why) | Lack::App(why) | Lack::Peers(why)) => why,
+            Some(Lack::Answer(why) | Lack::App(why) | Lack::Peers(why) | Lack::Check(why)) => why,
             None => "it was not asked".to_owned(),
         }),
     }
@@ -220,7 +221,7 @@ fn turn_metrics_on(nodes: &[Node]) -> Result<(), TestnetError> {
         if node.running()?.is_some() {
             return Err(TestnetError::RunsWithoutMetrics { node: node.name.clone() });
         }
-        config::serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { source })?;
+        serve_metrics(&node.home).map_err(|source| TestnetError::Metrics { source })?;
     }
     Ok(())
 }
@@ -248,13 +249,29 @@ fn bring_up(options: &StartOptions, node: &Node) -> Result<Option<Launched>, Fai
         let why = format!("{} does not have the RPC on port {}", config.display(), node.ports.rpc);
         return Err(failure(why));
     }
+    settle_http(node).map_err(failure)?;
     if let Err(TestnetError::Ports { ports }) = check_ports(std::slice::from_ref(node), false) {
         let why = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return Err(Failure { port_taken: true, ..failure(why) });
     }
-    let launched = launch(&options.cometbft, node).map_err(|err| {
-        let cause = std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
-        failure(format!("{err}{cause}"))
-    });
-    launched.map(Some)
+    launch(&options.cometbft, node).map(Some).map_err(|err| failure(with_cause(&err)))
+}
+
+/// Makes sure that a node's HTTP has its own port. A network that was made before there was HTTP gets it now: with the
+/// default, all nodes would take one port.
+fn settle_http(node: &Node) -> Result<(), String> {
+    let set = node.settings().map_err(|err| with_cause(&err))?.http;
+    if set.origin == Origin::Default {
+        let address = node.ports.addresses().http.to_string();
+        return config::put(&node.home, &config::HTTP, &address).map_err(|err| with_cause(&err));
+    }
+    if set.value.is_some_and(|address| address.port() != node.ports.http) {
+        let config = node.home.config_file();
+        return Err(format!("{} does not have HTTP on port {}, or off", config.display(), node.ports.http));
+    }
+    Ok(())
+}
+
+fn with_cause(err: &dyn std::error::Error) -> String {
+    err.source().map_or_else(|| err.to_string(), |cause| format!("{err}: {cause}"))
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Network, Node, TestnetError};
 use crate::node::engine::rpc::{AppStatus, Rpc, RpcError, Status};
+use crate::node::health::quorum::{self, STALLED_AFTER};
 use crate::node::home::access;
 use crate::node::process::running::Running;
 use crate::sequence;
@@ -19,9 +20,6 @@ use crate::sequence;
 const RPC_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a node may take to get a block that another one has, before it counts as behind.
 const BEHIND_PATIENCE: Duration = Duration::from_secs(2);
-/// How long transactions may wait without any block coming. A network with more work than it can do makes one every few
-/// seconds.
-const STALL_PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
 
 /// How a node is; of several troubles, the one that comes first here.
@@ -67,6 +65,8 @@ pub struct NodeStatus {
     pub pid: Option<u32>,
     /// Its RPC.
     pub rpc: String,
+    /// Its HTTP; none: it is off.
+    pub http: Option<String>,
 }
 
 /// What one node says, or why it says nothing.
@@ -160,8 +160,7 @@ fn no_quorum(answer: &Answer, powers: &BTreeMap<&str, u64>, power_of_all: Option
     let of_all = power_of_all?;
     let of_peers = answer.peers.iter().filter_map(|id| powers.get(id.as_str()));
     let reached = of_peers.fold(answer.status.power, |sum, power| sum.saturating_add(*power));
-    (u128::from(reached) * 3 <= u128::from(of_all) * 2)
-        .then(|| format!("it reaches voting power {reached} of {of_all}; a block takes more than two thirds"))
+    quorum::lacking(reached, of_all)
 }
 
 /// Waits until all nodes have reached a height, or have had their time. Returns where they are then, by their names.
@@ -188,7 +187,7 @@ fn wait_for_heights<'a>(looked: &[Looked<'a>], height: u64) -> BTreeMap<&'a str,
 fn no_block_comes(looked: &[Looked<'_>], height: u64) -> bool {
     let began = Instant::now();
     let answers = || looked.iter().filter_map(|looked| looked.answer.as_ref().ok());
-    while began.elapsed() < STALL_PATIENCE {
+    while began.elapsed() < STALLED_AFTER {
         let moves = answers().any(|answer| answer.rpc.status().is_ok_and(|status| status.height > height));
         let work = answers().any(|answer| answer.rpc.waiting().is_ok_and(|waiting| waiting > 0));
         if moves || !work {
@@ -211,8 +210,7 @@ fn troubles(
         found.push((NodeState::NoQuorum, why));
     }
     if stalled && has_quorum {
-        let seconds = STALL_PATIENCE.as_secs();
-        found.push((NodeState::Stalled, format!("transactions wait, and no block came in {seconds} s")));
+        found.push((NodeState::Stalled, quorum::stalled(STALLED_AFTER.as_secs())));
     }
     if answer.status.catching_up && has_quorum {
         found.push((NodeState::CatchingUp, "it fetches blocks from its peers".to_owned()));
@@ -241,5 +239,6 @@ fn summary(looked: &Looked<'_>, troubles: Vec<(NodeState, String)>) -> NodeStatu
         sequence_length: sequence::committed_length(&node.home.sequence_dir()).ok(),
         pid,
         rpc: node.rpc_url(),
+        http: node.http_url(),
     }
 }

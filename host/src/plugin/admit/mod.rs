@@ -10,6 +10,7 @@ mod compile;
 mod error;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
@@ -50,6 +51,7 @@ pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> 
         start_fuel,
         init_fuel: Fuel(0),
         pool: None,
+        instances_started: AtomicU64::new(0),
     };
     let (mut live, init_fuel) = check_params(&admitted)?;
     admitted.init_fuel = init_fuel;

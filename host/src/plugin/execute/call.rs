@@ -12,6 +12,7 @@
 //! for starting one: its memory, its table and init, whether or not the host has to do all of it again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::InstancePre;
 
@@ -39,6 +40,8 @@ pub(in crate::plugin) struct Admitted {
     pub(in crate::plugin) init_fuel: Fuel,
     /// Where instances wait for their next call; `None` if they cannot be reset, or it does not pay.
     pub(in crate::plugin) pool: Option<Pool>,
+    /// Instances made for a call so far.
+    pub(in crate::plugin) instances_started: AtomicU64,
 }
 
 impl Admitted {
@@ -96,6 +99,7 @@ impl Admitted {
     /// As [`Self::start`], after admission has seen init succeed. Anything else now means that this host does
     /// not compute the same thing twice.
     fn start_again(&self) -> Result<Live, (&'static str, String)> {
+        self.instances_started.fetch_add(1, Ordering::Relaxed);
         let reason = match self.start() {
             Ok((live, Init::Accepted { .. })) => return Ok(live),
             Ok((_, Init::Refused { code, .. })) => format!("rejected with code {code}"),

@@ -60,7 +60,7 @@ func Kvstore(dir, abciCli string) (App, error) {
 
 // Dseq serves our application from the home in dir.
 func Dseq(dir, dseq string) (App, error) {
-	return start(dir, dseq, "serve", "--home", dir, "--abci", "ADDRESS")
+	return start(dir, dseq, "serve", "--home", dir, "--abci", "ADDRESS", "--http", "off")
 }
 
 // FreshHome makes a home in dir with the genesis file of another, removing what was there.

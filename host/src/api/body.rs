@@ -1,0 +1,55 @@
+//! Reads a request's body whole, within bounds, with a problem for each way in which that can fail.
+
+use std::error::Error;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_LENGTH;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tower_http::timeout::TimeoutError;
+
+use super::problem::{BODY_INCOMPLETE, BODY_TOO_LARGE, Problem, REQUEST_TIMEOUT};
+use crate::printable;
+
+/// The whole body of a request, of at most this many bytes. How long it may take is bounded for all requests, by
+/// [`Limits::body_time_max`](super::Limits::body_time_max).
+///
+/// # Errors
+///
+/// One that is announced to be longer is refused before any of it is read.
+pub async fn whole(headers: &HeaderMap, body: Body, bytes_max: u64) -> Result<Bytes, Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let Some(announced) = announced.filter(|announced| *announced > bytes_max) {
+        return Err(too_large(bytes_max, Some(announced)));
+    }
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(err) if has_cause::<LengthLimitError>(&*err) => Err(too_large(bytes_max, None)),
+        Err(err) if has_cause::<TimeoutError>(&*err) => {
+            Err(Problem::new(&REQUEST_TIMEOUT, "the body of the request did not arrive in time"))
+        }
+        Err(err) => {
+            let why = deepest(&*err).to_string();
+            let why = printable::line(&why);
+            Err(Problem::new(&BODY_INCOMPLETE, format!("the body of the request could not be read: {why}")))
+        }
+    }
+}
+
+fn too_large(bytes_max: u64, announced: Option<u64>) -> Problem {
+    let detail = format!("the body is longer than the {bytes_max} bytes that are taken here");
+    Problem::new(&BODY_TOO_LARGE, detail).exceeding(bytes_max, announced, "bytes")
+}
+
+fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(err), |&err| err.source())
+}
+
+fn has_cause<T: Error + 'static>(err: &(dyn Error + 'static)) -> bool {
+    causes(err).any(<dyn Error>::is::<T>)
+}
+
+fn deepest<'a>(err: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    causes(err).last().unwrap_or(err)
+}

@@ -1,0 +1,74 @@
+//! HTTP for readers, producers and operators of a node.
+//!
+//! ```text
+//! listener ── accept ──> connections: one of few? ──no──> 503, closed
+//!                              │ yes
+//!                        socket (slow readers) ── hyper ── layers: request id, trace, log │ panics │ CORS │ limits
+//!                                                                                   │
+//!                              problem documents <── no route, wrong method ── routes: what the node answers
+//! ```
+//!
+//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered`] counts
+//! and times; [`router`] has the routes of a node, which see no more of it than [`State`].
+//!
+//! # Adding a route
+//!
+//! A topic is a file with `LISTED` and `routes()`, and a row in `TOPICS`. Errors are [`Problem`]s of a type in
+//! [`problem::TYPES`]. A body is read by [`body::whole`]. What may go on for ever ends when [`State::stopping`] says so. What
+//! blocks (files, the file system) goes to `tokio::task::spawn_blocking`.
+//!
+//! # Invariants
+//!
+//! - Sees the committed prefix only, and can never delay consensus.
+//! - Whatever a client does or leaves undone, what it takes of the node is bounded by [`Limits`].
+//! - Every error that is ours is a problem document. hyper itself answers heads that it can't parse (400, 414, 431), without
+//!   a body.
+
+mod access_log;
+pub mod body;
+mod connection;
+mod connections;
+pub mod health;
+mod layers;
+mod limits;
+mod metered;
+mod origins;
+pub mod problem;
+mod routes;
+mod server;
+mod socket;
+mod stopping;
+mod trace_context;
+
+use std::sync::Arc;
+
+pub use access_log::RequestId;
+pub use connection::Peer;
+pub use layers::layered;
+pub use limits::Limits;
+pub use metered::metered;
+pub use origins::Origins;
+pub use problem::Problem;
+pub use routes::{Listed, listed, router};
+pub use server::{BindError, Running, Server};
+pub use stopping::Stopping;
+pub use trace_context::TraceContext;
+
+use crate::app;
+use crate::sequence::Reader;
+use crate::telemetry::metrics::Metrics;
+
+/// What routes see of the node.
+#[derive(Clone)]
+pub struct State {
+    /// The committed prefix.
+    pub reader: Reader,
+    /// What the node says of itself. Asks the file system each time, so it may block.
+    pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
+    /// How the node is.
+    pub health: health::Health,
+    /// The end of the server.
+    pub stopping: Stopping,
+}

@@ -1,0 +1,163 @@
+//! Errors as problem documents (RFC 9457): one table of their types, and the one way to answer with one.
+//!
+//! # Format
+//!
+//! `application/problem+json`: an object with `type` (`urn:dseq:problem:` and the name), `title`, `status`, `detail` (what
+//! was wrong with this request), `retry` (whether the same request may succeed later, or at another node), and, where a
+//! bound was exceeded, `limit`, `actual` (when it is known) and `unit`. Types and their statuses are stable: clients decide
+//! by them. Words may change.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What the `type` of each problem begins with.
+pub const TYPE_PREFIX: &str = "urn:dseq:problem:";
+
+/// A type of problem.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProblemType {
+    /// Its name, the last part of the URI.
+    pub name: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The same for each problem of the type.
+    pub title: &'static str,
+    /// When it comes.
+    pub when: &'static str,
+    /// Whether the same request may succeed later, or at another node.
+    pub retry: bool,
+    /// Whether the connection is closed, because what comes on it can't be told from the rest of this request.
+    pub closes: bool,
+}
+
+/// From each row: a constant, and its place in [`TYPES`].
+macro_rules! types {
+    ($($constant:ident: $name:literal, $status:literal, $title:literal, retry: $retry:literal, closes: $closes:literal, $when:literal;)*) => {
+        $(
+            #[doc = $when]
+            pub const $constant: ProblemType = ProblemType {
+                name: $name, status: $status, title: $title, when: $when, retry: $retry, closes: $closes,
+            };
+        )*
+
+        /// Every type of problem, by status.
+        pub const TYPES: &[ProblemType] = &[$($constant),*];
+    };
+}
+
+types! {
+    BODY_INCOMPLETE: "body-incomplete", 400, "The request's body is incomplete", retry: true, closes: true,
+        "The body ended before its announced length, or its chunks are malformed.";
+    CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
+        "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
+    NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
+        "No route has this path.";
+    METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
+        "The path exists, but not for this method; `Allow` lists the methods that it has.";
+    REQUEST_TIMEOUT: "request-timeout", 408, "The request was sent too slowly", retry: true, closes: true,
+        "The head or the body of the request did not arrive in time.";
+    BODY_TOO_LARGE: "body-too-large", 413, "The request's body is too large", retry: false, closes: true,
+        "The body is longer than the resource takes.";
+    HEAD_TOO_LARGE: "head-too-large", 431, "The request's head is too large", retry: false, closes: true,
+        "The request has too many header fields, or its target and header fields are too long.";
+    INTERNAL: "internal", 500, "The node has a defect", retry: true, closes: false,
+        "A request met a defect of this program. The node's log has the reason, with the request id.";
+    TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
+        "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
+}
+
+/// A bound that a request exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Exceeded {
+    limit: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<u64>,
+    unit: &'static str,
+}
+
+/// What was wrong with one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    of: &'static ProblemType,
+    detail: String,
+    exceeded: Option<Exceeded>,
+    retry_after: Option<Duration>,
+}
+
+/// The document.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    retry: bool,
+    #[serde(flatten)]
+    exceeded: Option<Exceeded>,
+}
+
+impl Problem {
+    /// A problem of a type, with what was wrong.
+    #[must_use]
+    pub fn new(of: &'static ProblemType, detail: impl Into<String>) -> Self {
+        Self { of, detail: detail.into(), exceeded: None, retry_after: None }
+    }
+
+    /// Adds the bound that was exceeded, and by what, if that is known.
+    #[must_use]
+    pub fn exceeding(self, limit: u64, actual: Option<u64>, unit: &'static str) -> Self {
+        Self { exceeded: Some(Exceeded { limit, actual, unit }), ..self }
+    }
+
+    /// Adds when to try again: `Retry-After`, in whole seconds.
+    #[must_use]
+    pub fn retry_after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
+    }
+
+    fn document(&self) -> Document<'_> {
+        let ProblemType { name, status, title, retry, .. } = *self.of;
+        let r#type = format!("{TYPE_PREFIX}{name}");
+        Document { r#type, title, status, detail: &self.detail, retry, exceeded: self.exceeded }
+    }
+
+    /// The whole response as bytes, for a connection that hyper does not serve (any more).
+    pub(super) fn raw_response(&self) -> Vec<u8> {
+        // A document of strings and numbers always has a JSON form.
+        let body = serde_json::to_string(&self.document()).unwrap_or_default();
+        let status = StatusCode::from_u16(self.of.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self
+            .retry_after
+            .map_or_else(String::new, |pause| format!("retry-after: {}\r\n", pause.as_secs().max(1)));
+        format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\nx-content-type-options: nosniff\r\n\
+             cache-control: no-store\r\nconnection: close\r\n{retry_after}content-length: {}\r\n\r\n{body}",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len()
+        )
+        .into_bytes()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.of.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.document())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.of.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(pause) = self.retry_after {
+            headers.insert(RETRY_AFTER, pause.as_secs().max(1).into());
+        }
+        response.extensions_mut().insert(self.of);
+        response
+    }
+}

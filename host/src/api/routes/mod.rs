@@ -1,0 +1,47 @@
+//! What a node answers: one file for each topic.
+
+mod index;
+mod metrics;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::State;
+
+/// A route as `/` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The method; one with GET has HEAD too.
+    pub method: &'static str,
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    /// What it is for, in a few words.
+    pub what: &'static str,
+}
+
+/// Some routes, and how they are listed.
+struct Topic {
+    listed: &'static [Listed],
+    routes: fn() -> Router<Arc<State>>,
+}
+
+/// All routes, in the order in which they are listed.
+const TOPICS: &[Topic] = &[
+    Topic { listed: index::LISTED, routes: index::routes },
+    Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: super::health::LISTED, routes: super::health::routes },
+];
+
+/// Every route of a node, in order.
+pub fn listed() -> impl Iterator<Item = Listed> {
+    TOPICS.iter().flat_map(|topic| topic.listed).copied()
+}
+
+/// The routes of a node, without the layers.
+pub fn router(state: State) -> Router {
+    let all = TOPICS.iter().fold(Router::new(), |router, topic| router.merge((topic.routes)()));
+    all.with_state(Arc::new(state))
+}

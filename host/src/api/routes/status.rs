@@ -1,0 +1,35 @@
+//! `GET /v1/status`: how far this node is, and whether it accepts transactions.
+
+use std::sync::Arc;
+
+use axum::extract::State as Extract;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::task::spawn_blocking;
+
+use super::{Listed, State};
+use crate::api::Problem;
+use crate::api::problem::INTERNAL;
+
+pub(super) const LISTED: &[Listed] = &[Listed {
+    method: "GET",
+    path: "/v1/status",
+    what: "How far this node is, and whether it accepts transactions",
+}];
+
+pub(super) fn routes() -> Router<Arc<State>> {
+    Router::new().route("/v1/status", get(status))
+}
+
+async fn status(Extract(state): Extract<Arc<State>>) -> Response {
+    match spawn_blocking(move || (state.status)()).await {
+        Ok(status) => Json(status).into_response(),
+        // It panicked, which the panic's own message told.
+        Err(err) => {
+            tracing::error!("cannot tell the status: {err}");
+            Problem::new(&INTERNAL, "the status could not be told; the node's log has the reason")
+                .into_response()
+        }
+    }
+}

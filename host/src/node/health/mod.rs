@@ -1,0 +1,181 @@
+//! How a node is: checks that run every second in threads of their own, and the last report for whoever asks.
+//!
+//! ```text
+//! look      CometBFT's RPC, disks, store, plugins ──┐
+//! survey    the other nodes, in its own thread    ──┼──> snapshot ── checks ──> api::health, served over HTTP
+//! observed  committed blocks                      ──┘
+//! ```
+//!
+//! - [`quorum`]: how much voting power decides a block;
+//! - [`ask`]: asks a node's HTTP how it is, and its home if nobody answers.
+//!
+//! # Invariants
+//!
+//! - Nothing here runs because somebody asks, or makes consensus wait: a committed block costs a lock and a pointer.
+//! - A check fails only on what is known. What cannot be asked is unknown, which does not count against the node.
+
+pub mod ask;
+mod checks;
+mod look;
+mod observed;
+pub mod quorum;
+mod snapshot;
+mod survey;
+mod trends;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use look::{Disks, EngineLook, ReadBack};
+use snapshot::{Agreement, Answer, Engine, Learned, Snapshot, Survey};
+use survey::Surveyor;
+use trends::Trends;
+
+pub use checks::names;
+pub use observed::Observed;
+
+use crate::abci::InForce;
+use crate::abci::transport::Connections;
+use crate::api::health::Health;
+use crate::node::home::NodeHome;
+use crate::sequence::Reader;
+use crate::telemetry::metrics::Metrics;
+
+/// How often the checks run.
+const EVERY: Duration = Duration::from_secs(1);
+/// The pause between two surveys, and how much longer it is for each node.
+const SURVEY_EVERY: Duration = Duration::from_millis(1500);
+const SURVEY_EVERY_FOR_EACH: Duration = Duration::from_millis(200);
+
+/// What the checks look at. None of it keeps the log open.
+pub struct Subject {
+    /// The committed prefix.
+    pub reader: Reader,
+    /// The pipeline in force.
+    pub in_force: InForce,
+    /// Who is connected to it.
+    pub connections: Connections,
+    /// What it committed.
+    pub observed: Observed,
+    /// The node's home.
+    pub home: NodeHome,
+    /// Where its plugins are.
+    pub plugins_dir: PathBuf,
+    /// Free space below which it takes no transactions, in bytes.
+    pub disk_free_bytes_low: u64,
+    /// Where it is told whether a peer holds other bytes.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The running checks; they end when this is dropped.
+#[derive(Debug)]
+pub struct Checker {
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the two threads tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// This node's id and what its CometBFT says; `None`: it does not answer.
+    engine: Option<(String, Engine)>,
+    survey: Survey,
+}
+
+type Exchange = Arc<Mutex<Shared>>;
+
+fn lock(exchange: &Exchange) -> MutexGuard<'_, Shared> {
+    // Each of its fields is only ever replaced as a whole.
+    exchange.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the checks, whose reports go to `health`.
+///
+/// # Errors
+///
+/// When a thread cannot be started.
+pub fn start(subject: Subject, health: Health) -> io::Result<Checker> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let exchange = Exchange::default();
+    let (over, shared, observed) = (Arc::clone(&is_over), Arc::clone(&exchange), subject.observed.clone());
+    look::spawn("health-peers", move || survey_on(&shared, &observed, &over))?;
+    let over = Arc::clone(&is_over);
+    look::spawn("health", move || check_on(&subject, &health, &exchange, &over))?;
+    Ok(Checker { is_over })
+}
+
+fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &AtomicBool) {
+    let mut engine_look = EngineLook::new(&subject.home);
+    let disks = Disks::new(&subject.home, subject.disk_free_bytes_low);
+    let mut read_back = ReadBack::new(subject.plugins_dir.clone());
+    let mut trends = Trends::at(subject.reader.committed().head.height().0);
+    while !is_over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let engine = engine_look.look();
+        let survey = {
+            let mut shared = lock(exchange);
+            shared.engine = match &engine {
+                Learned::Known(engine) => Some((engine_look.id.clone(), engine.clone())),
+                Learned::Unasked(_) | Learned::Silent(_) => None,
+            };
+            shared.survey.clone()
+        };
+        let height = subject.reader.committed().head.height().0;
+        let has_work = matches!(&engine, Learned::Known(engine) if engine.waiting > 0);
+        let ahead = trends::ahead_of(height, heights_of_peers(&survey));
+        let (stalled, behind) = trends.take(height, has_work, ahead, Instant::now());
+        let (store, pipeline) = read_back.look(&subject.reader, &subject.in_force);
+        let snapshot = Snapshot {
+            connections: subject.connections.count(),
+            height,
+            engine,
+            stalled,
+            behind,
+            survey,
+            disks: disks.look(),
+            store,
+            pipeline,
+            misdeeds: subject.observed.misdeeds(),
+        };
+        let differs =
+            |seen: &snapshot::Seen| seen.is_peer && matches!(seen.agreement, Agreement::Differs { .. });
+        subject.metrics.set_peer_disagreement(snapshot.survey.nodes.values().any(differs));
+        health.replace(checks::run(&snapshot));
+        thread::sleep(EVERY.saturating_sub(began.elapsed()));
+    }
+}
+
+/// Of those whose word counts.
+fn heights_of_peers(survey: &Survey) -> Vec<u64> {
+    let height = |seen: &snapshot::Seen| match seen.answer {
+        Answer::Answers { height, .. } if seen.is_peer && seen.is_trusted => Some(height),
+        Answer::Answers { .. } | Answer::Hangs | Answer::Unreachable(_) => None,
+    };
+    survey.nodes.values().filter_map(height).collect()
+}
+
+fn survey_on(exchange: &Exchange, observed: &Observed, is_over: &AtomicBool) {
+    let mut surveyor = Surveyor::default();
+    while !is_over.load(Ordering::Relaxed) {
+        let engine = lock(exchange).engine.clone();
+        let survey =
+            engine.map_or_else(Survey::default, |(id, engine)| surveyor.survey(&id, &engine, observed));
+        let pause = if survey.is_done {
+            let nodes = u32::try_from(survey.nodes.len()).unwrap_or(u32::MAX);
+            SURVEY_EVERY.saturating_add(SURVEY_EVERY_FOR_EACH.saturating_mul(nodes))
+        } else {
+            EVERY
+        };
+        lock(exchange).survey = survey;
+        thread::sleep(pause);
+    }
+}

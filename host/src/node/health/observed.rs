@@ -1,0 +1,200 @@
+//! What the checks keep of committed blocks: the last roots, and who signed twice.
+//!
+//! # Limits
+//!
+//! The last [`BLOCKS_MAX`] blocks with records; a head is some 4 KiB. Roots are computed only when they are asked for.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::app::CommittedBlock;
+use crate::sequence::Committed;
+use crate::types::{RecordsRoot, SequenceRoot};
+
+/// Of how many blocks the roots are kept. Blocks with records come at most some fifty times a second, and a peer's
+/// answer is a few seconds old at most.
+const BLOCKS_MAX: usize = 1024;
+/// How many proven misdeeds are kept.
+const MISDEEDS_MAX: usize = 16;
+
+/// What a sequence with a number of records hashes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Roots {
+    /// Of its bytes.
+    pub sequence: SequenceRoot,
+    /// Of its records.
+    pub records: RecordsRoot,
+}
+
+/// A validator that broke the rules of consensus, as a committed block proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Misdeed {
+    /// The block with the proof.
+    pub block: u64,
+    /// The height at which it was done.
+    pub height: i64,
+    /// The validator's address, in upper-case hex.
+    pub validator: String,
+}
+
+/// The blocks that this process committed, as far as the checks need them; clones share one state.
+#[derive(Clone, Debug)]
+pub struct Observed(Arc<Mutex<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    /// In ascending order of their number of records, which is different for each.
+    heads: VecDeque<Arc<Committed>>,
+    misdeeds: VecDeque<Misdeed>,
+}
+
+impl Observed {
+    /// Begins with what was committed before this process started.
+    #[must_use]
+    pub fn new(committed: Arc<Committed>) -> Self {
+        Self(Arc::new(Mutex::new(Kept { heads: VecDeque::from([committed]), misdeeds: VecDeque::new() })))
+    }
+
+    /// Takes a committed block. Costs a lock and no hashing.
+    pub fn take(&self, block: &CommittedBlock) {
+        let mut kept = self.kept();
+        let count = block.committed.head.count();
+        if kept.heads.back().is_none_or(|last| last.head.count() < count) {
+            kept.heads.push_back(Arc::clone(&block.committed));
+        }
+        while kept.heads.len() > BLOCKS_MAX {
+            kept.heads.pop_front();
+        }
+        let proven = block.misbehavior.iter().map(|one| Misdeed {
+            block: block.committed.head.height().0,
+            height: one.height,
+            validator: one.validator.clone(),
+        });
+        kept.misdeeds.extend(proven);
+        while kept.misdeeds.len() > MISDEEDS_MAX {
+            kept.misdeeds.pop_front();
+        }
+    }
+
+    /// The roots of the sequence when it had this many records.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or not any more.
+    pub(super) fn roots_at(&self, records: u64) -> Result<Roots, NotKept> {
+        let kept = self.kept();
+        let counts = |head: &Arc<Committed>| head.head.count();
+        let found = kept.heads.binary_search_by_key(&records, counts);
+        let (first, last) = (kept.heads.front().map_or(0, counts), kept.heads.back().map_or(0, counts));
+        let committed = found.ok().and_then(|at| kept.heads.get(at)).map(Arc::clone);
+        drop(kept);
+        match committed {
+            Some(committed) => {
+                let head = &committed.head;
+                Ok(Roots { sequence: head.sequence_root(), records: head.records_root() })
+            }
+            None if records > last => Err(NotKept::Ahead),
+            None if records < first => Err(NotKept::Before),
+            None => Err(NotKept::Between),
+        }
+    }
+
+    /// The newest proven misdeeds, the oldest first.
+    pub(super) fn misdeeds(&self) -> Vec<Misdeed> {
+        self.kept().misdeeds.iter().cloned().collect()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Nothing panics between two changes that belong together.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the roots of a number of records are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotKept {
+    /// This node has fewer records.
+    Ahead,
+    /// This node had as many before the oldest block that is kept.
+    Before,
+    /// This node never had as many: none of its blocks ended there, and with the same blocks none of a peer's can.
+    Between,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Misbehavior, MisbehaviorKind};
+    use crate::sequence::{HashedRecord, Log, Staging};
+    use crate::types::{AppHash, Height, PipelineId, TxHash};
+
+    /// A log that commits blocks into what is kept.
+    struct Chain {
+        log: Log,
+        observed: Observed,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Chain {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let log = Log::open(dir.path()).unwrap();
+            let observed = Observed::new(log.reader().committed());
+            Self { log, observed, _dir: dir }
+        }
+
+        fn block(&mut self, records: &[&[u8]], misbehavior: Vec<Misbehavior>) {
+            let height = Height(self.log.head().height().0 + 1);
+            let mut staging = Staging::begin(self.log.head(), height);
+            for record in records {
+                staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
+            }
+            self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+            let committed = self.log.reader().committed();
+            self.observed.take(&CommittedBlock { committed, results: Arc::from([]), misbehavior });
+        }
+    }
+
+    #[test]
+    fn the_roots_at_the_end_of_each_block_are_known() {
+        let mut chain = Chain::new();
+        let empty = chain.observed.roots_at(0).unwrap();
+        assert_eq!(empty.sequence.to_string(), blake3::hash(b"").to_string());
+        chain.block(&[b"a", b"b"], Vec::new());
+        chain.block(&[], Vec::new());
+        chain.block(&[b"c"], Vec::new());
+        let roots = |records| chain.observed.roots_at(records).map(|roots| roots.sequence.to_string());
+        assert_eq!(roots(2), Ok(blake3::hash(b"ab").to_string()));
+        assert_eq!(roots(3), Ok(blake3::hash(b"abc").to_string()));
+        assert_eq!((roots(1), roots(4)), (Err(NotKept::Between), Err(NotKept::Ahead)));
+    }
+
+    #[test]
+    fn old_blocks_are_forgotten() {
+        let mut chain = Chain::new();
+        for _ in 0..BLOCKS_MAX {
+            chain.block(&[b"x"], Vec::new());
+        }
+        assert_eq!(chain.observed.roots_at(0), Err(NotKept::Before));
+        assert!(chain.observed.roots_at(1).is_ok() && chain.observed.roots_at(BLOCKS_MAX as u64).is_ok());
+    }
+
+    #[test]
+    fn the_newest_misdeeds_are_kept() {
+        let mut chain = Chain::new();
+        for number in 0..20 {
+            let misbehavior = Misbehavior {
+                kind: MisbehaviorKind::DuplicateVote,
+                validator: format!("V{number}"),
+                power: 10,
+                total_power: 40,
+                height: number,
+                time: None,
+            };
+            chain.block(&[], vec![misbehavior]);
+        }
+        let kept = chain.observed.misdeeds();
+        assert_eq!(kept.len(), MISDEEDS_MAX);
+        assert_eq!(kept[0], Misdeed { block: 5, height: 4, validator: "V4".to_owned() });
+    }
+}

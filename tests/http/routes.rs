@@ -1,0 +1,113 @@
+//! The routes of a node, over a real log.
+
+use std::sync::Arc;
+
+use dseq::api::{self, Running, State};
+use dseq::app::Status;
+use dseq::sequence::Log;
+use dseq::telemetry::metrics::{Format, Metrics};
+
+use super::client::Client;
+use super::{limits, serve};
+
+/// The documentation's page on HTTP.
+const PAGE: &str = include_str!("../../docs/http.md");
+
+/// Serves a node's routes over an empty log.
+fn node() -> (tempfile::TempDir, Running) {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = Log::open(dir.path()).unwrap().reader();
+    let asked = reader.clone();
+    let http = serve(limits(), |stopping| {
+        let status = Arc::new(move || Status::of(&asked.committed(), None));
+        api::router(State { reader, status, metrics: Arc::default(), stopping })
+    });
+    (dir, http)
+}
+
+#[test]
+fn the_list_has_every_route_and_every_route_is_there() {
+    let (_dir, http) = node();
+    let mut client = Client::connect(http.address());
+    let list = client.get("/", "").answer();
+    assert_eq!(list.header("content-type"), "text/plain; charset=utf-8");
+    for api::Listed { method, path, what } in api::listed() {
+        let line = list.text().lines().find(|line| line.starts_with(method) && line.ends_with(what)).unwrap();
+        assert!(line.contains(path), "{line}");
+        // Whatever its parameters: some route takes the method at that path.
+        client.send(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"));
+        let answer = client.answer();
+        let missing = answer.header("content-type") == "application/problem+json"
+            && ["not-found", "method-not-allowed"].contains(&answer.problem_name().as_str());
+        assert!(!missing, "{method} {path}: {answer:?}");
+        let row = format!("| `{method} {path}` | {what} |");
+        assert!(PAGE.contains(&row), "docs/http.md must have this row:\n{row}");
+    }
+}
+
+#[test]
+fn the_status_is_what_the_node_says_of_itself() {
+    let (_dir, http) = node();
+    let answer = Client::connect(http.address()).get("/v1/status", "").answer();
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    let status: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+    assert_eq!((&status["height"], &status["length"], &status["records"]), (&0.into(), &0.into(), &0.into()));
+    assert_eq!((&status["ready"], &status["reason"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!(status["sequence_root"].as_str().unwrap().len(), 64);
+    // Each field has its row on the page.
+    for name in status.as_object().unwrap().keys() {
+        assert!(PAGE.contains(&format!("| `{name}` | ")), "docs/http.md lacks {name}");
+    }
+}
+
+#[test]
+fn a_status_that_cannot_be_told_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = Log::open(dir.path()).unwrap().reader();
+    let http = serve(limits(), |stopping| {
+        api::router(State {
+            reader,
+            status: Arc::new(|| panic!("a defect")),
+            metrics: Arc::default(),
+            stopping,
+        })
+    });
+    let answer = Client::connect(http.address()).get("/v1/status", "").answer();
+    assert_eq!((answer.status, answer.problem_name().as_str()), (500, "internal"));
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let (_dir, http) = node();
+    let mut client = Client::connect(http.address());
+    let open =
+        client.get("/metrics", "accept: application/openmetrics-text; version=1.0.0, */*;q=0.1\r\n").answer();
+    assert_eq!(open.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.text().ends_with("# EOF\n"), "{}", open.text());
+    let text = client.get("/metrics", "").answer();
+    assert_eq!(text.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(text.header("vary").contains("accept"), "{text:?}");
+    assert!(text.text().contains("\n# TYPE dseq_checks_total counter\n"), "{}", text.text());
+}
+
+#[test]
+fn requests_are_counted_by_the_route_they_matched() {
+    let metrics = Arc::new(Metrics::default());
+    let http = serve(limits(), |_| {
+        let router = axum::Router::new().route("/a/{b}", axum::routing::get(|| async { "hello" }));
+        api::metered(router, Arc::clone(&metrics))
+    });
+    metrics.http().read_connections_from(http.count_connections());
+    let mut client = Client::connect(http.address());
+    for path in ["/a/1", "/a/2", "/nowhere"] {
+        client.get(path, "").answer();
+    }
+    let text = metrics.encode(Format::Text).unwrap();
+    for line in [
+        "dseq_http_requests_total{route=\"/a/{b}\",method=\"GET\",status=\"200\"} 2",
+        "dseq_http_request_duration_seconds_count{route=\"/a/{b}\"} 2",
+        "dseq_http_connections 1",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+    }
+}
