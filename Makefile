@@ -14,6 +14,8 @@ COMETBFT_PIN := $(shell cat networks/cometbft.version)
 # The version that running networks come from; only `make rolling` needs it.
 COMETBFT_OLD := $(shell cat networks/cometbft.previous)
 COMETBFT_OLD_BIN := $(BUILD)/tools/cometbft-$(COMETBFT_OLD)/cometbft
+OTELCOL_PIN  := 0.165.0
+OTELCOL      := $(BUILD)/tools/otelcol/otelcol
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
@@ -168,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling bench bench-limits differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -182,11 +184,11 @@ test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitize
 	@tests/race/run
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring::
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test trace-test differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
@@ -198,6 +200,20 @@ rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned Come
 $(COMETBFT_OLD_BIN):
 	@echo "Building CometBFT $(COMETBFT_OLD) (a minute or two)"
 	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_OLD)
+
+trace-test: build $(OTELCOL) ## One transaction on four nodes is one trace in OpenTelemetry's collector
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored traces::
+
+# Its own builder puts it together; the versions are in builder.yaml, which has to go with the builder's. A module that it
+# needs only to look at is made here: see there.
+$(OTELCOL): tests/network/otelcol/builder.yaml
+	@echo "Building OpenTelemetry's collector $(OTELCOL_PIN) (some minutes)"
+	@rm -rf $(@D); mkdir -p $(@D)/absent
+	@cp $< $(@D); cd $(@D) \
+		&& printf 'module github.com/open-telemetry/opentelemetry-collector-contrib/extension/encoding/otlpencodingextension\n\ngo 1.25\n' >absent/go.mod \
+		&& printf 'package otlpencodingextension\n' >absent/absent.go \
+		&& CGO_ENABLED=0 go run go.opentelemetry.io/collector/cmd/builder@v$(OTELCOL_PIN) --config builder.yaml >build.log 2>&1 \
+		|| { tail -5 build.log >&2; exit 1; }
 
 # Another seed each time, unless DSEQ_RANDOM_SEED says which; it is printed.
 differential: plugins ## Ten thousand random modules on every wasm engine we know

@@ -33,7 +33,12 @@ impl App {
     }
 
     pub(crate) fn with_log(home: &Path, format: &str) -> Self {
+        Self::start_with(home, format, &[])
+    }
+
+    pub(crate) fn start_with(home: &Path, format: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = dseq(&["serve", "--home", text(home), "--log-format", format]);
+        command.envs(variables.iter().copied());
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let listens = ListenAddr::Unix(home.join("run/abci.sock"));

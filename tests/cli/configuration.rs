@@ -56,7 +56,7 @@ fn a_bad_value_names_the_variable_or_the_flag_it_came_from() {
     assert!(stderr.starts_with("error: environment DSEQ_DISK_FREE_BYTES_LOW: "), "{stderr}");
     let (code, _, stderr) = run(dseq(&args).args(["--log-format", "xml"]));
     assert_eq!(code, 2);
-    assert_eq!(stderr, "error: flag --log-format: log_format is \"xml\"; it must be text or json\n");
+    assert_eq!(stderr, "error: flag --log-format: log_format is \"xml\"; it must be text, json or logfmt\n");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_check_reports_everything_that_is_wrong() {
         [
             "dseq.toml:1: log_level = 7: it must be a string in quotes",
             "dseq.toml:2: unknown key \"log_levl\"; did you mean \"log_level\"?",
-            "dseq.toml:3: log_format is \"xml\"; it must be text or json",
+            "dseq.toml:3: log_format is \"xml\"; it must be text, json or logfmt",
             "environment DSEQ_DISK_FREE_BYTES_LOW: disk_free_bytes_low is \"much\"; it must be a number of bytes, e.g. 536870912",
             "config.toml: mempool.type is \"app\"; it must be \"flood\", or no transaction reaches dseq",
             "environment DSEQ_LOG_LEVLE is no setting; did you mean \"DSEQ_LOG_LEVEL\"?",

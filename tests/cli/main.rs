@@ -15,8 +15,11 @@ mod genesis_checked;
 mod genesis_table;
 mod health;
 mod http;
+mod logs;
 mod monitoring;
 mod node;
+#[path = "../support/otlp.rs"]
+mod otlp;
 mod places;
 mod plugin;
 #[path = "../support/plugins.rs"]
@@ -29,6 +32,7 @@ mod supervisor;
 mod testnet;
 mod testnet_init;
 mod testnet_start;
+mod traces;
 
 use std::path::Path;
 

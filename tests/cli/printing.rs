@@ -174,8 +174,8 @@ fn refusal_of_the_app(log_format: &str, chain_id: &str, wasm: &[u8]) -> String {
 }
 
 #[test]
-fn a_node_escapes_what_genesis_and_its_plugins_say_in_either_log_format() {
-    for log_format in ["text", "json"] {
+fn a_node_escapes_what_genesis_and_its_plugins_say_in_each_log_format() {
+    for log_format in ["text", "json", "logfmt"] {
         for (init, chain_id) in [("reject", "c"), ("panic", "c"), ("accept", NASTY)] {
             let said = refusal_of_the_app(log_format, chain_id, &plugin(init, "accept"));
             assert_printable(log_format, &said);

@@ -23,4 +23,5 @@ mod program;
 mod rollback;
 mod rolling;
 mod support;
+mod traces;
 mod walk_through;

@@ -2,11 +2,12 @@
 
 use std::process::{Command, Output};
 
-/// `dseq` with this environment's `DSEQ_*` variables out of the way, and without HTTP unless a test or `dseq testnet` sets
-/// its address: tests that run at once would all take the default port.
+/// `dseq` with the variables of this environment out of the way that it would heed, and without HTTP unless a test or `dseq
+/// testnet` sets its address: tests that run at once would all take the default port.
 pub(crate) fn dseq(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dseq"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DSEQ_")) {
+    let is_heeded = |name: &str| name.starts_with("DSEQ_") || name.starts_with("OTEL_") || name == "RUST_LOG";
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_heeded(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command.env("DSEQ_HTTP", "off").args(args);

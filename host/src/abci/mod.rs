@@ -8,6 +8,8 @@
 //! bounds      what the consensus parameters in genesis must allow
 //! convert     protobuf  <->  what the state machine takes and gives
 //! query       the log and the node's status through the engine's RPC
+//! prefix      what a log may show of a transaction
+//! traces      what traces are told of transactions
 //! disk        refuses new transactions when little disk space is left
 //! metered     counts and times all of that for metrics
 //! halt        why the node ends
@@ -24,9 +26,11 @@ mod disk;
 mod halt;
 mod handler;
 mod metered;
+mod prefix;
 mod query;
 mod rules;
 mod service;
+mod traces;
 pub mod transport;
 
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};

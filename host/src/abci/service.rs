@@ -20,15 +20,18 @@ use tendermint_proto::v0_38::abci::{
     response_process_proposal::ProposalStatus,
 };
 use tendermint_proto::v0_38::types::{ConsensusParams, VersionParams};
+use tracing::field::Empty;
 
 use super::convert::{
     check_refused, check_response, height_from_wire, height_to_wire, misbehavior, proposal_bytes, tx_result,
 };
 use super::disk::Disk;
 use super::halt::Halt;
-use super::{metered, query, rules};
+use super::prefix::Prefix;
+use super::{metered, query, rules, traces};
 use crate::app::{
-    self, App, Code, CommittedBlock, ExaminedBlock, Refusal, Rules, SequencingError, Status, parse_genesis,
+    self, App, Code, CommittedBlock, Examined, ExaminedBlock, Refusal, Rules, SequencingError, Status,
+    parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
@@ -253,7 +256,11 @@ impl Service {
         {
             return Ok(check_refused(refusal));
         }
-        Ok(check_response(app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?))
+        let traced = traces::CheckTx::begin();
+        let examined = app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?;
+        traced.end(&examined);
+        log_refusal(&examined, &request.tx);
+        Ok(check_response(examined))
     }
 
     /// Picks the transactions of a proposal.
@@ -267,8 +274,14 @@ impl Service {
     ) -> Result<ResponsePrepareProposal, Halt> {
         let pipeline = self.pipeline_for("PrepareProposal")?;
         let bytes_max = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+        let height = height_from_wire(request.height);
+        let span =
+            tracing::trace_span!(target: traces::TARGET, "PrepareProposal", height = height.0, txs = Empty);
+        let _entered = span.enter();
         let txs = app::prepare(&pipeline, &request.txs, bytes_max, proposal_bytes);
         let txs = txs.map_err(SequencingError::from)?;
+        span.record("txs", txs.len());
+        traces::name_transactions(&txs);
         Ok(ResponsePrepareProposal { txs })
     }
 
@@ -282,11 +295,15 @@ impl Service {
         request: &RequestProcessProposal,
     ) -> Result<ResponseProcessProposal, Halt> {
         let pipeline = self.pipeline_for("ProcessProposal")?;
+        let (height, txs) = (height_from_wire(request.height), request.txs.len());
+        let span = tracing::trace_span!(target: traces::TARGET, "ProcessProposal", height = height.0, txs, accept = Empty);
+        let _entered = span.enter();
         let accept = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
+        span.record("accept", accept);
+        traces::name_transactions(&request.txs);
         if !accept {
-            let (height, txs) = (request.height, request.txs.len());
             tracing::warn!(
-                height,
+                height = height.0,
                 txs,
                 "voting no: the proposal holds what the pipeline rejects, or is too large"
             );
@@ -302,16 +319,21 @@ impl Service {
     /// When the block is out of order, or this host could not run the pipeline.
     pub fn finalize_block(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
         let rules = self.rules().ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
+        let height = height_from_wire(request.height);
+        let txs = request.txs.len();
+        let _span =
+            tracing::trace_span!(target: traces::TARGET, "FinalizeBlock", height = height.0, txs).entered();
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
         let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
         let mut core = self.core();
         let Core { app, log } = &mut *core;
         let staging = Instant::now();
-        let decided = app.finalize(log.head(), height_from_wire(request.height), block, misbehavior)?;
+        let decided = app.finalize(log.head(), height, block, misbehavior)?;
         self.shared.metrics.staged(staging.elapsed());
         let (results, app_hash) = (Arc::clone(&decided.results), decided.app_hash);
         drop(core);
+        traces::name_results(&results);
         Ok(ResponseFinalizeBlock {
             tx_results: results.iter().map(tx_result).collect(),
             app_hash: wire_hash(app_hash),
@@ -328,7 +350,10 @@ impl Service {
         let mut core = self.core();
         let Core { app, log } = &mut *core;
         let decided = app.take_decided()?;
+        let height = decided.staged.head().height().0;
+        let _span = tracing::trace_span!(target: traces::TARGET, "Commit", height).entered();
         log.commit(&decided.staged, decided.app_hash, decided.pipeline)?;
+        traces::name_results(&decided.results);
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
             results: decided.results,
@@ -355,6 +380,14 @@ impl Service {
             Some(_) => self.shared.disk.look(&self.shared.reader),
             None => Some(no_genesis()),
         }
+    }
+}
+
+/// Says why a transaction is not taken, to those who log that much.
+fn log_refusal(examined: &Examined, tx: &[u8]) {
+    if let Err(Refusal { code, codespace, message }) = &examined.record {
+        let begins = Prefix(tx);
+        tracing::debug!(tx = %examined.tx_hash, %begins, code, codespace, message, "transaction refused");
     }
 }
 

@@ -16,7 +16,7 @@ mod start;
 mod status;
 mod testnet;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +32,7 @@ use crate::node::genesis::{GenesisError, RulesError};
 use crate::node::home::HomeError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
+use crate::telemetry;
 
 /// As `--help` shows them.
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
@@ -61,6 +62,7 @@ const TESTNET_EXAMPLES: &str = "Examples:
   dseq testnet start
   dseq testnet start --dir net --nodes 7 --base-port 30000
   dseq testnet logs node0 --follow
+  dseq testnet logs --follow --level warn
   dseq testnet stop";
 
 const CHECKSUM_EXAMPLES: &str = "Examples:
@@ -80,6 +82,9 @@ const CONFIG_EXAMPLES: &str = "Examples:
   dseq config show --home node
   dseq config default                # every setting with its default and reason, as a dseq.toml
   dseq config check --home node";
+
+/// Cyan, yellow, green, magenta, blue, and the same bright: red is for errors.
+const LABEL_COLORS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 
 const LOAD_EXAMPLES: &str = "Examples:
   dseq load --requests 1000 --concurrency 30
@@ -174,8 +179,12 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(err) if is_broken_pipe(&err) => ExitCode::SUCCESS,
         Err(err) => {
-            // Nothing is left to be done when standard error is gone too.
-            let _ = writeln!(printable::Writer(io::stderr()), "{}", describe(&err));
+            if telemetry::is_for_machines() {
+                tracing::error!("{}", with_causes(err.chain(), ": "));
+            } else {
+                // Nothing is left to be done when standard error is gone too.
+                let _ = writeln!(printable::Writer(io::stderr()), "{}", describe(&err));
+            }
             ExitCode::from(exit_code(&err))
         }
     }
@@ -293,6 +302,35 @@ fn say(text: impl AsRef<str>) -> io::Result<()> {
     out.flush()
 }
 
+/// Prints lines, each behind a label, which has a color on a terminal: the one way besides [`say`].
+fn say_labelled(lines: &[(&str, usize, &str)]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let colors = may_color(&out);
+    for line in lines {
+        writeln!(out, "{}", labelled(*line, colors))?;
+    }
+    out.flush()
+}
+
+fn labelled((label, color, line): (&str, usize, &str), colors: bool) -> String {
+    let (label, line) = (printable::line(label), printable::text(line));
+    match LABEL_COLORS.get(color % LABEL_COLORS.len()).filter(|_| colors) {
+        Some(code) => format!("\u{1b}[{code}m{label}\u{1b}[0m | {line}"),
+        None => format!("{label} | {line}"),
+    }
+}
+
+/// Whether what is written there may have colors: it is a terminal, and its user wants them (see no-color.org).
+fn may_color(out: &impl IsTerminal) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    out.is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// As [`may_color`], of the log.
+fn log_may_have_colors() -> bool {
+    may_color(&io::stderr())
+}
+
 /// Lays out rows in columns; the first row is the heading. A cell is one line, whatever is in it.
 fn table(rows: &[Vec<String>]) -> String {
     let cells = |row: &Vec<String>| row.iter().map(|cell| printable::line(cell).into_owned()).collect();
@@ -344,6 +382,13 @@ mod tests {
     fn causes_are_shown_once_each() {
         let err = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("cannot start");
         assert_eq!(describe(&err), "error: cannot start\n  caused by: cannot write x: disk full");
+    }
+
+    #[test]
+    fn only_labels_have_colors_and_only_where_they_may() {
+        let line = ("node1\u{1b}[2J", 11, "a\u{1b}[31mb");
+        assert_eq!(labelled(line, false), "node1\\u001b[2J | a\\u001b[31mb");
+        assert_eq!(labelled(line, true), "\u{1b}[33mnode1\\u001b[2J\u{1b}[0m | a\\u001b[31mb");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use clap::ArgMatches;
 use super::HomeArg;
 use crate::abci::ServiceOptions;
 use crate::node::app::{self, HttpOptions, RunOptions};
+use crate::node::genesis::file::GenesisFile;
 use crate::node::home::NodeHome;
 use crate::node::process::running::{END_PATIENCE, Running};
 use crate::node::process::signals;
@@ -37,7 +38,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let home = NodeHome::open(&args.home.home)?;
     let settings = super::settings::load(Some(&home), matches)?;
-    telemetry::init(settings.telemetry());
+    let log = super::settings::log(&settings, &home);
+    let source = telemetry::Source { network: network_id(&home), node: log.node.clone() };
+    let _guard = telemetry::init(log, Some(&source));
     home.make_run_dir()?;
     let (stop, shutdown) = mpsc::channel();
     signals::forward(stop.clone()).context("cannot listen for signals")?;
@@ -83,6 +86,11 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     })?;
     tracing::info!("drained");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The network's id, if there is a genesis; what is wrong with it is said where it is refused.
+fn network_id(home: &NodeHome) -> Option<String> {
+    Some(GenesisFile::read(&home.genesis_file()).ok()?.network_id().to_string())
 }
 
 /// Why the app ended, in a form that may cross threads.

@@ -7,7 +7,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::node::config::{self, Given, KEYS, Key, Origin, Settings};
+use crate::node::engine::config::EngineConfig;
 use crate::node::home::NodeHome;
+use crate::telemetry::{self, RUST_LOG};
 
 /// The settings of the app.
 #[derive(Debug)]
@@ -83,6 +85,18 @@ pub(super) fn given(matches: &ArgMatches) -> Given {
 /// Variables that look like settings and are none, each with what may have been meant.
 pub(super) fn unknown_variables() -> Vec<String> {
     config::unknown_variables(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))
+}
+
+/// How the process of a node logs.
+pub(super) fn log(settings: &Settings, home: &NodeHome) -> telemetry::Settings {
+    let folder = home.root().file_name().map(|name| name.to_string_lossy().into_owned());
+    telemetry::Settings {
+        level: settings.log_level.value,
+        directives: std::env::var(RUST_LOG).unwrap_or_default(),
+        format: settings.log_format.value,
+        colors: super::log_may_have_colors(),
+        node: EngineConfig::of(home).moniker().map(str::to_owned).or(folder),
+    }
 }
 
 /// Logs each variable that looks like a setting and is none.

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     }
     let home = NodeHome::open(&args.home.home)?;
     let settings = super::settings::load(Some(&home), matches)?;
-    telemetry::init(settings.telemetry());
+    let _guard = telemetry::init(super::settings::log(&settings, &home), None);
     super::settings::warn_of_unknown_variables();
     let cometbft = CometBft::find(settings.cometbft.value.as_deref())?;
     for one in cometbft.passed_over() {

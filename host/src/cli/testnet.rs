@@ -1,25 +1,22 @@
 //! `dseq testnet`: a network of several nodes on this machine.
 
-use std::io;
+mod logs;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::{EXIT_FAILED, say, table};
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config::EngineConfig;
-use crate::node::home::access;
-use crate::node::process::tail::Tail;
 use crate::node::shell;
 use crate::node::testnet::{
     self, DEFAULT_DIR, Failure, InitOptions, Network, Node, NodeStart, NodeState, NodeStatus, StartOptions,
     Started, Stopped, TestnetError,
 };
-
-const FOLLOW_POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -51,8 +48,8 @@ pub(super) enum Command {
     /// unknown       this user may not know (permission denied)
     #[command(verbatim_doc_comment)]
     Status(StatusArgs),
-    /// Show the nodes' logs
-    Logs(LogsArgs),
+    /// Show the nodes' logs, merged in order of time
+    Logs(logs::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,27 +109,13 @@ pub(super) struct StatusArgs {
     json: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct LogsArgs {
-    #[command(flatten)]
-    dir: DirArg,
-    /// Node, e.g. node0 or 0 [default: all]
-    node: Option<String>,
-    /// Follow the logs
-    #[arg(short, long)]
-    follow: bool,
-    /// Number of lines to show first of each log
-    #[arg(short = 'n', long, default_value_t = 20)]
-    lines: usize,
-}
-
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start(args) => start(&args),
         Command::Init(args) => init(&args),
         Command::Stop(args) => stop(&args),
         Command::Status(args) => status(&args),
-        Command::Logs(args) => logs(&args),
+        Command::Logs(args) => logs::run(&args),
     }
 }
 
@@ -399,44 +382,4 @@ fn state(state: NodeState) -> &'static str {
         NodeState::Behind => "behind",
         NodeState::NotReady => "not ready",
     }
-}
-
-fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
-    let nodes = Network::open(&args.dir.dir)?.nodes()?;
-    let wanted = args
-        .node
-        .as_deref()
-        .map(|node| if node.starts_with("node") { node.to_owned() } else { format!("node{node}") });
-    let mut tails = Vec::new();
-    for node in nodes.iter().filter(|node| wanted.as_ref().is_none_or(|wanted| *wanted == node.name)) {
-        for (what, path) in [("dseq", node.home.app_log()), ("cometbft", node.home.cometbft_log())] {
-            access::check(&path)?;
-            tails.push((format!("{} {what:<8} | ", node.name), Tail::from(&path, 0), path));
-        }
-    }
-    if tails.is_empty() {
-        bail!(
-            "there is no {}; the nodes are node0 to node{}",
-            wanted.unwrap_or_default(),
-            nodes.len().saturating_sub(1)
-        );
-    }
-    let unreadable = |path: &Path| format!("cannot read {}", path.display());
-    for (label, tail, path) in &mut tails {
-        print_lines(label, &tail.last_lines(args.lines).with_context(|| unreadable(path))?)?;
-    }
-    if !args.follow {
-        return Ok(ExitCode::SUCCESS);
-    }
-    loop {
-        std::thread::sleep(FOLLOW_POLL);
-        for (label, tail, path) in &mut tails {
-            print_lines(label, &tail.new_lines().with_context(|| unreadable(path))?)?;
-        }
-    }
-}
-
-fn print_lines(label: &str, lines: &[String]) -> io::Result<()> {
-    let lines: Vec<String> = lines.iter().map(|line| format!("{label}{line}")).collect();
-    if lines.is_empty() { Ok(()) } else { say(lines.join("\n")) }
 }

@@ -134,7 +134,7 @@ mod tests {
         while search.tried(search.rate() <= carries) {
             tried.push(search.rate());
         }
-        (tried.into_iter().map(|rate| rate.round()).collect(), search.held().map(f64::round))
+        (tried.into_iter().map(f64::round).collect(), search.held().map(f64::round))
     }
 
     #[test]

@@ -100,7 +100,7 @@ mod tests {
                     assert_eq!(tx.len() as u64, transactions.size(number));
                     assert_eq!(tx, transactions.bytes(number));
                     assert_eq!(transactions.number_of(&tx[..HEAD_BYTES]), Some(number));
-                    assert!(tx.iter().all(|byte| byte.is_ascii_graphic()));
+                    assert!(tx.iter().all(u8::is_ascii_graphic));
                 }
                 let other = Transactions { run: 1, ..transactions.clone() };
                 assert_eq!(other.number_of(&transactions.bytes(1)), None);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tracing::field::Empty;
 
 use super::admit::{self, AdmitError, compile};
 use super::engine;
@@ -15,7 +16,7 @@ use super::observe::{CallObserver, PipelineCounts};
 use super::verdict::{Outcome, Step};
 use crate::limits;
 use crate::rules::{Limits, PipelineSpec};
-use crate::types::{Fuel, PipelineId};
+use crate::types::{Fuel, PipelineId, TxHash};
 
 /// The plugins of the network, admitted and ready. A pure function of the transaction's bytes.
 ///
@@ -109,7 +110,7 @@ impl Pipeline {
         if let Some(outcome) = self.known(tx) {
             return Ok(outcome);
         }
-        let outcome = self.run(tx.tx(), |_| ())?;
+        let outcome = self.run(tx.tx(), Some(tx.hash()), |_| ())?;
         self.memo.insert(tx, outcome.clone());
         Ok(outcome)
     }
@@ -131,26 +132,36 @@ impl Pipeline {
     /// When this host cannot be trusted to go on.
     pub fn trace(&self, tx: &Bytes) -> Result<(Outcome, Vec<Step>), Fatal> {
         let mut steps = Vec::new();
-        let outcome = self.run(tx, |step| steps.push(step.clone()))?;
+        let outcome = self.run(tx, None, |step| steps.push(step.clone()))?;
         Ok((outcome, steps))
     }
 
-    fn run(&self, tx: &Bytes, see: impl FnMut(&Step) + Send) -> Result<Outcome, Fatal> {
-        on_large_stack(|| self.run_here(tx, see)).unwrap_or_else(|error| {
+    fn run(&self, tx: &Bytes, hash: Option<TxHash>, see: impl FnMut(&Step) + Send) -> Result<Outcome, Fatal> {
+        on_large_stack(|| self.run_here(tx, hash, see)).unwrap_or_else(|error| {
             Err(Fatal { plugin: None, step: "starting a thread", reason: error.to_string() })
         })
     }
 
-    /// Calls the plugins in order until one rejects or faults; `see` gets each step.
-    fn run_here(&self, tx: &Bytes, mut see: impl FnMut(&Step)) -> Result<Outcome, Fatal> {
+    /// Calls the plugins in order until one rejects or faults; `see` gets each step. Only traces need the hash.
+    fn run_here(
+        &self,
+        tx: &Bytes,
+        hash: Option<TxHash>,
+        mut see: impl FnMut(&Step),
+    ) -> Result<Outcome, Fatal> {
         let mut outcome = Outcome::unchanged();
         for (place, plugin) in self.plugins.iter().enumerate() {
             let Some(input) = outcome.record(tx) else { break };
+            let span = tracing::trace_span!(
+                target: "dseq::traces", "plugin",
+                plugin = %plugin.name, tx = hash.map(display), fuel = Empty, verdict = Empty
+            );
             let before = self.observer.as_ref().map(|observer| observer.before(place));
-            let step = plugin.call(input)?;
+            let step = span.in_scope(|| plugin.call(input))?;
             if let (Some(observer), Some(before)) = (&self.observer, before) {
                 observer.after(place, before, &step);
             }
+            span.record("fuel", step.fuel.0).record("verdict", step.verdict.name());
             see(&step);
             outcome.push(&plugin.name, step);
         }

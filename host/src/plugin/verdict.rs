@@ -45,6 +45,19 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// What it is, in a word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Replaced(_) => "replaced",
+            Self::Rejected { .. } => "rejected",
+            Self::Faulted { .. } => "faulted",
+        }
+    }
+}
+
 /// One call of one plugin: its verdict, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -55,6 +55,11 @@ impl LogFile {
         &self.path
     }
 
+    /// Its name in its folder, for traces.
+    fn name(&self) -> Option<&str> {
+        self.path.file_name()?.to_str()
+    }
+
     pub(super) fn len(&self) -> Result<u64, IoError> {
         Ok(self.file.metadata().map_err(IoError::of("read the length of", &self.path))?.len())
     }
@@ -64,6 +69,8 @@ impl LogFile {
     }
 
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), IoError> {
+        let (file, length) = (self.name(), bytes.len());
+        let _span = tracing::trace_span!(target: "dseq::traces", "write", file, offset, length).entered();
         self.file.write_all_at(bytes, offset).map_err(IoError::of("write to", &self.path))
     }
 
@@ -73,6 +80,7 @@ impl LogFile {
 
     /// Makes everything written so far survive a power cut (fdatasync: the data and the length).
     pub(super) fn sync(&self) -> Result<(), IoError> {
+        let _span = tracing::trace_span!(target: "dseq::traces", "sync", file = self.name()).entered();
         self.file.sync_data().map_err(IoError::of("sync", &self.path))
     }
 }

@@ -21,7 +21,7 @@ use super::home::NodeHome;
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::api::Origins;
 use crate::limits;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::LogFormat;
 
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
@@ -188,7 +188,7 @@ settings! {
     log_level: tracing::Level = tracing::Level::INFO, LOG_LEVEL {
         "DSEQ_LOG_LEVEL", "--log-level", "LEVEL", Text, for_app: true,
         expected: "error, warn, info, debug or trace",
-        help: "Log level: error, warn, info, debug or trace",
+        help: "Log level: error, warn, info, debug or trace; RUST_LOG is put on top of it",
         unit: "",
         reason: "One line for each event that an operator may want to know; nothing for each block or transaction",
         // Level's own parser takes digits too, which nobody would understand in a file.
@@ -198,18 +198,20 @@ settings! {
     /// How events are written.
     log_format: LogFormat = LogFormat::Text, LOG_FORMAT {
         "DSEQ_LOG_FORMAT", "--log-format", "FORMAT", Text, for_app: true,
-        expected: "text or json",
-        help: "Log format: text, or json (one object per line)",
+        expected: "text, json or logfmt",
+        help: "Log format: text, json (one object per line) or logfmt",
         unit: "",
-        reason: "For people; collectors of logs want json",
+        reason: "For people; collectors of logs want json or logfmt",
         parse: |text| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
+            "logfmt" => Some(LogFormat::Logfmt),
             _ => None,
         },
         show: |format: &LogFormat| match format {
             LogFormat::Text => "text".to_owned(),
             LogFormat::Json => "json".to_owned(),
+            LogFormat::Logfmt => "logfmt".to_owned(),
         },
     }
     /// Longest pause between restarts, in seconds.
@@ -294,12 +296,6 @@ impl Settings {
         }
         let (found, origin) = (found.clone(), origin.clone());
         Err(ConfigError::SocketPathTooLong { origin, key: ABCI.name, found, bytes })
-    }
-
-    /// What of them the log needs.
-    #[must_use]
-    pub fn telemetry(&self) -> telemetry::Settings {
-        telemetry::Settings { level: self.log_level.value, format: self.log_format.value }
     }
 }
 
@@ -443,7 +439,10 @@ mod tests {
     fn a_bad_value_in_the_environment_names_the_variable() {
         let given = Given::from([(LOG_FORMAT.name, ("xml".to_owned(), Origin::Env(LOG_FORMAT.env)))]);
         let message = Settings::load(None, &given).unwrap_err().to_string();
-        assert_eq!(message, "environment DSEQ_LOG_FORMAT: log_format is \"xml\"; it must be text or json");
+        assert_eq!(
+            message,
+            "environment DSEQ_LOG_FORMAT: log_format is \"xml\"; it must be text, json or logfmt"
+        );
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl CometBft {
 /// Nothing else. CometBFT takes each of its settings from `CMT_*` and `TM_*` variables too, and `CMTHOME` and `TMHOME` win
 /// over `--home`: with one left over from another node, it would run on that node's genesis, keys and data.
 const ENVIRONMENT: &[&str] =
-    &["PATH", "HOME", "TMPDIR", "TZ", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
+    &["PATH", "HOME", "TMPDIR", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
 
 /// How Go's runtime collects CometBFT's garbage; an operator's own variables win.
 ///
@@ -129,11 +129,14 @@ const ENVIRONMENT: &[&str] =
 /// times would be 5 GiB): with it such a node takes the 2 GiB that it took before, for no more work.
 const GARBAGE: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "2GiB")];
 
+/// CometBFT's log has no time zone in its timestamps; in UTC they can be compared with ours.
+const TIME_ZONE: (&str, &str) = ("TZ", "UTC");
+
 /// A command in an environment of our choice, without input.
 fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     let passed_on = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command.env_clear().envs(GARBAGE).envs(passed_on).stdin(Stdio::null());
+    command.env_clear().envs(GARBAGE).envs([TIME_ZONE]).envs(passed_on).stdin(Stdio::null());
     command
 }
 
@@ -196,7 +199,8 @@ mod tests {
         let text = String::from_utf8(output.stdout).unwrap();
         let seen: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         assert!(seen.contains(&"PATH"), "{seen:?}");
-        assert!(seen.iter().all(|name| ENVIRONMENT.contains(name)), "{seen:?}");
+        let is_chosen = |name: &&str| ENVIRONMENT.contains(name) || *name == TIME_ZONE.0;
+        assert!(seen.iter().all(is_chosen) && text.contains("TZ=UTC\n"), "{seen:?}");
         assert!(GARBAGE.iter().all(|(name, _)| ENVIRONMENT.contains(name)), "or an operator's would not win");
         assert!(!ENVIRONMENT.iter().any(|name| name.starts_with("CMT") || name.starts_with("TM_")));
     }

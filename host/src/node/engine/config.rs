@@ -90,6 +90,12 @@ impl EngineConfig {
         self.get(key)?.as_str()
     }
 
+    /// The node's name among its peers, if it has one.
+    #[must_use]
+    pub fn moniker(&self) -> Option<&str> {
+        self.text(&["moniker"]).filter(|name| !name.is_empty())
+    }
+
     /// Whether CometBFT is set to serve metrics.
     #[must_use]
     pub fn serves_metrics(&self) -> bool {

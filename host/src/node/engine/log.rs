@@ -6,8 +6,10 @@ use serde_json::Value;
 
 /// How many of its last lines are shown when none of them tells a reason.
 const LAST_LINES: usize = 5;
-/// Maximum length of a line and of a reason that are shown, in characters; of a longer one both ends.
-const SHOWN_CHARS_MAX: usize = 600;
+/// Maximum length of a line that is shown, in characters; of a longer one both ends.
+const LINE_CHARS_MAX: usize = 600;
+/// The same of a reason, which is to be complete: the longest that were seen name a file and an error or two.
+const REASON_CHARS_MAX: usize = 4000;
 /// How many lines a reason may have, e.g. one for each bad setting.
 const REASON_LINES_MAX: usize = 12;
 
@@ -70,7 +72,7 @@ impl Words {
     /// Takes its next line.
     pub fn take(&mut self, line: &str) {
         if self.consensus_failure.is_none() {
-            self.consensus_failure = consensus_failure(line).map(|reason| shown(&reason));
+            self.consensus_failure = consensus_failure(line).map(|reason| shown(&reason, REASON_CHARS_MAX));
         }
         if line.starts_with("goroutine ") {
             self.stack_follows = self.open;
@@ -87,7 +89,7 @@ impl Words {
             self.reason.push(line.strip_prefix("ERROR: ").unwrap_or(line).trim().to_owned());
         }
         if !line.trim().is_empty() {
-            self.last.push_back(shown(line));
+            self.last.push_back(shown(line, LINE_CHARS_MAX));
             if self.last.len() > LAST_LINES {
                 self.last.pop_front();
             }
@@ -115,7 +117,7 @@ impl Words {
             self.reason.join(" ")
         };
         let stays = STAYS.iter().any(|part| said.contains(part)) && !said.starts_with("panic: ");
-        (stays && !PASSES.iter().any(|part| said.contains(part))).then(|| shown(&said))
+        (stays && !PASSES.iter().any(|part| said.contains(part))).then(|| shown(&said, REASON_CHARS_MAX))
     }
 
     /// Why it ended: the reason it gave, or else the last lines of its log.
@@ -125,7 +127,7 @@ impl Words {
             return format!(": {CONSENSUS_FAILURE} {reason}");
         }
         if !self.reason.is_empty() {
-            return format!(": {}", shown(&self.reason.join(" ")));
+            return format!(": {}", shown(&self.reason.join(" "), REASON_CHARS_MAX));
         }
         if self.last.is_empty() {
             return " without writing anything to its log".to_owned();
@@ -165,13 +167,13 @@ fn consensus_failure(line: &str) -> Option<String> {
 }
 
 /// A line as it may stand in a log of ours: bounded, on one line. Control characters are escaped where it is printed.
-fn shown(line: &str) -> String {
+fn shown(line: &str, chars_max: usize) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let chars: Vec<char> = words.join(" ").chars().collect();
-    if chars.len() <= SHOWN_CHARS_MAX {
+    if chars.len() <= chars_max {
         return chars.into_iter().collect();
     }
-    let half = SHOWN_CHARS_MAX / 2;
+    let half = chars_max / 2;
     let (begin, end) = (chars.iter().take(half), chars.iter().skip(chars.len().saturating_sub(half)));
     format!("{} ... {}", begin.collect::<String>(), end.collect::<String>())
 }
@@ -214,7 +216,10 @@ mod tests {
         );
         assert_eq!(words("red\nblue  green").at_its_end(), "; the end of its log:\n  red\n  blue green");
         assert_eq!(words("").at_its_end(), " without writing anything to its log");
-        assert!(words(&format!("panic: {}", "x".repeat(10_000))).at_its_end().len() < 700);
+        let long = |chars| words(&format!("panic: {}", "x".repeat(chars))).at_its_end();
+        assert_eq!(long(3900).matches('x').count(), 3900);
+        assert!(long(10_000).len() < REASON_CHARS_MAX + 20);
+        assert!(words(&"x".repeat(10_000)).at_its_end().len() < 700);
     }
 
     /// As 0.38.26 and 0.39.4 say it when a write to the WAL fails, in both formats of the log.

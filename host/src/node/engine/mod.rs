@@ -8,5 +8,6 @@ pub mod environment;
 pub mod listen;
 pub mod log;
 pub(crate) mod log_ahead;
+pub(crate) mod log_line;
 pub mod overrides;
 pub mod rpc;

@@ -352,7 +352,8 @@ async fn with_app(plan: &Plan, life: &mut Life, stop: &mut StopSignals, app: &mu
         name = stop.recv() => { tracing::info!("{name}: stopping"); return Round::Stopped; }
         () = listens(&mut app.output, &plan.abci) => {}
     }
-    let mut watch = Watch::new(&plan.home);
+    // `dseq testnet logs` shows both logs of a node.
+    let mut watch = Watch::new(&plan.home, !plan.by_testnet);
     let mut cometbft = match start_cometbft(plan) {
         Ok(cometbft) => cometbft,
         Err(err) => {

@@ -21,9 +21,11 @@ use super::progress::{Finding, Progress, Seen};
 use crate::disk;
 use crate::node::engine::listen;
 use crate::node::engine::log::Words;
+use crate::node::engine::log_line;
 use crate::node::engine::rpc::{Rpc, RpcError};
 use crate::node::home::NodeHome;
 use crate::node::process::tail::{self, Tail};
+use crate::telemetry;
 
 /// How often CometBFT's log is read.
 const LOG_POLL: Duration = Duration::from_millis(500);
@@ -45,6 +47,8 @@ pub(super) struct Watch {
     disk: Disk,
     /// What it has said.
     pub words: Words,
+    /// Whether its lines go into our log too.
+    relays: bool,
 }
 
 /// Whether the disk of a node's data was full while CometBFT ran.
@@ -65,14 +69,14 @@ impl Disk {
 }
 
 impl Watch {
-    /// Watches what CometBFT says from now on.
+    /// Watches what CometBFT says from now on, and puts it into our log too if it is to.
     #[must_use]
-    pub(super) fn new(home: &NodeHome) -> Self {
+    pub(super) fn new(home: &NodeHome, relays: bool) -> Self {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
         let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
         let (log, data) = (Tail::from(&log, start), home.data_dir());
-        Self { log, rpc, data, disk: Disk::default(), words: Words::default() }
+        Self { log, rpc, data, disk: Disk::default(), words: Words::default(), relays }
     }
 
     /// Returns when CometBFT has stopped working, with the reason.
@@ -115,6 +119,11 @@ impl Watch {
     pub(super) fn read_log(&mut self) {
         for line in self.log.new_lines().unwrap_or_default() {
             self.words.take(&line);
+            if self.relays
+                && let Some(line) = log_line::parse(&line)
+            {
+                telemetry::relay(line);
+            }
         }
     }
 }

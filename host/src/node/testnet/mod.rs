@@ -8,6 +8,7 @@
 mod error;
 mod init;
 mod launch;
+pub mod logs;
 mod make;
 mod move_ports;
 mod ready;
