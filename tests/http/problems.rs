@@ -18,6 +18,7 @@ fn the_types_of_problems_are_fixed() {
 body-incomplete 400 retry
 cross-origin 403
 not-found 404
+no-such-check 404
 method-not-allowed 405
 request-timeout 408 retry
 body-too-large 413

@@ -18,9 +18,25 @@ use crate::failures::{short_of_space, stop, submit};
 use crate::one_node::{init, start_with};
 use crate::support::{Testnet, ask, dseq, processes, receipt, run, until};
 
+/// `dseq` that goes by the home's own address of HTTP.
+fn dseq_with_http(args: &[&str]) -> Command {
+    let mut command = dseq(args);
+    command.env_remove("DSEQ_HTTP");
+    command
+}
+
+/// Makes a home of one node that serves HTTP on a port of this test.
+fn init_with_http(root: &Path) -> (NodeHome, u16) {
+    let (home, rpc) = init(root);
+    let settings = fs::read_to_string(home.config_file()).unwrap();
+    fs::write(home.config_file(), format!("http = \"127.0.0.1:{}\"\n{settings}", rpc + 1)).unwrap();
+    (home, rpc)
+}
+
 /// What `dseq health` says of a home: its exit code, and its report.
 fn health(home: &NodeHome) -> (i32, Value) {
-    let (code, said) = run(&mut dseq(&["health", "--json", "--home", home.root().to_str().unwrap()]));
+    let mut command = dseq_with_http(&["health", "--json", "--home", home.root().to_str().unwrap()]);
+    let (code, said) = run(&mut command);
     let mut nodes: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
     (code, nodes[0].take())
 }
@@ -67,7 +83,8 @@ fn a_stopped_engine_a_lost_quorum_and_a_disk_below_its_mark_are_seen_with_their_
     net.started();
     let nodes = net.nodes();
     nodes.iter().for_each(|node| well(&node.home));
-    let (code, said) = run(&mut dseq(&["health", "--home", nodes[0].home.root().to_str().unwrap()]));
+    let (code, said) =
+        run(&mut dseq_with_http(&["health", "--home", nodes[0].home.root().to_str().unwrap()]));
     assert!(code == 0 && said.ends_with(": healthy\n"), "{said}");
 
     // A process that a signal stopped keeps its connections and answers nothing.
@@ -221,8 +238,8 @@ fn restarted(home: &NodeHome, words: &str) -> String {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_halted_consensus_is_restarted_and_the_reason_stays_to_be_seen() {
     let dir = tempfile::tempdir().unwrap();
-    let (home, rpc) = init(&dir.path().join("node"));
-    let mut command = dseq(&["start", "--cometbft"]);
+    let (home, rpc) = init_with_http(&dir.path().join("node"));
+    let mut command = dseq_with_http(&["start", "--cometbft"]);
     let child = start_with(&home, rpc, command.arg(short_of_space(dir.path())));
     // Its consensus panics when it writes this to its WAL. The process stays, and answers RPC.
     let sent = ask(rpc, &format!("broadcast_tx_sync?tx=\"{}\"", "x".repeat(900_000))).unwrap();
@@ -238,7 +255,7 @@ fn a_halted_consensus_is_restarted_and_the_reason_stays_to_be_seen() {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_store_that_cannot_be_written_says_so_ends_the_app_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
-    let (home, rpc) = init(&dir.path().join("node"));
+    let (home, rpc) = init_with_http(&dir.path().join("node"));
     // Without its signal, a write beyond the limit on the length of files fails as one on a full disk does.
     let script = format!("trap '' XFSZ; exec '{}' start --home \"$0\"", env!("CARGO_BIN_EXE_dseq"));
     let mut shell = Command::new("sh");
@@ -272,8 +289,8 @@ fn limit_files(process: ProcessId, bytes: u64) {
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_node_that_is_damaged_or_lost_a_plugin_says_so_while_it_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let (home, rpc) = init(&dir.path().join("node"));
-    let child = start_with(&home, rpc, &mut dseq(&["start"]));
+    let (home, rpc) = init_with_http(&dir.path().join("node"));
+    let child = start_with(&home, rpc, &mut dseq_with_http(&["start"]));
     submit(rpc, "hello");
     well_but_for_agreement(&home);
     let sequence = home.sequence_dir().join("sequence.bin");

@@ -26,7 +26,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Listed;
-use super::problem::{NOT_FOUND, Problem};
+use super::problem::{NO_SUCH_CHECK, Problem};
 use crate::printable;
 
 /// The check of the checks: it fails when they do not run.
@@ -211,7 +211,7 @@ async fn readyz_of(Of(health): Of<Health>, Path(name): Path<String>) -> Response
         let names: Vec<&str> = report.checks.iter().map(|check| &*check.name).collect();
         let name = printable::line(&name);
         let detail = format!("there is no check \"{name}\"; the checks are {}", names.join(", "));
-        return Problem::new(&NOT_FOUND, detail).into_response();
+        return Problem::new(&NO_SUCH_CHECK, detail).into_response();
     };
     let ready = check.state < State::Failed;
     text(

@@ -57,6 +57,8 @@ types! {
         "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
     NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
         "No route has this path.";
+    NO_SUCH_CHECK: "no-such-check", 404, "There is no such check", retry: false, closes: false,
+        "No check of the node's health has this name.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
     REQUEST_TIMEOUT: "request-timeout", 408, "The request was sent too slowly", retry: true, closes: true,
