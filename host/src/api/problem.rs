@@ -56,7 +56,7 @@ types! {
     CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
         "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
     NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
-        "No route has this path.";
+        "No route has this path, or what the path names does not exist.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
     REQUEST_TIMEOUT: "request-timeout", 408, "The request was sent too slowly", retry: true, closes: true,
