@@ -17,13 +17,18 @@ COMETBFT_OLD_BIN := $(BUILD)/tools/cometbft-$(COMETBFT_OLD)/cometbft
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
+# Software bills of materials for images: of dseq, and of CometBFT.
+CYCLONEDX_PIN := 0.5.9
+CYCLONEDX    := $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN)/bin/cargo-cyclonedx
+CYCLONEDX_GO_PIN := 1.10.0
+CYCLONEDX_GO := $(BUILD)/tools/cyclonedx-gomod-$(CYCLONEDX_GO_PIN)/cyclonedx-gomod
 CARGO_FLAGS  := --locked --release
 # Where the recipes below look for what was built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(abspath target)
 
 ##@ Network
 
-.PHONY: start stop status logs checksum monitor
+.PHONY: start stop status read-all logs checksum monitor
 start: build ## Build all, run four nodes, wait until they accept transactions
 	@$(DSEQ) testnet start
 
@@ -32,6 +37,9 @@ stop: ## Stop the nodes; the data stays
 
 status: ## How each node is
 	@$(call need-dseq); $(DSEQ) testnet status
+
+read-all: ## All nodes side by side, live: lengths, rates, agreement, last records; Ctrl-C ends it
+	@$(call need-dseq); $(DSEQ) status --follow
 
 logs: ## The end of each node's logs
 	@$(call need-dseq); $(DSEQ) testnet logs
@@ -80,7 +88,7 @@ need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` f
 
 ##@ Build
 
-.PHONY: build dseq cometbft plugins plugins-lock plugins-verify toolchain clippy rustfmt clean
+.PHONY: build dseq cometbft plugins plugins-lock plugins-verify toolchain clippy rustfmt llvm-tools clean
 build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
 
 # Replaced in one step and only when it changed: nodes may be running from it.
@@ -127,29 +135,58 @@ toolchain:
 			|| rustup target add --toolchain $(TOOLCHAIN) $$target || exit 1; \
 	done
 
-clippy rustfmt: toolchain
+clippy rustfmt llvm-tools: toolchain
 	@rustup component list --toolchain $(TOOLCHAIN) --installed | grep -q '^$@' \
 		|| rustup component add --toolchain $(TOOLCHAIN) $@
 
 # Data is removed only when it is certain that nobody uses it: `testnet stop` fails when a node goes on.
 clean: ## Stop the nodes; remove their data and what was built (`cargo clean` removes target/)
 	@if [ -d $(BUILD)/localnet ]; then $(call need-dseq); $(DSEQ) testnet stop >/dev/null; fi
-	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins
+	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins $(BUILD)/image $(BUILD)/coverage
 
-##@ Work
+##@ Docker
 
-.PHONY: test e2e check nightly monitor-test rolling bench bench-limits differential fuzz regex test-aarch64 fmt fmt-check lint vet doc deny
+# docs/docker.md says what an image holds and how to use it.
+.PHONY: build-docker build-docker-local start-docker stop-docker
+build-docker: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## Images for linux/amd64 and linux/arm64; the same digest each time
+	@networks/docker/build all
+
+build-docker-local: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## An image for this machine, dseq:local, in Docker
+	@networks/docker/build local
+
+start-docker: build-docker-local ## Four nodes in containers, on the ports of `make start`
+	@networks/docker/compose up
+
+stop-docker: ## Stop them; the data stays in a volume
+	@networks/docker/compose down
+
+$(CYCLONEDX):
+	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN) cargo-cyclonedx@$(CYCLONEDX_PIN)
+
+$(CYCLONEDX_GO):
+	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(CYCLONEDX_GO_PIN)
+
+##@ Test
+
+.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling bench bench-limits differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
 	cargo test $(CARGO_FLAGS) --workspace
+
+# Not the crash tests, which stop a node at each of its system calls: with a profile to write there would be others.
+test-coverage: plugins llvm-tools ## What of the code `make test` runs: a number, at least tests/coverage/floor, and HTML
+	@tests/coverage/run
+
+test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitizer; needs a nightly toolchain
+	@tests/race/run
 
 e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test differential fuzz regex bench-limits test-aarch64 ## All that is too long for each change
+nightly: rolling monitor-test differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
@@ -180,13 +217,14 @@ AARCH64 := aarch64-unknown-linux-musl
 test-aarch64: plugins ## The same outcomes and app hashes on another processor, emulated
 	@for tool in qemu-aarch64-static cargo-zigbuild; do \
 		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
-	@rustup target list --toolchain $(TOOLCHAIN) --installed | grep -qx $(AARCH64) \
-		|| rustup target add --toolchain $(TOOLCHAIN) $(AARCH64)
 	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
-	@cargo zigbuild $(CARGO_FLAGS) --target $(AARCH64) -p dseq --example outcomes --features small-address-space
+	@networks/docker/zigbuild arm64 -p dseq --example outcomes --features small-address-space
 	@target/release/examples/outcomes >$(BUILD)/outcomes.here
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
+
+test-docker: ## The images: built twice, run with compose, written to, killed; skipped where there is no Docker
+	@tests/docker/run
 
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-fuel
@@ -195,6 +233,9 @@ bench-limits: ## What fuel and admission allow the worst plugins; fails beyond t
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
 
+##@ Code
+
+.PHONY: fmt fmt-check lint vet doc deny
 fmt: rustfmt ## Format the code
 	@cargo fmt --all
 
@@ -226,4 +267,4 @@ $(DENY):
 help: ## This
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -14,6 +14,7 @@ mod genesis_checked;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod http;
 mod monitoring;
 mod node;
 mod places;
@@ -26,6 +27,7 @@ mod program;
 mod supervision;
 mod supervisor;
 mod testnet;
+mod testnet_init;
 mod testnet_start;
 
 use std::path::Path;

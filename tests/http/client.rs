@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// Whether the connection has ended, in whatever way, with nothing left to read.
-    pub(crate) fn is_closed(self) -> bool {
+    pub(crate) fn ends_silently(self) -> bool {
         self.rest().0.is_empty()
     }
 }

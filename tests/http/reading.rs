@@ -49,7 +49,7 @@ fn a_head_that_does_not_arrive_in_time_gets_408() {
         (&50.into(), &"ms".into(), &true.into())
     );
     assert_eq!(answer.header("connection"), "close");
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
     until("no connection left", || http.connections() == 0);
 }
 
@@ -75,10 +75,10 @@ fn a_head_that_trickles_gets_no_more_time_than_one_that_stops() {
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let http = serve(Limits { head_time_max: SOON, ..limits() }, hello);
-    assert!(Client::connect(http.address()).is_closed());
+    assert!(Client::connect(http.address()).ends_silently());
     let mut client = Client::connect(http.address());
     assert_eq!(client.get("/", "").answer().text(), "hello");
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_body_that_trickles_gets_408() {
     client.send(post_head(10)).send("12345");
     let answer = client.answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (408, "request-timeout"));
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
     until("no connection left", || http.connections() == 0);
 }
 
@@ -103,7 +103,7 @@ fn a_body_that_is_announced_too_long_is_refused_before_it_is_sent() {
     assert_eq!((&problem["limit"], &problem["actual"]), (&1000.into(), &1001.into()));
     assert_eq!((&problem["unit"], &problem["retry"]), (&"bytes".into(), &false.into()));
     client.end_sending();
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_client_that_ends_its_side_still_gets_its_answer() {
     let mut client = Client::connect(http.address());
     client.get("/", "").end_sending();
     assert_eq!(client.answer().text(), "hello");
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
     until("no connection left", || http.connections() == 0);
 }
 
@@ -219,7 +219,7 @@ fn garbage_after_a_request_ends_the_connection_after_its_answer() {
     assert_eq!(client.answer().text(), "hello");
     assert_eq!(client.answer().status, 400);
     client.end_sending();
-    assert!(client.is_closed());
+    assert!(client.ends_silently());
     until("no connection left", || http.connections() == 0);
 }
 

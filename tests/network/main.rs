@@ -12,6 +12,7 @@ mod genesis;
 #[path = "../support/genesis_table.rs"]
 mod genesis_table;
 mod health;
+mod hosts;
 mod load;
 mod metrics;
 mod monitoring;

@@ -76,9 +76,14 @@ pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// What a node's RPC answers, if it does; asked as curl asks, with every character of the path as it stands.
 pub(crate) fn ask(port: u16, path: &str) -> Option<Value> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    ask_at("127.0.0.1", port, path)
+}
+
+/// As [`ask`], of a node that listens on another address.
+pub(crate) fn ask_at(host: &str, port: u16, path: &str) -> Option<Value> {
+    let mut stream = TcpStream::connect((host, port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET /{path} HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n").ok()?;
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

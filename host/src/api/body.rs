@@ -47,7 +47,7 @@ fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn E
 }
 
 fn has_cause<T: Error + 'static>(err: &(dyn Error + 'static)) -> bool {
-    causes(err).any(|err| err.is::<T>())
+    causes(err).any(<dyn Error>::is::<T>)
 }
 
 fn deepest<'a>(err: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

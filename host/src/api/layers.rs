@@ -37,7 +37,6 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// A router with everything around it.
-#[must_use]
 pub fn layered(router: Router, limits: Limits, origins: &Origins) -> Router {
     let mut router = router
         .fallback(no_such_route)
@@ -48,7 +47,7 @@ pub fn layered(router: Router, limits: Limits, origins: &Origins) -> Router {
         router = router.layer(cors);
     }
     router
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(|payload: Box<dyn Any + Send>| panicked(&*payload)))
         .layer(from_fn(secured))
         .layer(from_fn(access_log::identify))
 }
@@ -137,10 +136,10 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
 }
 
 /// The answer to a request whose handler panicked.
-fn panicked(payload: Box<dyn Any + Send>) -> Response {
+fn panicked(payload: &(dyn Any + Send)) -> Response {
     tracing::error!(
         "the handler of an HTTP request panicked: {}",
-        panic_message(&*payload).unwrap_or("no message")
+        panic_message(payload).unwrap_or("no message")
     );
     let detail =
         "the request met a defect of this program; the node's log has the reason under this request id";

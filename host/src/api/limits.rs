@@ -10,6 +10,9 @@ use std::time::Duration;
 /// A request whose head does not fit gets 431 without a body, from hyper; [`Limits::head_bytes_max`] is reached before.
 pub(super) const BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// Maximum number of header fields that hyper takes.
+const HEADER_FIELDS_HYPER: u64 = 100;
+
 /// Size of the send buffer that the kernel is asked for, in bytes for each connection; it takes twice that for its own
 /// needs. Left alone it grows to several MiB for a fast reader, and thousands of readers that then stop reading would hold
 /// gigabytes.
@@ -90,7 +93,7 @@ pub struct Limits {
     pub write_bytes_min: u64,
 
     /// How long requests in progress may take to end when the node stops, before their connections are cut. ABCI drains
-    /// before, and the supervisor ends the process 15 s after it has asked.
+    /// before, for ten seconds at most, and the supervisor kills the process 15 s after it has asked.
     pub grace: Duration,
 
     /// How long a connection that we close stays open for reading, so that the client gets to read our last answer: the
@@ -98,21 +101,40 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+impl Limits {
+    /// The bounds of a node.
+    pub const DEFAULT: Self = Self {
+        connections_max: 16_384,
+        connections_reserved_for_loopback: 64,
+        connections_per_address_max: 512,
+        connections_per_loopback_address_max: 12_288,
+        head_time_max: Duration::from_secs(30),
+        head_bytes_max: 16 << 10,
+        header_fields_max: 64,
+        body_time_max: Duration::from_secs(60),
+        write_wait_max: Duration::from_secs(30),
+        write_bytes_min: 64 << 10,
+        grace: Duration::from_secs(3),
+        linger: Duration::from_secs(1),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections_max: 16_384,
-            connections_reserved_for_loopback: 64,
-            connections_per_address_max: 512,
-            connections_per_loopback_address_max: 12_288,
-            head_time_max: Duration::from_secs(30),
-            head_bytes_max: 16 << 10,
-            header_fields_max: 64,
-            body_time_max: Duration::from_secs(60),
-            write_wait_max: Duration::from_secs(30),
-            write_bytes_min: 64 << 10,
-            grace: Duration::from_secs(3),
-            linger: Duration::from_secs(1),
-        }
+        Self::DEFAULT
     }
 }
+
+const _: () =
+    assert!(Limits::DEFAULT.head_bytes_max < BUFFER_BYTES_MAX as u64, "ours is reached before hyper's");
+const _: () =
+    assert!(Limits::DEFAULT.header_fields_max < HEADER_FIELDS_HYPER, "ours is reached before hyper's");
+const _: () = assert!(
+    Limits::DEFAULT.connections_per_loopback_address_max + Limits::DEFAULT.connections_per_address_max
+        < Limits::DEFAULT.connections_max,
+    "a proxy on this machine leaves connections for others"
+);
+const _: () = assert!(
+    Limits::DEFAULT.linger.as_millis() < Limits::DEFAULT.grace.as_millis(),
+    "a connection that lingers is not cut off when the node stops"
+);

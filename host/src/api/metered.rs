@@ -11,7 +11,6 @@ use axum::response::Response;
 use crate::telemetry::metrics::Metrics;
 
 /// A router whose requests are counted by route, method and status, and timed until the head of the answer.
-#[must_use]
 pub fn metered(router: Router, metrics: Arc<Metrics>) -> Router {
     router.layer(from_fn_with_state(metrics, count))
 }

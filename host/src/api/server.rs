@@ -302,6 +302,7 @@ impl Accepting {
                         self.refuse(stream, problem, &refusals);
                     }
                 },
+                Err(err) if is_about_one_connection(&err) => {}
                 Err(err) => {
                     if let Some(times) = failed.count() {
                         tracing::warn!(times, "cannot accept HTTP connections now, trying again: {err}");
@@ -330,6 +331,12 @@ impl Accepting {
             connection::refuse(stream, problem, linger).await;
         });
     }
+}
+
+/// Whether `accept` reports the end of the connection that it would have answered with, and not a want of the system.
+fn is_about_one_connection(err: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Something that may happen thousands of times a second, and is logged once in [`LOG_INTERVAL`].

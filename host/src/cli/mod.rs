@@ -13,6 +13,7 @@ mod plugin;
 mod serve;
 mod settings;
 mod start;
+mod status;
 mod testnet;
 
 use std::io::{self, Write};
@@ -77,13 +78,19 @@ const GENESIS_EXAMPLES: &str = "Examples:
 
 const CONFIG_EXAMPLES: &str = "Examples:
   dseq config show --home node
-  dseq config show --home node --json";
+  dseq config default                # every setting with its default and reason, as a dseq.toml
+  dseq config check --home node";
 
 const LOAD_EXAMPLES: &str = "Examples:
   dseq load --requests 1000 --concurrency 30
   dseq load --rate 500 --arrival poisson --duration 1m --report load.html
   dseq load --node localhost:26657 --size 100..4096
   dseq load --find-max";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  dseq status
+  dseq status --follow --hex
+  dseq status --node localhost:26657,localhost:26660 --json";
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -122,6 +129,11 @@ enum Command {
     /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
     #[command(before_help = CHECKSUM_EXAMPLES)]
     Checksum(checksum::Args),
+    /// Show all nodes side by side: how far they are, whether they agree, and their last records
+    ///
+    /// Exits with 0 only if all nodes accept transactions and none differs from the others.
+    #[command(before_help = STATUS_EXAMPLES)]
+    Status(status::Args),
     /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
     ///
     /// Exits with 0 only if the run is valid, transactions were committed, and the verification found each of them exactly once,
@@ -134,7 +146,7 @@ enum Command {
     /// Show, change or check the rules in a genesis file, before its network starts
     #[command(subcommand, before_help = GENESIS_EXAMPLES)]
     Genesis(genesis::Command),
-    /// Show the configuration
+    /// Show, explain or check the configuration
     #[command(subcommand, before_help = CONFIG_EXAMPLES)]
     Config(config::Command),
 }
@@ -192,6 +204,7 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Testnet(command) => testnet::run(command),
         Command::Health(args) => health::run(&args, matches),
         Command::Checksum(args) => checksum::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),
@@ -251,6 +264,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             cause.downcast_ref(),
             Some(
                 TestnetError::BadCount { .. }
+                    | TestnetError::BadHost { .. }
                     | TestnetError::BadPorts { .. }
                     | TestnetError::OtherCount { .. }
                     | TestnetError::OtherPorts { .. }
@@ -316,6 +330,7 @@ mod tests {
             CHECKSUM_EXAMPLES,
             LOAD_EXAMPLES,
             HEALTH_EXAMPLES,
+            STATUS_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
         ];

@@ -15,8 +15,8 @@ use crate::node::home::access;
 use crate::node::process::tail::Tail;
 use crate::node::shell;
 use crate::node::testnet::{
-    self, DEFAULT_DIR, Failure, Network, Node, NodeStart, NodeState, NodeStatus, StartOptions, Started,
-    Stopped, TestnetError,
+    self, DEFAULT_DIR, Failure, InitOptions, Network, Node, NodeStart, NodeState, NodeStatus, StartOptions,
+    Started, Stopped, TestnetError,
 };
 
 const FOLLOW_POLL: Duration = Duration::from_millis(200);
@@ -28,6 +28,12 @@ pub(super) enum Command {
     /// Exits with 0 only if all nodes accept transactions. Nodes that cannot be started (because a port is taken, for
     /// example) are listed, and the others keep running. A new network is removed again if none of its nodes comes up.
     Start(StartArgs),
+    /// Make the homes of a network whose nodes run on hosts of their own, such as containers; start nothing
+    ///
+    /// Each node listens on all addresses of its host, HTTP on port 6900, RPC on 26657 and P2P on 26656, and finds the others by
+    /// the names of their hosts. None of them asks for a password: keep them in a private network. Timeouts are those of
+    /// a local network, too short for hosts that are far apart. Homes that are there for the same hosts are left as they are.
+    Init(InitArgs),
     /// Stop the nodes that `start` started; their data stays
     Stop(DirArg),
     /// Show the state of each node
@@ -83,6 +89,21 @@ pub(super) struct StartArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct InitArgs {
+    /// Folder for the homes, each named after its host
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Name or IPv4 address of a node's host; repeat for each node
+    #[arg(long = "host", value_name = "HOST", required = true)]
+    hosts: Vec<String>,
+    #[command(flatten)]
+    pipeline: super::init::PipelineArgs,
+    /// CometBFT program
+    #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
+    cometbft: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     dir: DirArg,
@@ -108,6 +129,7 @@ pub(super) struct LogsArgs {
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start(args) => start(&args),
+        Command::Init(args) => init(&args),
         Command::Stop(args) => stop(&args),
         Command::Status(args) => status(&args),
         Command::Logs(args) => logs(&args),
@@ -139,6 +161,26 @@ fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     bail!(troubles(&started, ready, dir));
+}
+
+fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
+    let found = testnet::init(&InitOptions {
+        dir: args.dir.clone(),
+        hosts: args.hosts.clone(),
+        plugins: args.pipeline.files()?,
+        cometbft: CometBft::find(args.cometbft.as_deref())?,
+    })?;
+    if !found.made {
+        say(format!("{} holds the homes of these hosts already; nothing was changed.", args.dir.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["  host", "RPC", "to run there"].map(str::to_owned).to_vec()];
+    for (host, home, rpc) in &found.nodes {
+        let start = format!("dseq start --home {}", shell::word(home));
+        rows.push(vec![format!("  {host}"), format!("http://{host}:{rpc}"), start]);
+    }
+    say(format!("Made {}.\n\n{}", args.dir.display(), table(&rows)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What became of the nodes that do not accept transactions, and what to do.
@@ -224,7 +266,7 @@ fn nodes_table(nodes: &[&Node], dir: &Path) -> String {
         rows.push(vec![
             format!("  {}", node.name),
             format!("http://localhost:{}", node.ports.rpc),
-            node.http_url().unwrap_or_else(|| "off".to_owned()),
+            node.http().map_or_else(|| "off".to_owned(), |http| format!("http://localhost:{}", http.port())),
             if EngineConfig::of(&node.home).serves_metrics() { metrics } else { "off".to_owned() },
             format!("{}/{}", dir.display(), node.name),
         ]);

@@ -168,8 +168,9 @@ pub(super) struct Closed {
     pub(super) last_commit: u64,
 }
 
+/// A histogram of microseconds that holds every latency that a slot does.
 pub(super) fn histogram() -> Histogram<u64> {
-    Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are allowed")
+    Histogram::new_with_max(NONE.into(), SIGNIFICANT_DIGITS).expect("three digits are allowed")
 }
 
 impl Ledger {

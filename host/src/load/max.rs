@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::report::Report;
+use super::report::{Latency, Report};
 
 /// How much more each step offers than the one before.
 const FACTOR: f64 = 1.5;
@@ -46,22 +46,23 @@ pub enum Broken {
 pub fn broken(report: &Report, p99_max: Duration) -> Option<Broken> {
     let counts = &report.counts;
     let offered = report.offered.rate.unwrap_or(0.0);
-    let (found, max) =
-        (report.latency.as_ref().map_or(0.0, |latency| latency.p99), p99_max.as_secs_f64() * 1000.0);
-    // What the network refuses or is too slow for is the finding, even if the generator then runs out of room.
     if counts.rejected + counts.failed + counts.unknown > 0 {
         let (rejected, failed, unknown) = (counts.rejected, counts.failed, counts.unknown);
         return Some(Broken::Outcomes { rejected, failed, unknown });
     }
-    if found > max {
-        return Some(Broken::P99 { found, max });
-    }
-    if !report.generator.valid {
-        return Some(Broken::Generator);
-    }
-    // A rate over few requests jumps by one of them.
+    let p99 = |latency: &Option<Latency>| latency.as_ref().map_or(0.0, |latency| latency.p99);
+    let (found, max) = (p99(&report.latency), p99_max.as_secs_f64() * 1000.0);
     let achieved = report.tx_per_second;
-    (achieved < offered * ACHIEVED_SHARE_MIN).then_some(Broken::Rate { achieved, offered })
+    let broken = if found > max {
+        Broken::P99 { found, max }
+    } else if achieved < offered * ACHIEVED_SHARE_MIN {
+        Broken::Rate { achieved, offered }
+    } else {
+        // A late generator makes latencies longer, so that what holds with one holds.
+        return None;
+    };
+    let is_generators = !report.generator.valid && p99(&report.generator.lag) >= found / 2.0;
+    Some(if is_generators { Broken::Generator } else { broken })
 }
 
 /// The rates to try, one after the other.

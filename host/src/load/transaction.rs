@@ -25,7 +25,7 @@ const JSON_END: &str = "\"}";
 /// Bytes at the beginning of a transaction from which [`Transactions::number_of`] reads which one it is.
 pub(super) const HEAD_BYTES: usize = JSON_START.len() + 31;
 
-const _: () = assert!(HEAD_BYTES + JSON_END.len() <= TX_BYTES_MIN as usize, "a transaction holds its head");
+const _: () = assert!((HEAD_BYTES + JSON_END.len()) as u64 <= TX_BYTES_MIN, "a transaction holds its head");
 
 const FILLER: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

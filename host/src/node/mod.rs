@@ -9,6 +9,7 @@
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`testnet`]: does that for several homes on one machine;
+//! - [`view`]: what nodes show of themselves, side by side;
 //! - [`address`]: where something listens;
 //! - [`checksum`]: compares the sequences of several nodes.
 //!
@@ -31,3 +32,4 @@ pub mod process;
 pub mod shell;
 pub mod supervisor;
 pub mod testnet;
+pub mod view;

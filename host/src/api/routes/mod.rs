@@ -41,7 +41,6 @@ pub fn listed() -> impl Iterator<Item = Listed> {
 }
 
 /// The routes of a node, without the layers.
-#[must_use]
 pub fn router(state: State) -> Router {
     let all = TOPICS.iter().fold(Router::new(), |router, topic| router.merge((topic.routes)()));
     all.with_state(Arc::new(state))

@@ -233,7 +233,8 @@ fn find_max(args: &Args, mut plan: Plan) -> anyhow::Result<ExitCode> {
     Ok(if held.is_some() && verified { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
 
-fn address(text: &str) -> Result<Address, String> {
+/// The address of a node's RPC, with or without `http://`.
+pub(super) fn address(text: &str) -> Result<Address, String> {
     let plain = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let address = Address::parse(plain).filter(|address| address.port != 0 && !plain.starts_with(':'));
     address.ok_or_else(|| "expected HOST:PORT, such as localhost:26657".to_owned())

@@ -3,6 +3,7 @@
 use crate::load::max::Broken;
 use crate::load::plan::Sizes;
 use crate::load::report::{Because, Latency, Report};
+use crate::load::verify::Verification;
 use crate::load::words::{broken, count, kept, ms, offered, rate};
 
 /// Width of the first column.
@@ -78,7 +79,7 @@ pub(super) fn step(report: &Report, broke: Option<&Broken>) -> String {
     let of = |value: fn(&Latency) -> f64| {
         report.latency.as_ref().map_or("-".to_owned(), |latency| ms(value(latency)))
     };
-    let verified = report.verification.as_ref().is_some_and(|found| found.is_good());
+    let verified = report.verification.as_ref().is_some_and(Verification::is_good);
     let broke = broke.map(|broke| format!("   {}", self::broke(broke))).unwrap_or_default();
     format!(
         "{:>10}{:>12}{:>12}{:>12}   {}{broke}",

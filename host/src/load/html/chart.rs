@@ -9,7 +9,7 @@ const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 22.0;
 const BOTTOM: f64 = 46.0;
 
 /// How values lie along an axis.
@@ -108,8 +108,10 @@ impl Chart {
         let floor = HEIGHT - BOTTOM;
         for (value, text) in x.ticks() {
             let at = chart.x_at(value);
+            // The last label ends with the axis, so that none is cut off.
+            let (anchor, text_x) = if at > WIDTH - 30.0 { ("end", WIDTH) } else { ("middle", at) };
             chart.push(format_args!(
-                "<line class=axis x1={at:.1} x2={at:.1} y1={floor:.1} y2={:.1} /><text class=tick text-anchor=middle x={at:.1} y={:.1}>{text}</text>",
+                "<line class=axis x1={at:.1} x2={at:.1} y1={floor:.1} y2={:.1} /><text class=tick text-anchor={anchor} x={text_x:.1} y={:.1}>{text}</text>",
                 floor + 5.0,
                 floor + 19.0
             ));
@@ -158,8 +160,8 @@ impl Chart {
     /// A vertical mark with a few words beside its top.
     pub(super) fn mark(&mut self, x: f64, y: f64, text: &str) {
         let (x, y) = (self.x_at(x), self.y_at(y));
-        let (anchor, text_x) = if x > WIDTH * 0.85 { ("end", x - 7.0) } else { ("start", x + 7.0) };
-        let text_y = (y - 7.0).max(TOP + 8.0);
+        let (anchor, text_x) = if x > WIDTH * 0.85 { ("end", x) } else { ("middle", x - 4.0) };
+        let text_y = y - 9.0;
         self.push(format_args!(
             "<circle class=mark cx={x:.1} cy={y:.1} r=3.5 /><text class=value text-anchor={anchor} x={text_x:.1} y={text_y:.1}>{text}</text>"
         ));
@@ -180,7 +182,7 @@ impl Chart {
 
     /// The finished chart; `name` is what a screen reader says.
     pub(super) fn svg(self, name: &str) -> String {
-        let body = self.body.replace(" />", "/>");
+        let body = self.body;
         format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=img aria-label=\"{name}\">{body}</svg>")
     }
 }

@@ -1,5 +1,7 @@
 //! What the charts draw: the run cut into pieces of equal length.
 
+use std::time::Duration;
+
 use crate::load::ledger::{Closed, Slot, histogram};
 use crate::load::report::millis;
 
@@ -38,8 +40,10 @@ impl Series {
         let end = closed.last_commit.max(slots.last().map_or(0, |slot| slot.due)).max(1);
         let seconds = end as f64 / 1e6;
         let width = piece(seconds / PIECES);
-        let width_micros = (width * 1e6).max(1.0);
-        let at = |micros: u64| (micros as f64 / width_micros).floor() as usize;
+        let width_micros = width * 1e6;
+        // Whole microseconds: a piece is a round number of tenths of a second, or more.
+        let micros = u64::try_from(Duration::from_secs_f64(width).as_micros()).unwrap_or(u64::MAX).max(1);
+        let at = |moment: u64| usize::try_from(moment / micros).unwrap_or(usize::MAX);
         let mut commits = vec![vec![0; nodes]; at(end) + 1];
         for slot in slots {
             if let Some(latency) = slot.committed() {

@@ -98,6 +98,23 @@ pub struct Claim {
     pub records_root: String,
 }
 
+/// How far an app has committed, and whether it takes transactions.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Committed {
+    /// The last block.
+    pub height: u64,
+    /// Length of the sequence, in bytes.
+    pub length: u64,
+    /// Number of records.
+    pub records: u64,
+    /// What consensus agreed on, in hexadecimal.
+    pub app_hash: String,
+    /// Why it would take no transaction now.
+    pub reason: Option<String>,
+    /// Whether that is because its disk is nearly full.
+    pub disk_low: bool,
+}
+
 /// A transaction of a decided block, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecidedTx {
@@ -271,6 +288,19 @@ impl Rpc {
             Some(AppStatus { unready: (!status["ready"].as_bool()?).then(reason), committed: claim(&status) })
         };
         status().ok_or_else(|| self.unexpected(path, &result))
+    }
+
+    /// How far the app has committed.
+    ///
+    /// # Errors
+    ///
+    /// When the app cannot be asked, or answers with something else.
+    pub fn committed(&self) -> Result<Committed, RpcError> {
+        let path = "abci_query?path=%22/status%22";
+        let result = self.get(path)?;
+        let value = bytes(&result["response"]["value"]);
+        let committed = value.and_then(|value| serde_json::from_slice(&value).ok());
+        committed.ok_or_else(|| self.unexpected(path, &result))
     }
 
     /// The first and the last height whose blocks the node has.

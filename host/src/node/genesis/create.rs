@@ -18,10 +18,12 @@ use crate::node::genesis::rules::{self, Plugin};
 use crate::node::home::NodeHome;
 use crate::node::shell;
 
-/// Where one node listens, and its peers find it.
+/// Where one node listens, and where its peers find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// Where other nodes connect.
+    /// Where other nodes find it.
+    pub peer: Address,
+    /// Where it listens for them.
     pub p2p: Address,
     /// CometBFT's RPC.
     pub rpc: Address,
@@ -183,7 +185,7 @@ fn peers(cometbft: &CometBft, members: &[Member]) -> Result<Vec<String>, Genesis
     for member in members {
         if let Some(addresses) = &member.addresses {
             let id = run(cometbft, &member.home, "show-node-id")?;
-            peers.push(format!("{}@{}", id.trim(), addresses.p2p));
+            peers.push(format!("{}@{}", id.trim(), addresses.peer));
         }
     }
     Ok(peers)

@@ -30,13 +30,13 @@ pub enum NewHomeError {
     #[error("{0}")]
     Path(#[from] HomeError),
     /// There is something else.
-    #[error("{path} is there already and is no folder; nothing was changed. Choose another --home", path = path.display())]
+    #[error("{path} is there already and is no folder; nothing was changed. Choose another folder", path = path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
     /// There is something in it.
-    #[error("{path} is there already, with {names} in it; nothing was changed. Choose another --home, or move it away", path = path.display())]
+    #[error("{path} is there already, with {names} in it; nothing was changed. Choose another folder, or move it away", path = path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum NewHomeError {
         names: String,
     },
     /// The path has no last part that could be made.
-    #[error("{path} names no folder that could be made; choose another --home", path = path.display())]
+    #[error("{path} names no folder that could be made; choose another folder", path = path.display())]
     NoName {
         /// The path.
         path: PathBuf,

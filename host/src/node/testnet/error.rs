@@ -9,6 +9,7 @@ use crate::node::engine::config::EngineConfigError;
 use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::home::access::Denied;
+use crate::node::home::new_home::NewHomeError;
 use crate::node::process::ports::Unusable;
 use crate::node::shell;
 
@@ -54,6 +55,14 @@ pub enum TestnetError {
         dir: PathBuf,
         /// How many there are.
         found: u16,
+    },
+    /// A host that cannot be part of a peer's address, or one named twice.
+    #[error("--host {host:?} {why}")]
+    BadHost {
+        /// What was given.
+        host: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// Another base port than what is on disk.
     #[error("{dir} holds a network with base port {found}; add --move-ports to move it to {wanted}, or use another --dir", dir = dir.display())]
@@ -125,6 +134,9 @@ pub enum TestnetError {
         /// Where.
         dir: PathBuf,
     },
+    /// The place is none for the homes.
+    #[error("{0}")]
+    Place(#[from] NewHomeError),
     /// A node's own settings could not be read or written.
     #[error("{0}")]
     Config(#[from] ConfigError),

@@ -6,6 +6,7 @@
 //! networks whose base ports are far enough apart never meet.
 
 mod error;
+mod init;
 mod launch;
 mod make;
 mod move_ports;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::{TestnetError, command, removal};
+pub use init::{InitOptions, Initialized, init};
 pub use ready::Failure;
 pub use start::{NodeStart, StartOptions, Started, start};
 pub use status::{NodeState, NodeStatus, status};
@@ -66,7 +68,8 @@ impl Ports {
     pub fn addresses(self) -> Addresses {
         let Self { p2p, rpc, metrics, http } = self;
         let [p2p, rpc, metrics] = [p2p, rpc, metrics].map(Address::loopback);
-        Addresses { p2p, rpc, metrics, http: SocketAddr::new(config::HTTP_DEFAULT.ip(), http) }
+        let http = SocketAddr::new(config::HTTP_DEFAULT.ip(), http);
+        Addresses { peer: p2p.clone(), p2p, rpc, metrics, http }
     }
 }
 

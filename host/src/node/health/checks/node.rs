@@ -109,7 +109,7 @@ fn bytes(count: u64) -> String {
         Some(unit) => (*unit, exponent * 10),
         None => ("EiB", 60),
     };
-    let tenths = u128::from(count) * 10 >> shift;
+    let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
