@@ -113,7 +113,7 @@ fn under_load<R>(net: &Testnet, work: impl FnOnce() -> R) -> R {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let _ = ask(port, &format!("broadcast_tx_sync?tx=\"{port} {n}\""));
+                    let _ = ask(port, &format!("broadcast_tx_sync?tx=\"{port}-{n}\""));
                     std::thread::sleep(Duration::from_millis(30));
                 }
             });

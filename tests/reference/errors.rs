@@ -57,7 +57,13 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "A node's home",
         about: "Met by `dseq init` and by every command with `--home`. Exit code 78, or 1 where the system failed: free the space or fix the permissions that the cause names, and run the command again.",
-        files: &["node/home/mod.rs", "node/home/new_home.rs", "node/home/access.rs", "node/genesis/create.rs", "atomic_file.rs"],
+        files: &[
+            "node/home/mod.rs",
+            "node/home/new_home.rs",
+            "node/home/access.rs",
+            "node/genesis/create.rs",
+            "atomic_file.rs",
+        ],
     },
     Section {
         title: "Genesis and rules",
@@ -99,7 +105,13 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "The log",
         about: "Met at the start of a node, when a block is committed, and when records are read. Nothing committed is overwritten. `replay` means: the node fetches the chain's blocks again, from its own CometBFT or its peers.",
-        files: &["sequence/recovery.rs", "sequence/log.rs", "sequence/files.rs", "sequence/head.rs", "sequence/reader.rs"],
+        files: &[
+            "sequence/recovery.rs",
+            "sequence/log.rs",
+            "sequence/files.rs",
+            "sequence/head.rs",
+            "sequence/reader.rs",
+        ],
     },
     Section {
         title: "Consensus and its connection",
@@ -152,7 +164,12 @@ fn each_file_with_messages_is_in_one_section() {
         for file in sources(&root.join(folder)) {
             let has = !source::messages(&file).is_empty();
             let is_listed = listed.contains(&file);
-            assert_eq!(has, is_listed, "{}: put it into a section of `SECTIONS`, or take it out", file.display());
+            assert_eq!(
+                has,
+                is_listed,
+                "{}: put it into a section of `SECTIONS`, or take it out",
+                file.display()
+            );
         }
     }
 }

@@ -31,7 +31,8 @@ fn compare(page: &str, generated: &str) {
 
 /// A row of a table in Markdown.
 fn row(cells: &[&str]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', "<br>")).collect();
+    let cells: Vec<String> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', "<br>")).collect();
     format!("| {} |\n", cells.join(" | "))
 }
 

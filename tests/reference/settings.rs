@@ -45,7 +45,12 @@ fn the_page_of_settings_is_what_the_code_says() {
     page.push_str(&heading(&["limit", "default", "highest", "what it bounds"]));
     for (name, doc) in source::fields(&repository().join("host/format/src/rules.rs"), "Limits") {
         let (default, ceiling) = limit(&name);
-        page.push_str(&row(&[&format!("`{name}`"), &default.to_string(), &ceiling.to_string(), &bound(&doc)]));
+        page.push_str(&row(&[
+            &format!("`{name}`"),
+            &default.to_string(),
+            &ceiling.to_string(),
+            &bound(&doc),
+        ]));
     }
     for (place, when) in [
         ("networks/common/cometbft.toml", "On every node:"),

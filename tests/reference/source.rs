@@ -66,7 +66,8 @@ fn doc(attrs: &[Attribute], joint: &str) -> String {
         let Lit::Str(text) = &value.lit else { return None };
         pair.path.is_ident("doc").then(|| text.value().trim().to_owned())
     };
-    let lines: Vec<String> = attrs.iter().filter_map(line).filter(|line| joint == "\n" || !line.is_empty()).collect();
+    let lines: Vec<String> =
+        attrs.iter().filter_map(line).filter(|line| joint == "\n" || !line.is_empty()).collect();
     without_links(&lines.join(joint))
 }
 

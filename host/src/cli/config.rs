@@ -58,7 +58,8 @@ pub(super) fn run(command: Command, matches: &ArgMatches) -> anyhow::Result<Exit
 fn check(args: &CheckArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let home = NodeHome::open(&args.home.home)?;
     let (settings, errors) = Settings::gather(Some(&home), &super::settings::given(matches));
-    let mut wrong: Vec<String> = errors.iter().map(|err| with_causes(anyhow::Chain::new(err), ": ")).collect();
+    let mut wrong: Vec<String> =
+        errors.iter().map(|err| with_causes(anyhow::Chain::new(err), ": ")).collect();
     match EngineConfig::read(&home) {
         Ok(_) => wrong.extend(check_mempool(&home).err().map(|err| err.to_string())),
         Err(err) => wrong.push(with_causes(anyhow::Chain::new(&err), ": ")),

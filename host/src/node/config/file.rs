@@ -30,8 +30,10 @@ fn parse(path: &Path, text: &str) -> (Given, Vec<ConfigError>) {
             return (Given::new(), vec![ConfigError::NotToml { path: path.to_owned(), line, message }]);
         }
     };
-    let mut lines: Vec<_> =
-        table.into_iter().map(|(name, value)| (line_at(name.span().start), name.into_inner(), value)).collect();
+    let mut lines: Vec<_> = table
+        .into_iter()
+        .map(|(name, value)| (line_at(name.span().start), name.into_inner(), value))
+        .collect();
     lines.sort_by_key(|(line, ..)| *line);
     let (mut given, mut errors) = (Given::new(), Vec::new());
     for (line, name, value) in lines {
