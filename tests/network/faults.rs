@@ -205,13 +205,13 @@ fn a_peer_that_claims_other_bytes_is_named_with_both_roots() {
     net.started();
     nodes.iter().for_each(|node| well_but_for_agreement(&node.home));
     lie_for(&format!("http://127.0.0.2:{port}"), &format!("127.0.0.1:{port}"));
-    for node in 0..3 {
-        let reason = seen(&nodes[node].home, "agreement", "warning", "other bytes than ");
+    for node in &nodes[..3] {
+        let reason = seen(&node.home, "agreement", "warning", "other bytes than ");
         let root = blake3::hash(b"hello").to_string();
         let expected = format!("(127.0.0.1:{port}) at 1 records: sequence root {root} and ");
         assert!(reason.contains(&expected), "{reason}");
         assert!(reason.contains(&format!("sequence root {}", "ab".repeat(32))), "{reason}");
-        let ready = ask_http(&nodes[node].http_url().unwrap(), "/readyz?verbose");
+        let ready = ask_http(&node.http_url().unwrap(), "/readyz?verbose");
         assert!(ready.contains(" 200 ") && ready.contains("\n[!]agreement warning: "), "{ready}");
     }
 }
