@@ -1,4 +1,4 @@
-//! `dseq config show`, and how bad settings are told.
+//! `dseq config`, and how bad settings are told.
 
 use super::{dseq, home, run, text};
 
@@ -57,4 +57,42 @@ fn a_bad_value_names_the_variable_or_the_flag_it_came_from() {
     let (code, _, stderr) = run(dseq(&args).args(["--log-format", "xml"]));
     assert_eq!(code, 2);
     assert_eq!(stderr, "error: flag --log-format: log_format is \"xml\"; it must be text, json or logfmt\n");
+}
+
+#[test]
+fn the_default_file_has_every_setting_and_passes_the_check() {
+    let (code, stdout, _) = run(&mut dseq(&["config", "default"]));
+    assert_eq!(code, 0);
+    for key in dseq::node::config::KEYS {
+        assert!(stdout.contains(&format!("\n# {} = ", key.name)), "{}: {stdout}", key.name);
+    }
+    let home = home();
+    std::fs::write(home.path().join("dseq.toml"), stdout).unwrap();
+    let (code, stdout, stderr) = run(&mut dseq(&["config", "check", "--home", text(home.path())]));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.ends_with("dseq.toml is good; 0 settings differ from the defaults\n"), "{stdout}");
+}
+
+#[test]
+fn the_check_reports_everything_that_is_wrong() {
+    let home = home();
+    let settings = "log_level = 7\nlog_levl = \"warn\"\nlog_format = \"xml\"\n";
+    std::fs::write(home.path().join("dseq.toml"), settings).unwrap();
+    std::fs::write(home.path().join("config/config.toml"), "[mempool]\ntype = \"app\"\n").unwrap();
+    let mut command = dseq(&["config", "check", "--home", text(home.path())]);
+    command.env("DSEQ_DISK_FREE_BYTES_LOW", "much").env("DSEQ_LOG_LEVLE", "info");
+    let (code, stdout, stderr) = run(&mut command);
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    let said: Vec<&str> = stdout.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(
+        said,
+        [
+            "dseq.toml:1: log_level = 7: it must be a string in quotes",
+            "dseq.toml:2: unknown key \"log_levl\"; did you mean \"log_level\"?",
+            "dseq.toml:3: log_format is \"xml\"; it must be text, json or logfmt",
+            "environment DSEQ_DISK_FREE_BYTES_LOW: disk_free_bytes_low is \"much\"; it must be a number of bytes, e.g. 536870912",
+            "config.toml: mempool.type is \"app\"; it must be \"flood\", or no transaction reaches dseq",
+            "environment DSEQ_LOG_LEVLE is no setting; did you mean \"DSEQ_LOG_LEVEL\"?",
+        ]
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dseq::api::health::Health;
 use dseq::api::{self, Running, State};
 use dseq::app::Status;
 use dseq::sequence::Log;
@@ -20,7 +21,7 @@ fn node() -> (tempfile::TempDir, Running) {
     let asked = reader.clone();
     let http = serve(limits(), |stopping| {
         let status = Arc::new(move || Status::of(&asked.committed(), None));
-        api::router(State { reader, status, metrics: Arc::default(), stopping })
+        api::router(State { reader, status, metrics: Arc::default(), health: Health::default(), stopping })
     });
     (dir, http)
 }
@@ -69,6 +70,7 @@ fn a_status_that_cannot_be_told_is_a_problem() {
             reader,
             status: Arc::new(|| panic!("a defect")),
             metrics: Arc::default(),
+            health: Health::default(),
             stopping,
         })
     });

@@ -185,6 +185,36 @@ fn an_open_loop_sends_by_its_schedule_and_one_without_room_is_invalid() {
 }
 
 #[test]
+fn a_run_is_written_as_a_page_that_needs_nothing_else_and_as_files_for_tools() {
+    let deeds = |number| if number == 3 { Deed::RejectInCheck } else { Deed::Commit };
+    let finished = load::run(&plan(&Fake::new(2, deeds, honest)), &mut |_| {}).unwrap();
+    let page = load::page(&finished);
+    assert_eq!(page.matches("<svg ").count(), 3);
+    for foreign in ["http", "<script", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    // Attributes have no quotes: a slash right behind one would belong to it.
+    assert!(page.match_indices("/>").all(|(at, _)| page.as_bytes()[at - 1] == b' '));
+    assert!(page.contains("plugin/fake 7: not today"), "{page}");
+
+    let written = |write: &dyn Fn(&mut Vec<u8>) -> std::io::Result<()>| {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let csv = written(&|out| load::write_csv(&finished, out));
+    let rows: Vec<&str> = csv.lines().collect();
+    assert_eq!(rows.len(), 41);
+    assert!(rows.iter().all(|row| row.split(',').count() == 12), "{csv}");
+    assert!(rows[4].starts_with("3,") && rows[4].ends_with(",rejected,\"plugin/fake 7\",,,"), "{}", rows[4]);
+    let hgrm = written(&|out| load::write_hgrm(&finished, out));
+    assert!(
+        hgrm.contains("1.000000000000         39\n") && hgrm.contains("Total count    =           39]"),
+        "{hgrm}"
+    );
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_named_before_anything_is_sent() {
     let mut plan = plan(&Fake::new(1, |_| Deed::Commit, honest));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

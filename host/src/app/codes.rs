@@ -2,21 +2,21 @@
 //!
 //! A code is read together with its codespace:
 //!
-//! | codespace | code | meaning |
-//! |---|---|---|
-//! | (empty) | 0 | accepted |
-//! | `dseq` | 1 | the transaction is empty |
-//! | `dseq` | 2 | the transaction is larger than `limits.tx_bytes_max` |
-//! | `dseq` | 3 | the sequence is full |
-//! | `dseq` | 4 | this node's disk is nearly full; only ever the answer to a check, never in a block |
-//! | `dseq` | 5 | the node has no genesis yet |
-//! | `dseq` | 32 | query: unknown path |
-//! | `dseq` | 33 | query: malformed argument |
-//! | `dseq` | 34 | query: no such record or offset |
-//! | `dseq` | 35 | query: only the latest height is kept, and there are no proofs |
-//! | `dseq` | 36 | query: the node cannot read what it committed: an error or damage on its disk |
-//! | `plugin/<name>` | 1 to 999 | the plugin rejected the transaction with this code of its own |
-//! | `plugin/<name>` | 1000 and up | the plugin broke its contract: see [`Fault`](crate::plugin::Fault) |
+//! | codespace | code | meaning | what to do |
+//! |---|---|---|---|
+//! | (empty) | 0 | accepted | |
+//! | `dseq` | 1 | the transaction is empty | send at least one byte |
+//! | `dseq` | 2 | the transaction is larger than `limits.tx_bytes_max` | split it |
+//! | `dseq` | 3 | the sequence is full | start a new network |
+//! | `dseq` | 4 | this node's disk is nearly full; only ever the answer to a check, never in a block | send it to another node; free space on this one |
+//! | `dseq` | 5 | the node has no genesis yet | try again in a few seconds |
+//! | `dseq` | 32 | query: unknown path | use one of the paths that the message lists |
+//! | `dseq` | 33 | query: malformed argument | write it as the message says |
+//! | `dseq` | 34 | query: no such record or offset | ask for one that is committed; `/status` says how many there are |
+//! | `dseq` | 35 | query: only the latest height is kept, and there are no proofs | ask without `height` and `prove` |
+//! | `dseq` | 36 | query: the node cannot read what it committed: an error or damage on its disk | ask another node; check this one's disk |
+//! | `plugin/<name>` | 1 to 999 | the plugin rejected the transaction with this code of its own | see the plugin's documentation; the log has its message |
+//! | `plugin/<name>` | 1000 and up | the plugin broke its contract: see [`Fault`](crate::plugin::Fault) | tell the plugin's author |
 //!
 //! Codes of decided transactions enter consensus through LastResultsHash: changing one is consensus-breaking.
 

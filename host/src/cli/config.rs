@@ -1,4 +1,4 @@
-//! `dseq config show`: every setting, its value, and where that came from.
+//! `dseq config`: the settings, their defaults, and whether a node's are good.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,14 +6,30 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::{say, table};
-use crate::node::config as node_config;
+use super::{EXIT_FAILED, say, table, with_causes};
+use crate::node::config::{self as node_config, Origin, Settings};
+use crate::node::engine::config::{EngineConfig, check_mempool};
 use crate::node::home::NodeHome;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Show every setting, its value and its origin
     Show(ShowArgs),
+    /// Print a dseq.toml with every setting, its default and the reason for it
+    Default,
+    /// Check a node's settings, and CometBFT's file as far as dseq depends on it, without starting it
+    ///
+    /// Reports everything that is wrong, not only the first error, and exits with 1. What `dseq genesis verify` checks is not
+    /// checked here.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    home: super::HomeArg,
+    #[command(flatten)]
+    settings: super::settings::NodeArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +45,38 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let Command::Show(args) = command;
+    match command {
+        Command::Show(args) => show(&args, matches),
+        Command::Default => {
+            say(node_config::template().trim_end())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(args) => check(&args, matches),
+    }
+}
+
+fn check(args: &CheckArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let home = NodeHome::open(&args.home.home)?;
+    let (settings, errors) = Settings::gather(Some(&home), &super::settings::given(matches));
+    let mut wrong: Vec<String> =
+        errors.iter().map(|err| with_causes(anyhow::Chain::new(err), ": ")).collect();
+    match EngineConfig::read(&home) {
+        Ok(_) => wrong.extend(check_mempool(&home).err().map(|err| err.to_string())),
+        Err(err) => wrong.push(with_causes(anyhow::Chain::new(&err), ": ")),
+    }
+    wrong.extend(super::settings::unknown_variables().into_iter().map(|said| format!("environment {said}")));
+    if !wrong.is_empty() {
+        say(wrong.join("\n"))?;
+        return Ok(ExitCode::from(EXIT_FAILED));
+    }
+    let changed = settings.rows().iter().filter(|(.., origin)| *origin != Origin::Default).count();
+    let file = home.config_file();
+    let settings = if changed == 1 { "setting differs" } else { "settings differ" };
+    say(format!("{} is good; {changed} {settings} from the defaults", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &ShowArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let home = args.home.as_deref().map(NodeHome::open).transpose()?;
     let rows = super::settings::load(home.as_ref(), matches)?.rows();
     if args.json {

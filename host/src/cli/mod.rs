@@ -80,7 +80,8 @@ const GENESIS_EXAMPLES: &str = "Examples:
 
 const CONFIG_EXAMPLES: &str = "Examples:
   dseq config show --home node
-  dseq config show --home node --json";
+  dseq config default                # every setting with its default and reason, as a dseq.toml
+  dseq config check --home node";
 
 /// Cyan, yellow, green, magenta, blue, and the same bright: red is for errors.
 const LABEL_COLORS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
@@ -150,7 +151,7 @@ enum Command {
     /// Show, change or check the rules in a genesis file, before its network starts
     #[command(subcommand, before_help = GENESIS_EXAMPLES)]
     Genesis(genesis::Command),
-    /// Show the configuration
+    /// Show, explain or check the configuration
     #[command(subcommand, before_help = CONFIG_EXAMPLES)]
     Config(config::Command),
 }

@@ -62,6 +62,11 @@ args!(HttpArg, [&config::HTTP].iter());
 
 /// Reads the settings: flags, then environment, then the home's file, then defaults.
 pub(super) fn load(home: Option<&NodeHome>, matches: &ArgMatches) -> Result<Settings, config::ConfigError> {
+    Settings::load(home, &given(matches))
+}
+
+/// What flags and environment say.
+pub(super) fn given(matches: &ArgMatches) -> Given {
     let mut given = Given::new();
     // The app alone takes fewer flags than there are settings.
     for key in KEYS.iter().filter(|key| matches.try_contains_id(key.name).is_ok()) {
@@ -74,7 +79,12 @@ pub(super) fn load(home: Option<&NodeHome>, matches: &ArgMatches) -> Result<Sett
             given.insert(key.name, (text.clone(), origin));
         }
     }
-    Settings::load(home, &given)
+    given
+}
+
+/// Variables that look like settings and are none, each with what may have been meant.
+pub(super) fn unknown_variables() -> Vec<String> {
+    config::unknown_variables(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))
 }
 
 /// How the process of a node logs.
@@ -91,8 +101,7 @@ pub(super) fn log(settings: &Settings, home: &NodeHome) -> telemetry::Settings {
 
 /// Logs each variable that looks like a setting and is none.
 pub(super) fn warn_of_unknown_variables() {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    for said in config::unknown_variables(names) {
+    for said in unknown_variables() {
         tracing::warn!("environment {said}");
     }
 }

@@ -213,10 +213,7 @@ impl Report {
                 Outcome::Failed(reason) => Some(reason),
                 _ => None,
             }),
-            unknown: because(closed, |outcome| match outcome {
-                Outcome::Unknown(reason) => Some(reason),
-                _ => None,
-            }),
+            unknown: unknown(closed),
             generator: Generator::of(slots, rate.is_some()),
             nodes: (0..).zip(&plan.nodes).map(share).collect(),
             stopped_early,
@@ -262,6 +259,21 @@ fn because(closed: &Closed, of: impl Fn(Outcome) -> Option<u16>) -> Vec<Because>
     let mut all: Vec<Because> =
         all.map(|(reason, count)| Because { reason: reason.clone(), count }).collect();
     all.sort_by_key(|because| std::cmp::Reverse(because.count));
+    all
+}
+
+/// Why requests were unknown. Of those that were committed after all, the reason is not kept.
+fn unknown(closed: &Closed) -> Vec<Because> {
+    let mut all = because(closed, |outcome| match outcome {
+        Outcome::Unknown(reason) => Some(reason),
+        _ => None,
+    });
+    let late = |slot: &&Slot| matches!(slot.outcome, Outcome::Committed { late: true, .. });
+    let count = closed.slots.iter().filter(late).count() as u64;
+    if count > 0 {
+        let reason = Reason { code: None, words: "seen in a block after their time was over".to_owned() };
+        all.push(Because { reason, count });
+    }
     all
 }
 

@@ -23,8 +23,10 @@ use super::transaction::Transactions;
 use crate::sequence::Receipt;
 use crate::types::TxHash;
 
-/// How long nodes may take to get as far as the first one, and mempools to become empty.
+/// How long nodes may take, in all, to get as far as the first one and to empty their mempools.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long nodes may take to get as far as the first one after that, at least.
+const BEHIND_PATIENCE: Duration = Duration::from_secs(10);
 const SETTLE_POLL: Duration = Duration::from_millis(100);
 /// Records that a reader takes at a time; a difference between nodes is found to within these.
 const CHUNK_RECORDS: u64 = 64;
@@ -172,8 +174,9 @@ impl Verifier {
         let mut found = Verification::default();
         let is_unknown = |slot: &&Slot| matches!(slot.outcome, Outcome::Unknown(_));
         let any_unknown = self.slots.iter().any(|slot| is_unknown(&slot));
-        let drained = !any_unknown || self.wait_for_empty_mempools().await;
-        let reached = self.wait_for_records(&mut found).await;
+        let began = Instant::now();
+        let drained = !any_unknown || self.wait_for_empty_mempools(began).await;
+        let reached = self.wait_for_records(began, &mut found).await;
         let to = reached.iter().flatten().copied().max().unwrap_or(self.from).max(self.from);
         found.records = to - self.from;
         let readable: Vec<usize> =
@@ -208,8 +211,7 @@ impl Verifier {
     }
 
     /// Whether no node has a transaction that waits, in the end.
-    async fn wait_for_empty_mempools(&self) -> bool {
-        let began = Instant::now();
+    async fn wait_for_empty_mempools(&self, began: Instant) -> bool {
         loop {
             let mut waiting = false;
             for client in &self.clients {
@@ -224,8 +226,8 @@ impl Verifier {
 
     /// Waits until all nodes have as many records as the first that is asked last had. Returns how many they are, for those that
     /// have them.
-    async fn wait_for_records(&self, found: &mut Verification) -> Vec<Option<u64>> {
-        let began = Instant::now();
+    async fn wait_for_records(&self, began: Instant, found: &mut Verification) -> Vec<Option<u64>> {
+        let until = (began + SETTLE_PATIENCE).max(Instant::now() + BEHIND_PATIENCE);
         let mut target = None;
         loop {
             let mut records = Vec::new();
@@ -236,12 +238,12 @@ impl Verifier {
             let first = records.iter().flatten().copied().max();
             let to = *target.get_or_insert(first.unwrap_or(self.from));
             let reached = |records: &Result<u64, NoAnswer>| matches!(records, Ok(records) if *records >= to);
-            if records.iter().all(reached) || began.elapsed() >= SETTLE_PATIENCE {
+            if records.iter().all(reached) || Instant::now() >= until {
                 for (node, records) in records.iter().enumerate().filter(|(_, records)| !reached(records)) {
                     let what = match records {
                         Ok(records) => format!(
                             "it has {records} records, others {to}, after {} s",
-                            SETTLE_PATIENCE.as_secs()
+                            began.elapsed().as_secs()
                         ),
                         Err(NoAnswer(why)) => why.clone(),
                     };

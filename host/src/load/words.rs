@@ -74,10 +74,13 @@ pub fn kept(verification: &Verification) -> String {
         2 => "both nodes".to_owned(),
         count => format!("all {count} nodes"),
     };
-    let mut text = format!(
+    let each = format!(
         "Verified: each of the {} committed transactions is in the sequence of {nodes} exactly once, where its receipt says.",
         count(*told_committed)
     );
+    let none =
+        || format!("Verified: nothing of this run is in the sequence of {nodes}, and nothing was committed.");
+    let mut text = if *told_committed == 0 && resolved.committed == 0 { none() } else { each };
     if *replaced > 0 {
         text.push_str(" The pipeline replaces bytes: records were recognised by their transactions' hashes, and compared between nodes.");
     }

@@ -44,9 +44,10 @@ impl NodeView {
         match (&self.status, alone) {
             // It knows more: which processes run, what other nodes have, whether there is a quorum.
             (Some((state, _)), NodeState::Running | NodeState::NoAnswer) => match (state, alone) {
-                // It answered when the other look was taken.
-                (NodeState::Stopped | NodeState::NoAnswer, NodeState::Running) => alone,
-                (NodeState::Running, NodeState::NoAnswer) => alone,
+                // The two looks were not at the same moment: this one is the newer.
+                (NodeState::NoAnswer, NodeState::Running) | (NodeState::Running, NodeState::NoAnswer) => {
+                    alone
+                }
                 _ => *state,
             },
             _ => alone,

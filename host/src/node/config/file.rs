@@ -10,42 +10,64 @@ use super::{ConfigError, Given, KEYS, Key, Kind, Origin, Settings, closest};
 use crate::atomic_file;
 use crate::node::home::NodeHome;
 
-/// Reads `dseq.toml`; one that is not there sets nothing.
-pub(super) fn read(path: &Path) -> Result<Given, ConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Given::new()),
-        Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
-    };
+/// Reads `dseq.toml`: what it sets, and each thing that is wrong with it, by line. One that is not there sets nothing.
+pub(super) fn read(path: &Path) -> (Given, Vec<ConfigError>) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => (Given::new(), Vec::new()),
+        Err(source) => (Given::new(), vec![ConfigError::Unreadable { path: path.to_owned(), source }]),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> (Given, Vec<ConfigError>) {
     let line_at =
         |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1);
-    let table: BTreeMap<Spanned<String>, Spanned<toml::Value>> = toml::from_str(&text).map_err(|err| {
-        let line = line_at(err.span().map_or(0, |span| span.start));
-        ConfigError::NotToml { path: path.to_owned(), line, message: err.message().to_owned() }
-    })?;
-    let mut given = Given::new();
-    for (name, value) in table {
-        let line = line_at(name.span().start);
-        let name = name.into_inner();
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            let hint = closest(&name, KEYS.iter().map(|key| key.name));
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key: name, hint });
-        };
-        let text = match (key.kind, value.into_inner()) {
-            (Kind::Text, toml::Value::String(text)) => text,
-            (Kind::Number, toml::Value::Integer(number)) => number.to_string(),
-            (kind, other) => {
-                let (path, found) = (path.to_owned(), other.to_string());
-                let expected = match kind {
-                    Kind::Text => "a string in quotes",
-                    Kind::Number => "an integer, without quotes",
-                };
-                return Err(ConfigError::WrongKind { path, line, key: key.name, found, expected });
-            }
-        };
-        given.insert(key.name, (text, Origin::File(path.to_owned(), line)));
+    let table: BTreeMap<Spanned<String>, Spanned<toml::Value>> = match toml::from_str(text) {
+        Ok(table) => table,
+        Err(err) => {
+            let line = line_at(err.span().map_or(0, |span| span.start));
+            let message = err.message().to_owned();
+            return (Given::new(), vec![ConfigError::NotToml { path: path.to_owned(), line, message }]);
+        }
+    };
+    let mut lines: Vec<_> = table
+        .into_iter()
+        .map(|(name, value)| (line_at(name.span().start), name.into_inner(), value))
+        .collect();
+    lines.sort_by_key(|(line, ..)| *line);
+    let (mut given, mut errors) = (Given::new(), Vec::new());
+    for (line, name, value) in lines {
+        match setting(path, line, name, value.into_inner()) {
+            Ok((key, text)) => _ = given.insert(key.name, (text, Origin::File(path.to_owned(), line))),
+            Err(err) => errors.push(err),
+        }
     }
-    Ok(given)
+    (given, errors)
+}
+
+/// The setting that a line names, and its value as text.
+fn setting(
+    path: &Path,
+    line: usize,
+    name: String,
+    value: toml::Value,
+) -> Result<(&'static Key, String), ConfigError> {
+    let path = path.to_owned();
+    let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+        let hint = closest(&name, KEYS.iter().map(|key| key.name));
+        return Err(ConfigError::UnknownKey { path, line, key: name, hint });
+    };
+    match (key.kind, value) {
+        (Kind::Text, toml::Value::String(text)) => Ok((key, text)),
+        (Kind::Number, toml::Value::Integer(number)) => Ok((key, number.to_string())),
+        (kind, other) => {
+            let expected = match kind {
+                Kind::Text => "a string in quotes",
+                Kind::Number => "an integer, without quotes",
+            };
+            Err(ConfigError::WrongKind { path, line, key: key.name, found: other.to_string(), expected })
+        }
+    }
 }
 
 /// Sets a value in the file of a home, and leaves everything else in it as it is.
@@ -84,7 +106,7 @@ pub fn with(text: &str, key: &Key, value: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The file that `dseq init` writes: every setting with its default, commented out.
+/// The file that `dseq init` writes, and `dseq config default` prints: every setting with its default, commented out.
 #[must_use]
 pub fn template() -> String {
     let mut text = "# Configuration of this node. A setting that is commented out has the value shown.\n\
@@ -95,7 +117,8 @@ pub fn template() -> String {
             Kind::Text => format!("{value:?}"),
             Kind::Number => value,
         };
-        text.push_str(&format!("\n# {}. ({}, {})\n# {} = {value}\n", key.help, key.flag, key.env, key.name));
+        let Key { name, env, flag, help, reason, .. } = key;
+        text.push_str(&format!("\n# {help}.\n# Default: {reason}.\n# ({flag}, {env})\n# {name} = {value}\n"));
     }
     text
 }
@@ -133,7 +156,8 @@ mod tests {
             }
             for value in ["127.0.0.1:7", "off"] {
                 put(&home, &HTTP, value).unwrap();
-                let given = read(&home.config_file()).unwrap();
+                let (given, errors) = read(&home.config_file());
+                assert!(errors.is_empty(), "{errors:?}");
                 assert_eq!((given.len(), given["http"].0.as_str()), (1, value));
             }
             let text = std::fs::read_to_string(home.config_file()).unwrap();

@@ -50,6 +50,10 @@ pub struct Key {
     pub expected: &'static str,
     /// What it does, in a sentence.
     pub help: &'static str,
+    /// The unit of its value; empty where it has none.
+    pub unit: &'static str,
+    /// Why it has its default.
+    pub reason: &'static str,
 }
 
 /// What a setting's value is in the file.
@@ -70,6 +74,8 @@ macro_rules! settings {
             $env:literal, $flag:literal, $value_name:literal, $kind:ident, for_app: $for_app:literal,
             expected: $expected:literal,
             help: $help:literal,
+            unit: $unit:literal,
+            reason: $reason:literal,
             parse: $parse:expr,
             show: $show:expr,
         }
@@ -85,6 +91,8 @@ macro_rules! settings {
                 for_app: $for_app,
                 expected: $expected,
                 help: $help,
+                unit: $unit,
+                reason: $reason,
             };
         )*
 
@@ -104,10 +112,10 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Takes what a layer has.
-            fn apply(&mut self, layer: &Given) -> Result<(), ConfigError> {
-                $(apply(layer, &$key, &mut self.$field, $parse)?;)*
-                self.check_socket_path()
+            /// Takes what a layer has, and adds what is wrong with it to `errors`.
+            fn apply(&mut self, layer: &Given, errors: &mut Vec<ConfigError>) {
+                $(errors.extend(apply(layer, &$key, &mut self.$field, $parse).err());)*
+                errors.extend(self.check_socket_path().err());
             }
 
             /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].
@@ -126,6 +134,8 @@ settings! {
         expected: "unix:///path or tcp://host:port, the port from 1 to 65535",
         help: "Address on which the app listens for CometBFT: unix:///path or tcp://host:port; empty: a socket in the home. \
                It has no authentication: keep it private",
+        unit: "",
+        reason: "A socket in the home needs no free port, and only the owner of the home can open it",
         parse: |text| if text.is_empty() { Some(None) } else { text.parse().ok().filter(is_fixed).map(Some) },
         show: |value: &Option<ListenAddr>| value.as_ref().map_or_else(String::new, ToString::to_string),
     }
@@ -134,6 +144,8 @@ settings! {
         "DSEQ_COMETBFT", "--cometbft", "FILE", Text, for_app: false,
         expected: "the path of a program",
         help: "CometBFT program; empty: the one beside dseq, else the one on PATH",
+        unit: "",
+        reason: "`make build` puts the pinned version beside dseq",
         parse: |text| Some((!text.is_empty()).then(|| PathBuf::from(text))),
         show: |value: &Option<PathBuf>| value.as_ref().map_or_else(String::new, |path| path.display().to_string()),
     }
@@ -143,6 +155,8 @@ settings! {
         expected: "an IP address and a port, e.g. 127.0.0.1:6900 or [::1]:6900, or off",
         help: "Address on which the node answers HTTP, as IP:PORT; off: none. It has no authentication or encryption: beyond \
                this machine, put a proxy in front of it",
+        unit: "",
+        reason: "This machine only, since anybody who reaches the port may use it; the local network counts up from 6900",
         parse: |text| if text == "off" {
             Some(None)
         } else {
@@ -155,6 +169,8 @@ settings! {
         "DSEQ_HTTP_CORS_ORIGINS", "--http-cors-origins", "ORIGINS", Text, for_app: true,
         expected: "origins as browsers send them, e.g. https://example.org, separated by commas; or *; or empty",
         help: "Origins of web pages whose scripts may use this node over HTTP, separated by commas; *: all; empty: none",
+        unit: "",
+        reason: "Browsers then keep pages of other sites away from the node",
         parse: Origins::parse,
         show: Origins::to_string,
     }
@@ -163,6 +179,8 @@ settings! {
         "DSEQ_DISK_FREE_BYTES_LOW", "--disk-free-bytes-low", "BYTES", Number, for_app: true,
         expected: "a number of bytes, e.g. 536870912",
         help: "Minimum free disk space, in bytes; below it the node accepts no transactions",
+        unit: "bytes",
+        reason: "512 MiB leaves room for the blocks that are under way when the node stops accepting",
         parse: |text| text.parse().ok(),
         show: u64::to_string,
     }
@@ -171,6 +189,8 @@ settings! {
         "DSEQ_LOG_LEVEL", "--log-level", "LEVEL", Text, for_app: true,
         expected: "error, warn, info, debug or trace",
         help: "Log level: error, warn, info, debug or trace; RUST_LOG is put on top of it",
+        unit: "",
+        reason: "One line for each event that an operator may want to know; nothing for each block or transaction",
         // Level's own parser takes digits too, which nobody would understand in a file.
         parse: |text| text.chars().all(char::is_alphabetic).then(|| text.parse().ok()).flatten(),
         show: |level: &tracing::Level| level.to_string().to_lowercase(),
@@ -180,6 +200,8 @@ settings! {
         "DSEQ_LOG_FORMAT", "--log-format", "FORMAT", Text, for_app: true,
         expected: "text, json or logfmt",
         help: "Log format: text, json (one object per line) or logfmt",
+        unit: "",
+        reason: "For people; collectors of logs want json or logfmt",
         parse: |text| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
@@ -197,6 +219,8 @@ settings! {
         "DSEQ_RESTART_BACKOFF_SECONDS_MAX", "--restart-backoff-seconds-max", "SECONDS", Number, for_app: false,
         expected: "a number of seconds from 1 to 3600",
         help: "Maximum pause, in seconds, before `dseq start` restarts a process that keeps ending",
+        unit: "seconds",
+        reason: "A node is back half a minute after its cause is gone, and one that keeps ending does not fill its log",
         parse: |text| text.parse().ok().filter(|seconds| (1..=3600).contains(seconds)),
         show: u64::to_string,
     }
@@ -246,12 +270,22 @@ impl Settings {
     /// The first unknown key or bad value, by file and line, flag or variable; one in the file also when a flag or
     /// variable overrides it.
     pub fn load(home: Option<&NodeHome>, given: &Given) -> Result<Self, ConfigError> {
+        let (settings, errors) = Self::gather(home, given);
+        errors.into_iter().next().map_or(Ok(settings), Err)
+    }
+
+    /// The same with everything that is wrong, in its order; what is wrong is left out.
+    #[must_use]
+    pub fn gather(home: Option<&NodeHome>, given: &Given) -> (Self, Vec<ConfigError>) {
         let mut settings = Self::default();
+        let mut errors = Vec::new();
         if let Some(home) = home {
-            settings.apply(&file::read(&home.config_file())?)?;
+            let (file, wrong) = file::read(&home.config_file());
+            errors.extend(wrong);
+            settings.apply(&file, &mut errors);
         }
-        settings.apply(given)?;
-        Ok(settings)
+        settings.apply(given, &mut errors);
+        (settings, errors)
     }
 
     fn check_socket_path(&self) -> Result<(), ConfigError> {

@@ -168,7 +168,7 @@ fn the_page_explains_every_metric() {
     }
     table.push_str("\nValues of labels that are known beforehand:\n\n");
     let labels = [
-        ("`status`", Status::VALUES),
+        ("`status` of `dseq_checks_total` and `dseq_transactions_total`", Status::VALUES),
         ("`reason`", Reason::VALUES),
         ("`method` of `dseq_abci_request_duration_seconds`", Method::VALUES),
         ("`method` of `dseq_transaction_duration_seconds`", Stage::VALUES),

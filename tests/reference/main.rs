@@ -1,0 +1,42 @@
+//! The reference pages in `docs/`, generated from the code: a page that says something else than the code fails.
+//!
+//! `UPDATE=1 cargo test -p dseq --test reference` rewrites them.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod errors;
+mod settings;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Holds a page of `docs/` against what the code says now.
+fn compare(page: &str, generated: &str) {
+    let path = repository().join("docs").join(page);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, generated).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = written.lines().zip(generated.lines()).position(|(a, b)| a != b);
+    let line = differs.unwrap_or(written.lines().count().min(generated.lines().count())) + 1;
+    assert!(
+        written == generated,
+        "docs/{page} is not what the code says, from line {line} on; `UPDATE=1 cargo test -p dseq --test reference` \
+         rewrites it"
+    );
+}
+
+/// A row of a table in Markdown.
+fn row(cells: &[&str]) -> String {
+    let cells: Vec<String> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', "<br>")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The heading of a table in Markdown.
+fn heading(cells: &[&str]) -> String {
+    format!("{}|{}\n", row(cells), "---|".repeat(cells.len()))
+}

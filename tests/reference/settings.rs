@@ -1,0 +1,104 @@
+//! `docs/settings.md`: every setting of a node, of its genesis, and of CometBFT as far as dseq changes it.
+
+use super::{compare, heading, repository, row, source};
+use dseq::limits;
+use dseq::node::config::Settings;
+use dseq::rules::Limits;
+
+const INTRO: &str = "# Settings
+
+This page is generated from the code (`tests/reference`).
+
+## A node: `dseq.toml`
+
+Each operator chooses these for a node; nodes of one network may differ. Flags override the environment, and the environment
+overrides the file. `dseq config show` prints the values in force and where each comes from, `dseq config default` prints a
+file with all of them, and `dseq config check` checks a node's.
+
+";
+
+const LIMITS: &str = "
+## A network: limits in the genesis
+
+The same on every node: they are part of the genesis, and fixed once the first block is committed. `--limit NAME=NUMBER` sets
+them, for `dseq init`, `dseq testnet start` and `dseq genesis set`.
+
+";
+
+const ENGINE: &str = "
+## CometBFT: what dseq changes
+
+CometBFT's settings are in each home's `config/config.toml`. `dseq init` and `dseq testnet start` change the values below and
+leave the others as CometBFT has them. ";
+
+#[test]
+fn the_page_of_settings_is_what_the_code_says() {
+    let mut page = INTRO.to_owned();
+    page.push_str(&heading(&["setting", "default", "unit", "what it does", "why this default"]));
+    for (key, value, _) in Settings::default().rows() {
+        let value = if value.is_empty() { "empty".to_owned() } else { format!("`{value}`") };
+        let (name, unit) = (format!("`{}`<br>`{}`<br>`{}`", key.name, key.flag, key.env), key.unit);
+        page.push_str(&row(&[&name, &value, unit, &format!("{}.", key.help), &format!("{}.", key.reason)]));
+    }
+    page.push_str("\nThe home itself is named by `--home` or `DSEQ_HOME`.\n");
+    page.push_str(LIMITS);
+    page.push_str(&heading(&["limit", "default", "highest", "what it bounds"]));
+    for (name, doc) in source::fields(&repository().join("host/format/src/rules.rs"), "Limits") {
+        let (default, ceiling) = limit(&name);
+        page.push_str(&row(&[
+            &format!("`{name}`"),
+            &default.to_string(),
+            &ceiling.to_string(),
+            &bound(&doc),
+        ]));
+    }
+    for (place, when) in [
+        ("networks/common/cometbft.toml", "On every node:"),
+        ("networks/local/cometbft.toml", "On a local network (`make start`) also:"),
+        ("networks/common/genesis.toml", "In the genesis that CometBFT generates:"),
+    ] {
+        let lead = if place.starts_with("networks/common/c") { ENGINE } else { "\n" };
+        page.push_str(&format!("{lead}{when}\n\n{}", heading(&["setting", "value", "why"])));
+        let text = std::fs::read_to_string(repository().join(place)).unwrap();
+        for (key, value, why) in explained(&text) {
+            page.push_str(&row(&[&format!("`{key}`"), &format!("`{value}`"), &why]));
+        }
+    }
+    compare("settings.md", &page);
+}
+
+fn limit(name: &str) -> (u64, u64) {
+    let limits = Limits::default();
+    match name {
+        "tx_bytes_max" => (limits.tx_bytes_max, limits::TX_BYTES_CEILING),
+        "record_bytes_max" => (limits.record_bytes_max, limits::RECORD_BYTES_CEILING),
+        "fuel_max" => (limits.fuel_max, limits::FUEL_CEILING),
+        "memory_bytes_max" => (limits.memory_bytes_max, limits::MEMORY_BYTES_CEILING),
+        other => panic!("{other} is a new limit: add it here"),
+    }
+}
+
+/// A limit's doc comment without the sentence about default and ceiling, which have columns of their own.
+fn bound(doc: &str) -> String {
+    let (before, after) = doc.split_once(" Default: ").unwrap();
+    let (_, after) = after.split_once(". ").unwrap();
+    format!("{before} {after}")
+}
+
+/// Each `key = value` of a file of overrides, with the comment above it. Keys without a comment between them share one.
+fn explained(text: &str) -> Vec<(String, String, String)> {
+    let mut rows = Vec::new();
+    let (mut why, mut open) = (String::new(), false);
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix('#') {
+            why = if open { format!("{why} {}", comment.trim()) } else { comment.trim().to_owned() };
+            open = true;
+        } else {
+            open = false;
+            if let Some((key, value)) = line.split_once(" = ") {
+                rows.push((key.to_owned(), value.to_owned(), why.clone()));
+            }
+        }
+    }
+    rows
+}

@@ -1,0 +1,109 @@
+//! Reads the error messages and doc comments of a source file.
+
+use std::path::Path;
+
+use syn::{Attribute, Expr, Item, Lit, Meta, Token, punctuated::Punctuated};
+
+/// A message as `#[error("...")]` has it, and what its doc comment says of it.
+pub(crate) struct Message {
+    pub(crate) text: String,
+    pub(crate) doc: String,
+}
+
+/// The messages of a source file, unit tests left out, in its order. A message that only repeats its cause is left out.
+pub(crate) fn messages(path: &Path) -> Vec<Message> {
+    let file = parse(path);
+    let mut messages = Vec::new();
+    for item in &file.items {
+        match item {
+            Item::Enum(item) => {
+                messages.extend(item.variants.iter().filter_map(|variant| message(&variant.attrs)));
+            }
+            Item::Struct(item) => messages.extend(message(&item.attrs)),
+            _ => {}
+        }
+    }
+    messages
+}
+
+/// The doc comment at the top of a file.
+pub(crate) fn front(path: &Path) -> String {
+    doc(&parse(path).attrs, "\n")
+}
+
+/// The doc comment of each field of a struct.
+pub(crate) fn fields(path: &Path, name: &str) -> Vec<(String, String)> {
+    let file = parse(path);
+    let item = file.items.iter().find_map(|item| match item {
+        Item::Struct(item) if item.ident == name => Some(item),
+        _ => None,
+    });
+    let fields = item.unwrap().fields.iter();
+    fields.map(|field| (field.ident.as_ref().unwrap().to_string(), doc(&field.attrs, " "))).collect()
+}
+
+fn parse(path: &Path) -> syn::File {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+    syn::parse_file(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+fn message(attrs: &[Attribute]) -> Option<Message> {
+    let attr = attrs.iter().find(|attr| attr.path().is_ident("error"))?;
+    let Meta::List(_) = &attr.meta else { return None };
+    let args = attr.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated).ok()?;
+    let Some(Expr::Lit(first)) = args.first() else { return None };
+    let Lit::Str(text) = &first.lit else { return None };
+    let text = readable(&text.value());
+    let words = text.split(' ').any(|word| word.len() > 2 && word.chars().all(char::is_alphabetic));
+    words.then(|| Message { text, doc: doc(attrs, " ") })
+}
+
+/// The doc comment among these attributes, its lines joined; links become plain code.
+fn doc(attrs: &[Attribute], joint: &str) -> String {
+    let line = |attr: &Attribute| {
+        let Meta::NameValue(pair) = &attr.meta else { return None };
+        let Expr::Lit(value) = &pair.value else { return None };
+        let Lit::Str(text) = &value.lit else { return None };
+        pair.path.is_ident("doc").then(|| text.value().trim().to_owned())
+    };
+    let lines: Vec<String> =
+        attrs.iter().filter_map(line).filter(|line| joint == "\n" || !line.is_empty()).collect();
+    without_links(&lines.join(joint))
+}
+
+/// `[`X`](path)` and `[`X`]` become `X` in code.
+fn without_links(text: &str) -> String {
+    let mut rest = text;
+    let mut plain = String::new();
+    while let Some((before, after)) = rest.split_once("[`") {
+        let Some((name, after)) = after.split_once("`]") else { break };
+        plain.push_str(&format!("{before}`{name}`"));
+        rest = match after.strip_prefix('(').and_then(|link| link.split_once(')')) {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    plain + rest
+}
+
+/// A format string as people meet it: what is put in shows as `<name>`, and escaped braces are plain ones.
+fn readable(format: &str) -> String {
+    let mut text = String::new();
+    let mut chars = format.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '{' | '}' if chars.peek() == Some(&char) => {
+                chars.next();
+                text.push(char);
+            }
+            '{' => {
+                let inside: String = chars.by_ref().take_while(|char| *char != '}').collect();
+                let name = inside.split(':').next().unwrap_or_default().trim();
+                let name = if name.is_empty() || name.chars().all(char::is_numeric) { "…" } else { name };
+                text.push_str(&format!("‹{}›", name.replace('_', " ").to_lowercase()));
+            }
+            other => text.push(other),
+        }
+    }
+    text
+}
