@@ -99,7 +99,6 @@ const SECTIONS: &[Section] = &[
             "abci/transport/listener.rs",
             "abci/transport/mod.rs",
             "api/server.rs",
-            "cli/serve.rs",
         ],
     },
     Section {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use syn::{Attribute, Expr, Item, Lit, Meta, Token, punctuated::Punctuated};
+use syn::{Attribute, Expr, Item, Lit, LitStr, Meta};
 
 /// A message as `#[error("...")]` has it, and what its doc comment says of it.
 pub(crate) struct Message {
@@ -50,9 +50,19 @@ fn parse(path: &Path) -> syn::File {
 fn message(attrs: &[Attribute]) -> Option<Message> {
     let attr = attrs.iter().find(|attr| attr.path().is_ident("error"))?;
     let Meta::List(_) = &attr.meta else { return None };
-    let args = attr.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated).ok()?;
-    let Some(Expr::Lit(first)) = args.first() else { return None };
-    let Lit::Str(text) = &first.lit else { return None };
+    // What is put in may be shorthand that is no expression by itself.
+    let first = |input: syn::parse::ParseStream<'_>| {
+        let text: LitStr = input.parse()?;
+        input.step(|cursor| {
+            let mut rest = *cursor;
+            while let Some((_, next)) = rest.token_tree() {
+                rest = next;
+            }
+            Ok(((), rest))
+        })?;
+        Ok(text)
+    };
+    let text = attr.parse_args_with(first).ok()?;
     let text = readable(&text.value());
     let words = text.split(' ').any(|word| word.len() > 2 && word.chars().all(char::is_alphabetic));
     words.then(|| Message { text, doc: doc(attrs, " ") })
