@@ -120,13 +120,7 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Local networks and several nodes",
         about: "Met by `dseq testnet`, `dseq checksum` and what asks nodes over RPC. Exit code 1, or 2 for a wrong flag.",
-        files: &[
-            "node/testnet/error.rs",
-            "node/testnet/logs.rs",
-            "node/checksum.rs",
-            "node/engine/rpc.rs",
-            "cli/plugin/mod.rs",
-        ],
+        files: &["node/testnet/error.rs", "node/testnet/logs.rs", "node/checksum.rs", "node/engine/rpc.rs"],
     },
     Section {
         title: "Load tests",
