@@ -67,7 +67,7 @@ pub struct Limits {
     /// Maximum size of a request's head (target, header names and values), in bytes. Nothing we understand is longer than
     /// a few hundred.
     ///
-    /// A longer one gets 431 `head-too-large`, up to [`BUFFER_BYTES_MAX`].
+    /// A longer one gets 431 `head-too-large`, up to 64 KiB.
     pub head_bytes_max: u64,
 
     /// Maximum number of header fields of a request. Browsers send about 15, proxies add some.

@@ -8,7 +8,7 @@
 //!                              problem documents <── no route, wrong method ── routes: what the node answers
 //! ```
 //!
-//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered`] counts
+//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered()`] counts
 //! and times; [`router`] has the routes of a node, which see no more of it than [`State`].
 //!
 //! # Adding a route

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 /// One metric.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Without the suffix that the format adds, see [`Self::exposed_name`].
+    /// Without the suffix that the format adds.
     pub(super) name: &'static str,
     pub(super) kind: MetricType,
     /// Names of its labels.
