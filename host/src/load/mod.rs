@@ -4,7 +4,7 @@
 //! - `transaction`, `schedule`: what is offered, and when; a seed decides both;
 //! - `generate`: offers it; `client` and `connection`: over CometBFT's RPC;
 //! - `follow`: learns of commits from the nodes' blocks; `ledger`: keeps what became of each request;
-//! - [`verify()`]: reads every node's records and compares;
+//! - `verify`: reads every node's records and compares;
 //! - [`report`], [`words`], `files`, `html`: what a run comes to, for people and for tools.
 //!
 //! # Invariants
