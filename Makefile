@@ -37,7 +37,7 @@ start: build ## Build all, run four nodes, wait until they accept transactions
 stop: ## Stop the nodes; the data stays
 	@if [ -d $(BUILD)/localnet ]; then $(call need-dseq); $(DSEQ) testnet stop; else echo "Nothing to stop: there is no network in $(BUILD)/localnet."; fi
 
-status: ## How each node is
+status: ## The state of each node
 	@$(call need-dseq); $(DSEQ) testnet status
 
 read-all: ## All nodes side by side, live: lengths, rates, agreement, last records; Ctrl-C ends it
@@ -77,7 +77,7 @@ load-heavy: ## 1,000 transactions, 30 at once
 	@$(call need-dseq); $(DSEQ) load --requests 1000 --concurrency 30
 
 # Each of these is an option of `dseq load`; a closed loop unless there is a RATE.
-load: ## As you say: NODES=host:port,... REQUESTS= or DURATION=, CONCURRENCY=, SIZE=, RATE=, REPORT=file.html
+load: ## With your own values: NODES=host:port,... REQUESTS= or DURATION=, CONCURRENCY=, SIZE=, RATE=, REPORT=file.html
 	@$(call need-dseq); $(DSEQ) load $(if $(NODES),--node $(NODES)) $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(DURATION),--duration $(DURATION)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
 		$(if $(SIZE),--size $(SIZE)) $(if $(RATE),--rate $(RATE)) $(if $(REPORT),--report $(REPORT))
@@ -239,7 +239,7 @@ test-aarch64: plugins ## The same outcomes and app hashes on another processor, 
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
 
-test-docker: ## The images: built twice, run with compose, written to, killed; skipped where there is no Docker
+test-docker: plugins ## The images: built twice, run with compose, written to, killed; skipped where there is no Docker
 	@tests/docker/run
 
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals

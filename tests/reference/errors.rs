@@ -51,7 +51,7 @@ struct Section {
 const SECTIONS: &[Section] = &[
     Section {
         title: "Settings of a node",
-        about: "Met by every command that reads `dseq.toml`. The message names the file and line, variable or flag: correct it there. Exit code 78, or 2 for a flag.",
+        about: "Met by every command that reads `dseq.toml`. The message names the file and line, variable or flag: correct it there. Exit code 78, 2 for a flag, or 1 in `dseq config check`.",
         files: &["node/config/error.rs"],
     },
     Section {
@@ -87,7 +87,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Running a node",
-        about: "Met by `dseq start` and `dseq serve`, and then in their log. `dseq start` restarts after those that trying again may cure (exit code 1 of the app), and exits with 78 after the others.",
+        about: "Met by `dseq start` and `dseq serve`, and then in their log. `dseq start` restarts after errors that a retry may fix (the app exits with 1), and exits with 78 after the others.",
         files: &[
             "node/supervisor/mod.rs",
             "node/engine/cometbft.rs",

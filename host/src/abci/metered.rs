@@ -23,6 +23,9 @@ use crate::telemetry::metrics::{
 };
 use crate::types::TxHash;
 
+/// Maximum size of a transaction that is followed from its check to its block, for the stream's latency, in bytes.
+const FOLLOWED_TX_BYTES_MAX: usize = 16 << 10;
+
 /// A handler whose requests are counted and timed.
 #[derive(Clone)]
 pub struct Metered<H> {
@@ -83,7 +86,9 @@ impl<H: Handler> Metered<H> {
         let started = Instant::now();
         let answer = self.inner.answer(Request::CheckTx(request))?;
         self.metrics.check_timed(started.elapsed());
-        if self.count_check(&answer) == Some(Status::Accepted) && is_new {
+        // Hashing a large one again would take as long as checking it.
+        let is_small = tx.len() <= FOLLOWED_TX_BYTES_MAX;
+        if self.count_check(&answer) == Some(Status::Accepted) && is_new && is_small {
             self.metrics.check_accepted(beginning(TxHash::of(&tx)), started);
         }
         Ok(answer)

@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, Path, Query, State as Of};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -205,7 +206,9 @@ async fn readyz(Of(health): Of<Health>, Query(query): Query<Pairs>) -> Response 
     text(status(ready), if is_quiet { "ok".to_owned() } else { body })
 }
 
-async fn readyz_of(Of(health): Of<Health>, Path(name): Path<String>) -> Response {
+async fn readyz_of(Of(health): Of<Health>, name: Result<Path<String>, PathRejection>) -> Response {
+    // What is not UTF-8 names no check either.
+    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     let report = health.report();
     let Some(check) = report.checks.iter().find(|check| check.name == *name) else {
         let names: Vec<&str> = report.checks.iter().map(|check| &*check.name).collect();

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - All of it runs on a runtime of its own, on [`WORKERS`] threads of lower priority than those of consensus: whatever
-//!   clients do, consensus gets the processor first and waits for nothing here.
+//! - All of it runs on a runtime of its own, on [`WORKERS`] threads of lower priority than those of consensus. The only lock that
+//!   both take is the committed prefix's, held for the copy of a pointer.
 //! - A defect here ends no node: a panic of the accept loop is logged, and the loop is started again.
 
 use std::io;
@@ -242,8 +242,9 @@ fn with_descriptors(limits: Limits) -> Limits {
         return limits;
     }
     // At least some, whatever is left for the rest: a node without any could not say why.
-    let connections_max =
-        usize::try_from(now.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX).max(64);
+    let connections_max = usize::try_from(now.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+    // Some for other machines too, beside those that are kept for this one.
+    let connections_max = connections_max.max(limits.connections_reserved_for_loopback.saturating_mul(2));
     tracing::warn!(
         connections_max,
         "the system allows this process {now} descriptors; {wanted} are needed for {} HTTP connections: raise it \

@@ -18,7 +18,7 @@ pub enum GenesisError {
          --plugin NAME=FILE` adds to this one what is missing"
     )]
     NotOurs,
-    /// Not the JSON object DESIGN describes: serde says where.
+    /// Not the JSON object that a dseq genesis needs: serde says where.
     #[error("app_state is not a dseq genesis: {}", words(.0))]
     Json(#[from] serde_json::Error),
     /// The engine id is not a hash.

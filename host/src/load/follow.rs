@@ -16,7 +16,8 @@ use super::client::{Client, Decided, NoAnswer};
 use super::ledger::Ledger;
 use super::transaction::Transactions;
 
-/// How often a node is asked while transactions to it are pending: latencies are up to this much too long.
+/// How often a node is asked while transactions to it are pending: latencies are too long by up to this and the time
+/// that the node takes to answer.
 pub(super) const POLL: Duration = Duration::from_millis(5);
 /// How often otherwise.
 const POLL_IDLE: Duration = Duration::from_millis(50);

@@ -137,7 +137,8 @@ async fn count_signals(mut signals: StopSignals, asked: watch::Sender<bool>, aba
 }
 
 async fn run_on(plan: &Plan, observe: &mut dyn FnMut(Stage)) -> Result<Finished, LoadError> {
-    let connections = (CONNECTIONS_MAX / plan.nodes.len()).min(NODE_CONNECTIONS_MAX);
+    // One more is the follower's.
+    let connections = (CONNECTIONS_MAX / plan.nodes.len()).min(NODE_CONNECTIONS_MAX) - 1;
     let client = |node: &Address| Arc::new(Client::new(node.clone(), connections, plan.timeout));
     let clients: Vec<Arc<Client>> = plan.nodes.iter().map(client).collect();
     let mut positions = Vec::new();
@@ -159,7 +160,9 @@ async fn run_on(plan: &Plan, observe: &mut dyn FnMut(Stage)) -> Result<Finished,
     let began = SystemTime::now();
     let ledger = Arc::new(Ledger::new(clients.len(), plan.timeout));
     for (node, client) in (0..).zip(&clients) {
-        let follower = follow::follow(node, Arc::clone(client), Arc::clone(&blocks), Arc::clone(&ledger));
+        // A connection of its own: behind transactions that wait for one, commits would be learned late.
+        let client = Arc::new(Client::new(client.address().clone(), 1, plan.timeout));
+        let follower = follow::follow(node, client, Arc::clone(&blocks), Arc::clone(&ledger));
         tasks.spawn(follower);
     }
     let generator = Generator {
@@ -208,7 +211,10 @@ async fn wait(
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = &mut generating, if !offered => offered = true,
+            ended = &mut generating, if !offered => {
+                ended.expect("the generator does not panic");
+                offered = true;
+            }
             _ = abandoned.wait_for(|abandoned| *abandoned) => return,
         }
         ledger.expire(Instant::now());

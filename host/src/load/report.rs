@@ -234,7 +234,12 @@ impl Generator {
     fn of(slots: &[Slot], open: bool) -> Self {
         let lag = histogram_of(slots, Slot::lag);
         let late_after = u64::try_from(LATE.as_micros()).unwrap_or(u64::MAX);
-        let late = slots.iter().filter(|slot| slot.lag().is_some_and(|lag| lag > late_after)).count() as u64;
+        // One that never got a connection has no lag, and was certainly late.
+        let is_late = |slot: &&Slot| match slot.lag() {
+            Some(lag) => lag > late_after,
+            None => matches!(slot.outcome, Outcome::Unknown(_)),
+        };
+        let late = slots.iter().filter(is_late).count() as u64;
         let share = late as f64 / (slots.len().max(1)) as f64;
         let invalid = open && share > LATE_SHARE_MAX;
         let why = || {

@@ -21,6 +21,9 @@ pub(super) struct Schedule {
 /// The stream of random numbers that arrivals take.
 const STREAM: u64 = u64::MAX;
 
+/// Later than any run lasts; much later moments overflow clocks.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 impl Schedule {
     /// So many requests a second.
     pub(super) fn new(rate: f64, arrival: Arrival, seed: u64) -> Self {
@@ -42,7 +45,7 @@ impl Iterator for Schedule {
             }
         };
         self.number = self.number.saturating_add(1);
-        Some(Duration::from_secs_f64(due))
+        Some(Duration::try_from_secs_f64(due).unwrap_or(FAR).min(FAR))
     }
 }
 

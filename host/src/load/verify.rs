@@ -224,10 +224,15 @@ impl Verifier {
         }
     }
 
-    /// Waits until all nodes have as many records as the first that is asked last had. Returns how many they are, for those that
-    /// have them.
+    /// Waits until all nodes have the records that the most advanced one had at first, and all that receipts name. Returns how
+    /// many they are, for those that have them.
     async fn wait_for_records(&self, began: Instant, found: &mut Verification) -> Vec<Option<u64>> {
         let until = (began + SETTLE_PATIENCE).max(Instant::now() + BEHIND_PATIENCE);
+        let receipts = self.slots.iter().filter_map(|slot| match slot.outcome {
+            Outcome::Committed { receipt, .. } => Some(receipt.index.saturating_add(1)),
+            _ => None,
+        });
+        let named = receipts.max().unwrap_or(self.from);
         let mut target = None;
         loop {
             let mut records = Vec::new();
@@ -236,7 +241,8 @@ impl Verifier {
             }
             // What comes later is not of this run.
             let first = records.iter().flatten().copied().max();
-            let to = *target.get_or_insert(first.unwrap_or(self.from));
+            target = target.or(first.map(|first| first.max(named)));
+            let to = target.unwrap_or(named);
             let reached = |records: &Result<u64, NoAnswer>| matches!(records, Ok(records) if *records >= to);
             if records.iter().all(reached) || Instant::now() >= until {
                 for (node, records) in records.iter().enumerate().filter(|(_, records)| !reached(records)) {

@@ -91,7 +91,14 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
     let health = Health::default();
-    let http = options.http.as_ref().map(|http| serve_http(http, &service, &health)).transpose()?;
+    let http = match options.http.as_ref().map(|http| serve_http(http, &service, &health)).transpose() {
+        // A port that somebody took while the node restarts by itself must not end a validator.
+        Err(error) if options.engine_restarts > 0 => {
+            tracing::error!(%error, "HTTP is not served until the next restart");
+            None
+        }
+        served => served?,
+    };
     // Nobody else asks how the node is.
     let checked = options.home.as_ref().filter(|_| http.is_some());
     let _checker = checked.map(|home| start_checks(options, home, &service, &server, observed, health));

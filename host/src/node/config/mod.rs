@@ -115,7 +115,9 @@ macro_rules! settings {
             /// Takes what a layer has, and adds what is wrong with it to `errors`.
             fn apply(&mut self, layer: &Given, errors: &mut Vec<ConfigError>) {
                 $(errors.extend(apply(layer, &$key, &mut self.$field, $parse).err());)*
-                errors.extend(self.check_socket_path().err());
+                if layer.contains_key(ABCI.name) {
+                    errors.extend(self.check_socket_path().err());
+                }
             }
 
             /// Each setting as name, value in the file's words, and origin, in the order of [`KEYS`].
@@ -180,7 +182,7 @@ settings! {
         expected: "a number of bytes, e.g. 536870912",
         help: "Minimum free disk space, in bytes; below it the node accepts no transactions",
         unit: "bytes",
-        reason: "512 MiB leaves room for the blocks that are under way when the node stops accepting",
+        reason: "512 MiB leaves room for the blocks in progress when the node stops accepting",
         parse: |text| text.parse().ok(),
         show: u64::to_string,
     }
@@ -188,7 +190,7 @@ settings! {
     log_level: tracing::Level = tracing::Level::INFO, LOG_LEVEL {
         "DSEQ_LOG_LEVEL", "--log-level", "LEVEL", Text, for_app: true,
         expected: "error, warn, info, debug or trace",
-        help: "Log level: error, warn, info, debug or trace; RUST_LOG is put on top of it",
+        help: "Log level: error, warn, info, debug or trace; RUST_LOG overrides it for each target",
         unit: "",
         reason: "One line for each event that an operator may want to know; nothing for each block or transaction",
         // Level's own parser takes digits too, which nobody would understand in a file.

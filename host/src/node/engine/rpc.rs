@@ -178,12 +178,12 @@ impl Rpc {
         let sync = &result["sync_info"];
         let status = || {
             Some(Status {
-                id: result["node_info"]["id"].as_str()?.to_owned(),
+                id: short(&result["node_info"]["id"])?,
                 height: number(&sync["latest_block_height"])?,
                 catching_up: sync["catching_up"].as_bool()?,
                 power: number(&result["validator_info"]["voting_power"])?,
                 chain_id: text(&result["node_info"]["network"]),
-                validator: text(&result["validator_info"]["address"]),
+                validator: short(&result["validator_info"]["address"]),
             })
         };
         status().ok_or_else(|| self.unexpected("status", &result))
@@ -371,9 +371,19 @@ fn claim(status: &Value) -> Option<Claim> {
     Some(Claim {
         height: status["height"].as_u64()?,
         records: status["records"].as_u64()?,
-        sequence_root: text(&status["sequence_root"])?,
-        records_root: text(&status["records_root"])?,
+        sequence_root: root(&status["sequence_root"])?,
+        records_root: root(&status["records_root"])?,
     })
+}
+
+/// A root, which is 64 hexadecimal digits; a peer may say anything.
+fn root(value: &Value) -> Option<String> {
+    text(value).filter(|root| root.len() == 64 && root.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// An id or an address; longer text is none.
+fn short(value: &Value) -> Option<String> {
+    text(value).filter(|text| text.len() <= 64)
 }
 
 /// A peer may say anything of itself. So its RPC is asked only at the address that it is connected from, and not at all
@@ -386,7 +396,7 @@ fn peer(peer: &Value) -> Option<Peer> {
         let is_local = |host: &str| host == "localhost" || host == "::1" || host.starts_with("127.");
         (!is_local(&said.host) || is_local(&from)).then(|| Address::new(from, said.port))
     };
-    Some(Peer { id: text(&info["id"])?, moniker: text(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
+    Some(Peer { id: short(&info["id"])?, moniker: short(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
 }
 
 /// Go writes an empty list as `null`.

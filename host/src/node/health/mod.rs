@@ -24,6 +24,7 @@ mod survey;
 mod trends;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +68,7 @@ pub struct Subject {
     pub plugins_dir: PathBuf,
     /// Free space below which it takes no transactions, in bytes.
     pub disk_free_bytes_low: u64,
-    /// Where it is told whether a peer holds other bytes.
+    /// Where to report whether a peer holds other bytes.
     pub metrics: Arc<Metrics>,
 }
 
@@ -146,15 +147,16 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             pipeline,
             misdeeds: subject.observed.misdeeds(),
         };
-        let differs =
-            |seen: &snapshot::Seen| seen.is_peer && matches!(seen.agreement, Agreement::Differs { .. });
+        let differs = |seen: &snapshot::Seen| {
+            seen.is_peer && seen.is_trusted && matches!(seen.agreement, Agreement::Differs { .. })
+        };
         subject.metrics.set_peer_disagreement(snapshot.survey.nodes.values().any(differs));
         health.replace(checks::run(&snapshot));
         thread::sleep(EVERY.saturating_sub(began.elapsed()));
     }
 }
 
-/// Of those whose word counts.
+/// Heights of trusted peers.
 fn heights_of_peers(survey: &Survey) -> Vec<u64> {
     let height = |seen: &snapshot::Seen| match seen.answer {
         Answer::Answers { height, .. } if seen.is_peer && seen.is_trusted => Some(height),
@@ -167,8 +169,11 @@ fn survey_on(exchange: &Exchange, observed: &Observed, is_over: &AtomicBool) {
     let mut surveyor = Surveyor::default();
     while !is_over.load(Ordering::Relaxed) {
         let engine = lock(exchange).engine.clone();
-        let survey =
-            engine.map_or_else(Survey::default, |(id, engine)| surveyor.survey(&id, &engine, observed));
+        // A survey that fails, because no thread can be started for one, leaves what it asks for unknown.
+        let survey = engine.and_then(|(id, engine)| {
+            catch_unwind(AssertUnwindSafe(|| surveyor.survey(&id, &engine, observed))).ok()
+        });
+        let survey = survey.unwrap_or_default();
         let pause = if survey.is_done {
             let nodes = u32::try_from(survey.nodes.len()).unwrap_or(u32::MAX);
             SURVEY_EVERY.saturating_add(SURVEY_EVERY_FOR_EACH.saturating_mul(nodes))

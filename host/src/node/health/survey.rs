@@ -112,9 +112,12 @@ impl Known {
                 self.misses = self.misses.saturating_add(1);
                 if self.misses >= MISSES_MAX {
                     self.answer = Some(Answer::Hangs);
+                    self.agreement = Some(Agreement::Unknown("it does not answer".to_owned()));
+                    self.pending = None;
                 }
             }
             Err(Missed::Unreachable(why)) => {
+                self.misses = 0;
                 self.agreement = Some(Agreement::Unknown(why.clone()));
                 self.answer = Some(Answer::Unreachable(why));
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::node::process::rotate;
 
 /// How far from its end a log is read to find its last lines, in bytes.
-const TAIL_BYTES: u64 = 64 << 10;
+pub const TAIL_BYTES: u64 = 64 << 10;
 
 /// A log that is read from near its end on, and again when something was added.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::Node;
 use crate::node::engine::log_line;
 use crate::node::home::access::{self, Denied};
 use crate::node::process::rotate;
-use crate::node::process::tail::Tail;
+use crate::node::process::tail::{self, Tail};
 use crate::telemetry;
 
 /// A line of one node's log.
@@ -122,7 +122,8 @@ impl Source {
     fn last_lines(&mut self, lines_max: usize, level: Level) -> Result<Vec<Line>, Unreadable> {
         let failed = unreadable(&self.path);
         let mut texts = self.tail.last_lines(usize::MAX).map_err(failed)?;
-        if texts.len() < lines_max {
+        let is_whole = tail::length(&self.path).map_err(unreadable(&self.path))? <= tail::TAIL_BYTES;
+        if is_whole && texts.len() < lines_max {
             // It may have been rotated a moment ago; an older part that is not there, or not readable, is not missed.
             let older = Tail::from(&rotate::rotated(&self.path, 1), 0).last_lines(usize::MAX);
             texts.splice(0..0, older.unwrap_or_default());

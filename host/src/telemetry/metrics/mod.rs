@@ -10,8 +10,8 @@
 //!
 //! # Invariants
 //!
-//! - A scrape takes no lock that consensus waits for: what consensus counts is atomic, and what is read at a scrape comes
-//!   from the committed prefix.
+//! - A scrape holds no lock that consensus takes, but for the copy of a pointer: what consensus counts is atomic, and what is
+//!   read at a scrape comes from the committed prefix.
 //! - Labels have few values, known beforehand, or bounded where they come from elsewhere: a plugin's name by genesis, an
 //!   HTTP route by the router.
 //! - All series of a counter are served from the start, at 0: Prometheus sees an increase only between two values. Those
@@ -191,7 +191,7 @@ impl Metrics {
 
     /// Says where to read what is read at each scrape. Only the first call counts.
     ///
-    /// `now` may ask the file system, and takes no lock that consensus waits for.
+    /// `now` may ask the file system, and holds no lock that consensus takes for longer than copying a pointer takes.
     pub fn read_from(&self, now: impl Fn() -> Now + Send + Sync + 'static) {
         let _ = self.shared.now.set(Box::new(now));
     }

@@ -46,7 +46,7 @@ pub(super) fn peers(snapshot: &Snapshot) -> Found {
             ));
         }
         let hanging = names(|answer| matches!(answer, Answer::Hangs));
-        failed(if hanging.is_empty() { why } else { format!("{why}; {hanging} hangs") })
+        failed(if hanging.is_empty() { why } else { format!("{why}; no answer from {hanging}") })
     })
 }
 
@@ -191,8 +191,8 @@ mod tests {
         let hang = |snapshot: &mut Snapshot, number| snapshot.peer_mut(number).answer = Answer::Hangs;
         assert_eq!(after(peers, |snapshot| hang(snapshot, 1)), FINE);
         let found = after(peers, |snapshot| [1, 2].into_iter().for_each(|number| hang(snapshot, number)));
-        let why = "it reaches voting power 20 of 40; a block takes more than two thirds; node1 (127.0.0.1:1), node2 \
-                   (127.0.0.1:2) hangs";
+        let why = "it reaches voting power 20 of 40; a block takes more than two thirds; no answer from \
+                   node1 (127.0.0.1:1), node2 (127.0.0.1:2)";
         assert_eq!(found, (State::Failed, why.to_owned()));
     }
 
