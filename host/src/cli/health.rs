@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Wait until all are well, for this long at most, e.g. 30s or 2m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     wait: Option<Duration>,
-    /// Let only failures count, not warnings: whether the node can serve, as /readyz says
+    /// Ignore warnings, as /readyz does: can the node serve?
     #[arg(long)]
     ready: bool,
     /// A check that does not count; may be given several times

@@ -122,7 +122,7 @@ enum Command {
     /// Run a local network of several nodes
     #[command(subcommand, before_help = TESTNET_EXAMPLES)]
     Testnet(testnet::Command),
-    /// Check whether a node is well
+    /// Check whether a node is healthy
     ///
     /// Prints each check that is not ok, with the reason. Exits with 0 only if no check fails or warns; docs/health.md has the
     /// checks and what to do.
