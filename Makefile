@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits soak differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -189,6 +189,7 @@ e2e: build ## Four real nodes, killed and brought back
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
 nightly: rolling monitor-test trace-test differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
+	@$(MAKE) --no-print-directory soak DURATION=1m
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
@@ -248,6 +249,9 @@ bench-limits: ## What fuel and admission allow the worst plugins; fails beyond t
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
+
+soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
+	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)
 
 ##@ Code
 

@@ -1,0 +1,112 @@
+//! What is done to the nodes, one after the other, and how long each takes to be back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use dseq::node::engine::rpc::Rpc;
+use dseq::node::process::running::Running;
+use rustix::process::Signal;
+
+use crate::Options;
+use crate::network::{RETURN_PATIENCE, Testnet};
+use crate::noise::Noise;
+
+/// Longest time a process is stopped: longer than the network waits for a proposer.
+const STOPPED_SECONDS_MAX: usize = 12;
+
+/// One of them, and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) at: Duration,
+    pub(crate) node: usize,
+    pub(crate) what: &'static str,
+    /// Until the node was up to date with node0 again.
+    pub(crate) back_after: Duration,
+}
+
+const KINDS: [&str; 7] =
+    ["kill app", "kill engine", "kill both", "kill node", "stop app", "stop engine", "stop both"];
+
+/// Disturbs a random node but node0, waits until it is back, rests, and so on.
+pub(crate) fn disturb(
+    options: &Options,
+    seed: u64,
+    network: &Testnet,
+    begin: Instant,
+    stop: &AtomicBool,
+) -> Result<Vec<Fault>> {
+    let (mut noise, mut faults) = (Noise::new(seed), Vec::new());
+    let is_over = || stop.load(Ordering::Relaxed);
+    while !is_over() {
+        let rest = Duration::from_secs(2 + noise.below(options.rest_seconds_max.max(1)) as u64);
+        // The last return must be seen, too.
+        if options.rest_seconds_max == 0 || begin.elapsed() + rest > options.duration.mul_f64(0.9) {
+            while !is_over() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            break;
+        }
+        std::thread::sleep(rest);
+        let node = 1 + noise.below(network.nodes.len() - 1);
+        let what = KINDS[noise.below(KINDS.len())];
+        let pause = Duration::from_secs(1 + noise.below(STOPPED_SECONDS_MAX) as u64);
+        let at = begin.elapsed();
+        let Some(running) = network.running(node) else {
+            bail!("node{node} did not run {} s after the start", at.as_secs())
+        };
+        inflict(network, what, &running, pause)?;
+        let back_after = wait_until_back(network, node, begin.elapsed(), begin)?.saturating_sub(at);
+        println!(
+            "soak: {:>5} s  {what} of node{node}, back after {:.1} s",
+            at.as_secs(),
+            back_after.as_secs_f64()
+        );
+        faults.push(Fault { at, node, what, back_after });
+    }
+    Ok(faults)
+}
+
+fn inflict(network: &Testnet, what: &str, running: &Running, pause: Duration) -> Result<()> {
+    let (app, engine) = (running.app, running.cometbft);
+    let hit = match what {
+        "kill app" | "stop app" => vec![app],
+        "kill engine" | "stop engine" => vec![engine],
+        "kill node" => vec![Some(running.supervisor), app, engine],
+        _ => vec![app, engine],
+    };
+    let signal_all = |signal| -> Result<()> {
+        for process in hit.iter().flatten() {
+            process.signal(signal)?;
+        }
+        Ok(())
+    };
+    if what.starts_with("stop") {
+        signal_all(Signal::STOP)?;
+        std::thread::sleep(pause);
+        // Whoever was killed meanwhile, by its supervisor for instance, needs none.
+        return signal_all(Signal::CONT);
+    }
+    signal_all(Signal::KILL)?;
+    // Nobody but an operator brings back a supervisor.
+    if what == "kill node" { network.start_again() } else { Ok(()) }
+}
+
+/// Waits until a node has the height that node0 has now; answers when.
+fn wait_until_back(network: &Testnet, node: usize, since: Duration, begin: Instant) -> Result<Duration> {
+    let height = |node: usize| {
+        let rpc = Rpc::at(network.nodes[node].rpc_url(), Duration::from_secs(2));
+        rpc.status().ok().filter(|status| !status.catching_up).map(|status| status.height)
+    };
+    let goal = height(0);
+    loop {
+        let now = begin.elapsed();
+        if goal.is_some() && network.running(node).is_some() && height(node) >= goal {
+            return Ok(now);
+        }
+        if now.saturating_sub(since) > RETURN_PATIENCE {
+            bail!("node{node} is not back {} s after a fault", RETURN_PATIENCE.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
