@@ -117,6 +117,13 @@ fn a_stopped_engine_a_lost_quorum_and_a_disk_below_its_mark_are_seen_with_their_
     engines.iter().for_each(|engine| _ = engine.signal(Signal::CONT).unwrap());
     nodes.iter().for_each(|node| well(&node.home));
 
+    // CometBFT sends a transaction of the first two heights to a peer that still syncs, which ignores it, and never sends it
+    // again (mempool/reactor.go: WaitSync, and the peer's height): the two that come back below would wait for it for ever.
+    for tx in ["one", "two"] {
+        let committed = ask(nodes[0].ports.rpc, &format!("broadcast_tx_commit?tx=\"{tx}\"")).unwrap();
+        assert!(receipt(&committed).is_some(), "{committed}");
+    }
+
     // Two of four are gone; with work, no block comes.
     for node in [2, 3] {
         processes(&nodes[node].home).iter().for_each(|id| _ = id.signal(Signal::KILL).unwrap());

@@ -445,6 +445,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_peer_says_of_itself_is_kept_only_in_its_own_form() {
+        let status = |root: &str| serde_json::json!({ "height": 1, "records": 1, "sequence_root": root, "records_root": root });
+        assert!(claim(&status(&"0a".repeat(32))).is_some());
+        for bad in ["", "0a", &"0g".repeat(32), &"0a".repeat(1 << 20)] {
+            assert!(claim(&status(bad)).is_none(), "{} bytes", bad.len());
+        }
+        let named = |id: &str| serde_json::json!({ "node_info": { "id": id, "moniker": id } });
+        assert!(peer(&named(&"a".repeat(40))).is_some());
+        assert!(peer(&named(&"a".repeat(65))).is_none());
+    }
+
+    #[test]
     fn of_a_long_answer_that_was_not_expected_both_ends_are_shown() {
         let long = "x".repeat(1 << 20);
         let message = answered(&format!("<html>{long}</html>"), Rpc::waiting).unwrap_err();
