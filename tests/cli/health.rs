@@ -308,5 +308,5 @@ fn each_trouble_of_a_node_has_its_name_and_reason() {
 fn work_that_waits_without_a_block_is_said() {
     let (code, said) = status_of(29_160, |answers| answers.waiting = 3);
     assert_eq!((code, said.matches("  stalled  9 ").count()), (1, 4), "{said}");
-    assert!(said.contains("\nnode0: transactions wait, and no block came in 10 s\n"), "{said}");
+    assert!(said.contains("\nnode0: transactions wait, and no block came in 8 s\n"), "{said}");
 }

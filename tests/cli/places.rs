@@ -125,7 +125,7 @@ fn init_names_what_is_in_the_way_and_changes_nothing() {
     let (code, said) = init(dir.path(), &home);
     let expected = format!(
         "error: {} is there already, with \"a\", \"b\", \"c\" and 1 more in it; nothing was changed. Choose another \
-         --home, or move it away\n",
+         folder, or move it away\n",
         text(&home)
     );
     assert_eq!((code, said), (1, expected));

@@ -260,5 +260,9 @@ fn nothing_else_in_the_program_prints() {
         }
     }
     found.sort();
-    assert_eq!(found, [Path::new("src/cli/mod.rs")], "print with `say`, or log, so that it is escaped");
+    // The live views draw; what they draw passes `printable` line by line.
+    let drawing = ["src/cli/load/progress.rs", "src/cli/status/mod.rs", "src/cli/status/screen.rs"];
+    let mut known: Vec<&Path> = ["src/cli/mod.rs"].into_iter().chain(drawing).map(Path::new).collect();
+    known.sort();
+    assert_eq!(found, known, "print with `say`, or log, so that it is escaped");
 }
