@@ -1,4 +1,4 @@
-//! A client that sends what it is told and reads what comes.
+//! A client over a raw socket: it sends the bytes that a test gives it, and parses the answer.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use super::client::Client;
 use super::{hello, limits, serve, until};
 
-/// A body without an end, of one line, that ends when the server does, if it is told to heed that.
+/// A body that sends one line and then stays open. With `heeds`, it ends when the server stops.
 fn live(stopping: Stopping, heeds: bool) -> Body {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
     tokio::spawn(async move {

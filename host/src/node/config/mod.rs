@@ -26,7 +26,7 @@ use crate::telemetry::LogFormat;
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
 
-/// Where a node answers HTTP unless it is told otherwise.
+/// The default address of a node's HTTP.
 pub const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
 /// Its port; the nodes of a local network count from it.
 pub const HTTP_PORT: u16 = 6900;

@@ -137,7 +137,7 @@ impl Rpc {
     pub fn at(base: String, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(patience))
-            // Shorter, so that an address where nobody listens is told from a process that hangs.
+            // Shorter, to distinguish an address where nobody listens from a process that hangs.
             .timeout_connect(Some(patience.mul_f32(0.75)))
             .http_status_as_error(false);
         Self { agent: config.build().into(), base }
