@@ -340,7 +340,7 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
     for node in nodes {
         rows.push(vec![
             node.node.clone(),
-            state(node.state).to_owned(),
+            node.state.to_string(),
             number(node.height),
             number(node.peers),
             number(node.sequence_length),
@@ -368,18 +368,4 @@ fn described(nodes: &[NodeStatus], good: usize) -> String {
         (count, good) => format!("\n{good} of {count} nodes accept transactions."),
     });
     text
-}
-
-fn state(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Running => "running",
-        NodeState::Unknown => "unknown",
-        NodeState::Stopped => "stopped",
-        NodeState::NoAnswer => "no answer",
-        NodeState::NoQuorum => "no quorum",
-        NodeState::Stalled => "stalled",
-        NodeState::CatchingUp => "catching up",
-        NodeState::Behind => "behind",
-        NodeState::NotReady => "not ready",
-    }
 }

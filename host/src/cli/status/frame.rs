@@ -90,7 +90,7 @@ fn table(nodes: &[NodeView], width: usize, live: bool) -> Vec<String> {
     let mut add = |name: &str, value: &dyn Fn(&NodeView) -> String| {
         table.add_row(row(name, nodes, |node| cell(value(node))));
     };
-    add("state", &|node| if node.is_pending() { "...".to_owned() } else { state(node.state()).to_owned() });
+    add("state", &|node| if node.is_pending() { "...".to_owned() } else { node.state().to_string() });
     add("height", &|node| of(node, &|shown| count(shown.height)));
     add("length", &|node| of(node, &|shown| bytes(shown.length)));
     add("records", &|node| of(node, &|shown| count(shown.records)));
@@ -153,7 +153,7 @@ fn records(view: &View, width: usize, room: usize, as_bytes: Bytes) -> Vec<Strin
 /// A line for each node, for logs.
 pub(super) fn plain(view: &View) -> Vec<String> {
     let line = |node: &NodeView| {
-        let head = format!("{} {}", node.name, state(node.state()).replace(' ', "-"));
+        let head = format!("{} {}", node.name, node.state().to_string().replace(' ', "-"));
         let Some(shown) = node.shown() else {
             return format!("{head} reason={:?}", node.reason().unwrap_or_default());
         };
@@ -168,20 +168,6 @@ pub(super) fn plain(view: &View) -> Vec<String> {
         )
     };
     view.nodes.iter().map(line).collect()
-}
-
-fn state(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Running => "running",
-        NodeState::Unknown => "unknown",
-        NodeState::Stopped => "stopped",
-        NodeState::NoAnswer => "no answer",
-        NodeState::NoQuorum => "no quorum",
-        NodeState::Stalled => "stalled",
-        NodeState::CatchingUp => "catching up",
-        NodeState::Behind => "behind",
-        NodeState::NotReady => "not ready",
-    }
 }
 
 fn agreement(agreement: Agreement) -> &'static str {

@@ -4,6 +4,7 @@
 //! blocks come while transactions wait for one; what one look cannot tell is looked at again a little later.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
@@ -44,6 +45,23 @@ pub enum NodeState {
     Behind,
     /// Its app refuses every transaction.
     NotReady,
+}
+
+/// As people read it.
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Unknown => "unknown",
+            Self::Stopped => "stopped",
+            Self::NoAnswer => "no answer",
+            Self::NoQuorum => "no quorum",
+            Self::Stalled => "stalled",
+            Self::CatchingUp => "catching up",
+            Self::Behind => "behind",
+            Self::NotReady => "not ready",
+        })
+    }
 }
 
 /// How one node is.
