@@ -1,0 +1,1 @@
+//! Writes to a dseq network and reads from it, over HTTP.
