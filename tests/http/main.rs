@@ -8,9 +8,12 @@ mod client;
 mod connections;
 mod end;
 mod layers;
+mod log;
 mod problems;
 mod reading;
+mod records;
 mod routes;
+mod sequence;
 mod writing;
 
 use std::time::Duration;

@@ -209,7 +209,7 @@ impl Drop for Running {
 }
 
 /// Lowers the priority of this thread, which is always allowed.
-fn yield_to_consensus() {
+pub(super) fn yield_to_consensus() {
     let _ = setpriority_process(None, NICE);
 }
 

@@ -2,6 +2,8 @@
 
 mod index;
 mod metrics;
+mod records;
+mod sequence;
 mod status;
 
 use std::sync::Arc;
@@ -31,6 +33,8 @@ struct Topic {
 const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: sequence::LISTED, routes: sequence::routes },
+    Topic { listed: records::LISTED, routes: records::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
