@@ -8,6 +8,8 @@ mod client;
 mod connections;
 mod end;
 mod layers;
+mod pages;
+mod pipeline;
 mod problems;
 mod reading;
 mod routes;

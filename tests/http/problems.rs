@@ -24,6 +24,7 @@ request-timeout 408 retry
 body-too-large 413
 head-too-large 431
 internal 500 retry
+not-ready 503 retry
 too-many-connections 503 retry
 ";
     let mut found = String::new();

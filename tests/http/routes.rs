@@ -15,13 +15,21 @@ use super::{limits, serve};
 const PAGE: &str = include_str!("../../docs/http.md");
 
 /// Serves a node's routes over an empty log.
-fn node() -> (tempfile::TempDir, Running) {
+pub(crate) fn node() -> (tempfile::TempDir, Running) {
     let dir = tempfile::tempdir().unwrap();
     let reader = Log::open(dir.path()).unwrap().reader();
     let asked = reader.clone();
     let http = serve(limits(), |stopping| {
         let status = Arc::new(move || Status::of(&asked.committed(), None));
-        api::router(State { reader, status, metrics: Arc::default(), health: Health::default(), stopping })
+        let rules = Arc::new(|| None);
+        api::router(State {
+            reader,
+            status,
+            rules,
+            metrics: Arc::default(),
+            health: Health::default(),
+            stopping,
+        })
     });
     (dir, http)
 }
@@ -68,6 +76,7 @@ fn a_status_that_cannot_be_told_is_a_problem() {
         api::router(State {
             reader,
             status: Arc::new(|| panic!("a defect")),
+            rules: Arc::new(|| None),
             metrics: Arc::default(),
             health: Health::default(),
             stopping,

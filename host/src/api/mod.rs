@@ -33,6 +33,7 @@ mod layers;
 mod limits;
 mod metered;
 mod origins;
+mod page;
 pub mod problem;
 mod routes;
 mod server;
@@ -55,6 +56,7 @@ pub use stopping::Stopping;
 pub use trace_context::TraceContext;
 
 use crate::app;
+use crate::rules::PipelineSpec;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,6 +67,8 @@ pub struct State {
     pub reader: Reader,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// The rules in force; `None` before InitChain.
+    pub rules: Arc<dyn Fn() -> Option<PipelineSpec> + Send + Sync>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How the node is.

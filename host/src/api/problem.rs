@@ -69,6 +69,8 @@ types! {
         "The request has too many header fields, or its target and header fields are too long.";
     INTERNAL: "internal", 500, "The node has a defect", retry: true, closes: false,
         "A request met a defect of this program. The node's log has the reason, with the request id.";
+    NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
+        "The node cannot do this yet, or not now; the detail says what it lacks.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
 }

@@ -120,9 +120,11 @@ fn serve_http(
 ) -> Result<api::Running, api::BindError> {
     let HttpOptions { listen, cors_origins } = options;
     let (server, asked) = (api::Server::bind(*listen, Limits::default())?, service.clone());
+    let in_force = service.in_force();
     let state = api::State {
         reader: service.reader(),
         status: Arc::new(move || asked.status()),
+        rules: Arc::new(move || in_force.pipeline().map(|pipeline| pipeline.spec().clone())),
         metrics: service.metrics(),
         health: health.clone(),
         stopping: server.stopping(),
