@@ -18,6 +18,7 @@ pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
         tail: Tail::start(reader.clone(), || Some("a network".to_owned())).unwrap(),
         reader,
         status: Arc::new(move || Status::of(&asked.committed(), None)),
+        rules: Arc::new(|| None),
         metrics: Arc::default(),
         health: Health::default(),
         stopping,

@@ -9,6 +9,8 @@ mod connections;
 mod end;
 mod layers;
 mod log;
+mod pages;
+mod pipeline;
 mod problems;
 mod reading;
 mod records;

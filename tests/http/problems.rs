@@ -29,6 +29,7 @@ head-too-large 431
 internal 500 retry
 store-unreadable 500 retry
 node-behind 503 retry
+not-ready 503 retry
 too-many-connections 503 retry
 ";
     let mut found = String::new();

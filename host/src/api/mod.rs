@@ -34,6 +34,7 @@ mod layers;
 mod limits;
 mod metered;
 mod origins;
+mod page;
 mod params;
 pub mod problem;
 mod routes;
@@ -60,6 +61,7 @@ pub use tail::{Tail, TailError, Tip};
 pub use trace_context::TraceContext;
 
 use crate::app;
+use crate::rules::PipelineSpec;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -72,6 +74,8 @@ pub struct State {
     pub tail: Tail,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// The rules in force; `None` before InitChain.
+    pub rules: Arc<dyn Fn() -> Option<PipelineSpec> + Send + Sync>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How the node is.

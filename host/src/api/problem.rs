@@ -79,6 +79,8 @@ types! {
         "The disk does not give back what was committed. Another node has the same bytes; the node's log has the reason.";
     NODE_BEHIND: "node-behind", 503, "This node is behind", retry: true, closes: false,
         "The request names an offset, a record or a height that this node has not committed yet; `limit` is what it has. Another node may be ahead.";
+    NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
+        "The node cannot do this yet, or not now; the detail says what it lacks.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
 }

@@ -130,10 +130,12 @@ fn serve_http(
     let tail = api::Tail::start(service.reader(), move || {
         sequence::chain_of(&dir).ok().flatten().map(|chain| chain.chain_id)
     });
+    let in_force = service.in_force();
     let state = api::State {
         reader: service.reader(),
         tail: tail.map_err(api::BindError::Threads)?,
         status: Arc::new(move || asked.status()),
+        rules: Arc::new(move || in_force.pipeline().map(|pipeline| pipeline.spec().clone())),
         metrics: service.metrics(),
         health: health.clone(),
         stopping: server.stopping(),

@@ -2,6 +2,7 @@
 
 mod index;
 mod metrics;
+mod pipeline;
 mod records;
 mod sequence;
 mod status;
@@ -35,6 +36,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: status::LISTED, routes: status::routes },
     Topic { listed: sequence::LISTED, routes: sequence::routes },
     Topic { listed: records::LISTED, routes: records::routes },
+    Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
