@@ -8,7 +8,7 @@
 //! Nothing wakes a waiting thread when the log is closed: wait with a timeout that a shutdown can bear.
 
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dseq_format::entry::Entry;
@@ -16,6 +16,7 @@ use dseq_format::entry::Entry;
 use super::commit_record::CommitRecord;
 use super::files::{IoError, LogFile};
 use super::head::Head;
+use super::published::Published;
 use crate::disk;
 use crate::types::{AppHash, Height, PipelineId, RecordHash};
 
@@ -44,26 +45,17 @@ impl Committed {
 pub(super) struct Shared {
     pub(super) sequence: LogFile,
     pub(super) records: LogFile,
-    /// What readers may see: never ahead of what is durable, replaced at once by each commit. The lock is held for no
-    /// longer than that takes.
-    committed: Mutex<Arc<Committed>>,
-    /// Signalled after each replacement.
-    replaced: Condvar,
+    /// What readers may see: never ahead of what is durable.
+    committed: Published<Committed>,
 }
 
 impl Shared {
     pub(super) fn new(sequence: LogFile, records: LogFile, committed: Committed) -> Self {
-        Self { sequence, records, committed: Mutex::new(Arc::new(committed)), replaced: Condvar::new() }
+        Self { sequence, records, committed: Published::new(committed) }
     }
 
     pub(super) fn publish(&self, committed: Committed) {
-        *self.committed() = Arc::new(committed);
-        self.replaced.notify_all();
-    }
-
-    fn committed(&self) -> MutexGuard<'_, Arc<Committed>> {
-        // A poisoned lock still guards a whole value: it is only ever replaced at once.
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.committed.publish(committed);
     }
 }
 
@@ -113,7 +105,7 @@ impl Reader {
     /// What is committed now.
     #[must_use]
     pub fn committed(&self) -> Arc<Committed> {
-        Arc::clone(&self.shared.committed())
+        self.shared.committed.now()
     }
 
     /// Waits until a block beyond this height is committed, for as long as `timeout` at most. Answers what is committed
@@ -131,12 +123,7 @@ impl Reader {
     }
 
     fn wait_while(&self, timeout: Duration, is_behind: impl Fn(&Head) -> bool) -> Arc<Committed> {
-        let waited = self
-            .shared
-            .replaced
-            .wait_timeout_while(self.shared.committed(), timeout, |committed| is_behind(&committed.head));
-        let (committed, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&committed)
+        self.shared.committed.wait_while(timeout, |committed| is_behind(&committed.head))
     }
 
     /// The entry of the record with this index.
