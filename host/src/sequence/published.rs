@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// The value, shared by reference.
 #[derive(Debug)]
-pub struct Published<T> {
+pub(super) struct Published<T> {
     /// Always whole: it is replaced at once, and the lock is held for no longer than that takes.
     value: Mutex<Arc<T>>,
     /// Signalled after each replacement.
@@ -21,24 +21,24 @@ pub struct Published<T> {
 
 impl<T> Published<T> {
     /// Publishes a first value.
-    pub fn new(value: T) -> Self {
+    pub(super) fn new(value: T) -> Self {
         Self { value: Mutex::new(Arc::new(value)), replaced: Condvar::new() }
     }
 
     /// Replaces the value, and wakes all that wait.
-    pub fn publish(&self, value: T) {
+    pub(super) fn publish(&self, value: T) {
         let value = Arc::new(value);
         *self.lock() = value;
         self.replaced.notify_all();
     }
 
     /// The value now.
-    pub fn now(&self) -> Arc<T> {
+    pub(super) fn now(&self) -> Arc<T> {
         Arc::clone(&self.lock())
     }
 
     /// Waits as long as the value is so, and no longer than `timeout`; returns the value then.
-    pub fn wait_while(&self, timeout: Duration, is_so: impl Fn(&T) -> bool) -> Arc<T> {
+    pub(super) fn wait_while(&self, timeout: Duration, is_so: impl Fn(&T) -> bool) -> Arc<T> {
         Arc::clone(&self.wait(timeout, is_so))
     }
 
