@@ -16,14 +16,23 @@ const PAGE: &str = include_str!("../../docs/http.md");
 fn the_types_of_problems_are_fixed() {
     let expected = "\
 body-incomplete 400 retry
+bad-parameter 400
 cross-origin 403
 not-found 404
 no-such-check 404
+unknown-transaction 404 retry
+not-committed 404 retry
 method-not-allowed 405
 request-timeout 408 retry
 body-too-large 413
+foreign-host 421
+rejected 422
 head-too-large 431
 internal 500 retry
+index-building 503 retry
+mempool-full 503 retry
+not-ready 503 retry
+too-many-submissions 503 retry
 too-many-connections 503 retry
 ";
     let mut found = String::new();

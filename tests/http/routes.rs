@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use dseq::api::health::Health;
-use dseq::api::{self, Running, State};
+use dseq::api::submit::{Bounds, Submissions};
+use dseq::api::{self, Running, State, Stopping};
 use dseq::app::Status;
-use dseq::sequence::Log;
+use dseq::receipts::Receipts;
+use dseq::sequence::{Log, Reader};
 use dseq::telemetry::metrics::{Format, Metrics};
 
 use super::client::Client;
@@ -18,12 +20,21 @@ const PAGE: &str = include_str!("../../docs/http.md");
 fn node() -> (tempfile::TempDir, Running) {
     let dir = tempfile::tempdir().unwrap();
     let reader = Log::open(dir.path()).unwrap().reader();
-    let asked = reader.clone();
-    let http = serve(limits(), |stopping| {
-        let status = Arc::new(move || Status::of(&asked.committed(), None));
-        api::router(State { reader, status, metrics: Arc::default(), health: Health::default(), stopping })
-    });
+    let http = serve(limits(), |stopping| api::router(state(reader, stopping)));
     (dir, http)
+}
+
+/// What a node without an engine shows.
+pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
+    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone()).unwrap());
+    State {
+        reader,
+        status: Arc::new(move || Status::of(&asked.committed(), None)),
+        metrics: Arc::default(),
+        health: Health::default(),
+        submissions: Submissions::new(Err("there is no engine"), receipts, stopping.clone(), Bounds::DEFAULT),
+        stopping,
+    }
 }
 
 #[test]
@@ -65,13 +76,7 @@ fn a_status_that_cannot_be_told_is_a_problem() {
     let dir = tempfile::tempdir().unwrap();
     let reader = Log::open(dir.path()).unwrap().reader();
     let http = serve(limits(), |stopping| {
-        api::router(State {
-            reader,
-            status: Arc::new(|| panic!("a defect")),
-            metrics: Arc::default(),
-            health: Health::default(),
-            stopping,
-        })
+        api::router(State { status: Arc::new(|| panic!("a defect")), ..state(reader, stopping) })
     });
     let answer = Client::connect(http.address()).get("/v1/status", "").answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (500, "internal"));

@@ -2,7 +2,9 @@
 
 mod index;
 mod metrics;
+mod receipts;
 mod status;
+mod submit;
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ struct Topic {
 const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
