@@ -174,6 +174,26 @@ impl Reader {
         Ok((low, self.entry_unchecked(low)?))
     }
 
+    /// Index of the first record of a block at this height or above; the number of records if there is none. Takes
+    /// log2(records) reads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] when the file cannot be read.
+    pub fn first_at(&self, height: Height) -> Result<u64, ReadError> {
+        // Heights never fall from one record to the next.
+        let (mut low, mut high) = (0_u64, self.committed().head.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.entry_unchecked(middle)?.height < height {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// The record with this index: its entry and its bytes, which have the hash in the entry.
     ///
     /// # Errors
