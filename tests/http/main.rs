@@ -8,6 +8,7 @@ mod client;
 mod connections;
 mod end;
 mod layers;
+mod openapi;
 mod pages;
 mod pipeline;
 mod problems;

@@ -36,6 +36,7 @@ mod origins;
 mod page;
 pub mod problem;
 mod routes;
+mod schemas;
 mod server;
 mod socket;
 mod stopping;

@@ -2,6 +2,7 @@
 
 mod index;
 mod metrics;
+mod openapi;
 mod pipeline;
 mod status;
 
@@ -34,6 +35,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: status::LISTED, routes: status::routes },
     Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: openapi::LISTED, routes: openapi::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
 

@@ -1,0 +1,238 @@
+//! The description of the routes, compared with the routes and with what they really answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dseq::api;
+use serde_json::Value;
+
+use super::client::{Answer, Client};
+use super::routes::node;
+
+/// Requests of every route, with the status each of them gets.
+const SAMPLES: &[(&str, &str, &str, u16)] = &[
+    ("GET", "/", "", 200),
+    ("GET", "/", "accept: text/html\r\n", 200),
+    ("GET", "/v1/status", "", 200),
+    ("GET", "/v1/pipeline", "", 503),
+    ("GET", "/metrics", "", 200),
+    ("GET", "/metrics", "accept: application/openmetrics-text\r\n", 200),
+    ("GET", "/openapi.json", "", 200),
+    ("GET", "/docs/api", "", 200),
+    ("GET", "/livez", "", 200),
+    ("GET", "/readyz", "", 503),
+    ("GET", "/readyz?exclude=checks", "", 200),
+    ("GET", "/readyz/checks", "", 503),
+    ("GET", "/readyz/nothing", "", 404),
+    ("GET", "/ready", "", 503),
+    ("GET", "/health", "", 503),
+];
+
+fn description(client: &mut Client) -> Value {
+    let answer = client.get("/openapi.json", "").answer();
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    serde_json::from_str(answer.text()).unwrap()
+}
+
+/// Every operation: method and path.
+fn operations(description: &Value) -> BTreeSet<(String, String)> {
+    let paths = description["paths"].as_object().unwrap();
+    let of = |(path, item): (&String, &Value)| -> Vec<(String, String)> {
+        item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())).collect()
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+/// The parts of a path; a parameter takes any one of them.
+fn fits(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
+    let part = |(wanted, found): (&&str, &&str)| wanted.starts_with('{') || wanted == found;
+    template.len() == path.len() && template.iter().zip(&path).all(part)
+}
+
+/// What is wrong with a value by its schema; only what our schemas use.
+fn check(description: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.strip_prefix("#/components/schemas/").unwrap();
+        let schema = &description["components"]["schemas"][name];
+        assert!(schema.is_object(), "{name} is not there");
+        return check(description, schema, value, at);
+    }
+    for (word, enough) in [("oneOf", 1), ("anyOf", 1)] {
+        if let Some(choices) = schema[word].as_array() {
+            let fit = choices.iter().filter(|one| check(description, one, value, at).is_empty()).count();
+            return if fit >= enough { Vec::new() } else { vec![format!("{at} is none of {word}: {value}")] };
+        }
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        let merged = merge(description, all);
+        return check(description, &merged, value, at);
+    }
+    let mut wrong = check_type(schema, value, at);
+    if let Some(values) = schema["enum"].as_array()
+        && !values.contains(value)
+    {
+        wrong.push(format!("{at} is {value}, none of {values:?}"));
+    }
+    if schema["pattern"] == "^[0-9a-f]{64}$" {
+        let text = value.as_str().unwrap_or_default();
+        if text.len() != 64 || text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            wrong.push(format!("{at} is no hash: {value}"));
+        }
+    }
+    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
+        for (index, value) in values.iter().enumerate() {
+            wrong.extend(check(description, items, value, &format!("{at}[{index}]")));
+        }
+    }
+    if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
+        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if !fields.contains_key(name) {
+                wrong.push(format!("{at} lacks {name}"));
+            }
+        }
+        for (name, value) in fields {
+            match properties.get(name) {
+                Some(schema) => wrong.extend(check(description, schema, value, &format!("{at}.{name}"))),
+                None => wrong.push(format!("{at}.{name} is not described")),
+            }
+        }
+    }
+    wrong
+}
+
+/// One schema with the properties of all.
+fn merge(description: &Value, all: &[Value]) -> Value {
+    let mut merged = serde_json::json!({ "type": "object", "properties": {}, "required": [] });
+    for schema in all {
+        let schema = match schema["$ref"].as_str() {
+            Some(name) => &description["components"]["schemas"][name.rsplit('/').next().unwrap()],
+            None => schema,
+        };
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            merged["properties"][name] = property.clone();
+        }
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        merged["required"].as_array_mut().unwrap().extend(required);
+    }
+    merged
+}
+
+fn check_type(schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let is = |name: &str| match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => panic!("{at} has a type that JSON does not have: {name}"),
+    };
+    let fits = match &schema["type"] {
+        Value::String(name) => is(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
+        _ => true,
+    };
+    if fits { Vec::new() } else { vec![format!("{at} is {value}, not {}", schema["type"])] }
+}
+
+/// What the description says of this answer, or what is wrong with it.
+fn compare(description: &Value, operation: &Value, answer: &Answer) -> Vec<String> {
+    let media_type = answer.header("content-type").split(';').next().unwrap().trim();
+    let responses = &operation["responses"];
+    let named = &responses[answer.status.to_string()];
+    let response = match named {
+        Value::Null if media_type == "application/problem+json" => &responses["default"],
+        Value::Null => return vec!["its status is not described".to_owned()],
+        named => named,
+    };
+    let Some(content) = response["content"].as_object() else {
+        return if answer.body.is_empty() { Vec::new() } else { vec!["a body is not described".to_owned()] };
+    };
+    let Some(content) = content.get(media_type) else {
+        return vec![format!("{media_type} is not described")];
+    };
+    if !media_type.ends_with("json") {
+        return Vec::new();
+    }
+    check(description, &content["schema"], &serde_json::from_slice(&answer.body).unwrap(), "it")
+}
+
+#[test]
+fn the_description_has_every_route_and_no_other() {
+    let (_dir, http) = node();
+    let description = description(&mut Client::connect(http.address()));
+    let listed = api::listed().map(|route| (route.method.to_owned(), route.path.to_owned()));
+    assert_eq!(operations(&description), listed.collect());
+    for api::Listed { method, path, what } in api::listed() {
+        let operation = &description["paths"][path][method.to_lowercase()];
+        assert_eq!(operation["summary"], what, "{method} {path}");
+        assert!(operation["responses"]["default"].is_object(), "{method} {path}: a problem may always come");
+        // Each parameter of the path is described.
+        let described = operation["parameters"].as_array().into_iter().flatten();
+        let in_path = described.filter(|parameter| parameter["in"] == "path");
+        let names: BTreeSet<&str> = in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        let braced = path.split(['{', '}']).skip(1).step_by(2);
+        assert_eq!(names, braced.collect(), "{method} {path}");
+    }
+}
+
+#[test]
+fn the_description_is_openapi_3_1_and_names_operations_once() {
+    let (_dir, http) = node();
+    let description = description(&mut Client::connect(http.address()));
+    assert_eq!(description["openapi"], "3.1.0");
+    assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let mut ids = BTreeSet::new();
+    for (method, path) in operations(&description) {
+        let id = &description["paths"][&path][method.to_lowercase()]["operationId"];
+        assert!(ids.insert(id.as_str().unwrap().to_owned()), "{id} is there twice");
+    }
+}
+
+#[test]
+fn what_the_routes_answer_is_as_described() {
+    let (_dir, http) = node();
+    let mut client = Client::connect(http.address());
+    let description = description(&mut client);
+    let mut untried = operations(&description);
+    let mut wrong = BTreeMap::new();
+    for (method, target, headers, status) in SAMPLES {
+        client.send(format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, *status, "{method} {target}: {answer:?}");
+        let path = target.split('?').next().unwrap();
+        let operations = operations(&description);
+        let exact = operations.iter().find(|(of, template)| of == method && template == path);
+        let fitting = || operations.iter().find(|(of, template)| of == method && fits(template, path));
+        let (of, template) = exact.or_else(fitting).unwrap();
+        untried.remove(&(of.clone(), template.clone()));
+        let operation = &description["paths"][template][of.to_lowercase()];
+        let found = compare(&description, operation, &answer);
+        if !found.is_empty() {
+            wrong.insert(format!("{method} {target} {headers}"), found);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(untried.is_empty(), "no sample of {untried:?}");
+}
+
+#[test]
+fn the_check_finds_what_is_not_as_described() {
+    let (_dir, http) = node();
+    let mut client = Client::connect(http.address());
+    let description = description(&mut client);
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/Status" });
+    let status = client.get("/v1/status", "").answer();
+    let good: Value = serde_json::from_str(status.text()).unwrap();
+    let wrong = |change: fn(&mut Value)| {
+        let mut value = good.clone();
+        change(&mut value);
+        check(&description, &schema, &value, "it")
+    };
+    assert_eq!(wrong(|_| ()), [""; 0]);
+    assert_eq!(wrong(|value| value["new"] = 1.into()), ["it.new is not described"]);
+    assert_eq!(wrong(|value| value["height"] = "1".into()), ["it.height is \"1\", not \"integer\""]);
+    assert_eq!(wrong(|value| value["app_hash"] = "AB".into()), ["it.app_hash is no hash: \"AB\""]);
+    assert_eq!(wrong(|value| _ = value.as_object_mut().unwrap().remove("length")), ["it lacks length"]);
+}
