@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// 32 bytes in lower-case hexadecimal.
-#[derive(ToSchema)]
+#[derive(ToSchema, Serialize)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub(super) struct Hash(String);
 
@@ -34,6 +34,17 @@ pub(super) struct Problem {
     /// The unit of both.
     #[schema(required = false)]
     unit: String,
+    /// Of a rejected transaction: the plugin that rejected it; null: the node itself.
+    plugin: Option<String>,
+    /// Of a rejected transaction: whose code it is.
+    #[schema(required = false)]
+    codespace: String,
+    /// Of a rejected transaction: why, by the table of that codespace.
+    #[schema(required = false)]
+    code: u32,
+    /// The transaction it is about.
+    #[schema(required = false)]
+    tx_hash: Hash,
 }
 
 /// How far a node is.
@@ -98,7 +109,7 @@ pub(super) struct Plugin {
 }
 
 /// Where a record is.
-#[derive(ToSchema)]
+#[derive(ToSchema, Serialize)]
 pub(super) struct Receipt {
     /// Index of the record in the whole log, from 0.
     index: u64,
@@ -117,7 +128,6 @@ pub(super) struct Receipt {
 /// A record with its receipt.
 #[derive(ToSchema)]
 pub(super) struct Record {
-    #[schema(inline)]
     #[serde(flatten)]
     receipt: Receipt,
     /// Its bytes, in base64.
@@ -130,6 +140,64 @@ pub(super) struct Records {
     records: Vec<Record>,
     /// The index to go on from.
     next: u64,
+}
+
+/// Some receipts.
+#[derive(ToSchema)]
+pub(super) struct Receipts {
+    receipts: Vec<Receipt>,
+    /// The index to go on from; null: there are no more.
+    #[schema(required = true)]
+    next: Option<u64>,
+}
+
+/// What became of a submission.
+#[derive(ToSchema, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(super) enum Submission {
+    Committed(CommittedSubmission),
+    Pending(PendingSubmission),
+}
+
+/// It is in the sequence.
+#[derive(ToSchema, Serialize)]
+pub(super) struct CommittedSubmission {
+    #[serde(flatten)]
+    receipt: Receipt,
+    /// Whether these bytes had been committed before this request; then the receipt is that of their first place.
+    duplicate: bool,
+}
+
+/// It is not known yet.
+#[derive(ToSchema, Serialize)]
+pub(super) struct PendingSubmission {
+    tx_hash: Hash,
+}
+
+/// What became of a transaction.
+#[derive(ToSchema, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(super) enum Transaction {
+    /// It is in the sequence.
+    Committed {
+        tx_hash: Hash,
+        /// All its places: the same bytes may be committed more than once.
+        receipts: Vec<Receipt>,
+        /// Whether the index is complete, and so there are no more places than these.
+        complete: bool,
+    },
+    /// It waits to get into a block.
+    Pending { tx_hash: Hash },
+    /// The network's rules refuse it.
+    Rejected {
+        tx_hash: Hash,
+        /// The plugin that rejected it; null: the node itself.
+        #[schema(required = true)]
+        plugin: Option<String>,
+        codespace: String,
+        code: u32,
+        detail: String,
+    },
 }
 
 /// What the checks of a node's health found.
