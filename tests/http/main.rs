@@ -8,12 +8,15 @@ mod client;
 mod connections;
 mod end;
 mod layers;
+mod log;
 mod openapi;
 mod pages;
 mod pipeline;
 mod problems;
 mod reading;
+mod records;
 mod routes;
+mod sequence;
 mod writing;
 
 use std::time::Duration;

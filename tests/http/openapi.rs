@@ -6,14 +6,34 @@ use dseq::api;
 use serde_json::Value;
 
 use super::client::{Answer, Client};
-use super::routes::node;
+use super::log::{Node, node};
 
-/// Requests of every route, with the status each of them gets.
+/// A node with two records, in one block.
+fn node_with_records() -> Node {
+    let mut node = node();
+    node.commit(&["first", "second"]);
+    node
+}
+
+/// Requests of every route of such a node, with the status each of them gets.
 const SAMPLES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/", "", 200),
     ("GET", "/", "accept: text/html\r\n", 200),
     ("GET", "/v1/status", "", 200),
     ("GET", "/v1/pipeline", "", 503),
+    ("GET", "/v1/sequence", "", 200),
+    ("GET", "/v1/sequence", "range: bytes=1-3\r\n", 206),
+    ("GET", "/v1/sequence", "range: bytes=100-\r\n", 416),
+    ("GET", "/v1/sequence?end=100", "", 503),
+    ("GET", "/v1/sequence?end=x", "", 400),
+    ("GET", "/v1/sequence?offset=-1", "", 200),
+    ("GET", "/v1/sequence?offset=00000000000000000100", "", 503),
+    ("GET", "/v1/records", "", 200),
+    ("GET", "/v1/records?height=1", "accept: application/x-ndjson\r\n", 200),
+    ("GET", "/v1/records?from=1", "accept: application/octet-stream\r\n", 200),
+    ("GET", "/v1/records?from=3", "", 503),
+    ("GET", "/v1/records?from=x", "", 400),
+    ("GET", "/v1/records", "accept: image/png\r\n", 406),
     ("GET", "/metrics", "", 200),
     ("GET", "/metrics", "accept: application/openmetrics-text\r\n", 200),
     ("GET", "/openapi.json", "", 200),
@@ -155,13 +175,15 @@ fn compare(description: &Value, operation: &Value, answer: &Answer) -> Vec<Strin
     if !media_type.ends_with("json") {
         return Vec::new();
     }
-    check(description, &content["schema"], &serde_json::from_slice(&answer.body).unwrap(), "it")
+    // In NDJSON each line is one.
+    let values = serde_json::Deserializer::from_slice(&answer.body).into_iter::<Value>();
+    values.flat_map(|value| check(description, &content["schema"], &value.unwrap(), "it")).collect()
 }
 
 #[test]
 fn the_description_has_every_route_and_no_other() {
-    let (_dir, http) = node();
-    let description = description(&mut Client::connect(http.address()));
+    let node = node();
+    let description = description(&mut node.connect());
     let listed = api::listed().map(|route| (route.method.to_owned(), route.path.to_owned()));
     assert_eq!(operations(&description), listed.collect());
     for api::Listed { method, path, what } in api::listed() {
@@ -179,8 +201,8 @@ fn the_description_has_every_route_and_no_other() {
 
 #[test]
 fn the_description_is_openapi_3_1_and_names_operations_once() {
-    let (_dir, http) = node();
-    let description = description(&mut Client::connect(http.address()));
+    let node = node();
+    let description = description(&mut node.connect());
     assert_eq!(description["openapi"], "3.1.0");
     assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
     let mut ids = BTreeSet::new();
@@ -192,8 +214,8 @@ fn the_description_is_openapi_3_1_and_names_operations_once() {
 
 #[test]
 fn what_the_routes_answer_is_as_described() {
-    let (_dir, http) = node();
-    let mut client = Client::connect(http.address());
+    let node = node_with_records();
+    let mut client = node.connect();
     let description = description(&mut client);
     let mut untried = operations(&description);
     let mut wrong = BTreeMap::new();
@@ -219,8 +241,8 @@ fn what_the_routes_answer_is_as_described() {
 
 #[test]
 fn the_check_finds_what_is_not_as_described() {
-    let (_dir, http) = node();
-    let mut client = Client::connect(http.address());
+    let node = node();
+    let mut client = node.connect();
     let description = description(&mut client);
     let schema = serde_json::json!({ "$ref": "#/components/schemas/Status" });
     let status = client.get("/v1/status", "").answer();

@@ -2,30 +2,20 @@
 
 use std::sync::Arc;
 
-use dseq::api::health::Health;
 use dseq::api::{self, State};
-use dseq::app::Status;
 use dseq::rules::{CanonicalJson, Limits, PipelineSpec, PluginName, PluginSpec};
 use dseq::sequence::Log;
 use dseq::types::{EngineId, PluginHash};
 
 use super::client::{Answer, Client};
-use super::{limits, serve};
+use super::{limits, log, serve};
 
 /// What a node with these rules answers.
 fn answer(rules: Option<PipelineSpec>) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let reader = Log::open(dir.path()).unwrap().reader();
-    let asked = reader.clone();
     let http = serve(limits(), |stopping| {
-        api::router(State {
-            reader,
-            status: Arc::new(move || Status::of(&asked.committed(), None)),
-            rules: Arc::new(move || rules.clone()),
-            metrics: Arc::default(),
-            health: Health::default(),
-            stopping,
-        })
+        api::router(State { rules: Arc::new(move || rules.clone()), ..log::state(reader, stopping) })
     });
     Client::connect(http.address()).get("/v1/pipeline", "").answer()
 }

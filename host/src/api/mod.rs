@@ -24,6 +24,7 @@
 //! - Every error that is ours is a problem document. hyper itself answers heads that it can't parse (400, 414, 431), without
 //!   a body.
 
+mod accept;
 mod access_log;
 pub mod body;
 mod connection;
@@ -34,12 +35,15 @@ mod limits;
 mod metered;
 mod origins;
 mod page;
+mod params;
 pub mod problem;
 mod routes;
 mod schemas;
 mod server;
 mod socket;
 mod stopping;
+pub mod stream;
+mod tail;
 mod trace_context;
 
 use std::sync::Arc;
@@ -54,6 +58,7 @@ pub use problem::Problem;
 pub use routes::{Listed, listed, router};
 pub use server::{BindError, Running, Server};
 pub use stopping::Stopping;
+pub use tail::{Tail, TailError, Tip};
 pub use trace_context::TraceContext;
 
 use crate::app;
@@ -66,6 +71,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct State {
     /// The committed prefix.
     pub reader: Reader,
+    /// The end of it, for those who follow.
+    pub tail: Tail,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
     /// The rules in force; `None` before InitChain.

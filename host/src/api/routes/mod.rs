@@ -4,6 +4,8 @@ mod index;
 mod metrics;
 mod openapi;
 mod pipeline;
+mod records;
+mod sequence;
 mod status;
 
 use std::sync::Arc;
@@ -33,6 +35,8 @@ struct Topic {
 const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: sequence::LISTED, routes: sequence::routes },
+    Topic { listed: records::LISTED, routes: records::routes },
     Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: openapi::LISTED, routes: openapi::routes },

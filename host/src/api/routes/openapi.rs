@@ -38,6 +38,8 @@ pub(super) fn routes() -> Router<Arc<State>> {
         super::index::index,
         super::status::status,
         super::pipeline::pipeline,
+        super::sequence::sequence,
+        super::records::records,
         super::metrics::metrics,
         crate::api::health::livez,
         crate::api::health::readyz,
