@@ -123,7 +123,21 @@ function operationPart({ id, method, path, operation }) {
     make("pre", { textContent: curl(method, path, requestBody) }),
     ...(parameters.length === 0 ? [] : section("Parameters", make("ul", { className: "fields" }, ...parameters.map(parameterItem)))),
     ...(requestBody === undefined ? [] : section("Body", make("p", {}, ...prose(requestBody.description)), ...contentParts(requestBody.content))),
-    ...section("Answers", ...Object.entries(responses).map(responsePart)),
+    ...section("Answers", ...Object.entries(responses).filter(([status]) => status !== "default").map(responsePart)),
+  );
+}
+
+/** What any route may answer, said once. */
+function problemsPart(operations) {
+  const any = operations.find(({ operation }) => operation.responses.default)?.operation.responses.default;
+  if (any === undefined) return null;
+  return make(
+    "article",
+    { id: "problems" },
+    make("h2", { textContent: "Problems" }),
+    make("p", {}, "Any request may be answered with one of these in place of what its route says. ", ...prose(any.description)),
+    make("p", { className: "note" }, make("code", { textContent: "application/problem+json" })),
+    fieldList({ $ref: "#/components/schemas/Problem" }) ?? "",
   );
 }
 
@@ -142,12 +156,15 @@ async function show() {
   const operations = Object.entries(description.paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => ({ id: operation.operationId, method, path, operation })),
   );
+  // What one reads and writes comes first, then what operators ask.
+  operations.sort((a, b) => b.path.startsWith("/v1/") - a.path.startsWith("/v1/"));
   byId("routes").replaceChildren(
     ...operations.map(({ id, method, path }) =>
       make("li", {}, make("a", { href: `#${id}` }, make("span", { className: `method ${method}`, textContent: method.toUpperCase() }), path)),
     ),
+    make("li", {}, make("a", { href: "#problems", textContent: "Problems" })),
   );
-  main.replaceChildren(make("p", { className: "note" }, ...prose(description.info.description)), ...operations.map(operationPart));
+  main.replaceChildren(make("p", { className: "note" }, ...prose(description.info.description)), ...operations.map(operationPart), problemsPart(operations) ?? "");
   document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
