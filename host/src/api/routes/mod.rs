@@ -4,9 +4,11 @@ mod index;
 mod metrics;
 mod openapi;
 mod pipeline;
+mod receipts;
 mod records;
 mod sequence;
 mod status;
+mod submit;
 
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ const TOPICS: &[Topic] = &[
     Topic { listed: sequence::LISTED, routes: sequence::routes },
     Topic { listed: records::LISTED, routes: records::routes },
     Topic { listed: pipeline::LISTED, routes: pipeline::routes },
+    Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: openapi::LISTED, routes: openapi::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
