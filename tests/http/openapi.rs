@@ -1,49 +1,134 @@
 //! The description of the routes, compared with the routes and with what they really answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use dseq::api;
+use bytes::Bytes;
+use dseq::api::submit::{Bounds, Checked, HandedOver, Intake, Submissions};
+use dseq::api::{self, Running, State};
+use dseq::app::{CommittedBlock, Refusal, TxResult};
+use dseq::sequence::{HashedRecord, Log, Staging};
+use dseq::types::{AppHash, Fuel, Height, PipelineId, TxHash};
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::client::{Answer, Client};
-use super::log::{Node, node};
+use super::log::state;
+use super::{limits, serve, until};
 
-/// A node with two records, in one block.
-fn node_with_records() -> Node {
-    let mut node = node();
-    node.commit(&["first", "second"]);
+/// SHA-256 of `first`.
+const FIRST: &str = "/v1/receipts/a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
+/// SHA-256 of `bad`, after it was submitted.
+const BAD: &str = "/v1/receipts/2f05d4b689d270cafb02285f35f44866f7dc8a2d368a3f9d1124373eeab31fb1";
+/// SHA-256 of `other`, after it was submitted.
+const OTHER: &str = "/v1/receipts/d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+/// Requests of every route: method, target, header fields, body, and the status that comes.
+const SAMPLES: &[(&str, &str, &str, &str, u16)] = &[
+    ("GET", "/", "", "", 200),
+    ("GET", "/", "accept: text/html\r\n", "", 200),
+    ("POST", "/v1/submit", "", "first", 200),
+    ("POST", "/v1/submit?wait=none", "", "other", 202),
+    ("POST", "/v1/submit", "", "bad", 422),
+    ("POST", "/v1/submit", "", "full", 503),
+    ("POST", "/v1/submit?wait=x", "", "first", 400),
+    ("POST", "/v1/submit", "", "longer than it may be", 413),
+    ("GET", FIRST, "", "", 200),
+    ("GET", BAD, "", "", 200),
+    ("GET", OTHER, "", "", 200),
+    ("GET", "/v1/receipts/0000000000000000000000000000000000000000000000000000000000000000", "", "", 404),
+    ("GET", "/v1/receipts/x", "", "", 400),
+    ("GET", "/v1/receipts?index=1", "", "", 200),
+    ("GET", "/v1/receipts?offset=6", "", "", 200),
+    ("GET", "/v1/receipts?height=1&limit=1", "", "", 200),
+    ("GET", "/v1/receipts?from=0", "", "", 200),
+    ("GET", "/v1/receipts?index=2", "", "", 404),
+    ("GET", "/v1/receipts", "", "", 400),
+    ("GET", "/v1/status", "", "", 200),
+    ("GET", "/v1/pipeline", "", "", 503),
+    ("GET", "/v1/sequence", "", "", 200),
+    ("GET", "/v1/sequence", "range: bytes=1-3\r\n", "", 206),
+    ("GET", "/v1/sequence", "range: bytes=100-\r\n", "", 416),
+    ("GET", "/v1/sequence?end=100", "", "", 503),
+    ("GET", "/v1/sequence?end=x", "", "", 400),
+    ("GET", "/v1/records", "", "", 200),
+    ("GET", "/v1/records?height=1", "accept: application/x-ndjson\r\n", "", 200),
+    ("GET", "/v1/records?from=1", "accept: application/octet-stream\r\n", "", 200),
+    ("GET", "/v1/records?from=3", "", "", 503),
+    ("GET", "/v1/records?from=x", "", "", 400),
+    ("GET", "/v1/records", "accept: image/png\r\n", "", 406),
+    ("GET", "/metrics", "", "", 200),
+    ("GET", "/metrics", "accept: application/openmetrics-text\r\n", "", 200),
+    ("GET", "/openapi.json", "", "", 200),
+    ("GET", "/docs/api", "", "", 200),
+    ("GET", "/livez", "", "", 200),
+    ("GET", "/readyz", "", "", 503),
+    ("GET", "/readyz?exclude=checks", "", "", 200),
+    ("GET", "/readyz/checks", "", "", 503),
+    ("GET", "/readyz/nothing", "", "", 404),
+    ("GET", "/ready", "", "", 503),
+    ("GET", "/health", "", "", 503),
+];
+
+/// An engine that refuses what begins with `bad`, and is full for `full`.
+struct Engine;
+
+impl Intake for Engine {
+    fn tx_bytes_max(&self) -> Option<u64> {
+        Some(10)
+    }
+
+    fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked> {
+        let (code, codespace, message) = (7, "plugin/lines".to_owned(), "no line".to_owned());
+        let is_bad = tx.starts_with(b"bad");
+        let checked =
+            if is_bad { Checked::Refused(Refusal { code, codespace, message }) } else { Checked::Accepted };
+        Box::pin(async { checked })
+    }
+
+    fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver> {
+        let handed_over = if tx.starts_with(b"full") { HandedOver::Full } else { HandedOver::Taken };
+        Box::pin(async { handed_over })
+    }
+}
+
+/// A node with two records in one block: `first` and `second`.
+struct Node {
+    http: Running,
+    _log: Log,
+    _dir: tempfile::TempDir,
+}
+
+fn node() -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path()).unwrap();
+    let mut receipts = None;
+    let http = serve(limits(), |stopping| {
+        let all = state(log.reader(), stopping.clone());
+        let of = receipts.insert(all.submissions.receipts().clone());
+        let submissions = Submissions::new(Ok(Arc::new(Engine)), of.clone(), stopping, Bounds::DEFAULT);
+        api::router(State { submissions, ..all })
+    });
+    let mut staging = Staging::begin(log.head(), Height(1));
+    let result = |record: &&[u8]| {
+        let tx_hash = TxHash::of(record);
+        let receipt = Ok(staging.push(tx_hash, &HashedRecord::of(record.to_vec())).unwrap());
+        TxResult { tx_hash, receipt, fuel: Fuel(0) }
+    };
+    let results = [&b"first"[..], b"second"].iter().map(result).collect();
+    log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+    let committed = log.reader().committed();
+    receipts.unwrap().take(&CommittedBlock { committed, results, misbehavior: Vec::new() });
+    let node = Node { http, _log: log, _dir: dir };
+    until("told", || node.connect().get("/v1/sequence", "").answer().body == b"firstsecond");
     node
 }
 
-/// Requests of every route of such a node, with the status each of them gets.
-const SAMPLES: &[(&str, &str, &str, u16)] = &[
-    ("GET", "/", "", 200),
-    ("GET", "/", "accept: text/html\r\n", 200),
-    ("GET", "/v1/status", "", 200),
-    ("GET", "/v1/pipeline", "", 503),
-    ("GET", "/v1/sequence", "", 200),
-    ("GET", "/v1/sequence", "range: bytes=1-3\r\n", 206),
-    ("GET", "/v1/sequence", "range: bytes=100-\r\n", 416),
-    ("GET", "/v1/sequence?end=100", "", 503),
-    ("GET", "/v1/sequence?end=x", "", 400),
-    ("GET", "/v1/records", "", 200),
-    ("GET", "/v1/records?height=1", "accept: application/x-ndjson\r\n", 200),
-    ("GET", "/v1/records?from=1", "accept: application/octet-stream\r\n", 200),
-    ("GET", "/v1/records?from=3", "", 503),
-    ("GET", "/v1/records?from=x", "", 400),
-    ("GET", "/v1/records", "accept: image/png\r\n", 406),
-    ("GET", "/metrics", "", 200),
-    ("GET", "/metrics", "accept: application/openmetrics-text\r\n", 200),
-    ("GET", "/openapi.json", "", 200),
-    ("GET", "/docs/api", "", 200),
-    ("GET", "/livez", "", 200),
-    ("GET", "/readyz", "", 503),
-    ("GET", "/readyz?exclude=checks", "", 200),
-    ("GET", "/readyz/checks", "", 503),
-    ("GET", "/readyz/nothing", "", 404),
-    ("GET", "/ready", "", 503),
-    ("GET", "/health", "", 503),
-];
+impl Node {
+    fn connect(&self) -> Client {
+        Client::connect(self.http.address())
+    }
+}
 
 fn description(client: &mut Client) -> Value {
     let answer = client.get("/openapi.json", "").answer();
@@ -212,13 +297,18 @@ fn the_description_is_openapi_3_1_and_names_operations_once() {
 
 #[test]
 fn what_the_routes_answer_is_as_described() {
-    let node = node_with_records();
+    let node = node();
     let mut client = node.connect();
     let description = description(&mut client);
     let mut untried = operations(&description);
     let mut wrong = BTreeMap::new();
-    for (method, target, headers, status) in SAMPLES {
-        client.send(format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"));
+    for (method, target, headers, body, status) in SAMPLES {
+        let length = body.len();
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n");
+        // Some problems close the connection.
+        let mut client = node.connect();
+        client.send(format!("{head}\r\n{body}"));
         let answer = client.answer();
         assert_eq!(answer.status, *status, "{method} {target}: {answer:?}");
         let path = target.split('?').next().unwrap();
