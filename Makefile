@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits soak differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page rolling trace-test bench bench-limits soak differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -184,16 +184,20 @@ test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitize
 	@tests/race/run
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces::
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
 check: fmt-check lint doc deny plugins-verify e2e test-race test-coverage test ## All that CI runs
 
-nightly: rolling monitor-test trace-test differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture monitoring::
+
+# Needs chromium; skips aloud without.
+test-page: build ## The node's page in headless Chromium, against four nodes
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture page::
 
 rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod acknowledgement;
+mod chromium;
 mod crash_points;
 mod failures;
 mod faults;
@@ -17,6 +18,7 @@ mod load;
 mod metrics;
 mod monitoring;
 mod one_node;
+mod page;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;

@@ -39,6 +39,7 @@ mod page;
 mod params;
 pub mod problem;
 mod routes;
+mod schemas;
 mod server;
 mod socket;
 mod stopping;

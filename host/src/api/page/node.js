@@ -86,7 +86,7 @@ class NodeState {
   #showLoss() {
     const banner = byId("banner");
     if (this.#isThere !== false) return;
-    const time = new Date(this.#lostAt).toLocaleTimeString();
+    const time = new Date(this.#lostAt).toLocaleTimeString("en-GB");
     banner.hidden = false;
     // Said once to those who listen; what counts up is for those who look.
     if (byId("banner-text").textContent === "") {

@@ -2,6 +2,7 @@
 
 mod index;
 mod metrics;
+mod openapi;
 mod pipeline;
 mod receipts;
 mod records;
@@ -42,6 +43,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: submit::LISTED, routes: submit::routes },
     Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: openapi::LISTED, routes: openapi::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Listed, State};
 use crate::api::problem::{INDEX_BUILDING, INTERNAL, NOT_COMMITTED, Problem};
+use crate::api::schemas;
 use crate::api::submit::params::{Query, bad, hash};
 use crate::api::submit::{plugin, unknown, unreadable};
 use crate::app::Refusal;
@@ -45,7 +46,16 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/receipts/{tx_hash}", get(by_hash)).route("/v1/receipts", get(by_place))
 }
 
-async fn by_hash(
+#[utoipa::path(get, path = "/v1/receipts/{tx_hash}", operation_id = "receipts_by_hash", params(
+    ("tx_hash" = schemas::Hash, Path, description = "SHA-256 of the bytes that were submitted"),
+    ("wait" = Option<f64>, Query, description = "Seconds to wait for a pending transaction to be committed or rejected"),
+), responses(
+    (status = 200, description = "What became of it", body = schemas::Transaction),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "This node does not know it: `unknown-transaction`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The index is being built and does not have it yet: `index-building`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn by_hash(
     Extract(state): Extract<Arc<State>>,
     Path(text): Path<String>,
     uri: Uri,
@@ -130,7 +140,7 @@ fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
 
 /// Receipts in order, and the index at which more follow.
 #[derive(Serialize)]
-struct Page {
+pub(super) struct Page {
     receipts: Vec<Place>,
     next: Option<u64>,
 }
@@ -143,7 +153,18 @@ enum Asked {
     From(u64),
 }
 
-async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
+#[utoipa::path(get, path = "/v1/receipts", operation_id = "receipts", params(
+    ("index" = Option<u64>, Query, description = "The record with this index"),
+    ("offset" = Option<u64>, Query, description = "The record that has the byte at this offset"),
+    ("height" = Option<u64>, Query, description = "The records of this block"),
+    ("from" = Option<u64>, Query, description = "The records from this index on"),
+    ("limit" = Option<u64>, Query, description = "Maximum number of receipts, with `height` or `from`"),
+), responses(
+    (status = 200, description = "The receipts", body = schemas::Receipts),
+    (status = 400, description = "A parameter is not valid, or not exactly one of `index`, `offset`, `height` and `from` is given: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Beyond what is committed here: `not-committed`; `actual` is what there is", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
     let mut query = Query::parse(&uri)?;
     let (index, offset) =
         (query.number("index")?.map(Asked::Index), query.number("offset")?.map(Asked::Offset));

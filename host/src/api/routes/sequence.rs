@@ -24,6 +24,7 @@ use axum::routing::get;
 use super::{Listed, State};
 use crate::api::params::{Params, decimal};
 use crate::api::problem::{NODE_BEHIND, Problem, RANGE_NOT_SATISFIABLE};
+use crate::api::schemas;
 use crate::api::stream::{Asked, Pieces, asked};
 
 pub(super) const LISTED: &[Listed] = &[Listed {
@@ -43,7 +44,24 @@ const GROWS: HeaderValue = HeaderValue::from_static("no-cache");
 /// Of a response that never changes: for a year, the longest that caches know.
 const PINNED: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-async fn sequence(
+#[utoipa::path(get, path = "/v1/sequence", params(
+    ("Range" = Option<String>, Header, description = "One range of bytes: `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH`"),
+    ("If-None-Match" = Option<String>, Header, description = "An `ETag` of an earlier answer"),
+    ("If-Range" = Option<String>, Header, description = "The `ETag` of the answer that an interrupted download goes on with"),
+    ("end" = Option<u64>, Query, description = "The sequence as it was when it had this length: never changes"),
+), responses(
+    (status = 200, description = "The sequence", body = Vec<u8>, content_type = "application/octet-stream", headers(
+        ("ETag" = String, description = "Names the bytes up to this length, on every node"),
+    )),
+    (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream", headers(
+        ("Content-Range" = String, description = "Which bytes these are, and the length")
+    )),
+    (status = 304, description = "It is what the client has (`If-None-Match`)"),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 416, description = "The range begins beyond the end: `range-not-satisfiable`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`end` is beyond this node's length: `node-behind`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn sequence(
     Extract(state): Extract<Arc<State>>,
     method: Method,
     uri: Uri,

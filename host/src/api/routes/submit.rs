@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Listed, State};
+use crate::api::schemas;
 use crate::api::submit::Submitted;
 use crate::api::submit::params::Query;
 use crate::api::{Problem, body};
@@ -29,7 +30,18 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/submit", post(submit))
 }
 
-async fn submit(
+#[utoipa::path(post, path = "/v1/submit", params(
+    ("wait" = Option<String>, Query, description = "When to answer: `none`, as soon as the body is read; `checked`, when the node has taken it into its mempool; `committed` (default), after this node's own commit"),
+    ("timeout" = Option<f64>, Query, description = "Seconds to wait at most: 10 if not given, at most 60"),
+), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The transaction: any bytes, of any media type"), responses(
+    (status = 200, description = "It is in the sequence", body = schemas::Submission),
+    (status = 202, description = "Not known yet", body = schemas::Submission, headers(("Location" = String, description = "Where its receipt will be"))),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 413, description = "It is longer than a transaction may be: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The network's rules refuse it: `rejected`, with `plugin`, `codespace`, `code` and `tx_hash`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `mempool-full`, `not-ready` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn submit(
     Extract(state): Extract<Arc<State>>,
     uri: Uri,
     headers: HeaderMap,
