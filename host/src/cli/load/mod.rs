@@ -252,7 +252,7 @@ fn sizes(text: &str) -> Result<Sizes, String> {
 }
 
 /// A time with its unit, `ms`, `s`, `m` or `h`; a plain number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
