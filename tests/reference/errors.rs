@@ -115,6 +115,7 @@ const SECTIONS: &[Section] = &[
             "sequence/files.rs",
             "sequence/head.rs",
             "sequence/reader.rs",
+            "api/tail.rs",
         ],
     },
     Section {

@@ -8,6 +8,7 @@ mod checksum;
 mod client;
 mod completions;
 mod config;
+pub mod duration;
 mod genesis;
 mod health;
 mod init;

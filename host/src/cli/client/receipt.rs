@@ -33,7 +33,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "N")]
     height: Option<u64>,
     /// Wait so long until the transaction is committed or rejected, e.g. 30s
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::super::load::duration, requires = "tx_hash")]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::super::duration::duration, requires = "tx_hash")]
     wait: Duration,
     /// Print JSON, one object a line
     #[arg(long)]

@@ -49,7 +49,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, default_value_t = WaitArg::Committed)]
     wait: WaitArg,
     /// How long to wait for it
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::super::load::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::super::duration::duration)]
     timeout: Duration,
     /// With many transactions, how many are under way at once; with more than 1 their order in the sequence may be another one
     #[arg(long, value_name = "N", default_value_t = AT_ONCE, value_parser = clap::value_parser!(u64).range(1..=AT_ONCE_MAX))]
