@@ -87,6 +87,7 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
     }
     let (code, _, _) = said(&["submit", "wait", "--wait", "checked", &at(&node)]);
     assert_eq!(code, 0, "that much was asked for");
+    assert!(node.targets().last().unwrap().starts_with("/v1/submit?wait=checked&"), "{:?}", node.targets());
     let (code, _, stderr) = said(&["submit", "x", &format!("--node={}", nobody())]);
     assert!(code == 6 && stderr.contains("refused"), "{code}: {stderr}");
     let nodes = format!("--node={},{}", nobody(), node.address);
@@ -251,9 +252,9 @@ fn a_tail_goes_on_at_another_node_until_it_is_stopped() {
     };
     assert_eq!(take(1000), bytes[..1000]);
     logs[0].busy.store(true, Ordering::SeqCst);
-    logs.each_ref().map(|log| log.commit(2000));
+    logs.iter().for_each(|log| log.commit(2000));
     assert_eq!(take(1000), bytes[1000..2000]);
-    logs.each_ref().map(|log| log.commit(3000));
+    logs.iter().for_each(|log| log.commit(3000));
     assert_eq!(take(1000), bytes[2000..]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(stderr.next().unwrap(), "2 of 2 nodes agree at 1000 bytes");

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod acknowledgement;
+mod clients;
 mod crash_points;
 mod failures;
 mod faults;

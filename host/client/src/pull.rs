@@ -21,8 +21,8 @@ use crate::transport::{Answer, Body, Refusal, Request};
 
 /// How many of the last bytes are compared when another node is read, at most.
 pub(crate) const OVERLAP_BYTES_MAX: usize = 4096;
-/// How long a node may hold a request while there is nothing new.
-const HOLD_MAX: Duration = Duration::from_secs(90);
+/// How long a node may hold a request while there is nothing new: it does so for 20 s.
+const HOLD_MAX: Duration = Duration::from_secs(40);
 /// How long nothing has to come before it is looked whether another node has more.
 const SILENCE: Duration = Duration::from_secs(5);
 

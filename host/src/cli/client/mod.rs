@@ -65,7 +65,6 @@ pub(super) fn exit_code(err: &Error) -> Option<u8> {
         Error::OutcomeUnknown { .. } => Some(EXIT_UNKNOWN),
         Error::Disagree { .. } | Error::RootsDisagree { .. } => Some(EXIT_DISAGREE),
         Error::BeyondEnd { .. } | Error::NoSuchRecord { .. } => Some(EXIT_NOT_FOUND),
-        Error::Refused { problem, .. } if problem.status == 404 => Some(EXIT_NOT_FOUND),
         _ => None,
     }
 }
