@@ -70,7 +70,7 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         (
             "reject",
             4,
-            format!("rejected   tx {}  rejected: details of rejected (plugin/p code 7)", hash("reject")),
+            format!("rejected   tx {}  details of rejected (plugin/p code 7)", hash("reject")),
         ),
         ("wait", 5, format!("pending    tx {}", hash("wait"))),
         ("lose", 5, String::new()),

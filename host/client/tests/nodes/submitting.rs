@@ -96,7 +96,7 @@ async fn a_rejection_says_who_rejects_and_why() {
     let submitted = client_of([&node]).submit("x", SubmitOptions::default()).await.unwrap();
     let Submitted::Rejected(rejection) = submitted else { panic!("{submitted:?}") };
     assert_eq!((rejection.plugin.as_deref(), rejection.code), (Some("json"), 7));
-    assert_eq!(rejection.to_string(), "rejected: details of rejected (plugin/json code 7)");
+    assert_eq!(rejection.to_string(), "details of rejected (plugin/json code 7)");
 }
 
 #[tokio::test]

@@ -42,8 +42,6 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "TEXT")]
     text: Option<OsString>,
     #[command(flatten)]
-    transactions: TransactionArgs,
-    #[command(flatten)]
     nodes: NodesArg,
     /// What to wait for: until it is committed, until the pipeline has accepted it, or nothing
     #[arg(long, value_enum, default_value_t = WaitArg::Committed)]
@@ -57,6 +55,9 @@ pub(in crate::cli) struct Args {
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
+    // Last: its heading is for its own.
+    #[command(flatten)]
+    transactions: TransactionArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -112,6 +113,9 @@ async fn one(client: &Client, tx: Bytes, args: &Args) -> anyhow::Result<ExitCode
     // The error is on standard error; with JSON the object says it too.
     if args.json || submitted.is_ok() {
         say(shown(&submitted, tx_hash, args.json))?;
+    }
+    if matches!(submitted, Ok(Submitted::Pending { .. })) && args.wait == WaitArg::Committed {
+        say_aside(format!("not committed in time; `dseq receipt {tx_hash} --wait 30s` waits for it"));
     }
     submitted?;
     Ok(tally.exit_code(args.wait))
