@@ -67,11 +67,7 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
     let hash = |tx: &str| TxHash::of(tx.as_bytes()).to_string();
     for (tx, code, begins) in [
         ("commit", 0, "committed  index 3  offset 40  length 6  height 9  tx ".to_owned()),
-        (
-            "reject",
-            4,
-            format!("rejected   tx {}  details of rejected (plugin/p code 7)", hash("reject")),
-        ),
+        ("reject", 4, format!("rejected   tx {}  details of rejected (plugin/p code 7)", hash("reject"))),
         ("wait", 5, format!("pending    tx {}", hash("wait"))),
         ("lose", 5, String::new()),
         ("large", 1, String::new()),

@@ -2,8 +2,9 @@
 //!
 //! - [`plan`]: what a run does, and its bounds;
 //! - `transaction`, `schedule`: what is offered, and when; a seed decides both;
-//! - `generate`: offers it to a `node`: over CometBFT's RPC (`client`, `connection`) or its HTTP (`http`);
-//! - `follow`: learns of commits from the nodes' blocks, which HTTP's answers tell by themselves; `ledger`: keeps what became of each request;
+//! - `generate`: offers it to a `node`: over CometBFT's RPC (`client`) or over its own HTTP (`http`);
+//! - `follow`: learns of commits from the nodes' blocks, where HTTP's answers do not tell them; `ledger`: keeps what became of each
+//!   request;
 //! - `verify`: reads every node's records and compares;
 //! - [`report`], [`words`], `files`, `html`: what a run comes to, for people and for tools.
 //!
@@ -15,7 +16,6 @@
 //! - How transactions get to a node, and how blocks and records come from it, is known only to `client` and `http`.
 
 mod client;
-mod connection;
 mod files;
 mod follow;
 mod generate;

@@ -51,7 +51,7 @@ async fn a_committed_transaction_has_a_receipt() {
 
 #[tokio::test]
 async fn what_a_node_certainly_did_not_take_goes_to_another_one() {
-    for name in ["mempool-full", "not-ready", "too-many-connections"] {
+    for name in ["mempool-full", "not-ready", "too-many-connections", "too-many-submissions"] {
         let full = Node::start(move |_| Reply::problem(503, name, true, &json!({})));
         let (node, client) = {
             let node = good();
