@@ -5,6 +5,7 @@
 
 mod acknowledgement;
 mod chromium;
+mod clients;
 mod crash_points;
 mod failures;
 mod faults;

@@ -200,7 +200,7 @@ const WALLS: &[Wall] = &[
         folders: &["host/src"],
         except: &["host/src/load/client.rs"],
         words: &["broadcast_tx_sync\""],
-        reason: "how transactions get to a node is known only to `load/client.rs`",
+        reason: "how transactions get to a node over RPC is known only to `load/client.rs`",
     },
     Wall {
         folders: &["host/src"],
