@@ -26,7 +26,7 @@ fn node() -> (tempfile::TempDir, Running) {
 
 /// What a node without an engine shows.
 pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
-    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone()).unwrap());
+    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone(), None).unwrap());
     State {
         reader,
         status: Arc::new(move || Status::of(&asked.committed(), None)),
