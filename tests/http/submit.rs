@@ -63,7 +63,7 @@ impl Node {
     fn within(bounds: Bounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(dir.path()).unwrap();
-        let receipts = Receipts::open(log.reader()).unwrap();
+        let receipts = Receipts::open(log.reader(), None).unwrap();
         let engine = Arc::new(Engine {
             checked: Mutex::new(Checked::Accepted),
             handed_over: Mutex::new(HandedOver::Taken),

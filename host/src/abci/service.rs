@@ -9,7 +9,7 @@
 //! blocks to disk.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use crate::app::{
     parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
+use crate::receipts::Receipts;
 use crate::sequence::{Chain, Log, Reader};
 use crate::telemetry::metrics::{Metrics, Now};
 use crate::types::{AppHash, Height};
@@ -91,6 +92,8 @@ struct State {
     disk: Disk,
     metrics: Arc<Metrics>,
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
+    /// Where transactions landed, for queries; set once, if at all.
+    receipts: OnceLock<Receipts>,
 }
 
 /// What InitChain, FinalizeBlock and Commit work on, one after the other.
@@ -143,6 +146,7 @@ impl Service {
             disk: Disk::new(options.disk_free_bytes_low),
             metrics,
             on_commit: Box::new(on_commit),
+            receipts: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
         let service = Self { shared: Arc::new(state) };
@@ -186,6 +190,12 @@ impl Service {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.shared.reader.committed(), self.unready())
+    }
+
+    /// Answers queries for transactions from these receipts from now on.
+    pub fn answer_from(&self, receipts: Receipts) {
+        // Whoever set them before had the same log.
+        let _ = self.shared.receipts.set(receipts);
     }
 
     /// A view of the pipeline in force, which does not keep the log open.
@@ -395,7 +405,7 @@ impl Service {
     /// Answers a query about the committed log or this node.
     #[must_use]
     pub fn query(&self, request: &RequestQuery) -> ResponseQuery {
-        query::answer(&self.shared.reader, || self.unready(), request)
+        query::answer(&self.shared.reader, self.shared.receipts.get(), || self.unready(), request)
     }
 
     /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.

@@ -15,6 +15,7 @@
 //! | `dseq` | 34 | query: no such record or offset | ask for one that is committed; `/status` says how many there are |
 //! | `dseq` | 35 | query: only the latest height is kept, and there are no proofs | ask without `height` and `prove` |
 //! | `dseq` | 36 | query: the node cannot read what it committed: an error or damage on its disk | ask another node; check this one's disk |
+//! | `dseq` | 37 | query: the node's index of transactions is being built | ask again in a few seconds, or another node |
 //! | `plugin/<name>` | 1 to 999 | the plugin rejected the transaction with this code of its own | see the plugin's documentation; the log has its message |
 //! | `plugin/<name>` | 1000 and up | the plugin broke its contract: see [`Fault`](crate::plugin::Fault) | tell the plugin's author |
 //!
@@ -39,6 +40,7 @@ pub enum Code {
     NotFound = 34,
     Unsupported = 35,
     ReadFailed = 36,
+    IndexBuilding = 37,
 }
 
 impl Code {
@@ -70,7 +72,8 @@ mod tests {
             NotFound,
             Unsupported,
             ReadFailed,
+            IndexBuilding,
         ];
-        assert_eq!(codes.map(Code::value), [0, 1, 2, 3, 4, 5, 32, 33, 34, 35, 36]);
+        assert_eq!(codes.map(Code::value), [0, 1, 2, 3, 4, 5, 32, 33, 34, 35, 36, 37]);
     }
 }

@@ -337,16 +337,10 @@ fn cost(bytes: u64) -> u32 {
 pub fn rejected(hash: TxHash, refusal: &Refusal) -> Problem {
     let Refusal { code, codespace, message } = refusal;
     Problem::new(&REJECTED, message.clone())
-        .with("plugin", plugin(refusal))
+        .with("plugin", refusal.plugin())
         .with("codespace", codespace.clone())
         .with("code", *code)
         .with("tx_hash", hash.to_string())
-}
-
-/// The plugin that refused, if one did.
-#[must_use]
-pub fn plugin(refusal: &Refusal) -> Option<&str> {
-    refusal.codespace.strip_prefix("plugin/")
 }
 
 /// The answer when nothing is known of a transaction.
