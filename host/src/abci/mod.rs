@@ -12,6 +12,7 @@
 //! traces      what traces are told of transactions
 //! disk        refuses new transactions when little disk space is left
 //! metered     counts and times all of that for metrics
+//! pace        bounds proposals and the queue by how fast the last blocks were decided
 //! halt        why the node ends
 //! ```
 //!
@@ -26,6 +27,7 @@ mod disk;
 mod halt;
 mod handler;
 mod metered;
+mod pace;
 mod prefix;
 mod query;
 mod rules;

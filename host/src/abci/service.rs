@@ -27,16 +27,17 @@ use super::convert::{
 };
 use super::disk::Disk;
 use super::halt::Halt;
+use super::pace::Pace;
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
-    self, App, Code, CommittedBlock, Examined, ExaminedBlock, Refusal, Rules, SequencingError, Status,
-    parse_genesis,
+    self, App, Code, CommittedBlock, Examined, ExaminedBlock, ProposalBounds, Refusal, Rules,
+    SequencingError, Status, parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::sequence::{Chain, Log, Reader};
 use crate::telemetry::metrics::{Metrics, Now};
-use crate::types::{AppHash, Height};
+use crate::types::{AppHash, Height, TxHash};
 
 /// Version of the application's protocol, in every block header; another one is consensus-breaking.
 const APP_VERSION: u64 = 1;
@@ -80,6 +81,7 @@ struct State {
     reader: Reader,
     plugins: PluginDir,
     disk: Disk,
+    pace: Pace,
     metrics: Arc<Metrics>,
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
 }
@@ -88,6 +90,8 @@ struct State {
 struct Core {
     app: App,
     log: Log,
+    /// Weight of the block that `app` has decided.
+    block_weight: u64,
 }
 
 impl Service {
@@ -128,10 +132,11 @@ impl Service {
         metered::time_commits(&mut log, Arc::clone(&metrics));
         let state = State {
             reader: log.reader(),
-            core: Mutex::new(Core { app: App::default(), log }),
+            core: Mutex::new(Core { app: App::default(), log, block_weight: 0 }),
             rules: Arc::new(RwLock::new(rules)),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
+            pace: Pace::new(Instant::now()),
             metrics,
             on_commit: Box::new(on_commit),
         };
@@ -231,7 +236,7 @@ impl Service {
         let rules = Rules { initial_height, pipeline };
 
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        let Core { app, log, .. } = &mut *core;
         let app_hash = app.init(log.head(), &rules)?;
         log.init_chain(chain)?;
         tracing::info!(chain_id = request.chain_id, pipeline = %rules.pipeline.id(), %app_hash, "genesis accepted");
@@ -250,16 +255,20 @@ impl Service {
     /// When this host could not run the pipeline.
     pub fn check_tx(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
         let Some(rules) = self.rules() else { return Ok(check_refused(no_genesis())) };
-        // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
-        if request.r#type == i32::from(CheckTxType::New)
-            && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader)
-        {
+        let State { disk, pace, reader, .. } = &*self.shared;
+        // A transaction that is checked again has been taken before; neither a full disk nor a queue is a reason to drop it.
+        let is_new = request.r#type == i32::from(CheckTxType::New);
+        let overloaded = || pace.refusal(|| TxHash::of(&request.tx), Instant::now);
+        if is_new && let Some(refusal) = disk.refusal(reader).or_else(overloaded) {
             return Ok(check_refused(refusal));
         }
         let traced = traces::CheckTx::begin();
         let examined = app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?;
         traced.end(&examined);
         log_refusal(&examined, &request.tx);
+        if is_new && examined.record.is_ok() {
+            pace.accepted(&examined.tx_hash, weight(&request.tx));
+        }
         Ok(check_response(examined))
     }
 
@@ -278,7 +287,8 @@ impl Service {
         let span =
             tracing::trace_span!(target: traces::TARGET, "PrepareProposal", height = height.0, txs = Empty);
         let _entered = span.enter();
-        let txs = app::prepare(&pipeline, &request.txs, bytes_max, proposal_bytes);
+        let bounds = ProposalBounds { bytes_max, weight_max: self.shared.pace.budget() };
+        let txs = app::prepare(&pipeline, &request.txs, bounds, proposal_bytes);
         let txs = txs.map_err(SequencingError::from)?;
         span.record("txs", txs.len());
         traces::name_transactions(&txs);
@@ -326,8 +336,10 @@ impl Service {
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
         let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
+        let block_weight = request.txs.iter().map(weight).sum();
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        core.block_weight = block_weight;
+        let Core { app, log, .. } = &mut *core;
         let staging = Instant::now();
         let decided = app.finalize(log.head(), height, block, misbehavior)?;
         self.shared.metrics.staged(staging.elapsed());
@@ -348,11 +360,13 @@ impl Service {
     /// Without a decided block, and when the log does not take it.
     pub fn commit(&self) -> Result<ResponseCommit, Halt> {
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        let Core { app, log, block_weight } = &mut *core;
         let decided = app.take_decided()?;
         let height = decided.staged.head().height().0;
         let _span = tracing::trace_span!(target: traces::TARGET, "Commit", height).entered();
         log.commit(&decided.staged, decided.app_hash, decided.pipeline)?;
+        let txs = decided.results.iter().map(|result| result.tx_hash);
+        self.shared.pace.committed(Instant::now(), *block_weight, txs);
         traces::name_results(&decided.results);
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
@@ -393,6 +407,10 @@ fn log_refusal(examined: &Examined, tx: &[u8]) {
 
 fn no_genesis() -> Refusal {
     Refusal::by_host(Code::NoGenesis, "the node has no genesis yet; try again once it has started".to_owned())
+}
+
+fn weight(tx: &Bytes) -> u64 {
+    app::weight(proposal_bytes(tx))
 }
 
 fn wire_hash(hash: AppHash) -> Bytes {
