@@ -19,7 +19,7 @@
 //! - [`excerpt`]: the shortened part of other people's text that an error may quote;
 //! - [`json`]: strict JSON (I-JSON, RFC 7493), for genesis files and plugins' parameters;
 //! - [`printable`]: other people's text, made safe to print;
-//! - [`atomic_file`]: files that are replaced whole; [`disk`]: the free space of a disk;
+//! - [`panics`]: what a caught panic said; [`atomic_file`]: files that are replaced whole; [`disk`]: the free space of a disk;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
@@ -34,6 +34,8 @@ pub use dseq_format::{excerpt, json, rules, types};
 pub mod limits;
 
 pub mod printable;
+
+pub mod panics;
 
 pub mod atomic_file;
 

@@ -80,9 +80,29 @@ impl Client {
         }
     }
 
-    /// A response with a known length.
+    /// A response that ends.
     pub(crate) fn answer(&mut self) -> Answer {
         let (status, headers) = self.head();
+        self.body_of(status, headers)
+    }
+
+    /// The next chunk of a body in chunks; an empty one is its end.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let size = usize::from_str_radix(&self.line(), 16).unwrap();
+        while self.unread.len() < size + 2 {
+            assert!(self.fill().unwrap() > 0, "the end within a chunk");
+        }
+        let chunk = self.unread.drain(..size).collect();
+        assert_eq!(self.unread.drain(..2).as_slice(), b"\r\n");
+        chunk
+    }
+
+    /// The rest of a response of which this was the head.
+    fn body_of(&mut self, status: u16, headers: BTreeMap<String, String>) -> Answer {
+        if headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
+            let chunks = std::iter::repeat_with(|| self.chunk()).take_while(|chunk| !chunk.is_empty());
+            return Answer { status, headers, body: chunks.flatten().collect() };
+        }
         let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
         while self.unread.len() < length {
             assert!(self.fill().unwrap() > 0, "the end within a body");

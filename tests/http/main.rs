@@ -8,9 +8,14 @@ mod client;
 mod connections;
 mod end;
 mod layers;
+mod log;
+mod pages;
+mod pipeline;
 mod problems;
 mod reading;
+mod records;
 mod routes;
+mod sequence;
 mod writing;
 
 use std::time::Duration;

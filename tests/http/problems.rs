@@ -16,14 +16,20 @@ const PAGE: &str = include_str!("../../docs/http.md");
 fn the_types_of_problems_are_fixed() {
     let expected = "\
 body-incomplete 400 retry
+bad-parameter 400
 cross-origin 403
 not-found 404
 no-such-check 404
 method-not-allowed 405
+not-acceptable 406
 request-timeout 408 retry
 body-too-large 413
+range-not-satisfiable 416 retry
 head-too-large 431
 internal 500 retry
+store-unreadable 500 retry
+node-behind 503 retry
+not-ready 503 retry
 too-many-connections 503 retry
 ";
     let mut found = String::new();

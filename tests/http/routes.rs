@@ -2,27 +2,19 @@
 
 use std::sync::Arc;
 
-use dseq::api::health::Health;
 use dseq::api::{self, Running, State};
-use dseq::app::Status;
 use dseq::sequence::Log;
 use dseq::telemetry::metrics::{Format, Metrics};
 
 use super::client::Client;
-use super::{limits, serve};
+use super::{limits, log, serve};
 
 /// The documentation's page on HTTP.
 const PAGE: &str = include_str!("../../docs/http.md");
 
 /// Serves a node's routes over an empty log.
-fn node() -> (tempfile::TempDir, Running) {
-    let dir = tempfile::tempdir().unwrap();
-    let reader = Log::open(dir.path()).unwrap().reader();
-    let asked = reader.clone();
-    let http = serve(limits(), |stopping| {
-        let status = Arc::new(move || Status::of(&asked.committed(), None));
-        api::router(State { reader, status, metrics: Arc::default(), health: Health::default(), stopping })
-    });
+pub(crate) fn node() -> (tempfile::TempDir, Running) {
+    let log::Node { dir, http, .. } = log::node();
     (dir, http)
 }
 
@@ -65,13 +57,7 @@ fn a_status_that_cannot_be_told_is_a_problem() {
     let dir = tempfile::tempdir().unwrap();
     let reader = Log::open(dir.path()).unwrap().reader();
     let http = serve(limits(), |stopping| {
-        api::router(State {
-            reader,
-            status: Arc::new(|| panic!("a defect")),
-            metrics: Arc::default(),
-            health: Health::default(),
-            stopping,
-        })
+        api::router(State { status: Arc::new(|| panic!("a defect")), ..log::state(reader, stopping) })
     });
     let answer = Client::connect(http.address()).get("/v1/status", "").answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (500, "internal"));

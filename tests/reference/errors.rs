@@ -110,6 +110,7 @@ const SECTIONS: &[Section] = &[
             "sequence/files.rs",
             "sequence/head.rs",
             "sequence/reader.rs",
+            "api/tail.rs",
         ],
     },
     Section {

@@ -19,8 +19,8 @@ use tower_http::timeout::DeadlineBody;
 use super::origins::Origins;
 use super::problem::{CROSS_ORIGIN, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use super::{Limits, access_log};
-use crate::abci::transport::panic_message;
 use crate::excerpt::Excerpt;
+use crate::panics::panic_message;
 
 /// Put on every answer that does not have the header already.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
@@ -137,10 +137,7 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
 
 /// The answer to a request whose handler panicked.
 fn panicked(payload: &(dyn Any + Send)) -> Response {
-    tracing::error!(
-        "the handler of an HTTP request panicked: {}",
-        panic_message(payload).unwrap_or("no message")
-    );
+    tracing::error!("the handler of an HTTP request panicked: {}", panic_message(payload));
     let detail =
         "the request met a defect of this program; the node's log has the reason under this request id";
     Problem::new(&INTERNAL, detail).into_response()

@@ -24,6 +24,7 @@
 //! - Every error that is ours is a problem document. hyper itself answers heads that it can't parse (400, 414, 431), without
 //!   a body.
 
+mod accept;
 mod access_log;
 pub mod body;
 mod connection;
@@ -33,11 +34,15 @@ mod layers;
 mod limits;
 mod metered;
 mod origins;
+mod page;
+mod params;
 pub mod problem;
 mod routes;
 mod server;
 mod socket;
 mod stopping;
+pub mod stream;
+mod tail;
 mod trace_context;
 
 use std::sync::Arc;
@@ -52,9 +57,11 @@ pub use problem::Problem;
 pub use routes::{Listed, listed, router};
 pub use server::{BindError, Running, Server};
 pub use stopping::Stopping;
+pub use tail::{Tail, TailError, Tip};
 pub use trace_context::TraceContext;
 
 use crate::app;
+use crate::rules::PipelineSpec;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -63,8 +70,12 @@ use crate::telemetry::metrics::Metrics;
 pub struct State {
     /// The committed prefix.
     pub reader: Reader,
+    /// The end of it, for those who follow.
+    pub tail: Tail,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// The rules in force; `None` before InitChain.
+    pub rules: Arc<dyn Fn() -> Option<PipelineSpec> + Send + Sync>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How the node is.

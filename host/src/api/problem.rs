@@ -53,6 +53,8 @@ macro_rules! types {
 types! {
     BODY_INCOMPLETE: "body-incomplete", 400, "The request's body is incomplete", retry: true, closes: true,
         "The body ended before its announced length, or its chunks are malformed.";
+    BAD_PARAMETER: "bad-parameter", 400, "A parameter is not valid", retry: false, closes: false,
+        "A query parameter is malformed, out of bounds, repeated, or does not go with the others.";
     CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
         "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
     NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
@@ -61,14 +63,24 @@ types! {
         "No check of the node's health has this name.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
+    NOT_ACCEPTABLE: "not-acceptable", 406, "No such representation", retry: false, closes: false,
+        "The resource has no representation of a media type in `Accept`.";
     REQUEST_TIMEOUT: "request-timeout", 408, "The request was sent too slowly", retry: true, closes: true,
         "The head or the body of the request did not arrive in time.";
     BODY_TOO_LARGE: "body-too-large", 413, "The request's body is too large", retry: false, closes: true,
         "The body is longer than the resource takes.";
+    RANGE_NOT_SATISFIABLE: "range-not-satisfiable", 416, "The range is beyond the end", retry: true, closes: false,
+        "The range in `Range` begins beyond the end of what this node has committed, or is empty; `Content-Range` has the length.";
     HEAD_TOO_LARGE: "head-too-large", 431, "The request's head is too large", retry: false, closes: true,
         "The request has too many header fields, or its target and header fields are too long.";
     INTERNAL: "internal", 500, "The node has a defect", retry: true, closes: false,
         "A request met a defect of this program. The node's log has the reason, with the request id.";
+    STORE_UNREADABLE: "store-unreadable", 500, "The node cannot read its store", retry: true, closes: false,
+        "The disk does not give back what was committed. Another node has the same bytes; the node's log has the reason.";
+    NODE_BEHIND: "node-behind", 503, "This node is behind", retry: true, closes: false,
+        "The request names an offset, a record or a height that this node has not committed yet; `limit` is what it has. Another node may be ahead.";
+    NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
+        "The node cannot do this yet, or not now; the detail says what it lacks.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
 }

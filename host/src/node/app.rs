@@ -2,7 +2,7 @@
 //! CometBFT, and HTTP to everybody else.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
@@ -13,7 +13,7 @@ use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
 use crate::node::health::{self, Checker, Observed, Subject};
 use crate::node::home::NodeHome;
 use crate::plugin::engine_id;
-use crate::sequence::Log;
+use crate::sequence::{self, Log};
 use crate::telemetry::metrics::{Identity, Metrics};
 
 /// What the app needs to run.
@@ -91,7 +91,12 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
     let health = Health::default();
-    let http = match options.http.as_ref().map(|http| serve_http(http, &service, &health)).transpose() {
+    let http = match options
+        .http
+        .as_ref()
+        .map(|http| serve_http(http, &options.sequence_dir, &service, &health))
+        .transpose()
+    {
         // A port that somebody took while the node restarts by itself must not end a validator.
         Err(error) if options.engine_restarts > 0 => {
             tracing::error!(%error, "HTTP is not served until the next restart");
@@ -115,14 +120,22 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
 /// Starts HTTP, which sees what is committed and what the service says of itself.
 fn serve_http(
     options: &HttpOptions,
+    sequence_dir: &Path,
     service: &Service,
     health: &Health,
 ) -> Result<api::Running, api::BindError> {
     let HttpOptions { listen, cors_origins } = options;
+    let dir = sequence_dir.to_owned();
     let (server, asked) = (api::Server::bind(*listen, Limits::default())?, service.clone());
+    let tail = api::Tail::start(service.reader(), move || {
+        sequence::chain_of(&dir).ok().flatten().map(|chain| chain.chain_id)
+    });
+    let in_force = service.in_force();
     let state = api::State {
         reader: service.reader(),
+        tail: tail.map_err(api::BindError::Threads)?,
         status: Arc::new(move || asked.status()),
+        rules: Arc::new(move || in_force.pipeline().map(|pipeline| pipeline.spec().clone())),
         metrics: service.metrics(),
         health: health.clone(),
         stopping: server.stopping(),

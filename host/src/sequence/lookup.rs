@@ -37,7 +37,9 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(index: u64, entry: &Entry) -> Self {
+    /// The place of the record with this index and entry.
+    #[must_use]
+    pub fn of(index: u64, entry: &Entry) -> Self {
         let Entry { offset, length, height, tx_hash, record_hash } = *entry;
         Self { index, offset, length, height, tx_hash, blake3: record_hash }
     }

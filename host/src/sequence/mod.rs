@@ -38,6 +38,7 @@ mod files;
 mod head;
 mod log;
 mod lookup;
+mod prefix;
 mod reader;
 mod recovery;
 
@@ -50,6 +51,7 @@ pub use head::{HashedRecord, Head, SequenceFull, Staged, Staging};
 pub use log::{CommitError, CommitStep, Log};
 pub(crate) use lookup::as_text;
 pub use lookup::{FoundRecord, Place};
+pub use prefix::Prefix;
 pub use reader::{Committed, ENTRIES_READ_MAX, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 

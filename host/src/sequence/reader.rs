@@ -163,9 +163,7 @@ impl Reader {
         let available = count.checked_sub(start).ok_or(ReadError::NoSuchRecord { index: start, count })?;
         let wanted = usize::try_from(range.end.saturating_sub(start).min(available));
         let wanted = wanted.map_or(ENTRIES_READ_MAX, |wanted| wanted.min(ENTRIES_READ_MAX));
-        let mut encoded = vec![Entry::buffer(); wanted];
-        self.shared.records.read_at(encoded.as_flattened_mut(), Entry::place(start))?;
-        Ok(encoded.iter().map(Entry::decode).collect())
+        self.entries_unchecked(start, wanted)
     }
 
     /// Index and entry of the record that holds the byte at this offset. Takes log2(records) reads.
@@ -218,7 +216,7 @@ impl Reader {
         let length = self.committed().head.length();
         let available = length.checked_sub(offset).ok_or(ReadError::NoSuchOffset { offset, length })?;
         let wanted = usize::try_from(available).map_or(bytes.len(), |available| available.min(bytes.len()));
-        self.shared.sequence.read_at(&mut bytes[..wanted], offset)?;
+        self.read_unchecked(offset, &mut bytes[..wanted])?;
         Ok(wanted)
     }
 
@@ -232,7 +230,17 @@ impl Reader {
         disk::free_bytes(path).map_err(IoError::of("ask for the free space around", path))
     }
 
-    fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {
+    pub(super) fn read_unchecked(&self, offset: u64, bytes: &mut [u8]) -> Result<(), ReadError> {
+        Ok(self.shared.sequence.read_at(bytes, offset)?)
+    }
+
+    pub(super) fn entries_unchecked(&self, start: u64, count: usize) -> Result<Vec<Entry>, ReadError> {
+        let mut encoded = vec![Entry::buffer(); count];
+        self.shared.records.read_at(encoded.as_flattened_mut(), Entry::place(start))?;
+        Ok(encoded.iter().map(Entry::decode).collect())
+    }
+
+    pub(super) fn entry_unchecked(&self, index: u64) -> Result<Entry, ReadError> {
         let mut bytes = Entry::buffer();
         self.shared.records.read_at(&mut bytes, Entry::place(index))?;
         Ok(Entry::decode(&bytes))

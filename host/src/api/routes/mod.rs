@@ -2,6 +2,9 @@
 
 mod index;
 mod metrics;
+mod pipeline;
+mod records;
+mod sequence;
 mod status;
 
 use std::sync::Arc;
@@ -31,6 +34,9 @@ struct Topic {
 const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
+    Topic { listed: sequence::LISTED, routes: sequence::routes },
+    Topic { listed: records::LISTED, routes: records::routes },
+    Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];

@@ -1,0 +1,73 @@
+//! A node's routes over a real log to which a test commits blocks.
+
+use std::sync::Arc;
+
+use dseq::api::health::Health;
+use dseq::api::{self, Limits, Running, State, Stopping, Tail};
+use dseq::app::Status;
+use dseq::sequence::{HashedRecord, Log, Reader, Staging};
+use dseq::types::{AppHash, Height, PipelineId, TxHash};
+
+use super::client::Client;
+use super::{limits, serve, until};
+
+/// What a node's routes see of a log, and otherwise of nothing.
+pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
+    let asked = reader.clone();
+    State {
+        tail: Tail::start(reader.clone(), || Some("a network".to_owned())).unwrap(),
+        reader,
+        status: Arc::new(move || Status::of(&asked.committed(), None)),
+        rules: Arc::new(|| None),
+        metrics: Arc::default(),
+        health: Health::default(),
+        stopping,
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) log: Log,
+    pub(crate) http: Running,
+    tail: Tail,
+    height: u64,
+}
+
+/// A node without blocks.
+pub(crate) fn node() -> Node {
+    node_with(limits())
+}
+
+pub(crate) fn node_with(limits: Limits) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(dir.path()).unwrap();
+    let (reader, mut tail) = (log.reader(), None);
+    let http = serve(limits, |stopping| {
+        let state = state(reader, stopping);
+        tail = Some(state.tail.clone());
+        api::router(state)
+    });
+    Node { dir, log, http, tail: tail.unwrap(), height: 0 }
+}
+
+impl Node {
+    /// Commits a block, and returns when followers have been told.
+    pub(crate) fn commit<R: AsRef<[u8]>>(&mut self, records: &[R]) {
+        self.commit_untold(records);
+        until("told", || self.tail.now().prefix().height() == Height(self.height));
+    }
+
+    pub(crate) fn commit_untold<R: AsRef<[u8]>>(&mut self, records: &[R]) {
+        self.height += 1;
+        let mut staging = Staging::begin(self.log.head(), Height(self.height));
+        for record in records {
+            let record = record.as_ref();
+            staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
+        }
+        self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.http.address())
+    }
+}
