@@ -23,6 +23,7 @@
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
+//! - [`receipts`]: where each transaction landed, by its hash, and the wake-up of those who wait for one;
 //! - [`abci`]: the protocol edge to CometBFT;
 //! - [`api`]: HTTP for readers, producers and operators, which sees the committed prefix only;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
@@ -46,6 +47,8 @@ pub mod sequence;
 pub mod plugin;
 
 pub mod app;
+
+pub mod receipts;
 
 pub mod abci;
 

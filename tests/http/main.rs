@@ -7,6 +7,7 @@
 mod client;
 mod connections;
 mod end;
+mod hosts;
 mod layers;
 mod log;
 mod pages;
@@ -16,6 +17,7 @@ mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod submit;
 mod writing;
 
 use std::time::Duration;
@@ -43,7 +45,7 @@ fn serve(limits: Limits, router: impl FnOnce(Stopping) -> Router) -> Running {
 
 fn serve_for(limits: Limits, origins: &Origins, router: impl FnOnce(Stopping) -> Router) -> Running {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
-    let router = layered(router(server.stopping()), server.limits(), origins);
+    let router = layered(router(server.stopping()), server.address(), server.limits(), origins);
     server.start(router).unwrap()
 }
 

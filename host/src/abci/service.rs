@@ -27,7 +27,7 @@ use super::convert::{
 };
 use super::disk::Disk;
 use super::halt::Halt;
-use super::pace::Pace;
+use super::pace::{Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
@@ -55,6 +55,15 @@ pub struct ServiceOptions {
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<State>,
+}
+
+/// What is found out about a transaction before it enters the mempool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// No transaction is examined now, whatever its bytes.
+    Unready(Refusal),
+    /// What the rules say.
+    Examined(Examined),
 }
 
 /// The pipeline in force, for readers.
@@ -254,22 +263,38 @@ impl Service {
     ///
     /// When this host could not run the pipeline.
     pub fn check_tx(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
-        let Some(rules) = self.rules() else { return Ok(check_refused(no_genesis())) };
+        let is_new = request.r#type == i32::from(CheckTxType::New);
+        Ok(match self.examine(&request.tx, is_new)? {
+            Check::Unready(refusal) => check_refused(refusal),
+            Check::Examined(examined) => check_response(examined),
+        })
+    }
+
+    /// What CheckTx would find out about a new transaction. What the pipeline says is remembered for it.
+    ///
+    /// # Errors
+    ///
+    /// When this host could not run the pipeline.
+    pub fn check(&self, tx: &Bytes) -> Result<Check, Halt> {
+        self.examine(tx, true)
+    }
+
+    fn examine(&self, tx: &Bytes, is_new: bool) -> Result<Check, Halt> {
+        let Some(rules) = self.rules() else { return Ok(Check::Unready(no_genesis())) };
         let State { disk, pace, reader, .. } = &*self.shared;
         // A transaction that is checked again has been taken before; neither a full disk nor a queue is a reason to drop it.
-        let is_new = request.r#type == i32::from(CheckTxType::New);
-        let overloaded = || pace.refusal(|| TxHash::of(&request.tx), Instant::now);
+        let overloaded = || pace.refusal(|| TxHash::of(tx), Instant::now);
         if is_new && let Some(refusal) = disk.refusal(reader).or_else(overloaded) {
-            return Ok(check_refused(refusal));
+            return Ok(Check::Unready(refusal));
         }
         let traced = traces::CheckTx::begin();
-        let examined = app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?;
+        let examined = app::examine(&rules.pipeline, tx).map_err(SequencingError::from)?;
         traced.end(&examined);
-        log_refusal(&examined, &request.tx);
+        log_refusal(&examined, tx);
         if is_new && examined.record.is_ok() {
-            pace.accepted(&examined.tx_hash, weight(&request.tx));
+            pace.accepted(&examined.tx_hash, weight(tx));
         }
-        Ok(check_response(examined))
+        Ok(Check::Examined(examined))
     }
 
     /// Picks the transactions of a proposal.
@@ -386,6 +411,12 @@ impl Service {
     #[must_use]
     pub fn query(&self, request: &RequestQuery) -> ResponseQuery {
         query::answer(&self.shared.reader, || self.unready(), request)
+    }
+
+    /// That producers had better wait, because their transactions would. Takes no lock that a block waits for.
+    #[must_use]
+    pub fn overload(&self) -> Option<Overload> {
+        self.shared.pace.overload(Instant::now)
     }
 
     /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.

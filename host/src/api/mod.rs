@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered()`] counts
-//! and times; [`router`] has the routes of a node, which see no more of it than [`State`].
+//! and times; [`mod@submit`] takes transactions; [`router`] has the routes of a node, which see no more of it than [`State`].
 //!
 //! # Adding a route
 //!
@@ -30,6 +30,7 @@ pub mod body;
 mod connection;
 mod connections;
 pub mod health;
+mod hosts;
 mod layers;
 mod limits;
 mod metered;
@@ -42,6 +43,7 @@ mod server;
 mod socket;
 mod stopping;
 pub mod stream;
+pub mod submit;
 mod tail;
 mod trace_context;
 
@@ -55,6 +57,7 @@ pub use metered::metered;
 pub use origins::Origins;
 pub use problem::Problem;
 pub use routes::{Listed, listed, router};
+pub(crate) use server::yield_to_consensus;
 pub use server::{BindError, Running, Server};
 pub use stopping::Stopping;
 pub use tail::{Tail, TailError, Tip};
@@ -80,6 +83,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// How the node is.
     pub health: health::Health,
+    /// The way of transactions into the mempool, and their receipts.
+    pub submissions: submit::Submissions,
     /// The end of the server.
     pub stopping: Stopping,
 }

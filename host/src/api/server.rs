@@ -208,8 +208,8 @@ impl Drop for Running {
     }
 }
 
-/// Lowers the priority of this thread, which is always allowed.
-pub(super) fn yield_to_consensus() {
+/// Lowers the priority of this thread to that of those which serve HTTP; it is always allowed.
+pub(crate) fn yield_to_consensus() {
     let _ = setpriority_process(None, NICE);
 }
 

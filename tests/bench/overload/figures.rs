@@ -140,15 +140,22 @@ pub(crate) fn missed(half: &Figures, over: &Figures) -> Vec<String> {
     };
     let refused: usize = half.refused.values().sum();
     goal(refused == 0, format!("{refused} refused at half the sustained rate, none at most"));
-    goal(factor <= LATENCY_FACTOR_MAX, format!("p99 is {factor:.1} times as long, {LATENCY_FACTOR_MAX} at most"));
+    goal(
+        factor <= LATENCY_FACTOR_MAX,
+        format!("p99 is {factor:.1} times as long, {LATENCY_FACTOR_MAX} at most"),
+    );
     let gap = over.longest_gap;
     goal(gap <= GAP_MILLIS_MAX, format!("no block for {gap:.0} ms, {GAP_MILLIS_MAX:.0} ms at most"));
     let memory = over.memory_factor();
     goal(memory <= MEMORY_FACTOR_MAX, format!("memory grew by {memory:.2}, {MEMORY_FACTOR_MAX} at most"));
     for figures in [half, over] {
-        let Figures { accepted_and_not_committed: lost, refused_and_committed, committed_twice, .. } = figures;
+        let Figures { accepted_and_not_committed: lost, refused_and_committed, committed_twice, .. } =
+            figures;
         let wrong = lost + refused_and_committed + committed_twice;
-        goal(wrong == 0, format!("{}: {wrong} transactions lost, doubled or not refused after all", figures.name));
+        goal(
+            wrong == 0,
+            format!("{}: {wrong} transactions lost, doubled or not refused after all", figures.name),
+        );
         let unknown = figures.unknown as f64;
         let is_valid = unknown <= LATE_SHARE_MAX * figures.offered as f64;
         goal(is_valid, format!("{}: {unknown} without an answer", figures.name));

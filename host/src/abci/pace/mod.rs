@@ -4,13 +4,16 @@
 //! budget   weight of this node's next proposal: what the last blocks say fits in the target time
 //! waiting  weight of what this node accepted and no block has brought yet
 //! queue    waiting / budget: how many blocks it takes
-//! refused  none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
+//! checks   refuse none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
+//! HTTP     refuses all beyond QUEUE_SUBMIT, long before
 //! ```
 //!
 //! The unit is [`weight`](crate::app::weight): a transaction's bytes and a constant.
 //!
-//! Which transactions are refused follows from their hashes. Nodes pass on what they accept, and the others check it:
-//! nothing in a check says where a transaction comes from. If each node refused by its own queue alone, some transactions
+//! HTTP is where producers wait for receipts, and refusing there is cheap. Checks refuse only what is hopeless, because they meet
+//! transactions of other nodes, too: nodes pass on what they accept, and nothing in a check says where a transaction comes from.
+//!
+//! Which ones a check refuses follows from their hashes. If each node refused by its own queue alone, some transactions
 //! would stay on one node only; they wait for its turn to propose, and CometBFT does not start a round whose proposer has no
 //! transaction. Nodes have much the same queue, so by hash they refuse the same ones.
 //!
@@ -34,11 +37,23 @@ use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
 
-/// Blocks that the queue may take before any transaction is refused: 4 s at the target time. A burst is no reason.
-const QUEUE_FREE: f64 = 8.0;
+/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next.
+const QUEUE_SUBMIT: f64 = 2.0;
 
-/// Blocks at which all are refused. CometBFT's own bound, 50,000 transactions, is usually beyond it.
-const QUEUE_MAX: f64 = 16.0;
+/// Blocks that it may take before a check refuses any: 8 s at the target time. A burst is no reason.
+const QUEUE_FREE: f64 = 16.0;
+
+/// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
+const QUEUE_MAX: f64 = 32.0;
+
+/// That new transactions would wait for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// How long what waits already takes.
+    pub wait: Duration,
+    /// Beyond which producers had better wait.
+    pub wait_max: Duration,
+}
 
 /// Bounds what this node proposes and takes.
 pub(super) struct Pace {
@@ -97,10 +112,20 @@ impl Pace {
         if self.queue() <= bound {
             return None;
         }
-        // Without blocks, nothing else forgets what the engine has lost.
         self.forget_old(now());
         let queue = self.queue();
         (queue > bound).then(|| self.overloaded(queue))
+    }
+
+    /// That the queue is too long for producers that can wait.
+    pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
+        if self.queue() <= QUEUE_SUBMIT {
+            return None;
+        }
+        self.forget_old(now());
+        let queue = self.queue();
+        let (wait, wait_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
+        (queue > QUEUE_SUBMIT).then_some(Overload { wait, wait_max })
     }
 
     fn overloaded(&self, queue: f64) -> Refusal {
@@ -140,10 +165,12 @@ impl Pace {
         }
     }
 
+    /// Without blocks, nothing else forgets what the engine has lost. Whoever else has the lock does as well.
     fn forget_old(&self, now: Instant) {
-        let mut waiting = self.waiting();
-        waiting.forget_old(now);
-        self.publish(&waiting);
+        if let Ok(mut waiting) = self.waiting.try_lock() {
+            waiting.forget_old(now);
+            self.publish(&waiting);
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
