@@ -10,6 +10,7 @@ mod end;
 mod hosts;
 mod layers;
 mod log;
+mod overload;
 mod pages;
 mod pipeline;
 mod problems;
