@@ -11,6 +11,7 @@ mod hosts;
 mod layers;
 mod log;
 mod openapi;
+mod overload;
 mod pages;
 mod pipeline;
 mod problems;

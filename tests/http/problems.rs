@@ -36,6 +36,7 @@ node-behind 503 retry
 index-building 503 retry
 mempool-full 503 retry
 not-ready 503 retry
+overloaded 503 retry
 too-many-submissions 503 retry
 too-many-connections 503 retry
 ";

@@ -10,6 +10,7 @@
 //! | `dseq` | 3 | the sequence is full | start a new network |
 //! | `dseq` | 4 | this node's disk is nearly full; only ever the answer to a check, never in a block | send it to another node; free space on this one |
 //! | `dseq` | 5 | the node has no genesis yet | try again in a few seconds |
+//! | `dseq` | 6 | the node is overloaded; only ever the answer to a check, never in a block | send it again after the time that the message says |
 //! | `dseq` | 32 | query: unknown path | use one of the paths that the message lists |
 //! | `dseq` | 33 | query: malformed argument | write it as the message says |
 //! | `dseq` | 34 | query: no such record or offset | ask for one that is committed; `/status` says how many there are |
@@ -35,6 +36,7 @@ pub enum Code {
     SequenceFull = 3,
     DiskLow = 4,
     NoGenesis = 5,
+    Overloaded = 6,
     UnknownPath = 32,
     BadArgument = 33,
     NotFound = 34,
@@ -67,6 +69,7 @@ mod tests {
             SequenceFull,
             DiskLow,
             NoGenesis,
+            Overloaded,
             UnknownPath,
             BadArgument,
             NotFound,
@@ -74,6 +77,6 @@ mod tests {
             ReadFailed,
             IndexBuilding,
         ];
-        assert_eq!(codes.map(Code::value), [0, 1, 2, 3, 4, 5, 32, 33, 34, 35, 36, 37]);
+        assert_eq!(codes.map(Code::value), [0, 1, 2, 3, 4, 5, 6, 32, 33, 34, 35, 36, 37]);
     }
 }

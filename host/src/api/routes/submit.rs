@@ -53,6 +53,7 @@ pub(super) async fn submit(
     query.done("wait and timeout")?;
     let submissions = &state.submissions;
     let bytes_max = submissions.tx_bytes_max()?;
+    submissions.admit()?;
     let _turn = submissions.turn()?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let load = submissions.load(announced.map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;

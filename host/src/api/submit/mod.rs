@@ -32,12 +32,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use intake::{Checked, HandedOver, Intake};
+pub use intake::{Checked, HandedOver, Intake, Overload};
 
 use self::params::{Patience, Wait};
 use super::Stopping;
 use super::problem::{
-    INTERNAL, MEMPOOL_FULL, NOT_READY, Problem, REJECTED, TOO_MANY_SUBMISSIONS, UNKNOWN_TRANSACTION,
+    INTERNAL, MEMPOOL_FULL, NOT_READY, OVERLOADED, Problem, REJECTED, TOO_MANY_SUBMISSIONS,
+    UNKNOWN_TRANSACTION,
 };
 use crate::app::Refusal;
 use crate::receipts::{Decided, Known, Receipts, Waiting};
@@ -170,6 +171,25 @@ impl Submissions {
 
     fn intake(&self) -> Result<&Arc<dyn Intake>, Problem> {
         self.intake.as_ref().map_err(|why| not_ready(*why))
+    }
+
+    /// Lets one more transaction in: it costs the least to refuse one here, before anything of it is read.
+    ///
+    /// # Errors
+    ///
+    /// The network decides less than is submitted, and what waits already takes long.
+    pub fn admit(&self) -> Result<(), Problem> {
+        let Some(Overload { wait, wait_max }) = self.intake()?.overload() else { return Ok(()) };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let detail = format!(
+            "the transactions that wait at this node take {:.1} s to get into blocks; it takes new ones below {:.1} s",
+            wait.as_secs_f64(),
+            wait_max.as_secs_f64()
+        );
+        let problem = Problem::new(&OVERLOADED, detail);
+        let problem = problem.exceeding(millis(wait_max), Some(millis(wait)), "milliseconds");
+        Err(problem
+            .retry_after(Duration::from_secs_f64((wait.saturating_sub(wait_max)).as_secs_f64().ceil())))
     }
 
     /// Lets one more request wait.
