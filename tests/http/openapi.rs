@@ -211,10 +211,14 @@ fn merge(description: &Value, all: &[Value]) -> Value {
             Some(name) => &description["components"]["schemas"][name.rsplit('/').next().unwrap()],
             None => schema,
         };
-        for (name, property) in schema["properties"].as_object().unwrap() {
+        let part = match schema["allOf"].as_array() {
+            Some(parts) => merge(description, parts),
+            None => schema.clone(),
+        };
+        for (name, property) in part["properties"].as_object().unwrap() {
             merged["properties"][name] = property.clone();
         }
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let required = part["required"].as_array().cloned().unwrap_or_default();
         merged["required"].as_array_mut().unwrap().extend(required);
     }
     merged

@@ -57,6 +57,7 @@ impl Chromium {
                 "--disable-component-update",
                 "--disable-dev-shm-usage",
             ])
+            .arg("--disable-backgrounding-occluded-windows")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -73,9 +74,10 @@ impl Chromium {
         Some(Self { child, stdin, messages, last_id: 0, complaints, asked, _profile: profile })
     }
 
-    /// Opens a page of this size, in light or dark.
+    /// Opens a page of this size, in light or dark, in a window of its own: one behind another paints nothing.
     pub(crate) fn open(&mut self, url: &str, (width, height): (u32, u32), scheme: &str) -> Tab {
-        let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
+        let target =
+            self.call(None, "Target.createTarget", json!({ "url": "about:blank", "newWindow": true }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.call(None, "Target.attachToTarget", attach);
         let tab = Tab(session["sessionId"].as_str().unwrap().to_owned());

@@ -122,7 +122,7 @@ class NodeState {
       const rate = Math.max(0, (length - this.#last.length) / seconds);
       const recordRate = Math.max(0, (records - this.#last.records) / seconds);
       byId("rate").textContent = `${brief(rate)}/s`;
-      byId("record-rate").textContent = `${grouped(Math.round(recordRate))} records/s`;
+      byId("record-rate").textContent = `${counted(Math.round(recordRate), "record")}/s`;
       this.#rates = [...this.#rates, rate].slice(-RATE_SAMPLES);
       this.#drawRates();
     }
