@@ -93,5 +93,10 @@ fn read(receipt: &dseq_client::Receipt) -> Receipt {
 }
 
 fn no_answer(err: &Error) -> NoAnswer {
-    NoAnswer(words(err))
+    match err {
+        Error::Unexpected { what, .. } => {
+            NoAnswer(format!("it does not answer as a dseq node does ({what})"))
+        }
+        err => NoAnswer(words(err)),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -72,7 +73,8 @@ impl DataArgs {
             Some(path) => {
                 Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
             }
-            None => Box::new(stdout),
+            // Not by way of `Stdout`, which looks for line feeds in what it passes on.
+            None => Box::new(File::from(stdout.as_fd().try_clone_to_owned()?)),
         };
         let is_file = self.output.is_some();
         Ok(Data { out: BufWriter::new(out), form, is_file, row: Vec::new(), row_offset: 0 })

@@ -137,7 +137,10 @@ async fn many(client: &Client, lines: Lines, args: &Args) -> anyhow::Result<Exit
             anyhow::Ok((tx_hash, client.submit(tx, options).await))
         }
     };
-    let lines = stream::poll_fn(move |context| lines.poll_recv(context));
+    // What was read ahead is not sent either.
+    let go_on = Arc::clone(&stop);
+    let lines = stream::poll_fn(move |context| lines.poll_recv(context))
+        .take_while(move |_| std::future::ready(!go_on.load(Ordering::Relaxed)));
     let mut answers = Box::pin(lines.map(submit).buffered(at_once));
     let (mut tally, mut unreadable, progress) = (Tally::default(), None, Progress::new());
     while let Some(answer) = answers.next().await {

@@ -1,16 +1,20 @@
 //! `dseq tail`: the end of the sequence, and what comes after it.
 
+use std::io;
 use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use dseq_client::{Address, Client, FollowFrom, FollowOptions, Notice};
 use futures_util::StreamExt;
+use tokio::sync::Notify;
 use tokio::time::interval;
 
 use super::data::{Data, DataArgs, say_aside};
 use super::{NodesArg, Position, position, run_on_runtime};
-use crate::node::process::signals::StopSignals;
+use crate::node::process::signals;
 
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   dseq tail                              # the last 1024 bytes
@@ -20,6 +24,8 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
 
 /// How often it is looked whether somebody still reads the output.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long after a signal bytes that nobody takes are waited for.
+const STUCK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -75,7 +81,7 @@ async fn once(client: &Client, from: u64, data: &mut Data) -> anyhow::Result<Exi
 }
 
 async fn follow(client: &Client, from: u64, data: &mut Data) -> anyhow::Result<ExitCode> {
-    let mut signals = StopSignals::new()?;
+    let stop = stop_signal()?;
     say_aside(format!("following from offset {from}; Ctrl-C ends it"));
     let mut told = Told::default();
     let options = FollowOptions::default().on_notice(move |notice| told.tell(&notice));
@@ -93,12 +99,28 @@ async fn follow(client: &Client, from: u64, data: &mut Data) -> anyhow::Result<E
             _ = look.tick() => if data.is_abandoned() {
                 return Ok(ExitCode::SUCCESS);
             },
-            _ = signals.recv() => {
+            () = stop.notified() => {
                 say_aside(format!("stopped at offset {next}; --from {next} goes on there"));
                 return Ok(ExitCode::SUCCESS);
             }
         }
     }
+}
+
+/// Notified by the first signal that asks us to end. If that is not heeded, because nobody takes the output, the process ends.
+fn stop_signal() -> io::Result<Arc<Notify>> {
+    let (sender, signals) = mpsc::channel();
+    signals::forward(sender)?;
+    let stop = Arc::new(Notify::new());
+    let heard = Arc::clone(&stop);
+    thread::spawn(move || {
+        if signals.recv().is_ok() {
+            heard.notify_one();
+            thread::sleep(STUCK);
+            std::process::exit(0);
+        }
+    });
+    Ok(stop)
 }
 
 /// Says what happens to nodes, once each: while none answers, the same comes again and again.
