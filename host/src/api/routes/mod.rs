@@ -1,5 +1,6 @@
 //! What a node answers: one file for each topic.
 
+mod batch;
 mod index;
 mod metrics;
 mod receipts;
@@ -34,6 +35,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: index::LISTED, routes: index::routes },
     Topic { listed: status::LISTED, routes: status::routes },
     Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: batch::LISTED, routes: batch::routes },
     Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
