@@ -25,6 +25,7 @@ mod pipeline;
 mod program;
 mod rollback;
 mod rolling;
+mod submit;
 mod support;
 mod traces;
 mod walk_through;

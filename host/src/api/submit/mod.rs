@@ -21,6 +21,7 @@
 //!
 //! [`Bounds`].
 
+pub mod batch;
 mod intake;
 pub mod params;
 
@@ -37,7 +38,7 @@ pub use intake::{Checked, HandedOver, Intake, Overload};
 use self::params::{Patience, Wait};
 use super::Stopping;
 use super::problem::{
-    INTERNAL, MEMPOOL_FULL, NOT_READY, OVERLOADED, Problem, REJECTED, TOO_MANY_SUBMISSIONS,
+    BODY_TOO_LARGE, INTERNAL, MEMPOOL_FULL, NOT_READY, OVERLOADED, Problem, REJECTED, TOO_MANY_SUBMISSIONS,
     UNKNOWN_TRANSACTION,
 };
 use crate::app::Refusal;
@@ -103,8 +104,9 @@ pub struct Turn(
     #[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit,
 );
 
-/// The permission for bytes to be in memory.
-pub struct Load(#[expect(dead_code, reason = "as a turn")] OwnedSemaphorePermit);
+/// The permission for bytes to be in memory, until the last clone is dropped.
+#[derive(Clone)]
+pub struct Load(#[expect(dead_code, reason = "as a turn")] Arc<OwnedSemaphorePermit>);
 
 /// What became of a transaction, as far as its submitter waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +211,7 @@ impl Submissions {
     /// Too many bytes are in it.
     pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
         let load = Arc::clone(&self.body_bytes).try_acquire_many_owned(cost(bytes));
-        load.map(Load)
+        load.map(|load| Load(Arc::new(load)))
             .map_err(|_| too_many("the bodies of requests that submit take too much memory together"))
     }
 
@@ -369,6 +371,13 @@ pub fn unknown(hash: TxHash) -> Problem {
     let detail = "the transaction is not committed on this node, and it has not been submitted here since the node's \
                   process started; it may still be on its way through another node";
     Problem::new(&UNKNOWN_TRANSACTION, detail).with("tx_hash", hash.to_string())
+}
+
+/// The answer to a transaction in a batch that is longer than any may be.
+#[must_use]
+pub fn too_long(bytes_max: u64, bytes: u64) -> Problem {
+    let detail = format!("the transaction has {bytes} bytes; this network takes at most {bytes_max}");
+    Problem::new(&BODY_TOO_LARGE, detail).exceeding(bytes_max, Some(bytes), "bytes")
 }
 
 /// The answer when this node's disk does not give what is committed.
