@@ -6,7 +6,9 @@
 
 mod client;
 mod connections;
+mod documented;
 mod end;
+mod followers;
 mod layers;
 mod log;
 mod problems;
@@ -14,6 +16,7 @@ mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod streams;
 mod writing;
 
 use std::time::Duration;
