@@ -19,10 +19,11 @@
 //! - [`excerpt`]: the shortened part of other people's text that an error may quote;
 //! - [`json`]: strict JSON (I-JSON, RFC 7493), for genesis files and plugins' parameters;
 //! - [`printable`]: other people's text, made safe to print;
-//! - [`atomic_file`]: files that are replaced whole; [`disk`]: the free space of a disk;
+//! - [`panics`]: what a caught panic said; [`atomic_file`]: files that are replaced whole; [`disk`]: the free space of a disk;
 //! - [`sequence`]: the log on disk, its roots, its recovery;
 //! - [`plugin`]: runs plugins in isolation: validate, compile, call; several form a pipeline;
 //! - [`app`]: the state machine between consensus and the log, pure and synchronous;
+//! - [`receipts`]: where each transaction landed, by its hash, and the wake-up of those who wait for one;
 //! - [`abci`]: the protocol edge to CometBFT;
 //! - [`api`]: HTTP for readers, producers and operators, which sees the committed prefix only;
 //! - [`node`]: a node as processes, CometBFT being one of them, and networks of several nodes on one machine;
@@ -35,6 +36,8 @@ pub mod limits;
 
 pub mod printable;
 
+pub mod panics;
+
 pub mod atomic_file;
 
 pub mod disk;
@@ -44,6 +47,8 @@ pub mod sequence;
 pub mod plugin;
 
 pub mod app;
+
+pub mod receipts;
 
 pub mod abci;
 

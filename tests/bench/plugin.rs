@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use clap::Parser;
-use dseq::abci::{Halt, Service, ServiceOptions};
+use dseq::abci::transport::Handler;
+use dseq::abci::{Halt, Metered, Service, ServiceOptions};
 use dseq::plugin::{
     CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, instrumented,
     on_large_stack,
@@ -16,6 +17,7 @@ use dseq::plugin::{
 use dseq::sequence::Log;
 use dseq::types::PluginHash;
 use serde_json::{Value, json};
+use tendermint_proto::v0_38::abci::request::Value as Request;
 use tendermint_proto::v0_38::abci::{RequestCheckTx, RequestFinalizeBlock, RequestInitChain};
 
 /// Transactions of a block.
@@ -57,6 +59,7 @@ fn rows(options: &Options) -> Result<Vec<Value>> {
         calls(options, &passthrough, &none, "a call, 256 B", 256, 6.0)?,
         calls(options, &passthrough, &none, "a call, 64 KiB", 64 << 10, 20.0)?,
         memoised_block(options)?,
+        metered_check(options)?,
         instrumented_signature(options)?,
     ])
 }
@@ -127,6 +130,35 @@ fn memoised_block(options: &Options) -> Result<Value> {
         "theirs": { "name": "no plugin", "rounds": theirs },
         "target": { "kind": "at_least", "factor": 0.8, "allowance": 0.0 },
     }))
+}
+
+/// `CheckTx` of transactions that are new, with and without what counts and times it, in microseconds each.
+fn metered_check(options: &Options) -> Result<Value> {
+    let work = tempfile::tempdir()?;
+    let plain = service(work.path(), Some(("passthrough", &options.plugins)))?;
+    let metered = Metered::new(plain.clone(), plain.metrics());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..i64::from(options.rounds) {
+        ours.push(checks(&metered, 2 * round)?);
+        theirs.push(checks(&plain, 2 * round + 1)?);
+    }
+    Ok(json!({
+        "what": "CheckTx, 256 B", "unit": "us",
+        "ours": { "name": "with metrics", "rounds": ours },
+        "theirs": { "name": "without", "rounds": theirs },
+        "target": { "kind": "at_most", "factor": 1.02, "allowance": 0.0 },
+    }))
+}
+
+fn checks<H: Handler<Error = Halt>>(handler: &H, round: i64) -> Result<f64> {
+    let requests: Vec<RequestCheckTx> = (0..BLOCK_TXS)
+        .map(|index| RequestCheckTx { tx: transaction(round, index), ..Default::default() })
+        .collect();
+    let started = Instant::now();
+    for request in requests {
+        black_box(handler.answer(Request::CheckTx(request)).map_err(halted)?);
+    }
+    Ok(started.elapsed().as_secs_f64() * 1e6 / BLOCK_TXS as f64)
 }
 
 /// An application with a pipeline of one plugin, or of none.

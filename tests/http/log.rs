@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use dseq::api::health::Health;
+use dseq::api::submit::{Bounds, Submissions};
 use dseq::api::{self, Limits, Running, State, Stopping, Tail};
 use dseq::app::Status;
+use dseq::receipts::Receipts;
 use dseq::sequence::{HashedRecord, Log, Reader, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
 
@@ -13,13 +15,15 @@ use super::{limits, serve, until};
 
 /// What a node's routes see of a log, and otherwise of nothing.
 pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
-    let asked = reader.clone();
+    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone()).unwrap());
     State {
         tail: Tail::start(reader.clone(), || Some("a network".to_owned())).unwrap(),
         reader,
         status: Arc::new(move || Status::of(&asked.committed(), None)),
+        rules: Arc::new(|| None),
         metrics: Arc::default(),
         health: Health::default(),
+        submissions: Submissions::new(Err("there is no engine"), receipts, stopping.clone(), Bounds::DEFAULT),
         stopping,
     }
 }

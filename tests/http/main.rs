@@ -9,14 +9,18 @@ mod connections;
 mod documented;
 mod end;
 mod followers;
+mod hosts;
 mod layers;
 mod log;
+mod pages;
+mod pipeline;
 mod problems;
 mod reading;
 mod records;
 mod routes;
 mod sequence;
 mod streams;
+mod submit;
 mod writing;
 
 use std::time::Duration;
@@ -44,7 +48,7 @@ fn serve(limits: Limits, router: impl FnOnce(Stopping) -> Router) -> Running {
 
 fn serve_for(limits: Limits, origins: &Origins, router: impl FnOnce(Stopping) -> Router) -> Running {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
-    let router = layered(router(server.stopping()), server.limits(), origins);
+    let router = layered(router(server.stopping()), server.address(), server.limits(), origins);
     server.start(router).unwrap()
 }
 

@@ -20,15 +20,23 @@ bad-parameter 400
 cross-origin 403
 not-found 404
 no-such-check 404
+unknown-transaction 404 retry
+not-committed 404 retry
 method-not-allowed 405
 not-acceptable 406
 request-timeout 408 retry
 body-too-large 413
 range-not-satisfiable 416 retry
+foreign-host 421
+rejected 422
 head-too-large 431
 internal 500 retry
 store-unreadable 500 retry
 node-behind 503 retry
+index-building 503 retry
+mempool-full 503 retry
+not-ready 503 retry
+too-many-submissions 503 retry
 too-many-connections 503 retry
 ";
     let mut found = String::new();

@@ -13,7 +13,7 @@ use super::{limits, log, serve};
 const PAGE: &str = include_str!("../../docs/http.md");
 
 /// Serves a node's routes over an empty log.
-fn node() -> (tempfile::TempDir, Running) {
+pub(crate) fn node() -> (tempfile::TempDir, Running) {
     let log::Node { dir, http, .. } = log::node();
     (dir, http)
 }

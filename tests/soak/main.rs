@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use dseq::cli::duration::duration;
 
 use self::network::Testnet;
 
@@ -69,18 +70,6 @@ struct Options {
     /// The default plugin.
     #[arg(long, default_value = "build/plugins/passthrough.wasm")]
     plugin: PathBuf,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write it as 90s, 30m or 8h");
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    Ok(Duration::from_secs(count * unit))
 }
 
 /// How often processes and disks are looked at.

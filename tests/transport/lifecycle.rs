@@ -5,7 +5,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use dseq::abci::transport::{Handler, ServeError, Server, panic_message};
+use dseq::abci::transport::{Handler, ServeError, Server};
+use dseq::panics::panic_message;
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, request::Value as Ask, response::Value as Answer};
 
 use crate::{
@@ -176,7 +177,7 @@ fn a_panic_ends_the_server_with_its_message_and_without_an_answer() {
         let (client, mut witness) = (server.client(), server.client());
         expect_cut(&server, client, &frame(ask_query("", "seven b")), &mut witness);
         let (method, payload) = server.panicked();
-        assert_eq!((method, panic_message(&*payload)), ("Query", Some("cannot answer 7")));
+        assert_eq!((method, panic_message(&*payload)), ("Query", "cannot answer 7"));
     });
 }
 
@@ -192,7 +193,7 @@ fn a_panic_in_a_parallel_check_ends_the_server() {
             expect_cut(&server, client, &checks, &mut witness);
             let (method, payload) = server.panicked();
             assert_eq!(method, "CheckTx");
-            assert!(panic_message(&*payload).unwrap().contains("culprit"));
+            assert!(panic_message(&*payload).contains("culprit"));
         }
     });
 }
@@ -206,7 +207,7 @@ fn the_payload_of_a_panic_reaches_whoever_runs_the_server() {
     client.send(ask_query("", ""));
     assert!(client.receive_to_end().is_empty());
     let (_, payload) = server.panicked();
-    assert_eq!(panic_message(&*payload), None);
+    assert_eq!(panic_message(&*payload), "no message");
     assert_eq!(payload.downcast_ref(), Some(&Fatal(5)));
 }
 
@@ -323,7 +324,7 @@ fn a_shutdown_after_a_panic_changes_nothing() {
     assert!(client.receive_to_end().is_empty());
     server.handle.shutdown();
     let (_, payload) = server.panicked();
-    assert_eq!(panic_message(&*payload), Some("first"));
+    assert_eq!(panic_message(&*payload), "first");
     board.put("release");
 }
 
@@ -343,7 +344,7 @@ fn a_panic_while_draining_still_ends_the_server_as_a_panic() {
     server.handle.shutdown();
     board.put("panic now");
     let (method, payload) = server.panicked();
-    assert_eq!((method, panic_message(&*payload)), ("CheckTx", Some("while draining")));
+    assert_eq!((method, panic_message(&*payload)), ("CheckTx", "while draining"));
     assert!(client.receive_to_end().is_empty());
 }
 

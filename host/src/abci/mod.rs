@@ -36,4 +36,4 @@ pub mod transport;
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
 pub use metered::{Metered, count_block};
-pub use service::{InForce, Service, ServiceOptions};
+pub use service::{Check, InForce, Service, ServiceOptions};

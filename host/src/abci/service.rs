@@ -56,6 +56,15 @@ pub struct Service {
     shared: Arc<State>,
 }
 
+/// What is found out about a transaction before it enters the mempool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// No transaction is examined now, whatever its bytes.
+    Unready(Refusal),
+    /// What the rules say.
+    Examined(Examined),
+}
+
 /// The pipeline in force, for readers.
 #[derive(Clone)]
 pub struct InForce(Arc<RwLock<Option<Rules>>>);
@@ -249,18 +258,33 @@ impl Service {
     ///
     /// When this host could not run the pipeline.
     pub fn check_tx(&self, request: &RequestCheckTx) -> Result<ResponseCheckTx, Halt> {
-        let Some(rules) = self.rules() else { return Ok(check_refused(no_genesis())) };
+        let is_new = request.r#type == i32::from(CheckTxType::New);
+        Ok(match self.examine(&request.tx, is_new)? {
+            Check::Unready(refusal) => check_refused(refusal),
+            Check::Examined(examined) => check_response(examined),
+        })
+    }
+
+    /// What CheckTx would find out about a new transaction. What the pipeline says is remembered for it.
+    ///
+    /// # Errors
+    ///
+    /// When this host could not run the pipeline.
+    pub fn check(&self, tx: &Bytes) -> Result<Check, Halt> {
+        self.examine(tx, true)
+    }
+
+    fn examine(&self, tx: &Bytes, is_new: bool) -> Result<Check, Halt> {
+        let Some(rules) = self.rules() else { return Ok(Check::Unready(no_genesis())) };
         // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
-        if request.r#type == i32::from(CheckTxType::New)
-            && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader)
-        {
-            return Ok(check_refused(refusal));
+        if is_new && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader) {
+            return Ok(Check::Unready(refusal));
         }
         let traced = traces::CheckTx::begin();
-        let examined = app::examine(&rules.pipeline, &request.tx).map_err(SequencingError::from)?;
+        let examined = app::examine(&rules.pipeline, tx).map_err(SequencingError::from)?;
         traced.end(&examined);
-        log_refusal(&examined, &request.tx);
-        Ok(check_response(examined))
+        log_refusal(&examined, tx);
+        Ok(Check::Examined(examined))
     }
 
     /// Picks the transactions of a proposal.

@@ -1,12 +1,14 @@
 //! What every request passes on its way to its route, and every answer on its way back.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header::HOST;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -16,11 +18,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::timeout::DeadlineBody;
 
+use super::hosts::Hosts;
 use super::origins::Origins;
-use super::problem::{CROSS_ORIGIN, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
+use super::problem::{
+    CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem,
+};
 use super::{Limits, access_log};
-use crate::abci::transport::panic_message;
 use crate::excerpt::Excerpt;
+use crate::panics::panic_message;
 
 /// Put on every answer that does not have the header already.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
@@ -36,8 +41,9 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 /// How long a browser may remember what a page of another origin may do.
 const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// A router with everything around it.
-pub fn layered(router: Router, limits: Limits, origins: &Origins) -> Router {
+/// A router with everything around it, for a server that listens at `address`.
+pub fn layered(router: Router, address: SocketAddr, limits: Limits, origins: &Origins) -> Router {
+    let hosts = Arc::new(Hosts::of(address, origins));
     let mut router = router
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -47,6 +53,7 @@ pub fn layered(router: Router, limits: Limits, origins: &Origins) -> Router {
         router = router.layer(cors);
     }
     router
+        .layer(from_fn_with_state(hosts, for_this_host))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn Any + Send>| panicked(&*payload)))
         .layer(from_fn(secured))
         .layer(from_fn(access_log::identify))
@@ -63,6 +70,21 @@ async fn no_such_method(request: Request) -> Problem {
         &METHOD_NOT_ALLOWED,
         format!("this path does not take {method:?}; Allow lists what it takes"),
     )
+}
+
+/// Refuses requests for the host of somebody else.
+async fn for_this_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let Some(foreign) = headers.get_all(HOST).iter().find(|host| !hosts.answers(host.as_bytes())) else {
+        return next.run(request).await;
+    };
+    let host = String::from_utf8_lossy(foreign.as_bytes());
+    let detail = format!(
+        "this node listens on loopback and does not answer for the host {:?}; ask for localhost or an IP address, or list \
+         the origin in `http_cors_origins`",
+        Excerpt::of(&host)
+    );
+    Problem::new(&FOREIGN_HOST, detail).into_response()
 }
 
 /// Refuses heads that are too large, and bounds the time that a body may take.
@@ -137,10 +159,7 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
 
 /// The answer to a request whose handler panicked.
 fn panicked(payload: &(dyn Any + Send)) -> Response {
-    tracing::error!(
-        "the handler of an HTTP request panicked: {}",
-        panic_message(payload).unwrap_or("no message")
-    );
+    tracing::error!("the handler of an HTTP request panicked: {}", panic_message(payload));
     let detail =
         "the request met a defect of this program; the node's log has the reason under this request id";
     Problem::new(&INTERNAL, detail).into_response()

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered()`] counts
-//! and times; [`router`] has the routes of a node, which see no more of it than [`State`].
+//! and times; [`mod@submit`] takes transactions; [`router`] has the routes of a node, which see no more of it than [`State`].
 //!
 //! # Adding a route
 //!
@@ -31,10 +31,12 @@ mod conditions;
 mod connection;
 mod connections;
 pub mod health;
+mod hosts;
 mod layers;
 mod limits;
 mod metered;
 mod origins;
+mod page;
 mod params;
 pub mod problem;
 mod routes;
@@ -42,6 +44,7 @@ mod server;
 mod socket;
 mod stopping;
 pub mod stream;
+pub mod submit;
 mod tail;
 mod trace_context;
 
@@ -55,12 +58,14 @@ pub use metered::metered;
 pub use origins::Origins;
 pub use problem::Problem;
 pub use routes::{Listed, listed, router};
+pub(crate) use server::yield_to_consensus;
 pub use server::{BindError, Running, Server};
 pub use stopping::Stopping;
 pub use tail::{Tail, TailError, Tip};
 pub use trace_context::TraceContext;
 
 use crate::app;
+use crate::rules::PipelineSpec;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -73,10 +78,14 @@ pub struct State {
     pub tail: Tail,
     /// What the node says of itself. Asks the file system each time, so it may block.
     pub status: Arc<dyn Fn() -> app::Status + Send + Sync>,
+    /// The rules in force; `None` before InitChain.
+    pub rules: Arc<dyn Fn() -> Option<PipelineSpec> + Send + Sync>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How the node is.
     pub health: health::Health,
+    /// The way of transactions into the mempool, and their receipts.
+    pub submissions: submit::Submissions,
     /// The end of the server.
     pub stopping: Stopping,
 }

@@ -4,7 +4,7 @@
 //!
 //! `application/problem+json`: an object with `type` (`urn:dseq:problem:` and the name), `title`, `status`, `detail` (what
 //! was wrong with this request), `retry` (whether the same request may succeed later, or at another node), and, where a
-//! bound was exceeded, `limit`, `actual` (when it is known) and `unit`. Types and their statuses are stable: clients decide
+//! bound was exceeded, `limit`, `actual` (when it is known) and `unit`; some types have members of their own. Types and their statuses are stable: clients decide
 //! by them. Words may change.
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// What the `type` of each problem begins with.
 pub const TYPE_PREFIX: &str = "urn:dseq:problem:";
@@ -53,14 +54,18 @@ macro_rules! types {
 types! {
     BODY_INCOMPLETE: "body-incomplete", 400, "The request's body is incomplete", retry: true, closes: true,
         "The body ended before its announced length, or its chunks are malformed.";
-    BAD_PARAMETER: "bad-parameter", 400, "A parameter is not valid", retry: false, closes: false,
-        "A query parameter is malformed, out of bounds, repeated, or does not go with the others.";
+    BAD_PARAMETER: "bad-parameter", 400, "A parameter is invalid", retry: false, closes: false,
+        "A parameter in the path or the query is malformed, unknown, missing, given twice or out of bounds, or does not go with the others.";
     CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
         "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
     NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
         "No route has this path.";
     NO_SUCH_CHECK: "no-such-check", 404, "There is no such check", retry: false, closes: false,
         "No check of the node's health has this name.";
+    UNKNOWN_TRANSACTION: "unknown-transaction", 404, "This node does not know the transaction", retry: true, closes: false,
+        "The transaction is not committed on this node, and the node has not heard of it since its process started.";
+    NOT_COMMITTED: "not-committed", 404, "Nothing is committed there yet", retry: true, closes: false,
+        "The index, offset or height is beyond what this node has committed, which `actual` tells.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
     NOT_ACCEPTABLE: "not-acceptable", 406, "No such representation", retry: false, closes: false,
@@ -71,6 +76,10 @@ types! {
         "The body is longer than the resource takes.";
     RANGE_NOT_SATISFIABLE: "range-not-satisfiable", 416, "The range is beyond the end", retry: true, closes: false,
         "The range in `Range` begins beyond the end of what this node has committed, or is empty; `Content-Range` has the length.";
+    FOREIGN_HOST: "foreign-host", 421, "The node does not answer for this host", retry: false, closes: false,
+        "The node listens on loopback, and `Host` is neither an IP address nor `localhost` nor the host of an origin in `http_cors_origins`: a web page may have made its own name point to this machine.";
+    REJECTED: "rejected", 422, "The transaction is rejected", retry: false, closes: false,
+        "The network's rules refuse these bytes, whatever node they are sent to: `plugin` (or null), `codespace` and `code` tell by which rule.";
     HEAD_TOO_LARGE: "head-too-large", 431, "The request's head is too large", retry: false, closes: true,
         "The request has too many header fields, or its target and header fields are too long.";
     INTERNAL: "internal", 500, "The node has a defect", retry: true, closes: false,
@@ -79,6 +88,14 @@ types! {
         "The disk does not give back what was committed. Another node has the same bytes; the node's log has the reason.";
     NODE_BEHIND: "node-behind", 503, "This node is behind", retry: true, closes: false,
         "The request names an offset, a record or a height that this node has not committed yet; `limit` is what it has. Another node may be ahead.";
+    INDEX_BUILDING: "index-building", 503, "The index of receipts is being built", retry: true, closes: false,
+        "The node is still building its index of receipts, and what it has of it does not answer the request.";
+    MEMPOOL_FULL: "mempool-full", 503, "The mempool is full", retry: true, closes: false,
+        "Too many transactions wait at this node to get into a block; this one was not taken.";
+    NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
+        "The node has no genesis yet, its disk is nearly full, or its consensus engine does not answer or still catches up; the transaction was not taken.";
+    TOO_MANY_SUBMISSIONS: "too-many-submissions", 503, "Too many submissions are in progress", retry: true, closes: true,
+        "Too many requests that submit wait at this node, or their bodies are too long together; this one was not read.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
 }
@@ -98,6 +115,7 @@ pub struct Problem {
     of: &'static ProblemType,
     detail: String,
     exceeded: Option<Exceeded>,
+    members: Map<String, Value>,
     retry_after: Option<Duration>,
 }
 
@@ -111,13 +129,15 @@ struct Document<'a> {
     retry: bool,
     #[serde(flatten)]
     exceeded: Option<Exceeded>,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl Problem {
     /// A problem of a type, with what was wrong.
     #[must_use]
     pub fn new(of: &'static ProblemType, detail: impl Into<String>) -> Self {
-        Self { of, detail: detail.into(), exceeded: None, retry_after: None }
+        Self { of, detail: detail.into(), exceeded: None, members: Map::new(), retry_after: None }
     }
 
     /// Adds the bound that was exceeded, and by what, if that is known.
@@ -126,16 +146,37 @@ impl Problem {
         Self { exceeded: Some(Exceeded { limit, actual, unit }), ..self }
     }
 
+    /// Whether it is of this type.
+    #[must_use]
+    pub fn is(&self, of: &'static ProblemType) -> bool {
+        self.of == of
+    }
+
+    /// Adds a member that the type has beside those of every problem.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Adds when to try again: `Retry-After`, in whole seconds.
     #[must_use]
     pub fn retry_after(self, pause: Duration) -> Self {
         Self { retry_after: Some(pause), ..self }
     }
 
+    /// The document, for an answer that holds several.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        // A document of strings and numbers always has a JSON form.
+        serde_json::to_value(self.document()).unwrap_or_default()
+    }
+
     fn document(&self) -> Document<'_> {
         let ProblemType { name, status, title, retry, .. } = *self.of;
         let r#type = format!("{TYPE_PREFIX}{name}");
-        Document { r#type, title, status, detail: &self.detail, retry, exceeded: self.exceeded }
+        let (detail, exceeded, members) = (&self.detail, self.exceeded, &self.members);
+        Document { r#type, title, status, detail, retry, exceeded, members }
     }
 
     /// The whole response as bytes, for a connection that hyper does not serve (any more).

@@ -24,7 +24,7 @@ use super::connections::{Connections, Permit};
 use super::limits::{BACKLOG, DESCRIPTORS_RESERVED, REFUSALS_AT_ONCE};
 use super::problem::Problem;
 use super::{Limits, Stopping, connection};
-use crate::abci::transport::panic_message;
+use crate::panics::panic_message;
 
 /// Threads that serve requests. What they do is mostly the kernel's work; on a machine with few cores, more of them would
 /// only take turns with consensus.
@@ -208,8 +208,8 @@ impl Drop for Running {
     }
 }
 
-/// Lowers the priority of this thread, which is always allowed.
-pub(super) fn yield_to_consensus() {
+/// Lowers the priority of this thread to that of those which serve HTTP; it is always allowed.
+pub(crate) fn yield_to_consensus() {
     let _ = setpriority_process(None, NICE);
 }
 
@@ -262,7 +262,7 @@ fn keep_running(stopping: &Stopping, pause: Duration, mut run: impl FnMut()) {
             return;
         }
         let why = match &ended {
-            Err(payload) => panic_message(&**payload).unwrap_or("no message"),
+            Err(payload) => panic_message(&**payload),
             Ok(()) => "it ended",
         };
         tracing::error!("the HTTP server failed, and is started again in {} s: {why}", pause.as_secs_f64());

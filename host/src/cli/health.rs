@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use serde::Serialize;
 
+use super::duration::duration;
 use super::{EXIT_FAILED, say};
 use crate::api::health::{Check, State};
 use crate::node::address::Address;
@@ -143,36 +144,4 @@ fn described(node: &Node, args: &Args) -> String {
         text.push_str(&format!("\n  {restarted}"));
     }
     text
-}
-
-/// A time such as `30s`, `2m`, `500ms` or `1h`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("write it as 30s, 2m or 1h".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "write it as 30s, 2m or 1h".to_owned())?;
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "it is too long".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_their_units() {
-        let read = |text: &str| duration(text).map(|time| time.as_millis());
-        assert_eq!(
-            ["30s", "30", "2m", "1h", "500ms"].map(read),
-            [30_000, 30_000, 120_000, 3_600_000, 500].map(Ok)
-        );
-        for bad in ["", "s", "1d", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod checksum;
 mod config;
+pub mod duration;
 mod genesis;
 mod health;
 mod init;

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::connection::{CallError, Lease, Pool};
 use super::transaction::{HEAD_BYTES, Transactions};
 use crate::excerpt::words;
 use crate::node::address::Address;
+use crate::node::engine::connection::{CallError, Lease, Pool};
 use crate::sequence::Receipt;
 use crate::types::{Height, Offset, TxHash};
 

@@ -2,7 +2,7 @@
 //!
 //! - [`plan`]: what a run does, and its bounds;
 //! - `transaction`, `schedule`: what is offered, and when; a seed decides both;
-//! - `generate`: offers it; `client` and `connection`: over CometBFT's RPC;
+//! - `generate`: offers it; `client`: over CometBFT's RPC;
 //! - `follow`: learns of commits from the nodes' blocks; `ledger`: keeps what became of each request;
 //! - `verify`: reads every node's records and compares;
 //! - [`report`], [`words`], `files`, `html`: what a run comes to, for people and for tools.
@@ -15,7 +15,6 @@
 //! - How transactions get to a node, and how blocks and records come from it, is known only to `client`.
 
 mod client;
-mod connection;
 mod files;
 mod follow;
 mod generate;

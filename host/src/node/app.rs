@@ -2,17 +2,21 @@
 //! CometBFT, and HTTP to everybody else.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
 use crate::abci::{EXIT_FAILED, Halt, Metered, Service, ServiceOptions, count_block};
 use crate::api::health::Health;
+use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::node::engine::listen;
 use crate::node::health::{self, Checker, Observed, Subject};
 use crate::node::home::NodeHome;
+use crate::node::intake::NodeIntake;
 use crate::plugin::engine_id;
+use crate::receipts::Receipts;
 use crate::sequence::{self, Log};
 use crate::telemetry::metrics::{Identity, Metrics};
 
@@ -80,12 +84,14 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         engine_restarts: options.engine_restarts,
     }));
     let observed = Observed::new(log.reader().committed());
+    let receipts = Receipts::open(log.reader()).map_err(api::BindError::Threads)?;
     let on_commit = {
-        let (metrics, observed) = (Arc::clone(&metrics), observed.clone());
+        let (metrics, observed, receipts) = (Arc::clone(&metrics), observed.clone(), receipts.clone());
         move |block: &CommittedBlock| {
             count_block(&metrics, block);
             log_block(block);
             observed.take(block);
+            receipts.take(block);
         }
     };
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
@@ -94,7 +100,7 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     let http = match options
         .http
         .as_ref()
-        .map(|http| serve_http(http, &options.sequence_dir, &service, &health))
+        .map(|http| serve_http(http, options, &service, receipts, &health))
         .transpose()
     {
         // A port that somebody took while the node restarts by itself must not end a validator.
@@ -119,23 +125,28 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
 
 /// Starts HTTP, which sees what is committed and what the service says of itself.
 fn serve_http(
-    options: &HttpOptions,
-    sequence_dir: &Path,
+    http: &HttpOptions,
+    options: &RunOptions,
     service: &Service,
+    receipts: Receipts,
     health: &Health,
 ) -> Result<api::Running, api::BindError> {
-    let HttpOptions { listen, cors_origins } = options;
-    let dir = sequence_dir.to_owned();
+    let HttpOptions { listen, cors_origins } = http;
     let (server, asked) = (api::Server::bind(*listen, Limits::default())?, service.clone());
+    let (dir, in_force) = (options.sequence_dir.clone(), service.in_force());
     let tail = api::Tail::start(service.reader(), move || {
         sequence::chain_of(&dir).ok().flatten().map(|chain| chain.chain_id)
     });
+    let intake = intake(options, service).map_err(api::BindError::Threads)?;
+    let submissions = Submissions::new(intake, receipts, server.stopping(), Bounds::DEFAULT);
     let state = api::State {
         reader: service.reader(),
         tail: tail.map_err(api::BindError::Threads)?,
         status: Arc::new(move || asked.status()),
+        rules: Arc::new(move || in_force.pipeline().map(|pipeline| pipeline.spec().clone())),
         metrics: service.metrics(),
         health: health.clone(),
+        submissions,
         stopping: server.stopping(),
     };
     let address = server.address();
@@ -147,10 +158,21 @@ fn serve_http(
              sequence and the state of this node; put a proxy with TLS in front of it, or set `http` to a loopback address"
         );
     }
-    let router = api::layered(api::router(state), server.limits(), cors_origins);
+    let router = api::layered(api::router(state), address, server.limits(), cors_origins);
     let running = server.start(api::metered(router, service.metrics()))?;
     service.metrics().http().read_connections_from(running.count_connections());
     Ok(running)
+}
+
+/// What takes transactions to CometBFT; or why nothing does.
+fn intake(options: &RunOptions, service: &Service) -> std::io::Result<Result<Arc<dyn Intake>, &'static str>> {
+    let Some(rpc) = options.home.as_ref().and_then(listen::rpc) else {
+        return Ok(Err(
+            "this node does not know its CometBFT's RPC: `rpc.laddr` in config/config.toml of its home names no TCP address",
+        ));
+    };
+    let started = NodeIntake::start(service, rpc.reached_locally())?;
+    Ok(Ok(Arc::new(started)))
 }
 
 /// Starts the checks of the node's health; without them it runs and is not ready.

@@ -5,6 +5,7 @@
 //! - [`config`]: what a node's owner may set;
 //! - [`mod@app`]: opens the log and serves ABCI from it;
 //! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
+//! - `intake`: the way of a transaction from HTTP into the mempool;
 //! - [`health`]: how a node is, checked every second;
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod genesis;
 pub mod health;
 pub mod home;
+mod intake;
 pub mod process;
 pub mod shell;
 pub mod supervisor;

@@ -39,6 +39,7 @@ mod head;
 mod log;
 mod lookup;
 mod prefix;
+mod published;
 mod reader;
 mod recovery;
 

@@ -8,7 +8,7 @@
 //! Nothing wakes a waiting thread when the log is closed: wait with a timeout that a shutdown can bear.
 
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dseq_format::entry::Entry;
@@ -16,6 +16,7 @@ use dseq_format::entry::Entry;
 use super::commit_record::CommitRecord;
 use super::files::{IoError, LogFile};
 use super::head::Head;
+use super::published::Published;
 use crate::disk;
 use crate::types::{AppHash, Height, PipelineId, RecordHash};
 
@@ -44,26 +45,17 @@ impl Committed {
 pub(super) struct Shared {
     pub(super) sequence: LogFile,
     pub(super) records: LogFile,
-    /// What readers may see: never ahead of what is durable, replaced at once by each commit. The lock is held for no
-    /// longer than that takes.
-    committed: Mutex<Arc<Committed>>,
-    /// Signalled after each replacement.
-    replaced: Condvar,
+    /// What readers may see: never ahead of what is durable.
+    committed: Published<Committed>,
 }
 
 impl Shared {
     pub(super) fn new(sequence: LogFile, records: LogFile, committed: Committed) -> Self {
-        Self { sequence, records, committed: Mutex::new(Arc::new(committed)), replaced: Condvar::new() }
+        Self { sequence, records, committed: Published::new(committed) }
     }
 
     pub(super) fn publish(&self, committed: Committed) {
-        *self.committed() = Arc::new(committed);
-        self.replaced.notify_all();
-    }
-
-    fn committed(&self) -> MutexGuard<'_, Arc<Committed>> {
-        // A poisoned lock still guards a whole value: it is only ever replaced at once.
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.committed.publish(committed);
     }
 }
 
@@ -113,7 +105,7 @@ impl Reader {
     /// What is committed now.
     #[must_use]
     pub fn committed(&self) -> Arc<Committed> {
-        Arc::clone(&self.shared.committed())
+        self.shared.committed.now()
     }
 
     /// Waits until a block beyond this height is committed, for as long as `timeout` at most. Answers what is committed
@@ -131,12 +123,7 @@ impl Reader {
     }
 
     fn wait_while(&self, timeout: Duration, is_behind: impl Fn(&Head) -> bool) -> Arc<Committed> {
-        let waited = self
-            .shared
-            .replaced
-            .wait_timeout_while(self.shared.committed(), timeout, |committed| is_behind(&committed.head));
-        let (committed, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&committed)
+        self.shared.committed.wait_while(timeout, |committed| is_behind(&committed.head))
     }
 
     /// The entry of the record with this index.
@@ -185,6 +172,26 @@ impl Reader {
             if self.entry_unchecked(middle)?.offset.0 <= offset { low = middle } else { high = middle }
         }
         Ok((low, self.entry_unchecked(low)?))
+    }
+
+    /// Index of the first record of a block at this height or above; the number of records if there is none. Takes
+    /// log2(records) reads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] when the file cannot be read.
+    pub fn first_at(&self, height: Height) -> Result<u64, ReadError> {
+        // Heights never fall from one record to the next.
+        let (mut low, mut high) = (0_u64, self.committed().head.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.entry_unchecked(middle)?.height < height {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// The record with this index: its entry and its bytes, which have the hash in the entry.

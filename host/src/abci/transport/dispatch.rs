@@ -8,7 +8,8 @@ use std::{
 
 use tendermint_proto::v0_38::abci::{request, response};
 
-use super::{Handler, ServeError, panic_message};
+use super::{Handler, ServeError};
+use crate::panics::panic_message;
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -47,7 +48,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(error) => error.fmt(f),
-            Self::Panic(payload) => f.write_str(panic_message(&**payload).unwrap_or("no message")),
+            Self::Panic(payload) => f.write_str(panic_message(&**payload)),
         }
     }
 }

@@ -39,7 +39,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{limits, plugin::spawn_with_large_stack};
+use crate::{limits, panics::panic_message, plugin::spawn_with_large_stack};
 
 mod addr;
 mod checks;
@@ -75,7 +75,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A handler panicked. The process must end: CometBFT waits for an answer that must never be given.
-    #[error("the handler of {method} panicked: {}", panic_message(&**payload).unwrap_or("no message"))]
+    #[error("the handler of {method} panicked: {}", panic_message(&**payload))]
     HandlerPanicked {
         /// The ABCI method.
         method: &'static str,
@@ -93,12 +93,6 @@ pub enum ServeError {
     /// The threads that help checking transactions cannot be started.
     #[error("cannot start the threads that check transactions")]
     Threads(#[source] io::Error),
-}
-
-/// The text of a panic raised with a message, as `panic!` and `expect` do.
-#[must_use]
-pub fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Ends a [`Server`] from any thread.

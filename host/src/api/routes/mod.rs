@@ -2,9 +2,12 @@
 
 mod index;
 mod metrics;
+mod pipeline;
+mod receipts;
 mod records;
 mod sequence;
 mod status;
+mod submit;
 
 use std::sync::Arc;
 
@@ -35,6 +38,9 @@ const TOPICS: &[Topic] = &[
     Topic { listed: status::LISTED, routes: status::routes },
     Topic { listed: sequence::LISTED, routes: sequence::routes },
     Topic { listed: records::LISTED, routes: records::routes },
+    Topic { listed: pipeline::LISTED, routes: pipeline::routes },
+    Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];

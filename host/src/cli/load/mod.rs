@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::json;
 
+use super::duration::duration;
 use super::{EXIT_FAILED, say};
 use crate::load::max::{Search, broken};
 use crate::load::plan::{Arrival, End, Format, Pace, Plan, RATE_MAX, Sizes};
@@ -251,37 +252,9 @@ fn sizes(text: &str) -> Result<Sizes, String> {
     Ok(Sizes { min, max })
 }
 
-/// A time with its unit, `ms`, `s`, `m` or `h`; a plain number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("expected a time such as 500ms, 30s, 5m or 1h".to_owned()),
-    };
-    let seconds = number.parse::<f64>().ok().map(|number| number * unit);
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "expected a time such as 500ms, 30s, 5m or 1h".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units() {
-        let seconds = |text| duration(text).map(|duration| duration.as_secs_f64());
-        assert_eq!(
-            ["500ms", "30", "30s", "5m", "1h", "1.5s"].map(seconds).map(Result::unwrap),
-            [0.5, 30.0, 30.0, 300.0, 3600.0, 1.5]
-        );
-        for bad in ["", "s", "-1s", "1 s", "1d", "1e9", "..s"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn sizes_are_a_number_or_a_range() {

@@ -2,6 +2,7 @@
 
 pub mod cometbft;
 pub mod config;
+pub(crate) mod connection;
 pub(crate) mod data;
 pub mod databases;
 pub mod environment;
@@ -9,5 +10,6 @@ pub mod listen;
 pub mod log;
 pub(crate) mod log_ahead;
 pub(crate) mod log_line;
+pub(crate) mod mempool;
 pub mod overrides;
 pub mod rpc;

@@ -1,4 +1,4 @@
-//! Connections to one node: as many as requests are under way, up to a bound, and kept for the next.
+//! Connections to one RPC: as many as requests are under way, up to a bound, and kept for the next.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ type Sender = SendRequest<Full<Bytes>>;
 
 /// A request without an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// It was never sent: certainly nothing came of it.
     NotSent(String),
     /// It was sent, or may have been.
@@ -30,37 +30,37 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    pub(super) fn words(&self) -> &str {
+    pub(crate) fn words(&self) -> &str {
         let (Self::NotSent(words) | Self::NoAnswer(words)) = self;
         words
     }
 }
 
 /// The connections to one node.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     address: Address,
     permits: Semaphore,
     idle: Mutex<Vec<Sender>>,
 }
 
 /// A connection for one request.
-pub(super) struct Lease<'a> {
+pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     sender: Sender,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
-    pub(super) fn new(address: Address, connections_max: usize) -> Self {
+    pub(crate) fn new(address: Address, connections_max: usize) -> Self {
         Self { address, permits: Semaphore::new(connections_max), idle: Mutex::default() }
     }
 
-    pub(super) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
     /// Takes an idle connection or makes one, when fewer than the bound are in use.
-    pub(super) async fn lease(&self, deadline: Instant) -> Result<Lease<'_>, CallError> {
+    pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease<'_>, CallError> {
         let not_sent = |words: &str| CallError::NotSent(words.to_owned());
         let permit = timeout_at(deadline.into(), self.permits.acquire());
         let permit = permit.await.map_err(|_| not_sent("all connections were in use all the time"))?;
@@ -95,7 +95,7 @@ impl Pool {
 
 impl Lease<'_> {
     /// Sends a JSON-RPC request and returns the answer's status and body.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         mut self,
         body: Bytes,
         answer_bytes_max: usize,

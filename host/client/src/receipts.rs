@@ -1,0 +1,86 @@
+//! Asking where records are.
+
+use std::time::Duration;
+
+use dseq_format::types::TxHash;
+use tokio::time::Instant;
+
+use crate::answers::{Known, Receipt, ReceiptAnswer, ReceiptsAnswer};
+use crate::client::{Client, Inner};
+use crate::error::Error;
+
+/// A place in the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The record with this index.
+    Index(u64),
+    /// The record that holds the byte at this offset.
+    Offset(u64),
+}
+
+impl From<ReceiptAnswer> for Known {
+    fn from(answer: ReceiptAnswer) -> Self {
+        match answer {
+            ReceiptAnswer::Committed { receipts } => Self::Committed { receipts },
+            ReceiptAnswer::Pending => Self::Pending,
+            ReceiptAnswer::Rejected(rejection) => Self::Rejected(rejection),
+        }
+    }
+}
+
+impl Client {
+    /// What is known of a transaction, waiting for so long until it is committed or rejected. [`Known::Unknown`] means that no
+    /// node which answers knows it.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub async fn receipt(&self, tx_hash: TxHash, wait: Duration) -> Result<Known, Error> {
+        self.inner.find_out(tx_hash, Instant::now() + wait).await
+    }
+
+    /// The receipt of the record at a place; `None`: no node that answers has come that far.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub async fn receipt_at(&self, at: At) -> Result<Option<Receipt>, Error> {
+        let query = match at {
+            At::Index(index) => format!("index={index}"),
+            At::Offset(offset) => format!("offset={offset}"),
+        };
+        let found = self.inner.receipts(&query).await?;
+        Ok(found.and_then(|found| found.receipts.first().copied()))
+    }
+
+    /// The receipts of a block's records, in their order; `None`: no node that answers has come that far.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub async fn receipts_of_block(&self, height: u64) -> Result<Option<Vec<Receipt>>, Error> {
+        let found = self.inner.receipts(&format!("height={height}")).await?;
+        Ok(found.map(|found| found.receipts))
+    }
+
+    /// Receipts from an index on, at most so many (a node may give fewer), and the index with which to go on, if there are
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub async fn receipts(&self, from: u64, limit: u64) -> Result<(Vec<Receipt>, Option<u64>), Error> {
+        let found = self.inner.receipts(&format!("from={from}&limit={limit}")).await?;
+        Ok(found.map_or_else(Default::default, |found| (found.receipts, found.next)))
+    }
+}
+
+impl Inner {
+    async fn receipts(&self, query: &str) -> Result<Option<ReceiptsAnswer>, Error> {
+        match self.json(&format!("/v1/receipts?{query}")).await {
+            Ok(found) => Ok(Some(found)),
+            Err(err) if err.problem().is_some_and(|problem| problem.name() == "not-committed") => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+}

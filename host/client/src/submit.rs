@@ -1,0 +1,284 @@
+//! Handing in transactions, and learning what became of them.
+//!
+//! # Invariants
+//!
+//! - A transaction goes to a second node only if the first one certainly did not take it: it could not be reached, or said so.
+//! - When an answer is lost, nodes are asked for the transaction by its hash. What none of them knows is
+//!   [`Error::OutcomeUnknown`]: it may still come out of a node that cannot be reached now.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dseq_format::types::TxHash;
+use futures_util::stream::{Stream, StreamExt};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, StatusCode};
+use tokio::time::{Instant, sleep};
+
+use crate::answers::{Known, Rejection, SubmitAnswer, Submitted};
+use crate::client::{Backoff, Client, Inner};
+use crate::error::{Error, Failure, Problem, Why};
+use crate::transport::{Answer, Request};
+
+/// How much later than asked for a node may answer before the answer counts as lost.
+const LATE: Duration = Duration::from_secs(3);
+/// The longest wait that a node takes in one request.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long nodes are asked for a transaction whose answer was lost, at least.
+const FIND_OUT_MIN: Duration = Duration::from_secs(5);
+/// How long one node is asked for it before the next one is.
+const FIND_OUT_STEP: Duration = Duration::from_secs(1);
+/// The pause between two questions to nodes that answer at once.
+const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
+/// Problems with which a node says that it did not take a transaction and may take it later.
+const NOT_TAKEN: [&str; 3] = ["mempool-full", "not-ready", "too-many-connections"];
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the node has the bytes. It has not looked at them yet, and may still reject them.
+    None,
+    /// Until the pipeline has accepted it and it waits to get into a block.
+    Checked,
+    /// Until it is committed, which is when it has a receipt.
+    #[default]
+    Committed,
+}
+
+/// How a transaction is handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubmitOptions {
+    /// What is waited for. Default: [`Wait::Committed`].
+    pub wait: Wait,
+    /// How long to wait for it. When an answer is lost, up to five seconds more are spent on finding out. Default: 10 s.
+    pub timeout: Duration,
+}
+
+impl Default for SubmitOptions {
+    fn default() -> Self {
+        Self { wait: Wait::Committed, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// What came of handing a transaction to one node.
+enum Handed {
+    Done(Submitted),
+    /// The node took it, or will; the outcome is to be found out.
+    Taken,
+    /// It certainly did not take it.
+    NotTaken(Why, Option<Duration>),
+    /// It may have taken it.
+    Lost(Why),
+    /// No node would take it.
+    Refused(Why),
+}
+
+impl Client {
+    /// Hands in a transaction, to another node if one does not take it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`] when the answer is lost and no node knows the transaction; [`Error::Unreachable`] and
+    /// [`Error::Refused`] when certainly no node took it.
+    pub async fn submit(&self, tx: impl Into<Bytes>, options: SubmitOptions) -> Result<Submitted, Error> {
+        self.inner.submit(tx.into(), options).await
+    }
+
+    /// Hands in many transactions, so many at once. What became of each comes in their order; their order in the sequence is
+    /// the same only if `at_once` is 1.
+    pub fn submit_all(
+        &self,
+        txs: impl Stream<Item = Bytes> + Send,
+        options: SubmitOptions,
+        at_once: usize,
+    ) -> impl Stream<Item = Result<Submitted, Error>> + Send {
+        let client = self.clone();
+        let submit = move |tx| {
+            let client = client.clone();
+            async move { client.submit(tx, options).await }
+        };
+        txs.map(submit).buffered(at_once.max(1))
+    }
+}
+
+impl Inner {
+    async fn submit(&self, tx: Bytes, options: SubmitOptions) -> Result<Submitted, Error> {
+        let tx_hash = TxHash::of(&tx);
+        let deadline = Instant::now() + options.timeout;
+        let give_up = Instant::now() + self.options.retry_for;
+        let mut backoff = Backoff::default();
+        loop {
+            let (mut failures, mut asked_for) = (Vec::new(), None);
+            for node in self.order() {
+                match self.hand_to(node, &tx, tx_hash, options.wait, deadline).await {
+                    Handed::Done(submitted) => {
+                        self.prefer(node);
+                        return Ok(submitted);
+                    }
+                    Handed::Taken => {
+                        self.prefer(node);
+                        return self.outcome(tx_hash, deadline, None).await;
+                    }
+                    Handed::Lost(why) => {
+                        self.avoid(node);
+                        let lost = self.failure(node, why);
+                        let deadline = deadline.max(Instant::now() + FIND_OUT_MIN);
+                        return self.outcome(tx_hash, deadline, Some(lost)).await;
+                    }
+                    Handed::Refused(why) => return Err(Error::of(vec![self.failure(node, why)])),
+                    Handed::NotTaken(why, pause) => {
+                        failures.push(self.failure(node, why));
+                        asked_for = asked_for.max(pause);
+                    }
+                }
+            }
+            // A full mempool empties; a node that cannot be reached may not come back.
+            let busy = failures.iter().any(|failure| matches!(failure.why, Why::Problem(_)));
+            let until = if busy { deadline } else { give_up.min(deadline) };
+            let pause = backoff.next(asked_for);
+            if Instant::now() + pause > until {
+                return Err(Error::of(failures));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn hand_to(
+        &self,
+        node: usize,
+        tx: &Bytes,
+        tx_hash: TxHash,
+        wait: Wait,
+        deadline: Instant,
+    ) -> Handed {
+        let left = deadline.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+        let word = match wait {
+            Wait::None => "none",
+            Wait::Checked => "checked",
+            Wait::Committed => "committed",
+        };
+        let request = Request {
+            method: Method::POST,
+            target: format!("/v1/submit?wait={word}&timeout={:.3}", left.as_secs_f64()),
+            headers: vec![(CONTENT_TYPE, "application/octet-stream".to_owned())],
+            body: tx.clone(),
+            patience: left + LATE,
+        };
+        let answer = match self.http.send(&self.nodes[node], &request).await {
+            Ok(answer) => answer,
+            Err(why @ Why::NotConnected(_)) => return Handed::NotTaken(why, None),
+            Err(why) => return Handed::Lost(why),
+        };
+        match answer.status {
+            StatusCode::OK | StatusCode::ACCEPTED => match answer.json().await {
+                Ok(SubmitAnswer::Committed { receipt, duplicate }) if receipt.tx_hash == tx_hash => {
+                    Handed::Done(Submitted::Committed { receipt, duplicate: Some(duplicate) })
+                }
+                Ok(SubmitAnswer::Pending { tx_hash: of }) if of == tx_hash => match wait {
+                    Wait::Committed => Handed::Taken,
+                    Wait::None | Wait::Checked => Handed::Done(Submitted::Pending { tx_hash }),
+                },
+                Ok(_) => Handed::Lost(Why::Unexpected("the answer is about another transaction".to_owned())),
+                Err(why) => Handed::Lost(why),
+            },
+            _ => refused(answer, tx_hash).await,
+        }
+    }
+
+    /// What became of a transaction that a node may have: asked of all in turn until it is known or the time is over.
+    async fn outcome(
+        &self,
+        tx_hash: TxHash,
+        deadline: Instant,
+        lost: Option<Failure>,
+    ) -> Result<Submitted, Error> {
+        match (self.find_out(tx_hash, deadline).await, lost) {
+            (Ok(Known::Committed { receipts }), _) if !receipts.is_empty() => {
+                Ok(Submitted::Committed { receipt: receipts[0], duplicate: None })
+            }
+            (Ok(Known::Rejected(rejection)), _) => Ok(Submitted::Rejected(rejection)),
+            (Ok(Known::Pending), _) | (_, None) => Ok(Submitted::Pending { tx_hash }),
+            (_, Some(lost)) => Err(Error::OutcomeUnknown { tx_hash, why: lost.to_string() }),
+        }
+    }
+
+    /// Asks for a transaction until one node knows its outcome or the time is over. At least each node is asked once.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub(crate) async fn find_out(&self, tx_hash: TxHash, deadline: Instant) -> Result<Known, Error> {
+        let several = self.nodes.len() > 1;
+        loop {
+            let (mut failures, mut best, mut none_waited) = (Vec::new(), None, true);
+            for node in self.order() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let step = left.min(if several { FIND_OUT_STEP } else { WAIT_MAX / 2 });
+                let began = Instant::now();
+                match self.known_to(node, tx_hash, step).await {
+                    Ok(known @ (Known::Committed { .. } | Known::Rejected(_))) => return Ok(known),
+                    Ok(known) => {
+                        if best != Some(Known::Pending) {
+                            best = Some(known);
+                        }
+                    }
+                    Err(why) => failures.push(self.failure(node, why)),
+                }
+                none_waited &= began.elapsed() < FIND_OUT_PAUSE;
+            }
+            if Instant::now() >= deadline {
+                return best.ok_or_else(|| Error::of(failures));
+            }
+            if none_waited {
+                sleep(FIND_OUT_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+    }
+
+    /// What one node knows of a transaction.
+    async fn known_to(&self, node: usize, tx_hash: TxHash, wait: Duration) -> Result<Known, Why> {
+        let mut target = format!("/v1/receipts/{tx_hash}");
+        if !wait.is_zero() {
+            target.push_str(&format!("?wait={:.3}", wait.as_secs_f64()));
+        }
+        let request = Request::get(target, wait + self.options.answer_timeout.min(LATE));
+        match self.http.ask(&self.nodes[node], &request, &[StatusCode::OK]).await {
+            Ok(answer) => Ok(answer.json::<crate::answers::ReceiptAnswer>().await?.into()),
+            Err(refusal) => match refusal.why {
+                Why::Problem(problem) if problem.name() == "unknown-transaction" => Ok(Known::Unknown),
+                why => Err(why),
+            },
+        }
+    }
+}
+
+/// What it means that a node answers with an error.
+async fn refused(answer: Answer, tx_hash: TxHash) -> Handed {
+    let refusal = answer.refusal().await;
+    let status = refusal.status.unwrap_or_default();
+    match refusal.why {
+        Why::Problem(problem) if problem.name() == "rejected" => {
+            Handed::Done(Submitted::Rejected(rejection(&problem, tx_hash)))
+        }
+        Why::Problem(problem) if NOT_TAKEN.contains(&problem.name()) => {
+            Handed::NotTaken(Why::Problem(problem), refusal.retry_after)
+        }
+        // The request itself is at fault, or did not get through whole: nothing was taken.
+        Why::Problem(problem) if status.is_client_error() && problem.retry => {
+            Handed::NotTaken(Why::Problem(problem), refusal.retry_after)
+        }
+        why if status.is_client_error() => Handed::Refused(why),
+        why => Handed::Lost(why),
+    }
+}
+
+fn rejection(problem: &Problem, tx_hash: TxHash) -> Rejection {
+    let code = problem.number("code").and_then(|code| u32::try_from(code).ok());
+    Rejection {
+        tx_hash,
+        plugin: problem.text("plugin").map(str::to_owned),
+        codespace: problem.text("codespace").unwrap_or_default().to_owned(),
+        code: code.unwrap_or_default(),
+        detail: problem.detail.clone(),
+    }
+}

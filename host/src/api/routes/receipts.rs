@@ -1,0 +1,214 @@
+//! `GET /v1/receipts/{tx_hash}` and `GET /v1/receipts`: where transactions landed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State as Extract};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Listed, State};
+use crate::api::problem::{INDEX_BUILDING, INTERNAL, NOT_COMMITTED, Problem};
+use crate::api::submit::params::{Query, bad, hash};
+use crate::api::submit::{plugin, unknown, unreadable};
+use crate::app::Refusal;
+use crate::receipts::{Found, Known, Receipts};
+use crate::sequence::{Place, ReadError, Reader, as_text};
+use crate::types::{Height, TxHash};
+
+pub(super) const LISTED: &[Listed] = &[
+    Listed {
+        method: "GET",
+        path: "/v1/receipts/{tx_hash}",
+        what: "What became of a transaction; ?wait=SECONDS: hold until that is known",
+    },
+    Listed {
+        method: "GET",
+        path: "/v1/receipts",
+        what: "Receipts by ?index=N, ?offset=N, ?height=N or ?from=INDEX&limit=N",
+    },
+];
+
+/// Receipts in one answer when nothing is said.
+const LIMIT_DEFAULT: u64 = 100;
+/// Receipts in one answer at most; more than that are 1 MiB of JSON.
+const LIMIT_MAX: u64 = 4096;
+/// When to ask again while the index is being built: it takes about a second for a million records.
+const INDEX_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) fn routes() -> Router<Arc<State>> {
+    Router::new().route("/v1/receipts/{tx_hash}", get(by_hash)).route("/v1/receipts", get(by_place))
+}
+
+async fn by_hash(
+    Extract(state): Extract<Arc<State>>,
+    Path(text): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let since = Instant::now();
+    let hash = hash(&text)?;
+    let mut query = Query::parse(&uri)?;
+    let wait = query.seconds("wait")?;
+    query.done("wait")?;
+    let receipts = state.submissions.receipts();
+    let Some(wait) = wait else { return answer(hash, &find(receipts, hash).await?) };
+    let _turn = state.submissions.turn()?;
+    // Before the look-up, so that nothing is missed.
+    let mut waiting = receipts.wait_for(hash);
+    let found = find(receipts, hash).await?;
+    if !matches!(found.known, Known::Pending | Known::Unknown) {
+        return answer(hash, &found);
+    }
+    tokio::select! {
+        _ = timeout_at(since + wait, waiting.decided()) => {}
+        () = state.stopping.wait() => {}
+    }
+    answer(hash, &find(receipts, hash).await?)
+}
+
+async fn find(receipts: &Receipts, hash: TxHash) -> Result<Found, Problem> {
+    let receipts = receipts.clone();
+    match spawn_blocking(move || receipts.find(hash)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "cannot look a transaction up");
+            Err(unreadable())
+        }
+        // It panicked, which the panic's own message told.
+        Err(_) => Err(Problem::new(&INTERNAL, "the look-up met a defect; the node's log has the reason")),
+    }
+}
+
+/// What became of a transaction.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(serialize_with = "as_text")]
+    tx_hash: TxHash,
+    #[serde(flatten)]
+    state: StateOf<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum StateOf<'a> {
+    Committed {
+        receipts: &'a [Place],
+        /// Whether the index is complete, and so there are no more places than these.
+        complete: bool,
+    },
+    Rejected {
+        plugin: Option<&'a str>,
+        codespace: &'a str,
+        code: u32,
+        detail: &'a str,
+    },
+    Pending,
+}
+
+fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
+    let state = match &found.known {
+        Known::Committed(receipts) => StateOf::Committed { receipts, complete: found.complete },
+        Known::Refused(refusal) => {
+            let Refusal { code, codespace, message } = refusal;
+            StateOf::Rejected { plugin: plugin(refusal), codespace, code: *code, detail: message }
+        }
+        Known::Pending => StateOf::Pending,
+        Known::Unknown if !found.complete => {
+            let detail =
+                "the index of receipts is being built, and what it has of it does not name this transaction";
+            return Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE));
+        }
+        Known::Unknown => return Err(unknown(hash)),
+    };
+    Ok(Json(Document { tx_hash: hash, state }).into_response())
+}
+
+/// Receipts in order, and the index at which more follow.
+#[derive(Serialize)]
+struct Page {
+    receipts: Vec<Place>,
+    next: Option<u64>,
+}
+
+/// What receipts are asked for.
+enum Asked {
+    Index(u64),
+    Offset(u64),
+    Height(u64),
+    From(u64),
+}
+
+async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
+    let mut query = Query::parse(&uri)?;
+    let (index, offset) =
+        (query.number("index")?.map(Asked::Index), query.number("offset")?.map(Asked::Offset));
+    let (height, from) = (query.number("height")?.map(Asked::Height), query.number("from")?.map(Asked::From));
+    let limit = query.number("limit")?.unwrap_or(LIMIT_DEFAULT);
+    query.done("index, offset, height, from and limit")?;
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(bad(format!("limit is {limit}; it must be a number from 1 to {LIMIT_MAX}")));
+    }
+    let mut asked = [index, offset, height, from].into_iter().flatten();
+    let (Some(asked), None) = (asked.next(), asked.next()) else {
+        return Err(bad("exactly one of index, offset, height and from must be given"));
+    };
+    let reader = state.reader.clone();
+    match spawn_blocking(move || page(&reader, &asked, limit)).await {
+        Ok(page) => page.map(Json),
+        // It panicked, which the panic's own message told.
+        Err(_) => Err(Problem::new(&INTERNAL, "the look-up met a defect; the node's log has the reason")),
+    }
+}
+
+fn page(reader: &Reader, asked: &Asked, limit: u64) -> Result<Page, Problem> {
+    let one = |index: u64| reader.entry(index).map(|entry| vec![Place::of(index, &entry)]);
+    let receipts = match *asked {
+        Asked::Index(index) => one(index).map_err(|error| problem(&error))?,
+        Asked::Offset(offset) => {
+            let (index, entry) = reader.entry_at(offset).map_err(|error| problem(&error))?;
+            vec![Place::of(index, &entry)]
+        }
+        Asked::From(from) => return range(reader, from, u64::MAX, limit),
+        Asked::Height(height) => {
+            let committed = reader.committed().head.height().0;
+            if height > committed {
+                let detail = format!("block {height} is not committed here; the last one is {committed}");
+                return Err(not_committed(detail, committed, "blocks"));
+            }
+            let start = reader.first_at(Height(height)).map_err(|error| problem(&error))?;
+            let end = reader.first_at(Height(height.saturating_add(1))).map_err(|error| problem(&error))?;
+            return range(reader, start, end, limit);
+        }
+    };
+    Ok(Page { receipts, next: None })
+}
+
+/// The receipts from an index on: those below `end`, `limit` at most.
+fn range(reader: &Reader, from: u64, end: u64, limit: u64) -> Result<Page, Problem> {
+    let end = end.min(reader.committed().head.count());
+    let entries =
+        reader.entries(from..end.min(from.saturating_add(limit))).map_err(|error| problem(&error))?;
+    let receipts: Vec<Place> = (from..).zip(&entries).map(|(index, entry)| Place::of(index, entry)).collect();
+    let next = from.saturating_add(receipts.len() as u64);
+    Ok(Page { receipts, next: (next < end).then_some(next) })
+}
+
+fn problem(error: &ReadError) -> Problem {
+    match error {
+        ReadError::NoSuchRecord { count, .. } => not_committed(error.to_string(), *count, "records"),
+        ReadError::NoSuchOffset { length, .. } => not_committed(error.to_string(), *length, "bytes"),
+        ReadError::Io(_) | ReadError::Damaged { .. } => {
+            tracing::error!(%error, "cannot read a receipt");
+            unreadable()
+        }
+    }
+}
+
+fn not_committed(detail: String, actual: u64, unit: &'static str) -> Problem {
+    Problem::new(&NOT_COMMITTED, detail).with("actual", actual).with("unit", unit)
+}

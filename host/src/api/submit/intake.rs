@@ -1,0 +1,46 @@
+//! The way of a transaction into the mempool, as the node gives it to HTTP.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::app::Refusal;
+
+/// What examines transactions, and hands them to the consensus engine.
+pub trait Intake: Send + Sync {
+    /// The longest transaction that the network takes, in bytes; `None` before genesis.
+    fn tx_bytes_max(&self) -> Option<u64>;
+
+    /// Examines a transaction as CheckTx does. What was found is remembered, so that CheckTx need not do it again.
+    fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked>;
+
+    /// Hands a transaction to the engine. May be called again with the same bytes.
+    fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
+}
+
+/// The answer to [`Intake::check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It may enter the mempool.
+    Accepted,
+    /// The network's rules refuse it.
+    Refused(Refusal),
+    /// The node takes no transaction now, whatever its bytes.
+    NotReady(String),
+    /// It could not be examined; the log has the reason.
+    Failed,
+}
+
+/// The answer to [`Intake::hand_over`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandedOver {
+    /// The engine took it, and promises nothing.
+    Taken,
+    /// The engine knows these bytes: they wait in its mempool, or have been committed.
+    AlreadyKnown,
+    /// The engine's mempool is full, and these bytes may or may not be in it.
+    Full,
+    /// The engine did not get it, or did not take it.
+    NotTaken(String),
+    /// The engine may have got it.
+    NoAnswer(String),
+}

@@ -1,0 +1,376 @@
+//! Transactions on their way from an HTTP request into a committed block.
+//!
+//! ```text
+//! request ── turn (how many wait, how many bytes) ──> hash ──> committed before? ──yes──> its receipt
+//!                                                               │ no
+//!            answer <── committed, refused, or time is over     pipeline (as CheckTx asks it) ──no──> rejected
+//!               ▲                                               │ yes
+//!               └──── receipts: our own Commit <── block <───── engine's mempool, once more after a while
+//! ```
+//!
+//! What happens to a transaction does not depend on whoever waits for it: it goes on when the client is gone or its time
+//! is over, so "pending" is true when it is said.
+//!
+//! # Invariants
+//!
+//! - Bytes that this node has committed are not handed to the engine again: a client may repeat a request of which it lost
+//!   the answer, also after the engine has forgotten them.
+//! - Whoever is told "committed" can read the record and its receipt here at once.
+//!
+//! # Limits
+//!
+//! [`Bounds`].
+
+mod intake;
+pub mod params;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use intake::{Checked, HandedOver, Intake};
+
+use self::params::{Patience, Wait};
+use super::Stopping;
+use super::problem::{
+    INTERNAL, MEMPOOL_FULL, NOT_READY, Problem, REJECTED, TOO_MANY_SUBMISSIONS, UNKNOWN_TRANSACTION,
+};
+use crate::app::Refusal;
+use crate::receipts::{Decided, Known, Receipts, Waiting};
+use crate::sequence::Place;
+use crate::types::TxHash;
+
+/// What a transaction on its way takes beside its bytes, about, in bytes.
+const OVERHEAD_BYTES: u64 = 4096;
+/// What `Retry-After` says when the mempool is full or too much is under way: a block takes about that long.
+const SOON: Duration = Duration::from_secs(1);
+/// What it says when the node takes nothing: what is wrong then takes a while.
+const LATER: Duration = Duration::from_secs(5);
+
+/// How much may be on its way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Maximum number of requests that submit, or wait for a receipt. Each takes some 4 KiB and a connection. As many as
+    /// connections from one loopback address may be open, which is what a proxy opens.
+    ///
+    /// A further one gets 503 `too-many-submissions`.
+    pub requests_max: usize,
+    /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 128 of the largest with
+    /// the default limit. One whose length is not announced counts as the largest.
+    ///
+    /// A further one gets 503 `too-many-submissions`, before its body is read.
+    pub body_bytes_max: usize,
+    /// Maximum size of transactions that are kept to be handed over once more, in bytes. Beyond it a transaction is handed
+    /// over once.
+    pub kept_bytes_max: usize,
+    /// After how long a transaction that is neither committed nor refused is handed to the engine once more.
+    ///
+    /// The engine answers before its own check of the transaction has ended, and drops it without a word if its mempool has
+    /// filled up by then. Handing it over again is safe: it takes bytes that it has only once.
+    pub again_after: Duration,
+}
+
+impl Bounds {
+    /// Those of a node.
+    pub const DEFAULT: Self = Self {
+        requests_max: 12_288,
+        body_bytes_max: 128 << 20,
+        kept_bytes_max: 32 << 20,
+        again_after: Duration::from_secs(3),
+    };
+}
+
+/// Takes transactions, and answers what becomes of them; clones share one state.
+#[derive(Clone)]
+pub struct Submissions {
+    /// Or why there is none.
+    intake: Result<Arc<dyn Intake>, &'static str>,
+    receipts: Receipts,
+    stopping: Stopping,
+    requests: Arc<Semaphore>,
+    body_bytes: Arc<Semaphore>,
+    kept_bytes: Arc<Semaphore>,
+    again_after: Duration,
+}
+
+/// The permission for one request to wait.
+pub struct Turn(
+    #[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit,
+);
+
+/// The permission for bytes to be in memory.
+pub struct Load(#[expect(dead_code, reason = "as a turn")] OwnedSemaphorePermit);
+
+/// What became of a transaction, as far as its submitter waited for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// Its record is committed here.
+    Committed {
+        /// Where.
+        place: Place,
+        /// Whether it had been before.
+        duplicate: bool,
+    },
+    /// It may still be committed.
+    Pending,
+    /// It will not be: it was rejected, or not taken.
+    Failed(Problem),
+}
+
+/// How far a transaction got on its way to the engine.
+enum Delivered {
+    /// It was committed before, here.
+    Before(Place),
+    /// The engine has it, or may have it.
+    Taken,
+    /// It ends here.
+    Failed(Problem),
+}
+
+impl Submissions {
+    /// Submits by this intake; or says why there is none.
+    #[must_use]
+    pub fn new(
+        intake: Result<Arc<dyn Intake>, &'static str>,
+        receipts: Receipts,
+        stopping: Stopping,
+        bounds: Bounds,
+    ) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        Self {
+            intake,
+            receipts,
+            stopping,
+            requests: semaphore(bounds.requests_max),
+            body_bytes: semaphore(bounds.body_bytes_max),
+            kept_bytes: semaphore(bounds.kept_bytes_max),
+            again_after: bounds.again_after,
+        }
+    }
+
+    /// What finds receipts.
+    #[must_use]
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
+    }
+
+    /// The longest transaction that is taken.
+    ///
+    /// # Errors
+    ///
+    /// When none is.
+    pub fn tx_bytes_max(&self) -> Result<u64, Problem> {
+        let max = self.intake()?.tx_bytes_max();
+        max.ok_or_else(|| not_ready("the node has no genesis yet; try again once it has started"))
+    }
+
+    fn intake(&self) -> Result<&Arc<dyn Intake>, Problem> {
+        self.intake.as_ref().map_err(|why| not_ready(*why))
+    }
+
+    /// Lets one more request wait.
+    ///
+    /// # Errors
+    ///
+    /// Too many do.
+    pub fn turn(&self) -> Result<Turn, Problem> {
+        let turn = Arc::clone(&self.requests).try_acquire_owned();
+        turn.map(Turn).map_err(|_| too_many("too many requests wait for transactions at this node"))
+    }
+
+    /// Lets a body of this length into memory.
+    ///
+    /// # Errors
+    ///
+    /// Too many bytes are in it.
+    pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
+        let load = Arc::clone(&self.body_bytes).try_acquire_many_owned(cost(bytes));
+        load.map(Load)
+            .map_err(|_| too_many("the bodies of requests that submit take too much memory together"))
+    }
+
+    /// Submits a transaction, and waits as long as it is patient. `load` is given back when the bytes are not needed any
+    /// more.
+    pub async fn submit(&self, tx: Bytes, load: Load, patience: Patience, since: Instant) -> Submitted {
+        let hash = TxHash::of(&tx);
+        let intake = match self.intake() {
+            Ok(intake) => Arc::clone(intake),
+            Err(problem) => return Submitted::Failed(problem),
+        };
+        let deadline = since + patience.timeout;
+        // Before anything is looked up, so that nothing is missed.
+        let waiting = (patience.wait == Wait::Committed).then(|| self.receipts.wait_for(hash));
+        self.receipts.trying(hash);
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(self.clone().deliver(intake, tx, hash, load, tell));
+        let answer = async {
+            if patience.wait == Wait::None {
+                return Submitted::Pending;
+            }
+            match told.await {
+                Ok(Delivered::Before(place)) => return Submitted::Committed { place, duplicate: true },
+                Ok(Delivered::Failed(problem)) => return Submitted::Failed(problem),
+                Ok(Delivered::Taken) => {}
+                // It panicked, which the panic's own message told.
+                Err(_) => return Submitted::Failed(defect()),
+            }
+            match waiting {
+                None => Submitted::Pending,
+                Some(waiting) => self.decided(hash, waiting).await,
+            }
+        };
+        tokio::select! {
+            answer = timeout_at(deadline, answer) => answer.unwrap_or(Submitted::Pending),
+            () = self.stopping.wait() => Submitted::Pending,
+        }
+    }
+
+    /// Waits for the end of a transaction.
+    async fn decided(&self, hash: TxHash, mut waiting: Waiting) -> Submitted {
+        match waiting.decided().await {
+            Some(Decided::Committed(place)) => Submitted::Committed { place, duplicate: false },
+            Some(Decided::Refused(refusal)) => Submitted::Failed(rejected(hash, &refusal)),
+            None => Submitted::Failed(unreadable()),
+        }
+    }
+
+    /// Takes a transaction to the engine, and says how far it got as soon as that is clear.
+    async fn deliver(
+        self,
+        intake: Arc<dyn Intake>,
+        tx: Bytes,
+        hash: TxHash,
+        load: Load,
+        tell: oneshot::Sender<Delivered>,
+    ) {
+        let mut waiting = self.receipts.wait_for(hash);
+        let delivered = self.take_to_engine(&*intake, &tx, hash).await;
+        if !matches!(delivered, Delivered::Taken) {
+            if matches!(delivered, Delivered::Failed(_)) {
+                self.receipts.not_taken(hash);
+            }
+            // Whoever asked is gone.
+            let _ = tell.send(delivered);
+            return;
+        }
+        let _ = tell.send(delivered);
+        let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(cost(tx.len() as u64));
+        let Ok(_kept) = kept else { return };
+        drop(load);
+        tokio::select! {
+            _ = waiting.decided() => {}
+            () = self.stopping.wait() => {}
+            () = sleep(self.again_after) => {
+                drop(waiting);
+                // Whatever it answers, nobody is told anything new: it may have been taken before.
+                let again = intake.hand_over(tx).await;
+                tracing::debug!(tx = %hash, ?again, "neither committed nor refused: handed to the engine once more");
+            }
+        }
+    }
+
+    async fn take_to_engine(&self, intake: &dyn Intake, tx: &Bytes, hash: TxHash) -> Delivered {
+        match self.look_up(hash).await {
+            Ok(Known::Committed(places)) => {
+                if let Some(place) = places.into_iter().next() {
+                    return Delivered::Before(place);
+                }
+            }
+            Ok(Known::Refused(refusal)) => return Delivered::Failed(rejected(hash, &refusal)),
+            Ok(Known::Pending | Known::Unknown) => {}
+            Err(problem) => return Delivered::Failed(problem),
+        }
+        match intake.check(tx.clone()).await {
+            Checked::Accepted => {}
+            Checked::Refused(refusal) => {
+                self.receipts.refuse(hash, &refusal);
+                return Delivered::Failed(rejected(hash, &refusal));
+            }
+            Checked::NotReady(why) => return Delivered::Failed(not_ready(why)),
+            Checked::Failed => return Delivered::Failed(defect()),
+        }
+        let why = match intake.hand_over(tx.clone()).await {
+            HandedOver::Taken | HandedOver::AlreadyKnown => {
+                self.receipts.taken(hash);
+                return Delivered::Taken;
+            }
+            // It stays noted as on its way, which is all that can be said.
+            HandedOver::NoAnswer(_) => return Delivered::Taken,
+            HandedOver::Full => {
+                let detail =
+                    "too many transactions wait at this node to get into a block; try again, or another node";
+                Problem::new(&MEMPOOL_FULL, detail).retry_after(SOON)
+            }
+            HandedOver::NotTaken(why) => not_ready(why),
+        };
+        // A full mempool may have these bytes all the same, from an earlier request: it looks at its size first.
+        if self.receipts.not_taken(hash) { Delivered::Taken } else { Delivered::Failed(why) }
+    }
+
+    /// Looks a transaction up, as far as it can be at this moment: while the index is being built, one that was committed
+    /// long ago is not found.
+    async fn look_up(&self, hash: TxHash) -> Result<Known, Problem> {
+        let receipts = self.receipts.clone();
+        match spawn_blocking(move || receipts.find(hash)).await {
+            Ok(Ok(found)) => Ok(found.known),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot look a transaction up");
+                Err(unreadable())
+            }
+            // It panicked, which the panic's own message told.
+            Err(_) => Err(defect()),
+        }
+    }
+}
+
+/// Permits for a transaction of this length; more than there are for one that no memory has.
+fn cost(bytes: u64) -> u32 {
+    u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// The answer to a transaction that the rules refuse.
+#[must_use]
+pub fn rejected(hash: TxHash, refusal: &Refusal) -> Problem {
+    let Refusal { code, codespace, message } = refusal;
+    Problem::new(&REJECTED, message.clone())
+        .with("plugin", plugin(refusal))
+        .with("codespace", codespace.clone())
+        .with("code", *code)
+        .with("tx_hash", hash.to_string())
+}
+
+/// The plugin that refused, if one did.
+#[must_use]
+pub fn plugin(refusal: &Refusal) -> Option<&str> {
+    refusal.codespace.strip_prefix("plugin/")
+}
+
+/// The answer when nothing is known of a transaction.
+#[must_use]
+pub fn unknown(hash: TxHash) -> Problem {
+    let detail = "the transaction is not committed on this node, and it has not been submitted here since the node's \
+                  process started; it may still be on its way through another node";
+    Problem::new(&UNKNOWN_TRANSACTION, detail).with("tx_hash", hash.to_string())
+}
+
+/// The answer when this node's disk does not give what is committed.
+#[must_use]
+pub fn unreadable() -> Problem {
+    Problem::new(&INTERNAL, "the node cannot read what it has committed; its log has the reason")
+}
+
+fn defect() -> Problem {
+    Problem::new(&INTERNAL, "the node could not examine the transaction; its log has the reason")
+}
+
+fn not_ready(why: impl Into<String>) -> Problem {
+    Problem::new(&NOT_READY, why).retry_after(LATER)
+}
+
+fn too_many(why: &'static str) -> Problem {
+    Problem::new(&TOO_MANY_SUBMISSIONS, why).retry_after(SOON)
+}
