@@ -6,7 +6,9 @@
 
 mod client;
 mod connections;
+mod documented;
 mod end;
+mod followers;
 mod hosts;
 mod layers;
 mod log;
@@ -19,6 +21,7 @@ mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod streams;
 mod submit;
 mod writing;
 
