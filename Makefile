@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page rolling trace-test bench bench-limits soak differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-limits bench-overload soak differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -180,6 +180,11 @@ test: plugins rustfmt ## Tests that need no network; some need strace, one clang
 test-coverage: plugins llvm-tools ## What of the code `make test` runs: a number, at least tests/coverage/floor, and HTML
 	@tests/coverage/run
 
+# Needs Node.js and npm, and a registry; skips aloud without.
+test-streams: build ## Durable Streams: the public conformance suite, and the official client on a real node
+	@cargo build $(CARGO_FLAGS) -p dseq --example streams-host
+	@tests/streams/run
+
 test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitizer; needs a nightly toolchain
 	@tests/race/run
 
@@ -188,7 +193,7 @@ e2e: build ## Four real nodes, killed and brought back
 
 check: fmt-check lint doc deny plugins-verify e2e test-race test-coverage test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 
 # Needs prometheus (with promtool); skips aloud without.
@@ -253,6 +258,9 @@ bench-limits: ## What fuel and admission allow the worst plugins; fails beyond t
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
+
+bench-overload: build ## Three times what four nodes carry, over HTTP; fails beyond the goals of docs/overload.md
+	@cargo run $(CARGO_FLAGS) -p dseq --example bench-overload
 
 soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
 	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)

@@ -6,11 +6,14 @@
 
 mod client;
 mod connections;
+mod documented;
 mod end;
+mod followers;
 mod hosts;
 mod layers;
 mod log;
 mod openapi;
+mod overload;
 mod pages;
 mod pipeline;
 mod problems;
@@ -18,6 +21,7 @@ mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod streams;
 mod submit;
 mod writing;
 

@@ -5,6 +5,7 @@
 
 mod acknowledgement;
 mod chromium;
+mod clients;
 mod crash_points;
 mod failures;
 mod faults;
@@ -24,6 +25,7 @@ mod pipeline;
 mod program;
 mod rollback;
 mod rolling;
+mod submit;
 mod support;
 mod traces;
 mod walk_through;

@@ -27,6 +27,7 @@
 mod accept;
 mod access_log;
 pub mod body;
+mod conditions;
 mod connection;
 mod connections;
 pub mod health;

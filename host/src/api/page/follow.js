@@ -35,7 +35,8 @@ class FrameReader {
         this.#head.set(chunk.subarray(at, at + taken), this.#headFilled);
         this.#headFilled += taken;
         at += taken;
-        if (this.#headFilled < FRAME_HEAD_BYTES) return;
+        this.#skipEmpty();
+        if (this.#headFilled < FRAME_HEAD_BYTES) continue;
         this.#begin();
       }
       const taken = Math.min(this.#left, chunk.length - at);
@@ -50,6 +51,15 @@ class FrameReader {
       if (this.#left > 0) return;
       take(this.#record);
       this.#record = null;
+    }
+  }
+
+  /** A frame of length 0 only says that the node is there. */
+  #skipEmpty() {
+    const view = new DataView(this.#head.buffer);
+    while (this.#headFilled >= 4 && view.getUint32(0, true) === 0) {
+      this.#head.copyWithin(0, 4, this.#headFilled);
+      this.#headFilled -= 4;
     }
   }
 

@@ -1,5 +1,6 @@
 //! What a node answers: one file for each topic.
 
+mod batch;
 mod index;
 mod metrics;
 mod openapi;
@@ -41,6 +42,7 @@ const TOPICS: &[Topic] = &[
     Topic { listed: records::LISTED, routes: records::routes },
     Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: batch::LISTED, routes: batch::routes },
     Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
     Topic { listed: openapi::LISTED, routes: openapi::routes },

@@ -16,10 +16,9 @@ use super::{Listed, State};
 use crate::api::problem::{INDEX_BUILDING, INTERNAL, NOT_COMMITTED, Problem};
 use crate::api::schemas;
 use crate::api::submit::params::{Query, bad, hash};
-use crate::api::submit::{plugin, unknown, unreadable};
-use crate::app::Refusal;
-use crate::receipts::{Found, Known, Receipts};
-use crate::sequence::{Place, ReadError, Reader, as_text};
+use crate::api::submit::{unknown, unreadable};
+use crate::receipts::{Document, Found, Known, Receipts};
+use crate::sequence::{Place, ReadError, Reader};
 use crate::types::{Height, TxHash};
 
 pub(super) const LISTED: &[Listed] = &[
@@ -94,48 +93,15 @@ async fn find(receipts: &Receipts, hash: TxHash) -> Result<Found, Problem> {
     }
 }
 
-/// What became of a transaction.
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(serialize_with = "as_text")]
-    tx_hash: TxHash,
-    #[serde(flatten)]
-    state: StateOf<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
-enum StateOf<'a> {
-    Committed {
-        receipts: &'a [Place],
-        /// Whether the index is complete, and so there are no more places than these.
-        complete: bool,
-    },
-    Rejected {
-        plugin: Option<&'a str>,
-        codespace: &'a str,
-        code: u32,
-        detail: &'a str,
-    },
-    Pending,
-}
-
 fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
-    let state = match &found.known {
-        Known::Committed(receipts) => StateOf::Committed { receipts, complete: found.complete },
-        Known::Refused(refusal) => {
-            let Refusal { code, codespace, message } = refusal;
-            StateOf::Rejected { plugin: plugin(refusal), codespace, code: *code, detail: message }
-        }
-        Known::Pending => StateOf::Pending,
-        Known::Unknown if !found.complete => {
-            let detail =
-                "the index of receipts is being built, and what it has of it does not name this transaction";
-            return Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE));
-        }
-        Known::Unknown => return Err(unknown(hash)),
-    };
-    Ok(Json(Document { tx_hash: hash, state }).into_response())
+    if let Some(document) = Document::of(hash, found) {
+        return Ok(Json(document).into_response());
+    }
+    if found.complete {
+        return Err(unknown(hash));
+    }
+    let detail = "the index of receipts is being built, and what it has of it does not name this transaction";
+    Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE))
 }
 
 /// Receipts in order, and the index at which more follow.

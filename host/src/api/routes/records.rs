@@ -12,12 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::task::spawn_blocking;
 
-use super::sequence::behind;
 use super::{Listed, State};
 use crate::api::accept::preferred;
 use crate::api::params::Params;
 use crate::api::problem::{BAD_PARAMETER, NOT_ACCEPTABLE, Problem, STORE_UNREADABLE};
 use crate::api::schemas;
+use crate::api::stream::behind;
 use crate::api::stream::records::{Format, Records};
 use crate::excerpt::Excerpt;
 use crate::types::Height;

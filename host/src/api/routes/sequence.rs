@@ -1,4 +1,4 @@
-//! `GET /v1/sequence`: the bytes of the sequence, or a range of them.
+//! `GET /v1/sequence`: the bytes of the sequence, or a range of them; with `offset`, the read side of Durable Streams.
 //!
 //! # ETag
 //!
@@ -9,46 +9,43 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State as Extract;
-use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::extract::{Request, State as Extract};
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{Listed, State};
+use crate::api::Tail;
+use crate::api::conditions::{ascii, is_known};
 use crate::api::params::{Params, decimal};
-use crate::api::problem::{NODE_BEHIND, Problem, RANGE_NOT_SATISFIABLE};
+use crate::api::problem::{BAD_PARAMETER, Problem, RANGE_NOT_SATISFIABLE};
 use crate::api::schemas;
-use crate::api::stream::{Asked, Pieces, asked};
+use crate::api::stream::{
+    self, Asked, GROWS, IMMUTABLE, NEXT_OFFSET, NO_STORE, Pieces, Timings, UP_TO_DATE, asked, behind, token,
+};
 
 pub(super) const LISTED: &[Listed] = &[Listed {
     method: "GET",
     path: "/v1/sequence",
-    what: "The sequence's bytes, or a range of them; ?end=LENGTH pins its length",
+    what: "The sequence's bytes: ranges; ?end=LENGTH; ?offset=-1&live=sse and the rest of Durable Streams' read side",
 }];
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/sequence", get(sequence))
 }
 
-/// When a client should ask again for what this node has not committed yet.
-pub(super) const BEHIND_PAUSE: Duration = Duration::from_secs(1);
-/// Of a response that another request may find longer.
-const GROWS: HeaderValue = HeaderValue::from_static("no-cache");
-/// Of a response that never changes: for a year, the longest that caches know.
-const PINNED: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
 #[utoipa::path(get, path = "/v1/sequence", params(
     ("Range" = Option<String>, Header, description = "One range of bytes: `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH`"),
     ("If-None-Match" = Option<String>, Header, description = "An `ETag` of an earlier answer"),
     ("If-Range" = Option<String>, Header, description = "The `ETag` of the answer that an interrupted download goes on with"),
     ("end" = Option<u64>, Query, description = "The sequence as it was when it had this length: never changes"),
+    ("offset" = Option<String>, Query, description = "Durable Streams: read on from here; exactly 20 digits, `-1` (the start) or `now`"),
+    ("live" = Option<String>, Query, description = "Durable Streams: `long-poll` or `sse` to wait for what is to come; goes with `offset`"),
+    ("cursor" = Option<String>, Query, description = "Durable Streams: the `Stream-Cursor` of the answer before"),
 ), responses(
     (status = 200, description = "The sequence", body = Vec<u8>, content_type = "application/octet-stream", headers(
         ("ETag" = String, description = "Names the bytes up to this length, on every node"),
@@ -63,39 +60,53 @@ const PINNED: HeaderValue = HeaderValue::from_static("public, max-age=31536000, 
 ))]
 pub(super) async fn sequence(
     Extract(state): Extract<Arc<State>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let end = Params::of(&uri)?.number("end")?;
-    let tip = state.tail.now();
+    let (request, _) = request.into_parts();
+    let params = Params::of(&request.uri)?;
+    let is_stream = params.one("offset")?.is_some() || params.one("live")?.is_some();
+    match params.number("end")? {
+        Some(_) if is_stream => Err(Problem::new(
+            &BAD_PARAMETER,
+            "end does not go with offset or live: leave it out, or use Range",
+        )),
+        None if is_stream => {
+            stream::serve(state.tail.clone(), &request, state.stopping.clone(), Timings::DEFAULT).await
+        }
+        end => ranges(&state.tail, end, &request.method, &request.headers),
+    }
+}
+
+/// Answers a request that is not one of Durable Streams.
+fn ranges(tail: &Tail, end: Option<u64>, method: &Method, headers: &HeaderMap) -> Result<Response, Problem> {
+    let tip = tail.now();
     let length = tip.length();
     if let Some(end) = end.filter(|end| *end > length) {
         return Err(behind("bytes", length, end));
     }
     let now = Version { identity: tip.identity(), length: end.unwrap_or(length), is_pinned: end.is_some() };
-    if now.is_known(&headers) {
-        return Ok((StatusCode::NOT_MODIFIED, now.headers(&method)).into_response());
+    if is_known(headers, &now.etag()) {
+        return Ok((StatusCode::NOT_MODIFIED, now.headers(method)).into_response());
     }
     // HEAD has no ranges (RFC 9110, section 14.2).
-    let (version, asked) = if method == Method::GET { now.select(&headers) } else { (now, Asked::Whole) };
-    let pieces = |part| Body::new(Pieces::new(state.tail.clone(), part));
+    let (version, asked) = if method == Method::GET { now.select(headers) } else { (now, Asked::Whole) };
+    let pieces = |part| Body::new(Pieces::new(tail.clone(), part));
     Ok(match asked {
-        Asked::Whole => (version.headers(&method), pieces(0..version.length)).into_response(),
+        Asked::Whole => {
+            let mut response = (version.headers(method), pieces(0..version.length)).into_response();
+            if !version.is_pinned {
+                // Who reads on by Durable Streams goes on from there.
+                response.headers_mut().insert(NEXT_OFFSET, token(version.length));
+                response.headers_mut().insert(UP_TO_DATE, HeaderValue::from_static("true"));
+            }
+            response
+        }
         Asked::Part(part) => {
             let range = version.content_range(Some(&part));
-            (StatusCode::PARTIAL_CONTENT, range, version.headers(&method), pieces(part)).into_response()
+            (StatusCode::PARTIAL_CONTENT, range, version.headers(method), pieces(part)).into_response()
         }
         Asked::Beyond => (version.content_range(None), version.beyond()).into_response(),
     })
-}
-
-/// What is asked for does not exist here yet. Another node may have it, and this one will.
-pub(super) fn behind(unit: &'static str, has: u64, asked: u64) -> Problem {
-    let detail = format!(
-        "this node has {has} {unit}, and is asked for what comes after {asked}; ask another node, or later"
-    );
-    Problem::new(&NODE_BEHIND, detail).exceeding(has, Some(asked), unit).retry_after(BEHIND_PAUSE)
 }
 
 /// The sequence as it was when it had some length.
@@ -110,17 +121,6 @@ struct Version<'a> {
 impl Version<'_> {
     fn etag(&self) -> String {
         format!("\"{}-{}\"", self.identity, self.length)
-    }
-
-    /// Whether the client says that it has these bytes.
-    fn is_known(&self, headers: &HeaderMap) -> bool {
-        let (etag, mut known) =
-            (self.etag(), headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()));
-        known.any(|list| {
-            list.split(',')
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-        })
     }
 
     /// What a request asks for, and of which version: see above.
@@ -146,8 +146,8 @@ impl Version<'_> {
     /// What every answer has that is not a problem.
     fn headers(&self, method: &Method) -> HeaderMap {
         let cache = match (self.is_pinned, method == Method::HEAD) {
-            (_, true) => HeaderValue::from_static("no-store"),
-            (true, false) => PINNED,
+            (_, true) => NO_STORE,
+            (true, false) => IMMUTABLE,
             (false, false) => GROWS,
         };
         let mut headers = HeaderMap::new();
@@ -169,9 +169,4 @@ impl Version<'_> {
         let detail = format!("the range begins beyond the {} bytes that there are, or is empty", self.length);
         Problem::new(&RANGE_NOT_SATISFIABLE, detail).exceeding(self.length, None, "bytes")
     }
-}
-
-/// A header's value of digits, letters and punctuation.
-pub(super) fn ascii(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Listed, State};
@@ -53,9 +54,9 @@ pub(super) async fn submit(
     query.done("wait and timeout")?;
     let submissions = &state.submissions;
     let bytes_max = submissions.tx_bytes_max()?;
+    submissions.admit()?;
     let _turn = submissions.turn()?;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let load = submissions.load(announced.map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;
+    let load = submissions.load(announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;
     let tx = body::whole(&headers, body, bytes_max).await?;
     let hash = TxHash::of(&tx);
     match submissions.submit(tx, load, patience, since).await {
@@ -70,6 +71,11 @@ pub(super) async fn submit(
     }
 }
 
+/// The length that a body is announced to have.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// What became of a transaction, as JSON.
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -82,5 +88,17 @@ pub(super) enum Shown<'a> {
     Pending {
         #[serde(serialize_with = "as_text")]
         tx_hash: TxHash,
+    },
+    /// In a batch: alone, it is a problem.
+    Rejected {
+        #[serde(serialize_with = "as_text")]
+        tx_hash: TxHash,
+        problem: Value,
+    },
+    /// As well.
+    Failed {
+        #[serde(serialize_with = "as_text")]
+        tx_hash: TxHash,
+        problem: Value,
     },
 }
