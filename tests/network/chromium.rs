@@ -77,18 +77,18 @@ impl Chromium {
     /// Opens a page of this size, in light or dark, in a window of its own: one behind another paints nothing.
     pub(crate) fn open(&mut self, url: &str, (width, height): (u32, u32), scheme: &str) -> Tab {
         let target =
-            self.call(None, "Target.createTarget", json!({ "url": "about:blank", "newWindow": true }));
+            self.call(None, "Target.createTarget", &json!({ "url": "about:blank", "newWindow": true }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
-        let session = self.call(None, "Target.attachToTarget", attach);
+        let session = self.call(None, "Target.attachToTarget", &attach);
         let tab = Tab(session["sessionId"].as_str().unwrap().to_owned());
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            self.call(Some(&tab), &format!("{domain}.enable"), json!({}));
+            self.call(Some(&tab), &format!("{domain}.enable"), &json!({}));
         }
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call(Some(&tab), "Emulation.setDeviceMetricsOverride", metrics);
+        self.call(Some(&tab), "Emulation.setDeviceMetricsOverride", &metrics);
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.call(Some(&tab), "Emulation.setEmulatedMedia", features);
-        self.call(Some(&tab), "Page.navigate", json!({ "url": url }));
+        self.call(Some(&tab), "Emulation.setEmulatedMedia", &features);
+        self.call(Some(&tab), "Page.navigate", &json!({ "url": url }));
         self.until(&tab, "document", "document.readyState === 'complete' && location.href !== 'about:blank'");
         tab
     }
@@ -96,7 +96,7 @@ impl Chromium {
     /// The value of an expression in the page; a promise is awaited.
     pub(crate) fn value(&mut self, tab: &Tab, expression: &str) -> Value {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let answer = self.call(Some(tab), "Runtime.evaluate", params);
+        let answer = self.call(Some(tab), "Runtime.evaluate", &params);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -121,7 +121,7 @@ impl Chromium {
     pub(crate) fn type_into(&mut self, tab: &Tab, selector: &str, text: &str) {
         let found = format!("document.querySelector({selector:?})");
         self.value(tab, &format!("{found}.focus(), {found}.value = '', true"));
-        self.call(Some(tab), "Input.insertText", json!({ "text": text }));
+        self.call(Some(tab), "Input.insertText", &json!({ "text": text }));
     }
 
     /// Presses and releases a key; `modifiers`: 2 is Ctrl, 8 is Shift.
@@ -134,17 +134,17 @@ impl Chromium {
             let event = json!({
                 "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers, "text": text,
             });
-            self.call(Some(tab), "Input.dispatchKeyEvent", event);
+            self.call(Some(tab), "Input.dispatchKeyEvent", &event);
         }
     }
 
     /// The page as PNG.
     pub(crate) fn screenshot(&mut self, tab: &Tab) -> Vec<u8> {
-        let answer = self.call(Some(tab), "Page.captureScreenshot", json!({ "format": "png" }));
+        let answer = self.call(Some(tab), "Page.captureScreenshot", &json!({ "format": "png" }));
         BASE64.decode(answer["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 
-    fn call(&mut self, tab: Option<&Tab>, method: &str, params: Value) -> Value {
+    fn call(&mut self, tab: Option<&Tab>, method: &str, params: &Value) -> Value {
         self.last_id += 1;
         let mut message = json!({ "id": self.last_id, "method": method });
         message["params"] = params;

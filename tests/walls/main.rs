@@ -127,7 +127,7 @@ const WALLS: &[Wall] = &[
     Wall {
         folders: &["host/src"],
         except: &["host/src/api"],
-        words: &["axum", "tower", "tower_http"],
+        words: &["axum", "tower", "tower_http", "utoipa"],
         reason: "`api` is the only code that serves HTTP",
     },
     Wall {
