@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-limits bench-overload soak differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -255,6 +255,11 @@ test-docker: plugins ## The images: built twice, run with compose, written to, k
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-fuel
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-admission
+
+# Needs nginx and curl; skips aloud without.
+bench-read: toolchain ## Reading: GET beside nginx on the same file, and how soon followers have a commit
+	@cargo build $(CARGO_FLAGS) -p dseq --example bench-read
+	@tests/bench/read/run
 
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run

@@ -16,7 +16,7 @@ fn main() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).unwrap();
     let timings = Timings { long_poll: Duration::from_secs(2), ..Timings::DEFAULT };
     let router = memory::router(server.stopping(), timings);
-    let router = layered(router, server.limits(), &Origins::Every);
+    let router = layered(router, server.address(), server.limits(), &Origins::Every);
     let running = server.start(router).unwrap();
     println!("http://{}", running.address());
     let mut until_closed = Vec::new();

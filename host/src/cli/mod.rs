@@ -41,7 +41,7 @@ use crate::printable;
 use crate::telemetry;
 
 /// As `--help` shows them.
-const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 3 to 7 as `dseq submit --help` says, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
 
 /// As clap's own, but with the examples before the usage, of subcommands too.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";

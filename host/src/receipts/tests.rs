@@ -217,3 +217,10 @@ fn without_a_place_for_the_index_the_newest_records_are_found_all_the_same() {
     decided(waiting);
     assert_eq!((chain.places("old"), chain.places("new")), (vec![0], vec![1]));
 }
+
+#[test]
+fn a_block_that_has_not_been_taken_yet_is_found_in_the_log() {
+    let mut chain = Chain::new();
+    chain.commit(&["a"]);
+    assert_eq!((chain.places("a"), chain.find("b")), (vec![0], Known::Unknown));
+}

@@ -296,7 +296,9 @@ impl Submissions {
     }
 
     async fn take_to_engine(&self, intake: &dyn Intake, tx: &Bytes, hash: TxHash) -> Delivered {
-        match self.look_up(hash).await {
+        // At once, for the sake of those who wait: each changes threads. What was examined in vain is in the memo.
+        let (known, checked) = tokio::join!(self.look_up(hash), intake.check(tx.clone()));
+        match known {
             Ok(Known::Committed(places)) => {
                 if let Some(place) = places.into_iter().next() {
                     return Delivered::Before(place);
@@ -306,7 +308,7 @@ impl Submissions {
             Ok(Known::Pending | Known::Unknown) => {}
             Err(problem) => return Delivered::Failed(problem),
         }
-        match intake.check(tx.clone()).await {
+        match checked {
             Checked::Accepted => {}
             Checked::Refused(refusal) => {
                 self.receipts.refuse(hash, &refusal);

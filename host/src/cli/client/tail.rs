@@ -43,6 +43,8 @@ pub(in crate::cli) struct Args {
 
 pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = args.nodes.client()?;
+    // It has a runtime of its own, which none can begin within another one.
+    let stop = args.follow.then(stop_signal).transpose()?;
     run_on_runtime(async {
         // Nodes that answer must agree from the beginning, and one of them must be there.
         let committed = if client.nodes().len() > 1 {
@@ -59,10 +61,9 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let from = args.from.resolve(committed);
         let mut data = args.data.open()?;
-        if args.follow {
-            follow(&client, from, &mut data).await
-        } else {
-            once(&client, from, &mut data).await
+        match stop {
+            Some(stop) => follow(&client, from, &mut data, &stop).await,
+            None => once(&client, from, &mut data).await,
         }
     })
 }
@@ -80,8 +81,7 @@ async fn once(client: &Client, from: u64, data: &mut Data) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-async fn follow(client: &Client, from: u64, data: &mut Data) -> anyhow::Result<ExitCode> {
-    let stop = stop_signal()?;
+async fn follow(client: &Client, from: u64, data: &mut Data, stop: &Notify) -> anyhow::Result<ExitCode> {
     say_aside(format!("following from offset {from}; Ctrl-C ends it"));
     let mut told = Told::default();
     let options = FollowOptions::default().on_notice(move |notice| told.tell(&notice));
