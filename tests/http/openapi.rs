@@ -23,6 +23,9 @@ const BAD: &str = "/v1/receipts/2f05d4b689d270cafb02285f35f44866f7dc8a2d368a3f9d
 /// SHA-256 of `other`, after it was submitted.
 const OTHER: &str = "/v1/receipts/d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
 
+/// The type of a batch of lines.
+const LINES: &str = "content-type: application/x-ndjson\r\n";
+
 /// Requests of every route: method, target, header fields, body, and the status that comes.
 const SAMPLES: &[(&str, &str, &str, &str, u16)] = &[
     ("GET", "/", "", "", 200),
@@ -33,6 +36,10 @@ const SAMPLES: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/v1/submit", "", "full", 503),
     ("POST", "/v1/submit?wait=x", "", "first", 400),
     ("POST", "/v1/submit", "", "longer than it may be", 413),
+    ("POST", "/v1/submit/batch", LINES, "{\"text\":\"first\"}\n{\"text\":\"bad\"}\n", 200),
+    ("POST", "/v1/submit/batch?wait=none", LINES, "{\"text\":\"other\"}\n", 200),
+    ("POST", "/v1/submit/batch", LINES, "{}\n", 400),
+    ("POST", "/v1/submit/batch", "", "first", 415),
     ("GET", FIRST, "", "", 200),
     ("GET", BAD, "", "", 200),
     ("GET", OTHER, "", "", 200),
@@ -51,6 +58,9 @@ const SAMPLES: &[(&str, &str, &str, &str, u16)] = &[
     ("GET", "/v1/sequence", "range: bytes=100-\r\n", "", 416),
     ("GET", "/v1/sequence?end=100", "", "", 503),
     ("GET", "/v1/sequence?end=x", "", "", 400),
+    ("GET", "/v1/sequence?offset=-1", "", "", 200),
+    ("GET", "/v1/sequence?offset=00000000000000000100", "", "", 503),
+    ("GET", "/v1/sequence?offset=1", "", "", 400),
     ("GET", "/v1/records", "", "", 200),
     ("GET", "/v1/records?height=1", "accept: application/x-ndjson\r\n", "", 200),
     ("GET", "/v1/records?from=1", "accept: application/octet-stream\r\n", "", 200),

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 pub(super) struct Hash(String);
 
 /// An error (RFC 9457). Programs should decide by `type`: types, their statuses and `retry` are stable, the wording is not.
-#[derive(ToSchema)]
+#[derive(ToSchema, Serialize)]
 pub(super) struct Problem {
     /// `urn:dseq:problem:` and the name of the type.
     r#type: String,
@@ -157,6 +157,26 @@ pub(super) struct Receipts {
 pub(super) enum Submission {
     Committed(CommittedSubmission),
     Pending(PendingSubmission),
+}
+
+/// What became of one transaction of a batch.
+#[derive(ToSchema, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(super) enum BatchLine {
+    Committed(CommittedSubmission),
+    Pending(PendingSubmission),
+    /// The network's rules refuse it.
+    Rejected(FailedSubmission),
+    /// It was not taken.
+    Failed(FailedSubmission),
+}
+
+/// One that is not in the sequence.
+#[derive(ToSchema, Serialize)]
+pub(super) struct FailedSubmission {
+    tx_hash: Hash,
+    /// Why.
+    problem: Problem,
 }
 
 /// It is in the sequence.

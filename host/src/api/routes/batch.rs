@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 use super::submit::{Shown, announced};
 use super::{Listed, State};
-use crate::api::body;
 use crate::api::problem::{Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
 use crate::api::submit::batch::Framing;
 use crate::api::submit::params::Query;
 use crate::api::submit::{Submitted, too_long};
+use crate::api::{body, schemas};
 use crate::types::TxHash;
 
 pub(super) const LISTED: &[Listed] = &[Listed {
@@ -39,7 +39,18 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/submit/batch", post(batch))
 }
 
-async fn batch(
+#[utoipa::path(post, path = "/v1/submit/batch", params(
+    ("wait" = Option<String>, Query, description = "When to answer for each transaction, as for `/v1/submit`"),
+    ("timeout" = Option<f64>, Query, description = "Seconds to wait at most, for all of them: 10 if not given, at most 60"),
+), request_body(description = "NDJSON, each line `{\"data\":\"<base64>\"}` or `{\"text\":\"...\"}`; or frames: u32 length (little-endian), then the bytes", content(
+    (String = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))), responses(
+    (status = 200, description = "A line of JSON for each transaction, in their order, as soon as it is known", body = schemas::BatchLine, content_type = "application/x-ndjson"),
+    (status = 400, description = "A parameter is not valid, or a line or frame is malformed and nothing was submitted: `bad-parameter`, `bad-batch`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The batch is too long: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 415, description = "`Content-Type` is neither of the two: `unsupported-media-type`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `not-ready` or `too-many-submissions`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn batch(
     Extract(state): Extract<Arc<State>>,
     uri: Uri,
     headers: HeaderMap,

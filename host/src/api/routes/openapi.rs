@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
         super::status::status,
         super::pipeline::pipeline,
         super::submit::submit,
+        super::batch::batch,
         super::receipts::by_hash,
         super::receipts::by_place,
         super::sequence::sequence,

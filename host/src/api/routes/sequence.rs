@@ -43,20 +43,25 @@ pub(super) fn routes() -> Router<Arc<State>> {
     ("If-None-Match" = Option<String>, Header, description = "An `ETag` of an earlier answer"),
     ("If-Range" = Option<String>, Header, description = "The `ETag` of the answer that an interrupted download goes on with"),
     ("end" = Option<u64>, Query, description = "The sequence as it was when it had this length: never changes"),
-    ("offset" = Option<String>, Query, description = "Durable Streams: read on from here; exactly 20 digits, `-1` (the start) or `now`"),
-    ("live" = Option<String>, Query, description = "Durable Streams: `long-poll` or `sse` to wait for what is to come; goes with `offset`"),
-    ("cursor" = Option<String>, Query, description = "Durable Streams: the `Stream-Cursor` of the answer before"),
+    ("offset" = Option<String>, Query, description = "By Durable Streams: exactly 20 digits, `-1` (the beginning) or `now`", pattern = "^([0-9]{20}|-1|now)$"),
+    ("live" = Option<String>, Query, description = "With `offset`: waits for bytes to come, by `long-poll` or `sse`"),
+    ("cursor" = Option<String>, Query, description = "The `Stream-Cursor` of the last answer"),
 ), responses(
-    (status = 200, description = "The sequence", body = Vec<u8>, content_type = "application/octet-stream", headers(
+    (status = 200, description = "Bytes; with `live=sse`, events with bytes in base64", content(
+        (Vec<u8> = "application/octet-stream"), (String = "text/event-stream")), headers(
         ("ETag" = String, description = "Names the bytes up to this length, on every node"),
+        ("Stream-Next-Offset" = String, description = "The offset after the last byte of this answer"),
+        ("Stream-Up-To-Date" = String, description = "`true` if that is this node's length"),
+        ("Stream-Cursor" = String, description = "To be sent as `cursor` in the next live request"),
     )),
+    (status = 204, description = "By `live=long-poll`: nothing came in time; `Stream-Next-Offset` and `Stream-Cursor` say how to go on"),
     (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream", headers(
         ("Content-Range" = String, description = "Which bytes these are, and the length")
     )),
     (status = 304, description = "It is what the client has (`If-None-Match`)"),
     (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 416, description = "The range begins beyond the end: `range-not-satisfiable`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`end` is beyond this node's length: `node-behind`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`offset` or `end` is beyond this node's length: `node-behind`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn sequence(
     Extract(state): Extract<Arc<State>>,
