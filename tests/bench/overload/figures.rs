@@ -32,6 +32,9 @@ pub(crate) struct Figures {
     pub(crate) committed_per_second: f64,
     pub(crate) latency_p50: f64,
     pub(crate) latency_p99: f64,
+    /// The same from when it was sent, which is late where all connections wait for answers.
+    pub(crate) latency_p99_from_sent: f64,
+    pub(crate) sent_after_due_p99: f64,
     pub(crate) refusal_p99: f64,
     pub(crate) longest_gap: f64,
     pub(crate) gap_p50: f64,
@@ -59,7 +62,12 @@ impl Figures {
         let accepted = load.sent.iter().filter(|sent| is_accepted(&sent.answer));
         let latencies = sorted(accepted.filter_map(|sent| Some(millis(seen(sent.number).0? - sent.due))));
         let refusals = load.sent.iter().filter(|sent| matches!(sent.answer, Answer::Refused(..)));
-        let refusals = sorted(refusals.map(|sent| millis(sent.answered - sent.due)));
+        let refusals = sorted(refusals.map(|sent| millis(sent.answered - sent.sent)));
+        let lags = sorted(load.sent.iter().map(|sent| millis(sent.sent.saturating_sub(sent.due))));
+        let accepted = load.sent.iter().filter(|sent| is_accepted(&sent.answer));
+        let from_sent =
+            accepted.filter_map(|sent| Some(millis(seen(sent.number).0?.saturating_sub(sent.sent))));
+        let from_sent = sorted(from_sent);
         let blocks: Vec<f64> =
             load.blocks.iter().filter(|block| **block <= duration).map(|block| millis(*block)).collect();
         let last = blocks.last().copied().unwrap_or_default();
@@ -85,6 +93,8 @@ impl Figures {
             committed_per_second: in_time.count() as f64 / duration.as_secs_f64(),
             latency_p50: quantile(&latencies, 0.5),
             latency_p99: quantile(&latencies, 0.99),
+            latency_p99_from_sent: quantile(&from_sent, 0.99),
+            sent_after_due_p99: quantile(&lags, 0.99),
             refusal_p99: quantile(&refusals, 0.99),
             longest_gap: quantile(&gaps, 1.0),
             gap_p50: quantile(&gaps, 0.5),
@@ -115,8 +125,14 @@ impl fmt::Display for Figures {
         )?;
         writeln!(
             f,
-            "  latency p50 {:.0} ms, p99 {:.0} ms; refusals p99 {:.0} ms; blocks every {:.0} ms, longest gap {:.0} ms",
-            self.latency_p50, self.latency_p99, self.refusal_p99, self.gap_p50, self.longest_gap
+            "  latency p50 {:.0} ms, p99 {:.0} ms ({:.0} ms from when it was sent, up to {:.0} ms late); refusals p99 {:.0} ms; blocks every {:.0} ms, longest gap {:.0} ms",
+            self.latency_p50,
+            self.latency_p99,
+            self.latency_p99_from_sent,
+            self.sent_after_due_p99,
+            self.refusal_p99,
+            self.gap_p50,
+            self.longest_gap
         )?;
         write!(
             f,

@@ -46,6 +46,7 @@ pub(crate) enum Answer {
 pub(crate) struct Sent {
     pub(crate) number: usize,
     pub(crate) due: Duration,
+    pub(crate) sent: Duration,
     pub(crate) answered: Duration,
     pub(crate) answer: Answer,
 }
@@ -149,6 +150,7 @@ impl Run<'_> {
                 return sent;
             }
             sleep_until(due.into()).await;
+            let began = self.begin.elapsed();
             let answer = match timeout(PATIENCE, self.post(&mut stream, host, number)).await {
                 Ok(Ok(answer)) => answer,
                 _ => {
@@ -162,7 +164,7 @@ impl Run<'_> {
                 sleep(Duration::from_millis(20)).await;
             }
             let (due, number) = (due - self.begin, usize::try_from(number).unwrap());
-            sent.push(Sent { number, due, answered: self.begin.elapsed(), answer });
+            sent.push(Sent { number, due, sent: began, answered: self.begin.elapsed(), answer });
         }
     }
 

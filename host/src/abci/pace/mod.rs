@@ -3,7 +3,7 @@
 //! ```text
 //! budget   weight of this node's next proposal: what the last blocks say fits in the target time
 //! waiting  weight of what this node accepted and no block has brought yet
-//! queue    waiting / budget: how many blocks it takes
+//! queue    waiting / budget: how many blocks it takes; for checks, by a budget that shrinks slowly
 //! checks   refuse none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
 //! HTTP     refuses all beyond QUEUE_SUBMIT, long before
 //! ```
@@ -40,11 +40,15 @@ use crate::types::TxHash;
 /// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next.
 const QUEUE_SUBMIT: f64 = 2.0;
 
-/// Blocks that it may take before a check refuses any: 8 s at the target time. A burst is no reason.
-const QUEUE_FREE: f64 = 16.0;
+/// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
+const QUEUE_FREE: f64 = 32.0;
 
 /// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
-const QUEUE_MAX: f64 = 32.0;
+const QUEUE_MAX: f64 = 64.0;
+
+/// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
+/// the machine was busy with other things is no reason to refuse, either.
+const CHECKS_FOLLOW: u64 = 64;
 
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +61,11 @@ pub struct Overload {
 
 /// Bounds what this node proposes and takes.
 pub(super) struct Pace {
-    /// Weight of the next proposal. This and the next three are what checks and proposals look at, without a lock.
+    /// Weight of the next proposal. This and the next four are what checks and proposals look at, without a lock.
     proposal_weight: AtomicU64,
-    /// Weight of a block of the queue; no queue is long before it is known.
+    /// Weight of a block of the queue, as HTTP and as checks see it; no queue is long before it is known.
     queue_block_weight: AtomicU64,
+    checks_block_weight: AtomicU64,
     /// What such a block takes, in microseconds.
     block_micros: AtomicU64,
     /// Weight of what waits.
@@ -75,6 +80,7 @@ impl Pace {
         Self {
             proposal_weight: AtomicU64::new(budget.weight()),
             queue_block_weight: AtomicU64::new(u64::MAX),
+            checks_block_weight: AtomicU64::new(u64::MAX),
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
             waiting: Mutex::new(Waiting::new(now)),
@@ -87,10 +93,9 @@ impl Pace {
         self.proposal_weight.load(Ordering::Relaxed)
     }
 
-    /// The blocks that the queue takes.
-    fn queue(&self) -> f64 {
-        let block = self.queue_block_weight.load(Ordering::Relaxed);
-        real(self.waiting_weight.load(Ordering::Relaxed)) / real(block)
+    /// How many blocks of this weight the queue takes.
+    fn queue(&self, block_weight: &AtomicU64) -> f64 {
+        real(self.waiting_weight.load(Ordering::Relaxed)) / real(block_weight.load(Ordering::Relaxed))
     }
 
     /// How long so many blocks take.
@@ -105,25 +110,27 @@ impl Pace {
         hash: impl FnOnce() -> TxHash,
         now: impl FnOnce() -> Instant,
     ) -> Option<Refusal> {
-        if self.queue() <= QUEUE_FREE {
+        let block = &self.checks_block_weight;
+        if self.queue(block) <= QUEUE_FREE {
             return None;
         }
         let bound = QUEUE_FREE + (QUEUE_MAX - QUEUE_FREE) * real(key(&hash())) / real(u64::MAX);
-        if self.queue() <= bound {
+        if self.queue(block) <= bound {
             return None;
         }
         self.forget_old(now());
-        let queue = self.queue();
+        let queue = self.queue(block);
         (queue > bound).then(|| self.overloaded(queue))
     }
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        if self.queue() <= QUEUE_SUBMIT {
+        let block = &self.queue_block_weight;
+        if self.queue(block) <= QUEUE_SUBMIT {
             return None;
         }
         self.forget_old(now());
-        let queue = self.queue();
+        let queue = self.queue(block);
         let (wait, wait_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
         (queue > QUEUE_SUBMIT).then_some(Overload { wait, wait_max })
     }
@@ -162,6 +169,9 @@ impl Pace {
             let micros = u64::try_from(block_time.as_micros()).unwrap_or(u64::MAX);
             self.block_micros.store(micros, Ordering::Relaxed);
             self.queue_block_weight.store(budget.weight(), Ordering::Relaxed);
+            let before = self.checks_block_weight.load(Ordering::Relaxed);
+            let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
+            self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
         }
     }
 
