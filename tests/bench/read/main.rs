@@ -47,7 +47,7 @@ fn commit(log: &mut Log, record: Vec<u8>) {
 fn start(log: &Log) -> Running {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).unwrap();
     let (reader, stopping, limits) = (log.reader(), server.stopping(), server.limits());
-    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone()).unwrap());
+    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone(), None).unwrap());
     let state = State {
         tail: Tail::start(reader.clone(), || None).unwrap(),
         reader,
