@@ -146,8 +146,7 @@ impl Chromium {
 
     fn call(&mut self, tab: Option<&Tab>, method: &str, params: &Value) -> Value {
         self.last_id += 1;
-        let mut message = json!({ "id": self.last_id, "method": method });
-        message["params"] = params.clone();
+        let mut message = json!({ "id": self.last_id, "method": method, "params": params });
         if let Some(Tab(session)) = tab {
             message["sessionId"] = session.as_str().into();
         }
