@@ -51,11 +51,13 @@ pub(crate) struct Sent {
     pub(crate) answer: Answer,
 }
 
+/// By number, when each transaction was first seen in the sequence, and how often.
+pub(crate) type Seen = Vec<(Option<Duration>, u32)>;
+
 /// What was offered, and what became of it.
 pub(crate) struct Load {
     pub(crate) sent: Vec<Sent>,
-    /// By number, when it was first seen in the sequence and how often.
-    pub(crate) seen: Vec<(Option<Duration>, u32)>,
+    pub(crate) seen: Seen,
     /// When the sequence grew.
     pub(crate) blocks: Vec<Duration>,
 }
@@ -213,10 +215,14 @@ impl Run<'_> {
     }
 
     /// Follows what is appended to a node's file; it may begin within earlier runs' transactions.
+<<<<<<< HEAD
     fn follow(&self, file: &Path) -> Result<(Committed, Vec<Duration>)> {
+=======
+    fn follow(&self, file: &Path) -> Result<(Seen, Vec<Duration>)> {
+>>>>>>> pace
         let (file, size) = (File::open(file)?, self.options.tx_bytes);
         let mut at = file.metadata()?.len();
-        let (mut seen, mut blocks) = (Vec::new(), Vec::new());
+        let (mut seen, mut blocks) = (Seen::new(), Vec::new());
         loop {
             let is_last = self.done.load(Ordering::Relaxed);
             let length = usize::try_from(file.metadata()?.len() - at)? / size * size;
