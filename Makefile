@@ -191,9 +191,9 @@ test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitize
 e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
-check: fmt-check lint doc deny plugins-verify e2e test-race test-coverage test ## All that CI runs
+check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 
 # Needs prometheus (with promtool); skips aloud without.

@@ -75,9 +75,6 @@ struct Run<'a> {
     done: AtomicBool,
 }
 
-/// When each transaction was first seen in the sequence, and how often.
-type Committed = Vec<(Option<Duration>, u32)>;
-
 impl Load {
     /// Offers for so long, calls `sample` each second meanwhile, and waits for what was accepted.
     pub(crate) fn run(
@@ -215,11 +212,7 @@ impl Run<'_> {
     }
 
     /// Follows what is appended to a node's file; it may begin within earlier runs' transactions.
-<<<<<<< HEAD
-    fn follow(&self, file: &Path) -> Result<(Committed, Vec<Duration>)> {
-=======
     fn follow(&self, file: &Path) -> Result<(Seen, Vec<Duration>)> {
->>>>>>> pace
         let (file, size) = (File::open(file)?, self.options.tx_bytes);
         let mut at = file.metadata()?.len();
         let (mut seen, mut blocks) = (Seen::new(), Vec::new());
