@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits soak differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits soak consistency differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -190,6 +190,7 @@ check: fmt-check lint doc deny plugins-verify e2e test-race test-coverage test #
 
 nightly: rolling monitor-test trace-test differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
+	@$(MAKE) --no-print-directory consistency DURATION=3m
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
@@ -252,6 +253,10 @@ bench: build ## Our app beside CometBFT's own
 
 soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
 	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)
+
+# Another seed each time, unless SEED says which; it is printed.
+consistency: build ## Kills and stops for DURATION=10m: one sequence must explain what every client saw
+	@cargo run $(CARGO_FLAGS) -p dseq --example consistency -- --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))
 
 ##@ Code
 

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod acknowledgement;
+mod consistency;
+#[path = "../consistency/run/mod.rs"]
+mod consistency_run;
 mod crash_points;
 mod failures;
 mod faults;
@@ -16,6 +19,9 @@ mod hosts;
 mod load;
 mod metrics;
 mod monitoring;
+#[path = "../support/noise.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod noise;
 mod one_node;
 mod pipeline;
 #[path = "../support/program.rs"]
