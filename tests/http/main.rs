@@ -7,6 +7,7 @@
 mod client;
 mod connections;
 mod end;
+mod fuzzed;
 mod hosts;
 mod layers;
 mod log;

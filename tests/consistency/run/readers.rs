@@ -162,8 +162,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The next record of a body of frames, if it is there whole.
+/// The next record of a body of frames, if it is there whole. A frame of length 0 says only that the node is there.
 fn framed(buffer: &mut BytesMut) -> Option<Record> {
+    while buffer.first_chunk() == Some(&[0; 4]) {
+        buffer.advance(4);
+    }
     let length = u32::from_le_bytes(*buffer.first_chunk()?) as usize;
     if buffer.len() < 4 + length {
         return None;
