@@ -35,7 +35,7 @@ enum Target {
 
 type Kind = (&'static str, Signal, Target);
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 10] = [
     ("kill app", Signal::KILL, Target::App),
     ("kill engine", Signal::KILL, Target::Engine),
     ("kill app and engine", Signal::KILL, Target::Both),
@@ -46,9 +46,10 @@ const KINDS: [Kind; 12] = [
     ("stop app", Signal::STOP, Target::App),
     ("stop engine", Signal::STOP, Target::Engine),
     ("stop app and engine", Signal::STOP, Target::Both),
-    ("stop two nodes", Signal::STOP, Target::TwoNodes),
-    ("stop two nodes", Signal::STOP, Target::TwoNodes),
 ];
+const NO_QUORUM: Kind = ("stop two nodes", Signal::STOP, Target::TwoNodes);
+/// Of so many faults, one leaves no quorum.
+const NO_QUORUM_EVERY: usize = 5;
 
 /// Disturbs nodes until the plan is fulfilled; returns how many faults there were. All nodes run then.
 pub(crate) fn disturb(
@@ -69,7 +70,8 @@ pub(crate) fn disturb(
         if kinds.is_empty() {
             kinds = KINDS.into();
         }
-        let kind = kinds.swap_remove(noise.below(kinds.len()));
+        let has_quorum = count % NO_QUORUM_EVERY != NO_QUORUM_EVERY / 2;
+        let kind = if has_quorum { kinds.swap_remove(noise.below(kinds.len())) } else { NO_QUORUM };
         let node = noise.below(nodes.len());
         let other = (node + 1 + noise.below(nodes.len() - 1)) % nodes.len();
         let away = Duration::from_millis(200) + millis(&mut noise, as_millis(plan.away_max));
@@ -79,11 +81,10 @@ pub(crate) fn disturb(
         hit.iter().try_for_each(|node| wait_until_back(*node, nodes, kind.0))?;
         let names: Vec<&str> = hit.iter().map(|node| nodes[*node].name.as_str()).collect();
         println!(
-            "consistency: {:>6.1} s  {} ({}), {:.1} s away, back after {:.1} s",
+            "consistency: {:>6.1} s  {} ({}), back after {:.1} s",
             began.as_secs_f64(),
             kind.0,
             names.join(" and "),
-            away.as_secs_f64(),
             (world.now() - began).as_secs_f64()
         );
     }
@@ -125,10 +126,12 @@ fn inflict(
             // Whoever was killed meanwhile, by its supervisor for instance, needs none.
             process.signal(Signal::CONT)?;
         }
-    } else if target == Target::Node {
-        if signal == Signal::TERM && !processes.iter().all(|process| process.wait_gone(RETURN_PATIENCE)) {
-            bail!("{hit:?} do not end");
-        }
+        return Ok(());
+    }
+    if !processes.iter().all(|process| process.wait_gone(RETURN_PATIENCE)) {
+        bail!("{hit:?} do not end");
+    }
+    if target == Target::Node {
         std::thread::sleep(away);
         // Nobody but an operator brings back a supervisor.
         start_again()?;

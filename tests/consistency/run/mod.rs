@@ -96,7 +96,12 @@ fn record(plan: Plan, nodes: &[Node], start_again: StartAgain<'_>) -> Result<(Hi
     for task in readers {
         history.extend(runtime.block_on(task)??);
     }
-    ensure!(!history.submissions.is_empty() && !history.finals.is_empty(), "nothing happened");
+    // What did not happen was not examined.
+    let happened = |is_it: fn(&Outcome) -> bool| history.submissions.iter().any(|one| is_it(&one.outcome));
+    ensure!(happened(|outcome| matches!(outcome, Outcome::Committed { .. })), "nothing was committed");
+    ensure!(happened(|outcome| matches!(outcome, Outcome::Rejected)), "nothing was rejected");
+    ensure!(happened(|outcome| matches!(outcome, Outcome::Unknown)), "no outcome was left open");
+    ensure!(!history.reads.is_empty() && !history.look_ups.is_empty(), "nothing was read");
     Ok((history, faults))
 }
 
