@@ -34,7 +34,7 @@ fn range() -> impl Strategy<Value = Range> {
         4 => (number(LENGTH), number(LENGTH)).prop_map(|(from, to)| Range::Between(from, to)),
         2 => number(LENGTH).prop_map(Range::From),
         2 => number(LENGTH).prop_map(Range::Last),
-        1 => proptest::sample::select(&other[..]).prop_map(|text| Range::Other(text.to_owned())),
+        1 => proptest::sample::select(other.to_vec()).prop_map(|text| Range::Other(text.to_owned())),
         1 => "items=[ -~]{0,20}".prop_map(visible).prop_map(Range::Other),
     ]
 }
@@ -168,7 +168,7 @@ fn are(found: &Value, node: &Node, indices: std::ops::Range<u64>) -> Result<(), 
         let shown =
             ["index", "offset", "length", "height"].map(|name| found[name].as_u64().unwrap_or(u64::MAX));
         prop_assert_eq!(shown, place);
-        prop_assert_eq!(found["tx_hash"].as_str(), Some(TxHash::of(text.as_bytes()).to_string().as_str()));
+        prop_assert_eq!(&found["tx_hash"], &Value::from(TxHash::of(text.as_bytes()).to_string()));
         if let Some(data) = found["data"].as_str() {
             prop_assert_eq!(data, data_encoding::BASE64.encode(text.as_bytes()));
         }
@@ -191,7 +191,7 @@ fn named(name: &'static str, numbers: &[Number]) -> impl Iterator<Item = (String
 #[test]
 fn records_are_what_the_model_says() {
     let some = |tempting, weight| vec(number(tempting), weight);
-    let strategy = (some(COUNT, 0..2), some(COUNT, 0..2), some(4, 0..=1), 0..12);
+    let strategy = (some(COUNT, 0..2), some(COUNT, 0..2), some(4, 0..2), 0..12);
     fuzz(2500, strategy, |node, (from, limit, mut height, odd)| {
         if odd < 8 {
             height.clear();

@@ -72,7 +72,8 @@ fn what_is_said_of_a_transaction_is_what_the_model_says() {
             "committed" => (200, ""),
             _ => (202, ""),
         };
-        prop_assert_eq!((answer.status, answer.problem().as_str()), expected);
+        let problem = answer.problem();
+        prop_assert_eq!((answer.status, problem.as_str()), expected);
         let document = answer.json();
         if answer.status < 300 || answer.status == 422 {
             let hash = TxHash::of(&tx).to_string();
@@ -165,7 +166,8 @@ fn a_batch_has_a_line_for_each_transaction_or_is_refused_whole() {
         let Some(answer) = node.ask(&asked, false)? else { return Ok(()) };
         let refused = if is_right { refused } else { Some((400, "bad-parameter")) };
         if let Some(refused) = refused {
-            prop_assert_eq!((answer.status, answer.problem().as_str()), refused);
+            let problem = answer.problem();
+            prop_assert_eq!((answer.status, problem.as_str()), refused);
             return Ok(());
         }
         prop_assert_eq!(answer.status, 200);

@@ -40,7 +40,7 @@ fn value() -> impl Strategy<Value = String> {
         ["true", "false", "now", "-1", "none", "checked", "0", "0.01", "application/json", "*/*", "bytes=0-"];
     prop_oneof![
         3 => number(50).prop_map(|(text, _)| text),
-        2 => proptest::sample::select(&words[..]).prop_map(str::to_owned),
+        2 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
         1 => "[0-9]{20}",
         1 => "\\PC{0,40}",
         1 => "bytes=[0-9,-]{0,20}",
