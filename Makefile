@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test rolling trace-test bench bench-limits soak consistency differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak consistency differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -180,21 +180,30 @@ test: plugins rustfmt ## Tests that need no network; some need strace, one clang
 test-coverage: plugins llvm-tools ## What of the code `make test` runs: a number, at least tests/coverage/floor, and HTML
 	@tests/coverage/run
 
+# Needs Node.js and npm, and a registry; skips aloud without.
+test-streams: build ## Durable Streams: the public conformance suite, and the official client on a real node
+	@cargo build $(CARGO_FLAGS) -p dseq --example streams-host
+	@tests/streams/run
+
 test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitizer; needs a nightly toolchain
 	@tests/race/run
 
 e2e: build ## Four real nodes, killed and brought back
-	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces::
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
-check: fmt-check lint doc deny plugins-verify e2e test-race test-coverage test ## All that CI runs
+check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test trace-test differential fuzz regex bench-limits test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture monitoring::
+
+# Needs chromium; skips aloud without.
+test-page: build ## The node's page in headless Chromium, against four nodes
+	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --nocapture page::
 
 rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned CometBFT, node by node
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored rolling::
@@ -224,8 +233,9 @@ differential: plugins ## Ten thousand random modules on every wasm engine we kno
 
 # As above, with DSEQ_FUZZ_SEED.
 fuzz: plugins ## A hundred times what the tests try of random input
-	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
-		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
+	@export DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}"; \
+		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture \
+		&& cargo test $(CARGO_FLAGS) -p dseq --test http fuzzed -- --nocapture
 
 regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
 	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
@@ -248,8 +258,16 @@ bench-limits: ## What fuel and admission allow the worst plugins; fails beyond t
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-fuel
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-admission
 
+# Needs nginx and curl; skips aloud without.
+bench-read: toolchain ## Reading: GET beside nginx on the same file, and how soon followers have a commit
+	@cargo build $(CARGO_FLAGS) -p dseq --example bench-read
+	@tests/bench/read/run
+
 bench: build ## Our app beside CometBFT's own
 	@tests/bench/run
+
+bench-overload: build ## Three times what four nodes carry, over HTTP; fails beyond the goals of docs/overload.md
+	@cargo run $(CARGO_FLAGS) -p dseq --example bench-overload
 
 soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
 	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)

@@ -38,7 +38,11 @@ fn cut(node: &mut Node, txs: &[Bytes]) -> u64 {
 #[test]
 fn transactions_of_a_block_are_bounded() {
     let mut node = started(&genesis(&json!([])));
-    assert_cut_at(&mut node, &many(b'a', BLOCK_TXS_MAX + 1), BLOCK_TXS_MAX);
+    let txs = many(b'a', BLOCK_TXS_MAX + 1);
+    assert!(node.process(&txs[..txs.len() - 1]));
+    assert!(!node.process(&txs));
+    let prepared = node.prepare(&txs, ROOM);
+    assert!(node.process(&prepared), "what a node prepares it votes for");
 }
 
 #[test]

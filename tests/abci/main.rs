@@ -9,6 +9,7 @@ mod bounds;
 mod committed;
 mod handshake;
 mod model;
+mod overload;
 mod refusals;
 mod requirements;
 mod scenarios;

@@ -4,6 +4,7 @@
 mod app;
 #[path = "../support/client.rs"]
 mod client;
+mod clients;
 mod configuration;
 mod copies;
 mod engine;
@@ -16,6 +17,8 @@ mod genesis_table;
 mod health;
 mod http;
 mod logs;
+#[path = "../../host/client/tests/nodes/mock.rs"]
+mod mock;
 mod monitoring;
 mod node;
 #[path = "../support/otlp.rs"]

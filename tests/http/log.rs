@@ -15,7 +15,7 @@ use super::{limits, serve, until};
 
 /// What a node's routes see of a log, and otherwise of nothing.
 pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
-    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone()).unwrap());
+    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone(), None).unwrap());
     State {
         tail: Tail::start(reader.clone(), || Some("a network".to_owned())).unwrap(),
         reader,

@@ -6,11 +6,15 @@
 
 mod client;
 mod connections;
+mod documented;
 mod end;
+mod followers;
 mod fuzzed;
 mod hosts;
 mod layers;
 mod log;
+mod openapi;
+mod overload;
 mod pages;
 mod pipeline;
 mod problems;
@@ -18,6 +22,7 @@ mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod streams;
 mod submit;
 mod writing;
 

@@ -17,6 +17,7 @@ fn the_types_of_problems_are_fixed() {
     let expected = "\
 body-incomplete 400 retry
 bad-parameter 400
+bad-batch 400
 cross-origin 403
 not-found 404
 no-such-check 404
@@ -26,6 +27,7 @@ method-not-allowed 405
 not-acceptable 406
 request-timeout 408 retry
 body-too-large 413
+unsupported-media-type 415
 range-not-satisfiable 416 retry
 foreign-host 421
 rejected 422
@@ -36,6 +38,7 @@ node-behind 503 retry
 index-building 503 retry
 mempool-full 503 retry
 not-ready 503 retry
+overloaded 503 retry
 too-many-submissions 503 retry
 too-many-connections 503 retry
 ";

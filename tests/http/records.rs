@@ -223,7 +223,8 @@ fn an_entry_that_is_damaged_on_disk_cuts_the_response_off() {
         dseq::api::router(super::log::state(node.log.reader(), stopping))
     });
     let mut client = Client::connect(again.address());
-    assert_eq!(client.get("/v1/records", FRAMES).head().0, 200);
-    let (body, _) = client.rest();
-    assert!(!body.ends_with(b"0\r\n\r\n"), "it must not look complete");
+    // Cut off after its head or before it: that depends on which of the two is sooner.
+    client.get("/v1/records", FRAMES);
+    let (answer, _) = client.rest();
+    assert!(!answer.ends_with(b"0\r\n\r\n"), "it must not look complete");
 }

@@ -1,6 +1,5 @@
 //! Submitting, and receipts, over a real log and an engine that does what a test says.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +25,6 @@ struct Engine {
     checked: Mutex<Checked>,
     handed_over: Mutex<HandedOver>,
     taken: Mutex<Vec<Bytes>>,
-    checks: AtomicUsize,
 }
 
 impl Intake for Engine {
@@ -35,7 +33,6 @@ impl Intake for Engine {
     }
 
     fn check(&self, _: Bytes) -> BoxFuture<'_, Checked> {
-        self.checks.fetch_add(1, Ordering::SeqCst);
         let answer = self.checked.lock().unwrap().clone();
         Box::pin(async { answer })
     }
@@ -63,12 +60,11 @@ impl Node {
     fn within(bounds: Bounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(dir.path()).unwrap();
-        let receipts = Receipts::open(log.reader()).unwrap();
+        let receipts = Receipts::open(log.reader(), None).unwrap();
         let engine = Arc::new(Engine {
             checked: Mutex::new(Checked::Accepted),
             handed_over: Mutex::new(HandedOver::Taken),
             taken: Mutex::default(),
-            checks: AtomicUsize::new(0),
         });
         let http = serve(limits(), |stopping| {
             let intake: Arc<dyn Intake> = engine.clone();
@@ -226,7 +222,7 @@ fn what_the_rules_refuse_is_rejected_at_once_and_stays_known() {
             (&"no newline at the end".into(), &hash("bad").into())
         );
     }
-    assert_eq!((node.engine.checks.load(Ordering::SeqCst), node.given("bad")), (1, 0));
+    assert_eq!(node.given("bad"), 0);
     let known = json!({
         "tx_hash": hash("bad"), "state": "rejected", "plugin": "lines", "codespace": "plugin/lines", "code": 7,
         "detail": "no newline at the end",
@@ -361,4 +357,109 @@ fn more_than_may_wait_are_sent_away() {
     let node = Node::within(Bounds { body_bytes_max: 4500, ..Bounds::DEFAULT });
     assert_eq!(node.submit("?timeout=0", &"x".repeat(500)).problem_name(), "too-many-submissions");
     assert_eq!(node.submit("?timeout=0", "x").status, 202);
+}
+
+fn send_batch(client: &mut Client, query: &str, of: &str, body: &[u8]) {
+    let length = body.len();
+    client.send(format!(
+        "POST /v1/submit/batch{query} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {of}\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n"
+    ));
+    client.send(body);
+}
+
+/// The lines of an answer in chunks, whose sizes are lines of their own.
+fn lines(client: Client) -> Vec<Value> {
+    let (bytes, _) = client.rest();
+    let text = String::from_utf8(bytes).unwrap();
+    text.lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_batch_is_answered_in_its_order_line_by_line() {
+    let mut node = Node::new();
+    node.commit(&["old"]);
+    let long = "x".repeat(1001);
+    let body =
+        format!("{{\"text\":\"a\"}}\n{{\"data\":\"Yg==\"}}\n{{\"text\":\"old\"}}\n{{\"text\":\"{long}\"}}\n");
+    let frames: Vec<u8> = ["a", "b", "old", &long]
+        .iter()
+        .flat_map(|tx| [&u32::try_from(tx.len()).unwrap().to_le_bytes()[..], tx.as_bytes()].concat())
+        .collect();
+    let mut clients = [node.client(), node.client()];
+    send_batch(&mut clients[0], "", "application/x-ndjson", body.as_bytes());
+    send_batch(&mut clients[1], "", "application/octet-stream", &frames);
+    until("given to the engine", || node.given("a") == 2 && node.given("b") == 2);
+    node.commit(&["b", "a"]);
+    for mut client in clients {
+        let (status, headers) = client.head();
+        assert_eq!((status, headers["content-type"].as_str()), (200, "application/x-ndjson"));
+        let lines = lines(client);
+        let states: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["committed", "committed", "committed", "failed"]);
+        let indexes: Vec<_> = lines[..3].iter().map(|line| line["index"].as_u64().unwrap()).collect();
+        assert_eq!((indexes, &lines[2]["duplicate"]), (vec![2, 1, 0], &true.into()));
+        assert_eq!(
+            (&lines[3]["problem"]["status"], &lines[3]["tx_hash"]),
+            (&413.into(), &hash(&long).into())
+        );
+    }
+}
+
+#[test]
+fn what_a_batch_was_rejected_for_stands_in_its_line() {
+    let node = Node::new();
+    let refusal = Refusal { code: 3, codespace: "plugin/p".to_owned(), message: "no".to_owned() };
+    *node.engine.checked.lock().unwrap() = Checked::Refused(refusal);
+    let mut client = node.client();
+    send_batch(&mut client, "", "application/x-ndjson", b"{\"text\":\"a\"}");
+    assert_eq!(client.head().0, 200);
+    let lines = lines(client);
+    assert_eq!((&lines[0]["state"], &lines[0]["problem"]["plugin"]), (&"rejected".into(), &"p".into()));
+}
+
+#[test]
+fn a_batch_with_an_error_in_it_changes_nothing() {
+    let node = Node::new();
+    let mut client = node.client();
+    send_batch(&mut client, "", "application/x-ndjson", b"{\"text\":\"a\"}\n{\"text\":\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.problem_name().as_str()), (400, "bad-batch"));
+    assert!(answer.problem()["detail"].as_str().unwrap().starts_with("line 2: "), "{answer:?}");
+    let mut client = node.client();
+    send_batch(&mut client, "", "text/plain", b"a");
+    assert_eq!(client.answer().problem_name(), "unsupported-media-type");
+    let mut client = node.client();
+    client.send(
+        "POST /v1/submit/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n",
+    );
+    assert_eq!(client.send("content-length: 99999999\r\n\r\n").answer().problem_name(), "body-too-large");
+    assert_eq!(node.given("a"), 0);
+}
+
+/// `WAITING=10000` makes it ten thousand, for which the process needs twice as many descriptors.
+#[test]
+fn a_thousand_requests_wait_at_once_and_each_gets_its_own_receipt() {
+    let count: usize = std::env::var("WAITING").map_or(1000, |count| count.parse().unwrap());
+    let mut node = Node::new();
+    let txs: Vec<String> = (0..count).map(|number| format!("tx {number}")).collect();
+    let mut clients: Vec<Client> = txs
+        .iter()
+        .map(|tx| {
+            let mut client = node.client();
+            send(&mut client, "?timeout=60", tx);
+            client
+        })
+        .collect();
+    until("all given to the engine", || node.engine.taken.lock().unwrap().len() == count);
+    let began = std::time::Instant::now();
+    node.commit(&txs.iter().map(String::as_str).collect::<Vec<_>>());
+    for (number, (client, tx)) in clients.iter_mut().zip(&txs).enumerate() {
+        let answer = json_of(&client.answer());
+        assert_eq!((&answer["index"], &answer["tx_hash"]), (&number.into(), &hash(tx).into()));
+    }
+    eprintln!("{count} waiting requests answered {:?} after the commit began", began.elapsed());
 }

@@ -5,7 +5,7 @@ mod fake;
 
 use std::time::Duration;
 
-use dseq::load::plan::{Arrival, End, Format, Pace, Plan, Sizes};
+use dseq::load::plan::{Arrival, End, Format, Pace, Plan, Sizes, Via};
 use dseq::load::report::Report;
 use dseq::load::verify::{ProblemKind, Verification};
 use dseq::load::{self, Counts};
@@ -16,6 +16,7 @@ use fake::{Deed, Fake, Record, number};
 fn plan(fake: &Fake) -> Plan {
     Plan {
         nodes: fake.nodes.clone(),
+        via: Via::Rpc,
         end: End::Requests(40),
         pace: Pace::Closed,
         concurrency: 4,

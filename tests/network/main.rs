@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod acknowledgement;
+mod chromium;
+mod clients;
 mod consistency;
 #[path = "../consistency/run/mod.rs"]
 mod consistency_run;
@@ -23,11 +25,13 @@ mod monitoring;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod noise;
 mod one_node;
+mod page;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;
 mod rollback;
 mod rolling;
+mod submit;
 mod support;
 mod traces;
 mod walk_through;

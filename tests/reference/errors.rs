@@ -36,6 +36,11 @@ const EXITS: &str = "
 | 0 | success | |
 | 1 | failure or failed check | read the message; trying again may help |
 | 2 | usage | correct the command; `--help` lists the flags |
+| 3 | not found: no node that answers has the transaction, or has come as far as that place | ask again later |
+| 4 | rejected: the pipeline, or a limit of the network, does not take the transaction | read the reason; the same bytes will be rejected again |
+| 5 | outcome unknown: the transaction may be or become committed | ask with `dseq receipt` before you send it again |
+| 6 | no node can be reached | look at the addresses (`--node`, `DSEQ_NODE`), and whether the nodes run |
+| 7 | nodes disagree: two nodes hold different bytes | one of them is not to be trusted; `dseq checksum` and `dseq status` compare all |
 | 78 | configuration error: a node that refuses to run | correct what the message names (configuration, home, genesis, plugins or CometBFT); a restart alone does not help |
 
 ";
@@ -124,6 +129,11 @@ const SECTIONS: &[Section] = &[
         files: &["node/testnet/error.rs", "node/testnet/logs.rs", "node/checksum.rs", "node/engine/rpc.rs"],
     },
     Section {
+        title: "Clients",
+        about: "Met by `dseq submit`, `dseq read`, `dseq tail` and `dseq receipt`, and by programs that use `dseq-client`. Exit codes 3 to 7 as in the table above, else 1.",
+        files: &["client:address.rs", "client:error.rs"],
+    },
+    Section {
         title: "Load tests",
         about: "Met by `dseq load`, before it sends anything. Exit code 2 for a value beyond its bound, else 1.",
         files: &["load/mod.rs", "load/plan.rs"],
@@ -160,7 +170,7 @@ fn each_file_with_messages_is_in_one_section() {
     let listed: Vec<PathBuf> =
         SECTIONS.iter().flat_map(|section| section.files).map(|file| place(&root, file)).collect();
     assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "a file is listed twice");
-    for folder in ["host/src", "host/format/src"] {
+    for folder in ["host/src", "host/format/src", "host/client/src"] {
         for file in sources(&root.join(folder)) {
             let has = !source::messages(&file).is_empty();
             let is_listed = listed.contains(&file);
@@ -175,8 +185,8 @@ fn each_file_with_messages_is_in_one_section() {
 }
 
 fn place(root: &Path, file: &str) -> PathBuf {
-    match file.strip_prefix("format:") {
-        Some(file) => root.join("host/format/src").join(file),
+    match file.split_once(':') {
+        Some((of, file)) => root.join("host").join(of).join("src").join(file),
         None => root.join("host/src").join(file),
     }
 }

@@ -70,7 +70,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { codespace, code, detail, .. } = self;
         let detail = dseq_format::excerpt::words(detail);
-        write!(f, "rejected: {detail} ({codespace} code {code})")
+        write!(f, "{detail} ({codespace} code {code})")
     }
 }
 

@@ -11,7 +11,7 @@
 //! match client.submit("hello\n", SubmitOptions::default()).await? {
 //!     Submitted::Committed { receipt, .. } => println!("at offset {}", receipt.offset),
 //!     Submitted::Pending { tx_hash } => println!("not committed yet: ask for {tx_hash} later"),
-//!     Submitted::Rejected(rejection) => println!("{rejection}"),
+//!     Submitted::Rejected(rejection) => println!("rejected: {rejection}"),
 //! }
 //!
 //! // Read a range.

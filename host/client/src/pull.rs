@@ -21,8 +21,8 @@ use crate::transport::{Answer, Body, Refusal, Request};
 
 /// How many of the last bytes are compared when another node is read, at most.
 pub(crate) const OVERLAP_BYTES_MAX: usize = 4096;
-/// How long a node may hold a request while there is nothing new.
-const HOLD_MAX: Duration = Duration::from_secs(90);
+/// How long a node may hold a request while there is nothing new: it does so for 20 s.
+const HOLD_MAX: Duration = Duration::from_secs(40);
 /// How long nothing has to come before it is looked whether another node has more.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -98,6 +98,8 @@ pub(crate) struct Puller {
     cursor: Option<String>,
     /// When it is looked whether another node has more, unless something comes before.
     look_at: Instant,
+    /// Length of the whole sequence at the first node that answered, where it is read to its end.
+    pub(crate) committed: Option<u64>,
     pub(crate) on_notice: Option<OnNotice>,
 }
 
@@ -139,6 +141,7 @@ impl Puller {
             trusted: None,
             cursor: None,
             look_at: Instant::now() + SILENCE,
+            committed: None,
             on_notice: None,
         }
     }
@@ -271,7 +274,7 @@ impl Puller {
         if length < self.position || !matches!(self.until, Until::Committed(_)) {
             return Err(Error::BeyondEnd { offset: self.position, length });
         }
-        self.until = Until::Offset(self.position);
+        (self.until, self.committed) = (Until::Offset(self.position), Some(length));
         Ok(())
     }
 
@@ -349,7 +352,7 @@ impl Puller {
                 return Err(no_range().into());
             }
             if let Until::Committed(limit) = self.until {
-                self.until = Until::Offset(limit.min(total).max(position));
+                (self.until, self.committed) = (Until::Offset(limit.min(total).max(position)), Some(total));
             }
             return Ok(((total > position).then_some(answer.body), None));
         }

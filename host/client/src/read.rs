@@ -29,6 +29,7 @@ pub enum FollowFrom {
 /// The bytes of a range, as they come.
 pub struct Reading {
     range: Range<u64>,
+    committed: u64,
     bytes: BoxStream<'static, Result<Bytes, Error>>,
 }
 
@@ -37,6 +38,12 @@ impl Reading {
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
+    }
+
+    /// How many bytes the whole sequence had then.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.committed
     }
 }
 
@@ -91,7 +98,12 @@ impl Client {
         let mut puller = Puller::new(self.clone(), from, Until::Committed(to.max(from)), patience);
         puller.open().await?;
         let range = from..puller.end().unwrap_or(from);
-        Ok(Reading { range, bytes: pieces(puller).map(|chunk| chunk.map(|chunk| chunk.bytes)).boxed() })
+        let committed = puller.committed.unwrap_or(from);
+        Ok(Reading {
+            range,
+            committed,
+            bytes: pieces(puller).map(|chunk| chunk.map(|chunk| chunk.bytes)).boxed(),
+        })
     }
 
     /// Follows the sequence for ever: each byte once, in order, with its offset. Whoever keeps the offset after the last byte

@@ -31,7 +31,7 @@ const FIND_OUT_STEP: Duration = Duration::from_secs(1);
 /// The pause between two questions to nodes that answer at once.
 const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
 /// Problems with which a node says that it did not take a transaction and may take it later.
-const NOT_TAKEN: [&str; 3] = ["mempool-full", "not-ready", "too-many-connections"];
+const NOT_TAKEN: [&str; 4] = ["mempool-full", "not-ready", "too-many-connections", "too-many-submissions"];
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +105,8 @@ impl Inner {
     async fn submit(&self, tx: Bytes, options: SubmitOptions) -> Result<Submitted, Error> {
         let tx_hash = TxHash::of(&tx);
         let deadline = Instant::now() + options.timeout;
-        let give_up = Instant::now() + self.options.retry_for;
+        let began = Instant::now();
+        let give_up = began + self.options.retry_for;
         let mut backoff = Backoff::default();
         loop {
             let (mut failures, mut asked_for) = (Vec::new(), None);
@@ -134,7 +135,7 @@ impl Inner {
             }
             // A full mempool empties; a node that cannot be reached may not come back.
             let busy = failures.iter().any(|failure| matches!(failure.why, Why::Problem(_)));
-            let until = if busy { deadline } else { give_up.min(deadline) };
+            let until = if busy && give_up > began { deadline } else { give_up.min(deadline) };
             let pause = backoff.next(asked_for);
             if Instant::now() + pause > until {
                 return Err(Error::of(failures));

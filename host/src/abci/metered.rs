@@ -122,6 +122,7 @@ fn reason(code: u32) -> Reason {
         (Code::SequenceFull, Reason::SequenceFull),
         (Code::DiskLow, Reason::DiskLow),
         (Code::NoGenesis, Reason::NoGenesis),
+        (Code::Overloaded, Reason::Overloaded),
     ];
     reasons.into_iter().find(|(known, _)| known.value() == code).map_or(Reason::Other, |(_, reason)| reason)
 }
@@ -340,8 +341,8 @@ mod tests {
             [Status::Accepted, Status::Refused, Status::Rejected, Status::Rejected, Status::Faulted]
         );
         assert_eq!(
-            [1, 2, 4, 32].map(reason),
-            [Reason::Empty, Reason::TooLarge, Reason::DiskLow, Reason::Other]
+            [1, 2, 4, 6, 32].map(reason),
+            [Reason::Empty, Reason::TooLarge, Reason::DiskLow, Reason::Overloaded, Reason::Other]
         );
         assert_eq!(snake_case("OutOfFuel"), "out_of_fuel");
     }

@@ -12,6 +12,7 @@
 //! traces      what traces are told of transactions
 //! disk        refuses new transactions when little disk space is left
 //! metered     counts and times all of that for metrics
+//! pace        bounds proposals and the queue by how fast the last blocks were decided
 //! halt        why the node ends
 //! ```
 //!
@@ -26,6 +27,7 @@ mod disk;
 mod halt;
 mod handler;
 mod metered;
+mod pace;
 mod prefix;
 mod query;
 mod rules;
@@ -36,4 +38,5 @@ pub mod transport;
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
 pub use metered::{Metered, count_block};
+pub use pace::Overload;
 pub use service::{Check, InForce, Service, ServiceOptions};

@@ -5,6 +5,7 @@
 //! | `/status` | `value`: JSON with height, length, records, both roots, app hash, pipeline id; `ready`: whether a new transaction would be looked at now, and if not, the `reason` (else `null`); `disk_low`: whether the disk is nearly full |
 //! | `/record/<index>` | `value`: the record's bytes; `info`: JSON with where it lies; `index`: its index |
 //! | `/offset/<offset>` | the same, for the record that holds the byte at this offset |
+//! | `/tx/<hash>` | `value`: JSON with what became of the transaction with this SHA-256: as `GET /v1/receipts/<hash>` answers it over HTTP |
 
 use bytes::Bytes;
 use serde_json::json;
@@ -13,20 +14,23 @@ use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 use super::convert::{height_from_wire, height_to_wire, to_i64};
 use crate::app::{Code, Refusal, Status};
 use crate::excerpt::Excerpt;
+use crate::receipts::{Document, Receipts};
 use crate::sequence::{Committed, FoundRecord, ReadError, Reader};
+use crate::types::TxHash;
 
-const PATHS: &str = "/status, /record/<index>, /offset/<offset>";
+const PATHS: &str = "/status, /record/<index>, /offset/<offset>, /tx/<hash>";
 
 /// Answers a query; `unready` says why a new transaction would be refused now, whatever its bytes.
 pub(super) fn answer(
     reader: &Reader,
+    receipts: Option<&Receipts>,
     unready: impl FnOnce() -> Option<Refusal>,
     request: &RequestQuery,
 ) -> ResponseQuery {
     let committed = reader.committed();
     let height = height_to_wire(committed.head.height());
     let answered = refuse_unsupported(&committed, request)
-        .and_then(|()| route(reader, &committed, unready, &request.path));
+        .and_then(|()| route(reader, receipts, &committed, unready, &request.path));
     match answered {
         Ok(response) => ResponseQuery { height, ..response },
         Err(Refusal { code, codespace, message }) => {
@@ -52,6 +56,7 @@ fn refuse_unsupported(committed: &Committed, request: &RequestQuery) -> Result<(
 
 fn route(
     reader: &Reader,
+    receipts: Option<&Receipts>,
     committed: &Committed,
     unready: impl FnOnce() -> Option<Refusal>,
     path: &str,
@@ -64,6 +69,9 @@ fn route(
     }
     if let Some(offset) = path.strip_prefix("/offset/") {
         return record(reader.find_offset(committed, number(path, offset)?));
+    }
+    if let (Some(hash), Some(receipts)) = (path.strip_prefix("/tx/"), receipts) {
+        return transaction(receipts, path, hash);
     }
     let message = format!("unknown path {:?}; the paths are {PATHS}", Excerpt::of(path));
     Err(Refusal::by_host(Code::UnknownPath, message))
@@ -79,22 +87,44 @@ fn number(path: &str, text: &str) -> Result<u64, Refusal> {
     })
 }
 
+fn transaction(receipts: &Receipts, path: &str, text: &str) -> Result<ResponseQuery, Refusal> {
+    let hash = text.parse::<TxHash>().map_err(|err| {
+        Refusal::by_host(Code::BadArgument, format!("the hash in path {:?}: {err}", Excerpt::of(path)))
+    })?;
+    let found = receipts.find(hash).map_err(unreadable)?;
+    if let Some(document) = Document::of(hash, &found) {
+        return Ok(ResponseQuery { value: Bytes::from(json!(document).to_string()), ..Default::default() });
+    }
+    let (code, message) = if found.complete {
+        (Code::NotFound, format!("this node does not know transaction {hash}"))
+    } else {
+        (
+            Code::IndexBuilding,
+            "the index of transactions is being built; ask again in a few seconds".to_owned(),
+        )
+    };
+    Err(Refusal::by_host(code, message))
+}
+
 fn status(status: &Status) -> ResponseQuery {
     ResponseQuery { value: Bytes::from(json!(status).to_string()), ..Default::default() }
 }
 
 fn record(found: Result<FoundRecord, ReadError>) -> Result<ResponseQuery, Refusal> {
-    let FoundRecord { place, bytes } = found.map_err(|error| {
-        let code = match error {
-            ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
-            ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
-        };
-        Refusal::by_host(code, error.to_string())
-    })?;
+    let FoundRecord { place, bytes } = found.map_err(unreadable)?;
     Ok(ResponseQuery {
         value: Bytes::from(bytes),
         info: json!(place).to_string(),
         index: to_i64(place.index),
         ..Default::default()
     })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn unreadable(error: ReadError) -> Refusal {
+    let code = match error {
+        ReadError::Io(_) | ReadError::Damaged { .. } => Code::ReadFailed,
+        ReadError::NoSuchRecord { .. } | ReadError::NoSuchOffset { .. } => Code::NotFound,
+    };
+    Refusal::by_host(code, error.to_string())
 }

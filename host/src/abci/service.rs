@@ -9,7 +9,7 @@
 //! blocks to disk.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -27,16 +27,18 @@ use super::convert::{
 };
 use super::disk::Disk;
 use super::halt::Halt;
+use super::pace::{Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
-    self, App, Code, CommittedBlock, Examined, ExaminedBlock, Refusal, Rules, SequencingError, Status,
-    parse_genesis,
+    self, App, Code, CommittedBlock, Examined, ExaminedBlock, ProposalBounds, Refusal, Rules,
+    SequencingError, Status, parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
+use crate::receipts::Receipts;
 use crate::sequence::{Chain, Log, Reader};
 use crate::telemetry::metrics::{Metrics, Now};
-use crate::types::{AppHash, Height};
+use crate::types::{AppHash, Height, TxHash};
 
 /// Version of the application's protocol, in every block header; another one is consensus-breaking.
 const APP_VERSION: u64 = 1;
@@ -89,14 +91,19 @@ struct State {
     reader: Reader,
     plugins: PluginDir,
     disk: Disk,
+    pace: Pace,
     metrics: Arc<Metrics>,
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
+    /// Where transactions landed, for queries; set once, if at all.
+    receipts: OnceLock<Receipts>,
 }
 
 /// What InitChain, FinalizeBlock and Commit work on, one after the other.
 struct Core {
     app: App,
     log: Log,
+    /// Weight of the block that `app` has decided.
+    block_weight: u64,
 }
 
 impl Service {
@@ -137,12 +144,14 @@ impl Service {
         metered::time_commits(&mut log, Arc::clone(&metrics));
         let state = State {
             reader: log.reader(),
-            core: Mutex::new(Core { app: App::default(), log }),
+            core: Mutex::new(Core { app: App::default(), log, block_weight: 0 }),
             rules: Arc::new(RwLock::new(rules)),
             plugins,
             disk: Disk::new(options.disk_free_bytes_low),
+            pace: Pace::new(Instant::now()),
             metrics,
             on_commit: Box::new(on_commit),
+            receipts: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
         let service = Self { shared: Arc::new(state) };
@@ -186,6 +195,12 @@ impl Service {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.shared.reader.committed(), self.unready())
+    }
+
+    /// Answers queries for transactions from these receipts from now on.
+    pub fn answer_from(&self, receipts: Receipts) {
+        // Whoever set them before had the same log.
+        let _ = self.shared.receipts.set(receipts);
     }
 
     /// A view of the pipeline in force, which does not keep the log open.
@@ -240,7 +255,7 @@ impl Service {
         let rules = Rules { initial_height, pipeline };
 
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        let Core { app, log, .. } = &mut *core;
         let app_hash = app.init(log.head(), &rules)?;
         log.init_chain(chain)?;
         tracing::info!(chain_id = request.chain_id, pipeline = %rules.pipeline.id(), %app_hash, "genesis accepted");
@@ -276,14 +291,19 @@ impl Service {
 
     fn examine(&self, tx: &Bytes, is_new: bool) -> Result<Check, Halt> {
         let Some(rules) = self.rules() else { return Ok(Check::Unready(no_genesis())) };
-        // A transaction that is checked again has been taken before; a full disk is no reason to drop it.
-        if is_new && let Some(refusal) = self.shared.disk.refusal(&self.shared.reader) {
+        let State { disk, pace, reader, .. } = &*self.shared;
+        // A transaction that is checked again has been taken before; neither a full disk nor a queue is a reason to drop it.
+        let overloaded = || pace.refusal(|| TxHash::of(tx), Instant::now);
+        if is_new && let Some(refusal) = disk.refusal(reader).or_else(overloaded) {
             return Ok(Check::Unready(refusal));
         }
         let traced = traces::CheckTx::begin();
         let examined = app::examine(&rules.pipeline, tx).map_err(SequencingError::from)?;
         traced.end(&examined);
         log_refusal(&examined, tx);
+        if is_new && examined.record.is_ok() {
+            pace.accepted(&examined.tx_hash, weight(tx));
+        }
         Ok(Check::Examined(examined))
     }
 
@@ -302,7 +322,8 @@ impl Service {
         let span =
             tracing::trace_span!(target: traces::TARGET, "PrepareProposal", height = height.0, txs = Empty);
         let _entered = span.enter();
-        let txs = app::prepare(&pipeline, &request.txs, bytes_max, proposal_bytes);
+        let bounds = ProposalBounds { bytes_max, weight_max: self.shared.pace.budget() };
+        let txs = app::prepare(&pipeline, &request.txs, bounds, proposal_bytes);
         let txs = txs.map_err(SequencingError::from)?;
         span.record("txs", txs.len());
         traces::name_transactions(&txs);
@@ -350,8 +371,10 @@ impl Service {
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
         let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
+        let block_weight = request.txs.iter().map(weight).sum();
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        core.block_weight = block_weight;
+        let Core { app, log, .. } = &mut *core;
         let staging = Instant::now();
         let decided = app.finalize(log.head(), height, block, misbehavior)?;
         self.shared.metrics.staged(staging.elapsed());
@@ -372,11 +395,13 @@ impl Service {
     /// Without a decided block, and when the log does not take it.
     pub fn commit(&self) -> Result<ResponseCommit, Halt> {
         let mut core = self.core();
-        let Core { app, log } = &mut *core;
+        let Core { app, log, block_weight } = &mut *core;
         let decided = app.take_decided()?;
         let height = decided.staged.head().height().0;
         let _span = tracing::trace_span!(target: traces::TARGET, "Commit", height).entered();
         log.commit(&decided.staged, decided.app_hash, decided.pipeline)?;
+        let txs = decided.results.iter().map(|result| result.tx_hash);
+        self.shared.pace.committed(Instant::now(), *block_weight, txs);
         traces::name_results(&decided.results);
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
@@ -395,7 +420,13 @@ impl Service {
     /// Answers a query about the committed log or this node.
     #[must_use]
     pub fn query(&self, request: &RequestQuery) -> ResponseQuery {
-        query::answer(&self.shared.reader, || self.unready(), request)
+        query::answer(&self.shared.reader, self.shared.receipts.get(), || self.unready(), request)
+    }
+
+    /// That producers had better wait, because their transactions would. Takes no lock that a block waits for.
+    #[must_use]
+    pub fn overload(&self) -> Option<Overload> {
+        self.shared.pace.overload(Instant::now)
     }
 
     /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.
@@ -417,6 +448,10 @@ fn log_refusal(examined: &Examined, tx: &[u8]) {
 
 fn no_genesis() -> Refusal {
     Refusal::by_host(Code::NoGenesis, "the node has no genesis yet; try again once it has started".to_owned())
+}
+
+fn weight(tx: &Bytes) -> u64 {
+    app::weight(proposal_bytes(tx))
 }
 
 fn wire_hash(hash: AppHash) -> Bytes {

@@ -26,8 +26,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use super::Listed;
 use super::problem::{NO_SUCH_CHECK, Problem};
+use super::{Listed, schemas};
 use crate::printable;
 
 /// The check of the checks: it fails when they do not run.
@@ -192,12 +192,22 @@ where
 /// What follows the `?`, as it was given.
 type Pairs = Vec<(String, String)>;
 
-async fn livez(Query(query): Query<Pairs>) -> Response {
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It does", body = String, content_type = "text/plain")), params(
+    ("verbose" = Option<bool>, Query, description = "Show a line even if all is well"),
+))]
+pub(super) async fn livez(Query(query): Query<Pairs>) -> Response {
     let verbose = "[+]ping ok\nlivez check passed\n";
     text(StatusCode::OK, if is_verbose(&query) { verbose } else { "ok" }.to_owned())
 }
 
-async fn readyz(Of(health): Of<Health>, Query(query): Query<Pairs>) -> Response {
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "`ok`", body = String, content_type = "text/plain"),
+    (status = 503, description = "A line for each check", body = String, content_type = "text/plain"),
+), params(
+    ("verbose" = Option<bool>, Query, description = "Show the lines even if all is well"),
+    ("exclude" = Option<Vec<String>>, Query, description = "A check to ignore; may be repeated"),
+))]
+pub(super) async fn readyz(Of(health): Of<Health>, Query(query): Query<Pairs>) -> Response {
     let excluded: Vec<&str> =
         query.iter().filter(|(key, _)| key == "exclude").map(|(_, name)| name.as_str()).collect();
     let report = health.report();
@@ -206,7 +216,12 @@ async fn readyz(Of(health): Of<Health>, Query(query): Query<Pairs>) -> Response 
     text(status(ready), if is_quiet { "ok".to_owned() } else { body })
 }
 
-async fn readyz_of(Of(health): Of<Health>, name: Result<Path<String>, PathRejection>) -> Response {
+#[utoipa::path(get, path = "/readyz/{check}", responses(
+    (status = 200, description = "`ok`, or a line that says what somebody should look at", body = String, content_type = "text/plain"),
+    (status = 404, description = "No check has this name: `no-such-check`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The line of the check", body = String, content_type = "text/plain"),
+), params(("check" = String, Path, description = "Name of the check")))]
+pub(super) async fn readyz_of(Of(health): Of<Health>, name: Result<Path<String>, PathRejection>) -> Response {
     // What is not UTF-8 names no check either.
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     let report = health.report();
@@ -230,13 +245,21 @@ struct Summary {
     checks: Vec<Check>,
 }
 
-async fn ready(Of(health): Of<Health>) -> Response {
+#[utoipa::path(get, path = "/ready", responses(
+    (status = 200, description = "The node can serve", body = schemas::Health),
+    (status = 503, description = "It cannot", body = schemas::Health),
+))]
+pub(super) async fn ready(Of(health): Of<Health>) -> Response {
     let report = health.report();
     let ready = report.is_ready();
     json(status(ready), if ready { "ready" } else { "not ready" }, report)
 }
 
-async fn health(Of(health): Of<Health>) -> Response {
+#[utoipa::path(get, path = "/health", responses(
+    (status = 200, description = "Nobody needs to look", body = schemas::Health),
+    (status = 503, description = "Somebody has to", body = schemas::Health),
+))]
+pub(super) async fn health(Of(health): Of<Health>) -> Response {
     let report = health.report();
     let healthy = report.is_healthy();
     json(status(healthy), if healthy { "healthy" } else { "unhealthy" }, report)

@@ -27,6 +27,7 @@
 mod accept;
 mod access_log;
 pub mod body;
+mod conditions;
 mod connection;
 mod connections;
 pub mod health;
@@ -39,6 +40,7 @@ mod page;
 mod params;
 pub mod problem;
 mod routes;
+mod schemas;
 mod server;
 mod socket;
 mod stopping;

@@ -56,6 +56,8 @@ types! {
         "The body ended before its announced length, or its chunks are malformed.";
     BAD_PARAMETER: "bad-parameter", 400, "A parameter is invalid", retry: false, closes: false,
         "A parameter in the path or the query is malformed, unknown, missing, given twice or out of bounds, or does not go with the others.";
+    BAD_BATCH: "bad-batch", 400, "The batch is malformed", retry: false, closes: false,
+        "A line or a frame of a batch is not as it must be; nothing of the batch was submitted.";
     CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
         "A web page of another origin sent a request that could change something, and `http_cors_origins` does not list its origin.";
     NOT_FOUND: "not-found", 404, "There is no such resource", retry: false, closes: false,
@@ -74,6 +76,8 @@ types! {
         "The head or the body of the request did not arrive in time.";
     BODY_TOO_LARGE: "body-too-large", 413, "The request's body is too large", retry: false, closes: true,
         "The body is longer than the resource takes.";
+    UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type", 415, "The body is of a type that is not taken here", retry: false, closes: false,
+        "The `Content-Type` of the body is none that the resource takes; it was not read.";
     RANGE_NOT_SATISFIABLE: "range-not-satisfiable", 416, "The range is beyond the end", retry: true, closes: false,
         "The range in `Range` begins beyond the end of what this node has committed, or is empty; `Content-Range` has the length.";
     FOREIGN_HOST: "foreign-host", 421, "The node does not answer for this host", retry: false, closes: false,
@@ -94,6 +98,8 @@ types! {
         "Too many transactions wait at this node to get into a block; this one was not taken.";
     NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
         "The node has no genesis yet, its disk is nearly full, or its consensus engine does not answer or still catches up; the transaction was not taken.";
+    OVERLOADED: "overloaded", 503, "More is submitted than the network decides", retry: true, closes: false,
+        "What waits at this node to get into a block takes long already; this transaction was not read. `Retry-After` tells when to try again.";
     TOO_MANY_SUBMISSIONS: "too-many-submissions", 503, "Too many submissions are in progress", retry: true, closes: true,
         "Too many requests that submit wait at this node, or their bodies are too long together; this one was not read.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,

@@ -59,6 +59,12 @@ impl Refusal {
     pub fn by_host(code: Code, message: String) -> Self {
         Self { code: code.value(), codespace: CODESPACE.to_owned(), message }
     }
+
+    /// The plugin that refused; `None`: the host did.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&str> {
+        self.codespace.strip_prefix("plugin/")
+    }
 }
 
 /// Examines one transaction.

@@ -33,7 +33,7 @@ pub use committed::{CommittedBlock, Misbehavior, MisbehaviorKind};
 pub use examine::{Examined, Refusal, examine, refuse_by_size};
 pub use finalize::{ExaminedBlock, TxResult};
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
-pub use proposal::{prepare, process};
+pub use proposal::{ProposalBounds, prepare, process, weight};
 pub use rules::Rules;
 pub use state::{App, Decided, SequencingError, may_init};
 pub use status::Status;

@@ -7,6 +7,8 @@
 //! The first transaction always fits, so that none is left out for ever; each further one must keep all three sums
 //! within their bounds. Preparing and voting use the same sums, so a correct node votes for what a correct one made.
 //!
+//! A node may propose less than a block may have, by the weight that its caller allows. Voting knows nothing of that.
+//!
 //! Here records are measured and dropped: what a proposal costs in memory is a record for each processor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,10 +58,28 @@ impl Used {
     }
 }
 
-/// Picks the transactions of a proposal: those the pipeline accepts, in order, until the block is full.
+/// Weight of a transaction beside its bytes: what a network does for each one takes about as long as a thousand bytes do.
+/// (Measured on four nodes on two processors: 0.31 ms, and 0.35 us for a byte.)
+const TX_WEIGHT: u64 = 1 << 10;
+
+/// Weight of a transaction that takes so many bytes of a proposal.
+#[must_use]
+pub fn weight(proposal_bytes: u64) -> u64 {
+    proposal_bytes.saturating_add(TX_WEIGHT)
+}
+
+/// What this node puts into a proposal at most.
+#[derive(Clone, Copy, Debug)]
+pub struct ProposalBounds {
+    /// Bytes in the engine's encoding. No transaction is taken beyond it.
+    pub bytes_max: u64,
+    /// Sum of [`weight`]s. The first transaction is taken whatever it weighs.
+    pub weight_max: u64,
+}
+
+/// Picks the transactions of a proposal: those the pipeline accepts, in order, until the block or the bounds are full.
 ///
-/// `size_of` says what a transaction takes of the proposal in the engine's encoding, and `bytes_max` how much there
-/// is of it.
+/// `size_of` says what a transaction takes of the proposal in the engine's encoding.
 ///
 /// # Errors
 ///
@@ -67,16 +87,19 @@ impl Used {
 pub fn prepare(
     pipeline: &Pipeline,
     txs: &[Bytes],
-    bytes_max: u64,
+    bounds: ProposalBounds,
     size_of: impl Fn(&Bytes) -> u64,
 ) -> Result<Vec<Bytes>, Fatal> {
-    let (mut used, mut bytes, mut picked) = (Used::default(), 0_u64, Vec::new());
+    let (mut used, mut bytes, mut weighed, mut picked) = (Used::default(), 0_u64, 0_u64, Vec::new());
     for slice in txs.chunks(SLICE_LEN) {
         let all = examine_all(pipeline, slice, |examined| measured(&examined))?;
         for (tx, measured) in slice.iter().zip(all) {
             let Some(measured) = measured else { continue };
-            bytes = bytes.saturating_add(size_of(tx));
-            if bytes > bytes_max || !used.take(measured) {
+            let size = size_of(tx);
+            bytes = bytes.saturating_add(size);
+            weighed = weighed.saturating_add(weight(size));
+            let is_too_heavy = weighed > bounds.weight_max && !picked.is_empty();
+            if bytes > bounds.bytes_max || is_too_heavy || !used.take(measured) {
                 return Ok(picked);
             }
             picked.push(tx.clone());

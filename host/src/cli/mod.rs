@@ -1,21 +1,26 @@
 //! The command line: one file for each subcommand, and what they share.
 //!
-//! Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error: the node refuses to run, because of its
-//! configuration, genesis or plugins, and starting it again can't help.
+//! Exit codes: 0 success, 1 failure or failed check, 2 usage, 3 not found, 4 rejected, 5 outcome unknown, 6 no node can be reached,
+//! 7 nodes disagree, 78 configuration error: the node refuses to run, because of its configuration, genesis or plugins, and
+//! starting it again can't help.
 
 mod checksum;
+mod client;
+mod completions;
 mod config;
 pub mod duration;
 mod genesis;
 mod health;
 mod init;
 mod load;
+mod man;
 mod plugin;
 mod serve;
 mod settings;
 mod start;
 mod status;
 mod testnet;
+mod transactions;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -36,7 +41,7 @@ use crate::printable;
 use crate::telemetry;
 
 /// As `--help` shows them.
-const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or failed check, 2 usage, 3 to 7 as `dseq submit --help` says, 78 configuration error (configuration, home, genesis, plugins or CometBFT must be fixed first)";
 
 /// As clap's own, but with the examples before the usage, of subcommands too.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -44,6 +49,9 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
 const EXAMPLES: &str = "Examples:
   dseq testnet start                 # four nodes on this machine
   dseq testnet status
+  dseq submit hello                  # hand in bytes; the receipt says where they are
+  dseq read --from -100              # the last 100 bytes
+  dseq tail -f                       # what comes, until Ctrl-C
   dseq checksum                      # do all nodes hold the same bytes?
   dseq plugin run plugin.wasm hello  # run a transaction through a plugin";
 
@@ -123,6 +131,31 @@ enum Command {
     /// Run a local network of several nodes
     #[command(subcommand, before_help = TESTNET_EXAMPLES)]
     Testnet(testnet::Command),
+    /// Submit bytes, and print the receipt: where they are in the sequence
+    ///
+    /// Ends when the outcome is known, or after --timeout. If no node can say it, the outcome is unknown (exit code 5): ask with
+    /// `dseq receipt` before you send the bytes again. Several nodes: the next one gets the bytes only if one certainly did not
+    /// take them.
+    #[command(before_help = client::submit::EXAMPLES, after_help = client::EXIT_CODES)]
+    Submit(client::submit::Args),
+    /// Read a range of the sequence, or records with their receipts
+    ///
+    /// Ends at the end of what is committed when it begins; `dseq tail -f` follows. The bytes go to standard output as they are,
+    /// to a terminal as a hex dump; the range that was read is said on standard error.
+    #[command(before_help = client::read::EXAMPLES, after_help = client::EXIT_CODES)]
+    Read(client::read::Args),
+    /// Read the end of the sequence; with --follow, what comes after it
+    ///
+    /// With --follow it never ends by itself: it goes on through restarts of nodes, at another node if several are given, each
+    /// byte once and in order. Before another node is read, its last 4096 bytes are compared; nodes that disagree are exit code 7.
+    /// Ctrl-C ends it with 0.
+    #[command(before_help = client::tail::EXAMPLES, after_help = client::EXIT_CODES)]
+    Tail(client::tail::Args),
+    /// Ask where a transaction's record is, or whose record is at an index, an offset or a height
+    ///
+    /// Ends at once, or after --wait. Exit code 5 means that the transaction is known and not committed yet.
+    #[command(before_help = client::receipt::EXAMPLES, after_help = client::EXIT_CODES)]
+    Receipt(client::receipt::Args),
     /// Check whether a node is healthy
     ///
     /// Prints each check that is not ok, with the reason. Exits with 0 only if no check fails or warns; docs/health.md has the
@@ -155,6 +188,12 @@ enum Command {
     /// Show, explain or check the configuration
     #[command(subcommand, before_help = CONFIG_EXAMPLES)]
     Config(config::Command),
+    /// Print completions of this program's commands for a shell
+    #[command(before_help = completions::EXAMPLES)]
+    Completions(completions::Args),
+    /// Print or write manual pages
+    #[command(before_help = man::EXAMPLES)]
+    Man(man::Args),
 }
 
 /// Where a node's home is.
@@ -219,6 +258,12 @@ fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         Command::Plugin(command) => plugin::run(command),
         Command::Genesis(command) => genesis::run(command),
         Command::Config(command) => config::run(command, matches),
+        Command::Submit(args) => client::submit::run(&args),
+        Command::Read(args) => client::read::run(&args),
+        Command::Tail(args) => client::tail::run(&args),
+        Command::Receipt(args) => client::receipt::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 
@@ -266,6 +311,9 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             || cause.downcast_ref().is_some_and(OriginError::is_refusal);
         if refused {
             return EXIT_REFUSED;
+        }
+        if let Some(code) = cause.downcast_ref().and_then(client::exit_code) {
+            return code;
         }
         if let Some(halt) = cause.downcast_ref::<serve::Halted>() {
             return halt.code;
@@ -372,9 +420,17 @@ mod tests {
             STATUS_EXAMPLES,
             GENESIS_EXAMPLES,
             CONFIG_EXAMPLES,
+            completions::EXAMPLES,
+            man::EXAMPLES,
+            client::submit::EXAMPLES,
+            client::read::EXAMPLES,
+            client::tail::EXAMPLES,
+            client::receipt::EXAMPLES,
         ];
         for line in all.iter().flat_map(|text| text.lines().skip(1)) {
-            let words = line.split('#').next().unwrap().split_whitespace();
+            let command =
+                line.split('#').next().unwrap().split(" | ").find(|part| part.trim().starts_with("dseq"));
+            let words = command.unwrap().split('>').next().unwrap().split_whitespace();
             Cli::try_parse_from(words).unwrap_or_else(|err| panic!("{line}: {err}"));
         }
     }

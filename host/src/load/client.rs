@@ -39,6 +39,8 @@ const NOT_TAKEN: [&str; 2] = ["mempool is full", "Tx too large"];
 pub(super) enum Answer {
     /// It took it, and promises nothing.
     Taken,
+    /// It has committed it: this is where.
+    Committed(Receipt),
     /// The app rejected it.
     Rejected { codespace: String, code: u32, words: String },
     /// It certainly did not get it, or did not take it.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::client::{Answer, Client};
+use super::client::Answer;
 use super::ledger::Ledger;
+use super::node::Node;
 use super::plan::{End, Pace, Plan};
 use super::schedule::Schedule;
 use super::transaction::Transactions;
@@ -15,7 +16,7 @@ use super::transaction::Transactions;
 /// What a generator works with.
 pub(super) struct Generator {
     pub(super) plan: Plan,
-    pub(super) clients: Vec<Arc<Client>>,
+    pub(super) clients: Vec<Arc<Node>>,
     pub(super) transactions: Arc<Transactions>,
     pub(super) ledger: Arc<Ledger>,
 }
@@ -85,9 +86,14 @@ impl Generator {
         let number = ledger.begin(node, due, permit, |number| transactions.size(number));
         tokio::spawn(async move {
             let tx = transactions.bytes(number);
-            let answer = client.submit(&tx, || ledger.sent(number, Instant::now())).await;
+            let answer = client.submit(tx, || ledger.sent(number, Instant::now())).await;
             match answer {
                 Answer::Taken => ledger.answered(number, Instant::now()),
+                Answer::Committed(receipt) => {
+                    let now = Instant::now();
+                    ledger.answered(number, now);
+                    ledger.committed(number, receipt, now);
+                }
                 Answer::Rejected { codespace, code, words } => {
                     ledger.answered(number, Instant::now());
                     ledger.rejected(number, &codespace, code, &words);

@@ -2,8 +2,9 @@
 //!
 //! - [`plan`]: what a run does, and its bounds;
 //! - `transaction`, `schedule`: what is offered, and when; a seed decides both;
-//! - `generate`: offers it; `client`: over CometBFT's RPC;
-//! - `follow`: learns of commits from the nodes' blocks; `ledger`: keeps what became of each request;
+//! - `generate`: offers it to a `node`: over CometBFT's RPC (`client`) or over its own HTTP (`http`);
+//! - `follow`: learns of commits from the nodes' blocks, where HTTP's answers do not tell them; `ledger`: keeps what became of each
+//!   request;
 //! - `verify`: reads every node's records and compares;
 //! - [`report`], [`words`], `files`, `html`: what a run comes to, for people and for tools.
 //!
@@ -12,15 +13,17 @@
 //! - Latency counts from when a request was due, not from when it was sent: a slow network or generator can't hide it
 //!   (no coordinated omission).
 //! - Unknown is not failed: it is what may be committed, and the verification decides it.
-//! - How transactions get to a node, and how blocks and records come from it, is known only to `client`.
+//! - How transactions get to a node, and how blocks and records come from it, is known only to `client` and `http`.
 
 mod client;
 mod files;
 mod follow;
 mod generate;
 mod html;
+mod http;
 mod ledger;
 pub mod max;
+mod node;
 pub mod plan;
 mod random;
 pub mod report;
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::interval;
@@ -47,7 +51,8 @@ use client::{Client, NoAnswer, Position};
 use follow::Blocks;
 use generate::Generator;
 use ledger::{Closed, Ledger, Outcome};
-use plan::{End, Plan, PlanError};
+use node::Node;
+use plan::{End, NODES_MAX, Plan, PlanError, Via};
 use report::Report;
 use transaction::Transactions;
 use verify::{Progress, Verifier};
@@ -59,6 +64,10 @@ use crate::node::process::signals::StopSignals;
 const CONNECTIONS_MAX: usize = 640;
 /// Maximum number of connections to one node.
 const NODE_CONNECTIONS_MAX: usize = 256;
+/// Maximum number of connections of a run over HTTP, each with a transaction: what a node takes from one machine.
+const HTTP_CONNECTIONS_MAX: usize = 12_000;
+/// Descriptors of this process that are no connections: files, the terminal.
+const DESCRIPTORS_KEPT: usize = 64;
 /// How often the observer is called.
 const OBSERVE: Duration = Duration::from_millis(250);
 /// How often overdue transactions are looked for.
@@ -73,12 +82,14 @@ pub enum LoadError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A node that does not answer before anything was sent.
-    #[error("node {node} cannot be used: {why}; is it running, and is this its RPC port?")]
+    #[error("node {node} cannot be used: {why}; is it running, and is this its {port} port?")]
     Node {
         /// The node.
         node: Address,
         /// What is wrong with it.
         why: String,
+        /// What the run takes addresses of.
+        port: &'static str,
     },
     /// The kernel refuses threads or signals.
     #[error("cannot start the run")]
@@ -136,15 +147,7 @@ async fn count_signals(mut signals: StopSignals, asked: watch::Sender<bool>, aba
 }
 
 async fn run_on(plan: &Plan, observe: &mut dyn FnMut(Stage)) -> Result<Finished, LoadError> {
-    // One more is the follower's.
-    let connections = (CONNECTIONS_MAX / plan.nodes.len()).min(NODE_CONNECTIONS_MAX) - 1;
-    let client = |node: &Address| Arc::new(Client::new(node.clone(), connections, plan.timeout));
-    let clients: Vec<Arc<Client>> = plan.nodes.iter().map(client).collect();
-    let mut positions = Vec::new();
-    for client in &clients {
-        let unusable = |NoAnswer(why)| LoadError::Node { node: client.address().clone(), why };
-        positions.push(client.position().await.map_err(unusable)?);
-    }
+    let (clients, positions) = nodes(plan).await?;
     let (asked_sender, asked) = watch::channel(false);
     let (abandoned_sender, mut abandoned) = watch::channel(false);
     let signals = StopSignals::new().map_err(LoadError::Runtime)?;
@@ -158,7 +161,8 @@ async fn run_on(plan: &Plan, observe: &mut dyn FnMut(Stage)) -> Result<Finished,
     let blocks = Arc::new(Blocks::new(Arc::clone(&transactions), &heights));
     let began = SystemTime::now();
     let ledger = Arc::new(Ledger::new(clients.len(), plan.timeout));
-    for (node, client) in (0..).zip(&clients) {
+    // HTTP's answers say it by themselves.
+    for (node, client) in (0..).zip(&clients).filter(|_| plan.via == Via::Rpc) {
         // A connection of its own: behind transactions that wait for one, commits would be learned late.
         let client = Arc::new(Client::new(client.address().clone(), 1, plan.timeout));
         let follower = follow::follow(node, client, Arc::clone(&blocks), Arc::clone(&ledger));
@@ -192,6 +196,36 @@ async fn run_on(plan: &Plan, observe: &mut dyn FnMut(Stage)) -> Result<Finished,
         report.verification = Some(verification);
     }
     Ok(Finished { report, closed })
+}
+
+/// The nodes of a run, and how far each has committed.
+async fn nodes(plan: &Plan) -> Result<(Vec<Arc<Node>>, Vec<Position>), LoadError> {
+    let (connections, port) = match plan.via {
+        // One more is the follower's.
+        Via::Rpc => ((CONNECTIONS_MAX / plan.nodes.len()).min(NODE_CONNECTIONS_MAX) - 1, "RPC"),
+        Via::Http => (descriptors() / plan.nodes.len(), "HTTP"),
+    };
+    let (mut clients, mut positions) = (Vec::new(), Vec::new());
+    for node in &plan.nodes {
+        let unusable = |NoAnswer(why)| LoadError::Node { node: node.clone(), why, port };
+        let client = Node::new(plan.via, node, connections, plan.timeout).map_err(unusable)?;
+        positions.push(client.position().await.map_err(unusable)?);
+        clients.push(Arc::new(client));
+    }
+    Ok((clients, positions))
+}
+
+/// How many connections this process may have: each transaction over HTTP takes one until it is committed.
+fn descriptors() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without more, transactions wait for a connection and are reported as late.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(DESCRIPTORS_KEPT)
+        .clamp(NODES_MAX, HTTP_CONNECTIONS_MAX)
 }
 
 /// Waits until everything is offered and decided, or nobody wants to wait any more.
@@ -232,7 +266,7 @@ type Found = (verify::Verification, Vec<(u32, crate::sequence::Receipt)>);
 
 /// Verifies, unless nobody wants to wait for it.
 async fn verify(
-    clients: Vec<Arc<Client>>,
+    clients: Vec<Arc<Node>>,
     transactions: Arc<Transactions>,
     mut closed: Closed,
     from: u64,

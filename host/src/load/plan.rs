@@ -25,8 +25,10 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// What a run does.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The nodes' RPC addresses; transactions go to each in turn.
+    /// The nodes' addresses, of their RPC or of their HTTP; transactions go to each in turn.
     pub nodes: Vec<Address>,
+    /// How transactions get to them.
+    pub via: Via,
     /// When it has offered enough.
     pub end: End,
     /// When each transaction is offered.
@@ -41,6 +43,15 @@ pub struct Plan {
     pub timeout: Duration,
     /// Decides sizes, filler and arrivals.
     pub seed: u64,
+}
+
+/// How transactions get to nodes, and records from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// CometBFT's RPC: `broadcast_tx_sync`, and each block is read.
+    Rpc,
+    /// The node's HTTP: `POST /v1/submit`, which answers when it is committed.
+    Http,
 }
 
 /// When a run has offered enough.
@@ -213,6 +224,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             nodes: vec![Address::loopback(1)],
+            via: Via::Rpc,
             end: End::Requests(1),
             pace: Pace::Closed,
             concurrency: 1,

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::ledger::{Closed, Counts, LATE, Outcome, Reason, Slot, histogram};
-use super::plan::{Arrival, Format, Pace, Plan, Sizes};
+use super::plan::{Arrival, Format, Pace, Plan, Sizes, Via};
 use super::verify::Verification;
 
 /// A run of an open loop is invalid when more than this share of its requests were late.
@@ -197,7 +197,10 @@ impl Report {
                 format: plan.format,
                 timeout: plan.timeout.as_secs_f64(),
                 seed: plan.seed,
-                via: "CometBFT RPC (broadcast_tx_sync)",
+                via: match plan.via {
+                    Via::Rpc => "CometBFT RPC (broadcast_tx_sync)",
+                    Via::Http => "HTTP (POST /v1/submit)",
+                },
             },
             seconds,
             counts: *counts,

@@ -17,8 +17,9 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::client::{BATCH_RECORDS_MAX, Client, NoAnswer, Seen};
+use super::client::{BATCH_RECORDS_MAX, NoAnswer, Seen};
 use super::ledger::{Outcome, Slot};
+use super::node::Node;
 use super::transaction::Transactions;
 use crate::sequence::Receipt;
 use crate::types::TxHash;
@@ -115,7 +116,7 @@ impl Verification {
 
 /// What is verified.
 pub(super) struct Verifier {
-    pub(super) clients: Vec<Arc<Client>>,
+    pub(super) clients: Vec<Arc<Node>>,
     pub(super) transactions: Arc<Transactions>,
     pub(super) slots: Arc<Vec<Slot>>,
     /// The number of records that the node with the fewest had before the run.

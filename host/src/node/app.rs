@@ -84,7 +84,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         engine_restarts: options.engine_restarts,
     }));
     let observed = Observed::new(log.reader().committed());
-    let receipts = Receipts::open(log.reader()).map_err(api::BindError::Threads)?;
+    let receipts = Receipts::open(log.reader(), options.home.as_ref().map(NodeHome::receipts_index))
+        .map_err(api::BindError::Threads)?;
     let on_commit = {
         let (metrics, observed, receipts) = (Arc::clone(&metrics), observed.clone(), receipts.clone());
         move |block: &CommittedBlock| {
@@ -95,6 +96,7 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         }
     };
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
+    service.answer_from(receipts.clone());
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
     let health = Health::default();
     let http = match options

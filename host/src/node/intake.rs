@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::address::Address;
 use super::engine::mempool::Mempool;
-use crate::abci::{Check, InForce, Service};
+use crate::abci::{self, Check, InForce, Service};
 use crate::api;
-use crate::api::submit::{Checked, HandedOver, Intake};
+use crate::api::submit::{Checked, HandedOver, Intake, Overload};
 use crate::plugin::spawn_with_large_stack;
 
 /// Threads that examine transactions for HTTP, at its priority. A block's transactions have threads of their own.
@@ -25,6 +25,7 @@ type Job = (Bytes, oneshot::Sender<Checked>);
 
 /// Examines by the service, and hands over to the CometBFT beside it.
 pub(super) struct NodeIntake {
+    service: Service,
     in_force: InForce,
     mempool: Mempool,
     /// `None` only while it is dropped, which ends the threads.
@@ -47,7 +48,8 @@ impl NodeIntake {
             spawn_with_large_stack(format!("http-check-{index}"), move || examine(&service, &waiting))
         });
         let threads = threads.collect::<io::Result<_>>()?;
-        Ok(Self { in_force: service.in_force(), mempool: Mempool::at(rpc), jobs: Some(jobs), threads })
+        let (in_force, service) = (service.in_force(), service.clone());
+        Ok(Self { service, in_force, mempool: Mempool::at(rpc), jobs: Some(jobs), threads })
     }
 }
 
@@ -64,6 +66,11 @@ impl Drop for NodeIntake {
 impl Intake for NodeIntake {
     fn tx_bytes_max(&self) -> Option<u64> {
         Some(self.in_force.pipeline()?.limits().tx_bytes_max)
+    }
+
+    fn overload(&self) -> Option<Overload> {
+        let abci::Overload { wait, wait_max } = self.service.overload()?;
+        Some(Overload { wait, wait_max })
     }
 
     fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked> {

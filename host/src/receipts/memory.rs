@@ -98,7 +98,7 @@ impl Memory {
     }
 
     fn insert(&mut self, hash: TxHash, index: u64) {
-        if index != self.first.saturating_add(self.order.len() as u64) {
+        if index != self.end() {
             // Only if a block was lost on its way here: what is kept has to be without gaps.
             self.places.clear();
             self.order.clear();
@@ -125,6 +125,11 @@ impl Memory {
     /// Index of the oldest record that is known here.
     pub(super) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// Index of the next record.
+    pub(super) fn end(&self) -> u64 {
+        self.first.saturating_add(self.order.len() as u64)
     }
 
     pub(super) fn refusal(&self, hash: TxHash) -> Option<Refusal> {

@@ -3,7 +3,8 @@
 //! ```text
 //! Commit ── block's results ──> channel ──> thread `receipts` ──> memory: newest records, refused ──> who waits is woken
 //! who submits ── pending, refused ────────────────────────────────> memory
-//! look-up <── memory, then the log's entries
+//! log's entries ── every few seconds ──> thread `receipts-index` ──> index by hash, a file beside the log
+//! look-up <── memory, index, and the end of the log that neither has
 //! ```
 //!
 //! All of it is derived from the log, follows behind Commit, and is no part of what is committed. What memory knew of pending
@@ -11,19 +12,28 @@
 //!
 //! # Invariants
 //!
+//! - The index is only a way to find entries sooner: what it says is checked against the log, and a node runs without it.
 //! - Commit puts a block's results into a channel and does nothing else here: no lock of this module is taken by Commit.
 //! - Whoever registers to wait and looks the transaction up after that misses nothing: the thread makes a record known
 //!   before it wakes, under one lock.
 
+mod document;
+mod index;
+mod keep;
 mod memory;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
 
+pub use self::document::{Document, State};
+use self::index::Index;
+use self::keep::{BATCH_RECORDS, Signal};
 use self::memory::{Memory, Pending, Waking, Woken};
 use crate::app::{CommittedBlock, Refusal, TxResult};
 use crate::sequence::{ENTRIES_READ_MAX, Place, ReadError, Reader};
@@ -80,6 +90,12 @@ pub struct Receipts {
 struct Shared {
     reader: Reader,
     memory: Mutex<Memory>,
+    /// `None` while there is none: it is being opened, or cannot be.
+    index: Mutex<Option<Arc<Index>>>,
+    /// Records below this one are in the index.
+    indexed: AtomicU64,
+    /// To the thread that keeps the index.
+    signal: Signal,
 }
 
 /// Waits for a transaction, from when it is made on.
@@ -91,14 +107,21 @@ pub struct Waiting {
 }
 
 impl Receipts {
-    /// Follows a log from what is committed now on.
+    /// Follows a log from what is committed now on, with an index in the file `index`. Without one, only the newest
+    /// records are found by their hash.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn open(reader: Reader) -> std::io::Result<Self> {
+    pub fn open(reader: Reader, index: Option<PathBuf>) -> std::io::Result<Self> {
         let memory = Mutex::new(Memory::new(reader.committed().head.count()));
-        let shared = Arc::new(Shared { reader, memory });
+        let (indexed, signal) = (AtomicU64::new(0), Signal::default());
+        let shared = Arc::new(Shared { reader, memory, index: Mutex::default(), indexed, signal });
+        if let Some(path) = index {
+            let keeping = Arc::clone(&shared);
+            let keep = move || keep::keep(&keeping, &path);
+            thread::Builder::new().name("receipts-index".to_owned()).spawn(keep)?;
+        }
         let (blocks, taken) = mpsc::channel();
         let following = Arc::clone(&shared);
         thread::Builder::new().name("receipts".to_owned()).spawn(move || follow(&following, &taken))?;
@@ -118,11 +141,14 @@ impl Receipts {
     /// When the log cannot be read.
     pub fn find(&self, hash: TxHash) -> Result<Found, ReadError> {
         let memory = self.shared.memory();
-        let (newest, first) = (memory.indexes(hash, PLACES_MAX), memory.first());
+        let (newest, first, end) = (memory.indexes(hash, PLACES_MAX), memory.first(), memory.end());
         let (refusal, pending) = (memory.refusal(hash), memory.pending(hash));
         drop(memory);
         let (mut indexes, complete) = self.shared.older(hash, first)?;
         indexes.extend(newest);
+        // The newest block may not have been taken yet.
+        let count = self.shared.reader.committed().head.count();
+        indexes.extend(self.shared.scan(hash, end.max(count.saturating_sub(SCANNED_MAX)), count)?);
         indexes.truncate(PLACES_MAX);
         let place = |index| Ok(Place::of(index, &self.shared.reader.entry(index)?));
         let places: Vec<Place> = indexes.into_iter().map(place).collect::<Result<_, ReadError>>()?;
@@ -133,6 +159,12 @@ impl Receipts {
             (None, None) => Known::Unknown,
         };
         Ok(Found { known, complete })
+    }
+
+    /// How many records the index has: the first ones of the log.
+    #[must_use]
+    pub fn indexed(&self) -> u64 {
+        self.shared.indexed.load(Ordering::Relaxed)
     }
 
     /// Waits for a transaction from now on.
@@ -194,11 +226,21 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn set_index(&self, index: Option<Arc<Index>>) {
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
     /// Indexes of the transaction's records below `end`, and whether all of those records were looked at.
     fn older(&self, hash: TxHash, end: u64) -> Result<(Vec<u64>, bool), ReadError> {
-        let start = end.saturating_sub(SCANNED_MAX);
+        let (mut indexes, indexed) = self.indexed(hash, end)?;
+        let start = indexed.max(end.saturating_sub(SCANNED_MAX));
+        indexes.extend(self.scan(hash, start, end)?);
+        Ok((indexes, start <= indexed))
+    }
+
+    /// The same among the records from `from` on and below `end`, all of which are read.
+    fn scan(&self, hash: TxHash, mut from: u64, end: u64) -> Result<Vec<u64>, ReadError> {
         let mut indexes = Vec::new();
-        let mut from = start;
         while from < end {
             let entries = self.reader.entries(from..end.min(from.saturating_add(ENTRIES_READ_MAX as u64)))?;
             if entries.is_empty() {
@@ -208,15 +250,45 @@ impl Shared {
             indexes.extend(found.map(|(index, _)| index));
             from = from.saturating_add(entries.len() as u64);
         }
-        Ok((indexes, start == 0))
+        Ok(indexes)
+    }
+
+    /// The same as far as the index goes, and how far that is.
+    fn indexed(&self, hash: TxHash, end: u64) -> Result<(Vec<u64>, u64), ReadError> {
+        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(index) = index else { return Ok((Vec::new(), 0)) };
+        // redb may panic where a file is damaged.
+        let hits = catch_unwind(AssertUnwindSafe(|| index.find(hash, PLACES_MAX)));
+        let hits = match hits {
+            Ok(Ok(hits)) => hits,
+            failed => {
+                if let Ok(Err(error)) = failed {
+                    tracing::warn!(%error, "cannot look into the index of receipts");
+                }
+                self.signal.broken();
+                return Ok((Vec::new(), 0));
+            }
+        };
+        let mut indexes = Vec::new();
+        for index in hits.candidates.into_iter().filter(|index| *index < end) {
+            if self.reader.entry(index)?.tx_hash == hash {
+                indexes.push(index);
+            }
+        }
+        Ok((indexes, hits.count))
     }
 
     /// Takes some results of a block, and wakes those who wait for them.
     fn take(&self, results: &[TxResult]) {
         let mut memory = self.memory();
         let woken = memory.take(results);
-        memory.forget(0);
+        let indexed = self.indexed.load(Ordering::Relaxed);
+        memory.forget(indexed);
+        let waiting = memory.end().saturating_sub(indexed);
         drop(memory);
+        if waiting >= BATCH_RECORDS {
+            self.signal.hurry();
+        }
         for Woken { wakings, outcome } in woken {
             let decided = match outcome {
                 Ok(index) => {
@@ -250,6 +322,7 @@ fn follow(shared: &Shared, blocks: &Receiver<Arc<[TxResult]>>) {
             }
         }
     }
+    shared.signal.stop();
 }
 
 #[cfg(test)]

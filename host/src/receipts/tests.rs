@@ -1,6 +1,6 @@
 //! The receipts over a real log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::app::Code;
@@ -10,15 +10,15 @@ use crate::types::{AppHash, Fuel, Height, PipelineId};
 struct Chain {
     log: Log,
     receipts: Receipts,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Chain {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path()).unwrap();
-        let receipts = Receipts::open(log.reader()).unwrap();
-        Self { log, receipts, _dir: dir }
+        let log = Log::open(&dir.path().join("sequence")).unwrap();
+        let receipts = Receipts::open(log.reader(), None).unwrap();
+        Self { log, receipts, dir }
     }
 
     /// Commits a block of records; returns what the app would pass on.
@@ -35,6 +35,32 @@ impl Chain {
         self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
         let committed = self.log.reader().committed();
         CommittedBlock { committed, results: results.into(), misbehavior: Vec::new() }
+    }
+
+    fn index(&self) -> PathBuf {
+        self.dir.path().join("index/receipts.redb")
+    }
+
+    /// As a process that starts: what memory knew is gone, and the index is looked at.
+    fn restart(&mut self) {
+        let index = Some(self.index());
+        self.receipts = Receipts::open(self.log.reader(), None).unwrap();
+        // The file is somebody's until its thread has ended.
+        let began = Instant::now();
+        while Index::open(&self.index(), &self.log.reader()).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the index stays open");
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.receipts = Receipts::open(self.log.reader(), index).unwrap();
+    }
+
+    /// Waits until the index has the whole log.
+    fn indexed(&self) {
+        let (began, count) = (Instant::now(), self.log.head().count());
+        while self.receipts.shared.indexed.load(Ordering::Relaxed) < count {
+            assert!(began.elapsed() < Duration::from_secs(120), "the index does not catch up");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn find(&self, tx: &str) -> Known {
@@ -74,7 +100,7 @@ fn every_place_of_equal_bytes_is_found_whoever_committed_them() {
     let mut chain = Chain::new();
     // Of a block that was committed before: only the log knows it.
     chain.commit(&["a", "b", "a"]);
-    chain.receipts = Receipts::open(chain.log.reader()).unwrap();
+    chain.receipts = Receipts::open(chain.log.reader(), None).unwrap();
     let waiting = chain.receipts.wait_for(TxHash::of(b"c"));
     let block = chain.commit(&["a", "c"]);
     chain.receipts.take(&block);
@@ -109,4 +135,92 @@ fn who_stops_waiting_leaves_nothing_behind() {
     assert_eq!(chain.receipts.shared.memory().waiting(), 10);
     drop(waiting);
     assert_eq!(chain.receipts.shared.memory().waiting(), 0);
+}
+
+/// More records than a look-up reads through.
+fn long_chain() -> (Chain, u64) {
+    let mut chain = Chain::new();
+    let count = SCANNED_MAX + 1000;
+    let records: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    chain.commit(&records.iter().map(String::as_str).collect::<Vec<_>>());
+    (chain, count)
+}
+
+#[test]
+fn the_index_is_built_when_it_is_missing_and_finds_each_record() {
+    let (mut chain, count) = long_chain();
+    chain.receipts = Receipts::open(chain.log.reader(), None).unwrap();
+    let without = chain.receipts.find(TxHash::of(b"5")).unwrap();
+    assert_eq!((without.known, without.complete), (Known::Unknown, false));
+    let last = chain.receipts.find(TxHash::of((count - 1).to_string().as_bytes())).unwrap();
+    assert!(
+        matches!(last.known, Known::Committed(_)) && !last.complete,
+        "the end of the log is read through"
+    );
+    chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+    chain.indexed();
+    for number in [0, 1, 500, count - 1] {
+        assert_eq!(chain.places(&number.to_string()), [number]);
+    }
+    assert_eq!(chain.find("none"), Known::Unknown);
+}
+
+#[test]
+fn an_index_that_is_behind_damaged_or_of_another_log_is_mended() {
+    let (mut chain, count) = long_chain();
+    chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+    chain.indexed();
+    // Behind: the records were committed while nobody followed.
+    chain.commit(&["later"]);
+    chain.restart();
+    chain.indexed();
+    assert_eq!((chain.places("later"), chain.places("7")), (vec![count], vec![7]));
+    // Damaged, in each of several ways.
+    let whole = std::fs::read(chain.index()).unwrap();
+    let damaged: [fn(&mut Vec<u8>); 4] = [
+        |file| file.truncate(file.len() / 2),
+        |file| file.truncate(100),
+        |file| file.iter_mut().skip(8192).step_by(3000).for_each(|byte| *byte ^= 0xff),
+        |file| file[..64].fill(7),
+    ];
+    for damage in damaged {
+        chain.receipts = Receipts::open(chain.log.reader(), None).unwrap();
+        let mut file = whole.clone();
+        damage(&mut file);
+        // Another file: the one that is being closed must not be written to.
+        std::fs::remove_file(chain.index()).unwrap();
+        std::fs::write(chain.index(), file).unwrap();
+        chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+        chain.indexed();
+        assert_eq!((chain.places("later"), chain.places("7")), (vec![count], vec![7]));
+    }
+    // Of another log.
+    let mut other = Chain::new();
+    other.commit(&["x", "7"]);
+    std::fs::create_dir_all(other.index().parent().unwrap()).unwrap();
+    std::fs::write(other.index(), &whole).unwrap();
+    other.receipts = Receipts::open(other.log.reader(), Some(other.index())).unwrap();
+    other.indexed();
+    assert_eq!((other.places("7"), other.find("later")), (vec![1], Known::Unknown));
+}
+
+#[test]
+fn without_a_place_for_the_index_the_newest_records_are_found_all_the_same() {
+    let mut chain = Chain::new();
+    chain.commit(&["old"]);
+    // A file where the folder should be.
+    std::fs::write(chain.dir.path().join("index"), "").unwrap();
+    chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+    let waiting = chain.receipts.wait_for(TxHash::of(b"new"));
+    let block = chain.commit(&["new"]);
+    chain.receipts.take(&block);
+    decided(waiting);
+    assert_eq!((chain.places("old"), chain.places("new")), (vec![0], vec![1]));
+}
+
+#[test]
+fn a_block_that_has_not_been_taken_yet_is_found_in_the_log() {
+    let mut chain = Chain::new();
+    chain.commit(&["a"]);
+    assert_eq!((chain.places("a"), chain.find("b")), (vec![0], Known::Unknown));
 }

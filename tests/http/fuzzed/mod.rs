@@ -107,7 +107,7 @@ impl Node {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (reader, stopping) = (log.reader(), Stopping::default());
-        let receipts = Receipts::open(reader.clone()).unwrap();
+        let receipts = Receipts::open(reader.clone(), None).unwrap();
         let submissions = Submissions::new(Ok(Arc::new(Engine)), receipts, stopping.clone(), Bounds::DEFAULT);
         let router = api::router(State { submissions, ..state(reader, stopping) });
         let address = "127.0.0.1:6900".parse().unwrap();

@@ -51,7 +51,7 @@ async fn a_committed_transaction_has_a_receipt() {
 
 #[tokio::test]
 async fn what_a_node_certainly_did_not_take_goes_to_another_one() {
-    for name in ["mempool-full", "not-ready", "too-many-connections"] {
+    for name in ["mempool-full", "not-ready", "too-many-connections", "too-many-submissions"] {
         let full = Node::start(move |_| Reply::problem(503, name, true, &json!({})));
         let (node, client) = {
             let node = good();
@@ -96,7 +96,7 @@ async fn a_rejection_says_who_rejects_and_why() {
     let submitted = client_of([&node]).submit("x", SubmitOptions::default()).await.unwrap();
     let Submitted::Rejected(rejection) = submitted else { panic!("{submitted:?}") };
     assert_eq!((rejection.plugin.as_deref(), rejection.code), (Some("json"), 7));
-    assert_eq!(rejection.to_string(), "rejected: details of rejected (plugin/json code 7)");
+    assert_eq!(rejection.to_string(), "details of rejected (plugin/json code 7)");
 }
 
 #[tokio::test]

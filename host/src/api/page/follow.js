@@ -10,6 +10,9 @@ const MISSED_BYTES_MAX = 1 << 20;
 /** A stream that is silent for so long, while the node has more records, is begun again. */
 const SILENT_MS = 5000;
 
+/** A page that nobody has seen for so long follows no more until it is seen: browsers open six connections to a node. */
+const UNSEEN_MS = 60_000;
+
 /** Length, index and entry of a record, before its bytes. */
 const FRAME_HEAD_BYTES = 100;
 
@@ -32,7 +35,8 @@ class FrameReader {
         this.#head.set(chunk.subarray(at, at + taken), this.#headFilled);
         this.#headFilled += taken;
         at += taken;
-        if (this.#headFilled < FRAME_HEAD_BYTES) return;
+        this.#skipEmpty();
+        if (this.#headFilled < FRAME_HEAD_BYTES) continue;
         this.#begin();
       }
       const taken = Math.min(this.#left, chunk.length - at);
@@ -47,6 +51,15 @@ class FrameReader {
       if (this.#left > 0) return;
       take(this.#record);
       this.#record = null;
+    }
+  }
+
+  /** A frame of length 0 only says that the node is there. */
+  #skipEmpty() {
+    const view = new DataView(this.#head.buffer);
+    while (this.#headFilled >= 4 && view.getUint32(0, true) === 0) {
+      this.#head.copyWithin(0, 4, this.#headFilled);
+      this.#headFilled -= 4;
     }
   }
 
@@ -79,7 +92,9 @@ class Follower {
 
   /** Follows for ever. */
   async run() {
+    this.#watchVisibility();
     for (let failures = 0; ; failures += 1) {
+      await visible();
       const began = performance.now();
       this.#stream = new AbortController();
       try {
@@ -102,6 +117,14 @@ class Follower {
   notice(records) {
     const isSilent = performance.now() - this.#heard > SILENT_MS;
     if (this.next !== null && records > this.next.index && isSilent) this.again();
+  }
+
+  #watchVisibility() {
+    let timer = null;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(timer);
+      if (document.hidden) timer = setTimeout(() => this.again(), UNSEEN_MS);
+    });
   }
 
   async #follow(signal) {
@@ -143,6 +166,18 @@ class Follower {
     this.next = first;
     if (last !== null) this.#sink.skipped(first.offset - last.offset, first.index - last.index, last.index);
   }
+}
+
+/** Waits until the page can be seen. */
+function visible() {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => {
+    document.addEventListener("visibilitychange", function seen() {
+      if (document.hidden) return;
+      document.removeEventListener("visibilitychange", seen);
+      resolve();
+    });
+  });
 }
 
 /** A record near the end, with few bytes after it: its index and offset. */

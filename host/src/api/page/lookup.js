@@ -84,18 +84,32 @@ class Lookup {
   }
 
   async #block(height) {
-    const answer = await ask(`/v1/receipts?height=${height}`);
+    const answer = await ask(`/v1/receipts?height=${height}&limit=${BLOCK_RECORDS_MAX}`);
     if (answer.status !== 200) return [make("p", { textContent: complaint(answer) })];
-    const { receipts } = answer.body;
-    const title = make("p", { textContent: `Block ${grouped(Number(height))} has ${counted(receipts.length, "record")}.` });
+    const { receipts, next } = answer.body;
+    const words = next === null ? counted(receipts.length, "record") : `more than ${counted(receipts.length, "record")}`;
+    const title = make("p", { textContent: `Block ${grouped(Number(height))} has ${words}.` });
     if (receipts.length === 0) return [title];
-    const table = recordTable(receipts.slice(0, BLOCK_RECORDS_MAX));
-    const rest = receipts.slice(BLOCK_RECORDS_MAX);
-    if (rest.length === 0) return [title, table];
-    const more = make("button", { type: "button", textContent: `Show ${counted(rest.length, "more record")}` });
-    more.addEventListener("click", () => (table.tBodies[0].append(...rest.map(recordRow)), more.remove()));
-    return [title, table, more];
+    const table = recordTable(receipts);
+    return next === null ? [title, table] : [title, table, moreButton(table, receipts[0].height, next)];
   }
+}
+
+/** A button that adds the next records of a block to its table, as long as there are some. */
+function moreButton(table, height, from) {
+  const button = make("button", { type: "button", textContent: "Show more" });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const answer = await ask(`/v1/receipts?from=${from}&limit=${BLOCK_RECORDS_MAX}`).catch(() => null);
+    button.disabled = false;
+    if (answer?.status !== 200) return;
+    const { receipts, next } = answer.body;
+    const same = receipts.filter((receipt) => receipt.height === height);
+    table.tBodies[0].append(...same.map(recordRow));
+    if (next === null || same.length < receipts.length) button.remove();
+    else from = next;
+  });
+  return button;
 }
 
 const recordRow = ({ index, offset, length, tx_hash: hash }) =>

@@ -9,7 +9,7 @@ const follower = new Follower({
   },
   skipped: (bytes, records, from) => tail.skipped(bytes, records, from),
   behind(records, seen) {
-    byId("behind").textContent =
+    byId("behind-text").textContent =
       `The node has ${counted(records, "record")}, and this page has seen ${grouped(seen)}. It may be catching up; if it is another network now, reload the page.`;
     byId("behind").hidden = false;
   },

@@ -35,6 +35,15 @@ pub(super) static NODE: LazyLock<Document> = LazyLock::new(|| {
     )
 });
 
+/// What the node answers, from its own description.
+pub(super) static API: LazyLock<Document> = LazyLock::new(|| {
+    Document::assemble(
+        include_str!("api.html"),
+        &[include_str!("common.css"), include_str!("api.css")],
+        &[include_str!("common.js"), include_str!("api.js")],
+    )
+});
+
 /// Where the style goes in a page.
 const STYLE: &str = "<style></style>";
 /// Where the script goes. A module: strict, and with no globals.

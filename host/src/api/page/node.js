@@ -86,7 +86,7 @@ class NodeState {
   #showLoss() {
     const banner = byId("banner");
     if (this.#isThere !== false) return;
-    const time = new Date(this.#lostAt).toLocaleTimeString();
+    const time = new Date(this.#lostAt).toLocaleTimeString("en-GB");
     banner.hidden = false;
     // Said once to those who listen; what counts up is for those who look.
     if (byId("banner-text").textContent === "") {
@@ -122,7 +122,7 @@ class NodeState {
       const rate = Math.max(0, (length - this.#last.length) / seconds);
       const recordRate = Math.max(0, (records - this.#last.records) / seconds);
       byId("rate").textContent = `${brief(rate)}/s`;
-      byId("record-rate").textContent = `${grouped(Math.round(recordRate))} records/s`;
+      byId("record-rate").textContent = `${counted(Math.round(recordRate), "record")}/s`;
       this.#rates = [...this.#rates, rate].slice(-RATE_SAMPLES);
       this.#drawRates();
     }

@@ -3,9 +3,28 @@
 /** Submissions that stay on the page. */
 const SUBMISSIONS_MAX = 20;
 /** How long the first answer waits for the block, and how long each later question. */
-const COMMIT_S = 10;
-const RECEIPT_WAIT_S = 20;
+const COMMIT_S = 4;
+const RECEIPT_WAIT_S = 4;
 const RETRY_MS = 1000;
+/** Requests that wait at once. Browsers open six connections to a node, and the rest of the page needs some. */
+const WAITING_REQUESTS_MAX = 2;
+
+/** Runs the task when fewer than the maximum do. */
+const inTurn = (() => {
+  let free = WAITING_REQUESTS_MAX;
+  const queue = [];
+  return async (task) => {
+    if (free > 0) free -= 1;
+    else await new Promise((resolve) => queue.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = queue.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+})();
 
 /** The form and the list below it. */
 class Submitter {
@@ -81,12 +100,14 @@ class Submission {
     this.#show("pending", "submitting", []);
     let answer;
     try {
-      answer = await ask(`/v1/submit?wait=committed&timeout=${COMMIT_S}`, {
-        method: "POST",
-        headers: { "content-type": "application/octet-stream" },
-        body: this.#bytes,
-        patience: (COMMIT_S + 10) * 1000,
-      });
+      answer = await inTurn(() =>
+        ask(`/v1/submit?wait=committed&timeout=${COMMIT_S}`, {
+          method: "POST",
+          headers: { "content-type": "application/octet-stream" },
+          body: this.#bytes,
+          patience: (COMMIT_S + 10) * 1000,
+        }),
+      );
     } catch {
       this.#show("pending", "no answer", ["The node did not answer, so the bytes may be on their way. Asking for the receipt by the hash."]);
       return this.#await();
@@ -104,9 +125,9 @@ class Submission {
   /** Asks for the receipt until the outcome is known, through losses of the node. */
   async #await() {
     for (;;) {
-      const answer = await ask(`/v1/receipts/${this.#hash}?wait=${RECEIPT_WAIT_S}`, {
-        patience: (RECEIPT_WAIT_S + 10) * 1000,
-      }).catch(() => null);
+      const path = `/v1/receipts/${this.#hash}?wait=${RECEIPT_WAIT_S}`;
+      const patience = (RECEIPT_WAIT_S + 10) * 1000;
+      const answer = await inTurn(() => ask(path, { patience })).catch(() => null);
       const state = answer?.body?.state;
       if (state === "committed") return this.#committed(answer.body.receipts, false);
       if (state === "rejected") return this.#rejected(answer.body);

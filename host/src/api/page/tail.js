@@ -15,6 +15,7 @@ class Tail {
   #empty = byId("empty");
   #waiting = [];
   #skipped = null;
+  #skippedBytes = 0;
   #lines = [];
   #isHex = false;
   #isPaused = false;
@@ -32,6 +33,7 @@ class Tail {
       choice.addEventListener("change", () => this.show(choice.value === "hex"));
     }
     NARROW.addEventListener("change", () => this.#repaint());
+    new ResizeObserver(() => this.#isHeld || this.#toEnd()).observe(this.#list);
   }
 
   /** Takes the next record. */
@@ -67,7 +69,7 @@ class Tail {
   resume() {
     this.#isPaused = false;
     this.#isAtEnd = true;
-    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#toEnd();
     this.#held = { bytes: 0, records: 0 };
     this.#showState();
     this.#plan();
@@ -85,6 +87,7 @@ class Tail {
   }
 
   #skip(bytes, records, from) {
+    this.#skippedBytes += bytes;
     this.#skipped ??= { bytes: 0, records: 0, from };
     this.#skipped.bytes += bytes;
     this.#skipped.records += records;
@@ -124,11 +127,17 @@ class Tail {
     this.#lines.push(...fresh);
     this.#align(fresh.at(-1));
     this.#list.append(...fresh.map((line) => this.#line(line)));
+    byId("skipped").hidden = this.#skippedBytes === 0;
+    byId("skipped").textContent = `${brief(this.#skippedBytes)} skipped so far`;
     const over = this.#lines.length - LINES_MAX;
     if (over > 0) {
       this.#lines.splice(0, over);
       for (let i = 0; i < over; i += 1) this.#list.firstElementChild.remove();
     }
+    this.#toEnd();
+  }
+
+  #toEnd() {
     this.#list.scrollTop = this.#list.scrollHeight;
   }
 
@@ -143,7 +152,7 @@ class Tail {
   #repaint() {
     this.#list.replaceChildren(...this.#lines.map((line) => this.#line(line)));
     this.#list.classList.toggle("hex", this.#isHex);
-    if (!this.#isHeld) this.#list.scrollTop = this.#list.scrollHeight;
+    if (!this.#isHeld) this.#toEnd();
   }
 
   #line(line) {

@@ -18,7 +18,12 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/", get(index))
 }
 
-async fn index(headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/", responses(
+    (status = 200, description = "The list; HTML for clients whose `Accept` names `text/html`", content(
+        (String = "text/plain"), (String = "text/html"))),
+    (status = 304, description = "The page has not changed (`If-None-Match`)"),
+))]
+pub(super) async fn index(headers: HeaderMap) -> Response {
     let mut response =
         if asks_for_html(&headers) { page::NODE.answer(&headers) } else { list().into_response() };
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));

@@ -22,7 +22,11 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/metrics", get(metrics))
 }
 
-async fn metrics(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "The metrics; OpenMetrics if `Accept` prefers it", content(
+        (String = "text/plain"), (String = "application/openmetrics-text"))),
+))]
+pub(super) async fn metrics(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Response {
     let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
     // It asks the file system and reads /proc.

@@ -1,7 +1,9 @@
 //! What a node answers: one file for each topic.
 
+mod batch;
 mod index;
 mod metrics;
+mod openapi;
 mod pipeline;
 mod receipts;
 mod records;
@@ -40,8 +42,10 @@ const TOPICS: &[Topic] = &[
     Topic { listed: records::LISTED, routes: records::routes },
     Topic { listed: pipeline::LISTED, routes: pipeline::routes },
     Topic { listed: submit::LISTED, routes: submit::routes },
+    Topic { listed: batch::LISTED, routes: batch::routes },
     Topic { listed: receipts::LISTED, routes: receipts::routes },
     Topic { listed: metrics::LISTED, routes: metrics::routes },
+    Topic { listed: openapi::LISTED, routes: openapi::routes },
     Topic { listed: super::health::LISTED, routes: super::health::routes },
 ];
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Listed, State};
-use crate::api::Problem;
 use crate::api::problem::NOT_READY;
+use crate::api::{Problem, schemas};
 use crate::rules::{Limits, PipelineSpec, PluginSpec};
 use crate::sequence::as_text;
 use crate::types::{EngineId, PipelineId, PluginHash};
@@ -67,7 +67,11 @@ impl From<PipelineSpec> for Rules {
     }
 }
 
-async fn pipeline(Extract(state): Extract<Arc<State>>) -> Response {
+#[utoipa::path(get, path = "/v1/pipeline", responses(
+    (status = 200, description = "The rules", body = schemas::Pipeline),
+    (status = 503, description = "The node has no rules yet: `not-ready`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn pipeline(Extract(state): Extract<Arc<State>>) -> Response {
     match (state.rules)() {
         Some(spec) => Json(Rules::from(spec)).into_response(),
         None => Problem::new(&NOT_READY, "this node has not taken its genesis yet; CometBFT sends it")

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
@@ -14,11 +15,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Listed, State};
 use crate::api::problem::{INDEX_BUILDING, INTERNAL, NOT_COMMITTED, Problem};
+use crate::api::schemas;
 use crate::api::submit::params::{Query, bad, hash};
-use crate::api::submit::{plugin, unknown, unreadable};
-use crate::app::Refusal;
-use crate::receipts::{Found, Known, Receipts};
-use crate::sequence::{Place, ReadError, Reader, as_text};
+use crate::api::submit::{unknown, unreadable};
+use crate::receipts::{Document, Found, Known, Receipts};
+use crate::sequence::{Place, ReadError, Reader};
 use crate::types::{Height, TxHash};
 
 pub(super) const LISTED: &[Listed] = &[
@@ -45,12 +46,23 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/receipts/{tx_hash}", get(by_hash)).route("/v1/receipts", get(by_place))
 }
 
-async fn by_hash(
+#[utoipa::path(get, path = "/v1/receipts/{tx_hash}", operation_id = "receipts_by_hash", params(
+    ("tx_hash" = schemas::Hash, Path, description = "SHA-256 of the bytes that were submitted"),
+    ("wait" = Option<f64>, Query, description = "Seconds to wait for a pending transaction to be committed or rejected"),
+), responses(
+    (status = 200, description = "What became of it", body = schemas::Transaction),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "This node does not know it: `unknown-transaction`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The index is being built and does not have it yet: `index-building`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn by_hash(
     Extract(state): Extract<Arc<State>>,
-    Path(text): Path<String>,
+    text: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let since = Instant::now();
+    // The path may be no UTF-8 once it is decoded.
+    let Path(text) = text.map_err(|_| bad("the hash of a transaction: it is not UTF-8"))?;
     let hash = hash(&text)?;
     let mut query = Query::parse(&uri)?;
     let wait = query.seconds("wait")?;
@@ -84,53 +96,20 @@ async fn find(receipts: &Receipts, hash: TxHash) -> Result<Found, Problem> {
     }
 }
 
-/// What became of a transaction.
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(serialize_with = "as_text")]
-    tx_hash: TxHash,
-    #[serde(flatten)]
-    state: StateOf<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
-enum StateOf<'a> {
-    Committed {
-        receipts: &'a [Place],
-        /// Whether the index is complete, and so there are no more places than these.
-        complete: bool,
-    },
-    Rejected {
-        plugin: Option<&'a str>,
-        codespace: &'a str,
-        code: u32,
-        detail: &'a str,
-    },
-    Pending,
-}
-
 fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
-    let state = match &found.known {
-        Known::Committed(receipts) => StateOf::Committed { receipts, complete: found.complete },
-        Known::Refused(refusal) => {
-            let Refusal { code, codespace, message } = refusal;
-            StateOf::Rejected { plugin: plugin(refusal), codespace, code: *code, detail: message }
-        }
-        Known::Pending => StateOf::Pending,
-        Known::Unknown if !found.complete => {
-            let detail =
-                "the index of receipts is being built, and what it has of it does not name this transaction";
-            return Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE));
-        }
-        Known::Unknown => return Err(unknown(hash)),
-    };
-    Ok(Json(Document { tx_hash: hash, state }).into_response())
+    if let Some(document) = Document::of(hash, found) {
+        return Ok(Json(document).into_response());
+    }
+    if found.complete {
+        return Err(unknown(hash));
+    }
+    let detail = "the index of receipts is being built, and what it has of it does not name this transaction";
+    Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE))
 }
 
 /// Receipts in order, and the index at which more follow.
 #[derive(Serialize)]
-struct Page {
+pub(super) struct Page {
     receipts: Vec<Place>,
     next: Option<u64>,
 }
@@ -143,7 +122,18 @@ enum Asked {
     From(u64),
 }
 
-async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
+#[utoipa::path(get, path = "/v1/receipts", operation_id = "receipts", params(
+    ("index" = Option<u64>, Query, description = "The record with this index"),
+    ("offset" = Option<u64>, Query, description = "The record that has the byte at this offset"),
+    ("height" = Option<u64>, Query, description = "The records of this block"),
+    ("from" = Option<u64>, Query, description = "The records from this index on"),
+    ("limit" = Option<u64>, Query, description = "Maximum number of receipts, with `height` or `from`"),
+), responses(
+    (status = 200, description = "The receipts", body = schemas::Receipts),
+    (status = 400, description = "A parameter is not valid, or not exactly one of `index`, `offset`, `height` and `from` is given: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Beyond what is committed here: `not-committed`; `actual` is what there is", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
     let mut query = Query::parse(&uri)?;
     let (index, offset) =
         (query.number("index")?.map(Asked::Index), query.number("offset")?.map(Asked::Offset));

@@ -12,11 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::task::spawn_blocking;
 
-use super::sequence::behind;
 use super::{Listed, State};
 use crate::api::accept::preferred;
 use crate::api::params::Params;
 use crate::api::problem::{BAD_PARAMETER, NOT_ACCEPTABLE, Problem, STORE_UNREADABLE};
+use crate::api::schemas;
+use crate::api::stream::behind;
 use crate::api::stream::records::{Format, Records};
 use crate::excerpt::Excerpt;
 use crate::types::Height;
@@ -51,7 +52,19 @@ struct Query {
     is_live: bool,
 }
 
-async fn records(
+#[utoipa::path(get, path = "/v1/records", params(
+    ("from" = Option<u64>, Query, description = "Index of the first record; 0 if not given"),
+    ("limit" = Option<u64>, Query, description = "Maximum number of records"),
+    ("height" = Option<u64>, Query, description = "The records of this block, in place of `from` and `live`"),
+    ("live" = Option<bool>, Query, description = "Goes on with records that are still to come; not as JSON"),
+), responses(
+    (status = 200, description = "The records, as `Accept` asks: JSON; NDJSON, an object for each record; or frames: u32 length of what follows, u64 index, the entry of 88 bytes, the record's bytes (integers little-endian)", content(
+        (schemas::Records = "application/json"), (schemas::Record = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 406, description = "`Accept` asks for none of these: `not-acceptable`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`from` or `height` is beyond what this node has: `node-behind`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn records(
     Extract(state): Extract<Arc<State>>,
     uri: Uri,
     headers: HeaderMap,

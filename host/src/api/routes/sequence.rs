@@ -1,4 +1,4 @@
-//! `GET /v1/sequence`: the bytes of the sequence, or a range of them.
+//! `GET /v1/sequence`: the bytes of the sequence, or a range of them; with `offset`, the read side of Durable Streams.
 //!
 //! # ETag
 //!
@@ -9,75 +9,109 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State as Extract;
-use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::extract::{Request, State as Extract};
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{Listed, State};
+use crate::api::Tail;
+use crate::api::conditions::{ascii, is_known};
 use crate::api::params::{Params, decimal};
-use crate::api::problem::{NODE_BEHIND, Problem, RANGE_NOT_SATISFIABLE};
-use crate::api::stream::{Asked, Pieces, asked};
+use crate::api::problem::{BAD_PARAMETER, Problem, RANGE_NOT_SATISFIABLE};
+use crate::api::schemas;
+use crate::api::stream::{
+    self, Asked, GROWS, IMMUTABLE, NEXT_OFFSET, NO_STORE, Pieces, Timings, UP_TO_DATE, asked, behind, token,
+};
 
 pub(super) const LISTED: &[Listed] = &[Listed {
     method: "GET",
     path: "/v1/sequence",
-    what: "The sequence's bytes, or a range of them; ?end=LENGTH pins its length",
+    what: "The sequence's bytes: ranges; ?end=LENGTH; ?offset=-1&live=sse and the rest of Durable Streams' read side",
 }];
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/sequence", get(sequence))
 }
 
-/// When a client should ask again for what this node has not committed yet.
-pub(super) const BEHIND_PAUSE: Duration = Duration::from_secs(1);
-/// Of a response that another request may find longer.
-const GROWS: HeaderValue = HeaderValue::from_static("no-cache");
-/// Of a response that never changes: for a year, the longest that caches know.
-const PINNED: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
-async fn sequence(
+#[utoipa::path(get, path = "/v1/sequence", params(
+    ("Range" = Option<String>, Header, description = "One range of bytes: `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH`"),
+    ("If-None-Match" = Option<String>, Header, description = "An `ETag` of an earlier answer"),
+    ("If-Range" = Option<String>, Header, description = "The `ETag` of the answer that an interrupted download goes on with"),
+    ("end" = Option<u64>, Query, description = "The sequence as it was when it had this length: never changes"),
+    ("offset" = Option<String>, Query, description = "By Durable Streams: exactly 20 digits, `-1` (the beginning) or `now`", pattern = "^([0-9]{20}|-1|now)$"),
+    ("live" = Option<String>, Query, description = "With `offset`: waits for bytes to come, by `long-poll` or `sse`"),
+    ("cursor" = Option<String>, Query, description = "The `Stream-Cursor` of the last answer"),
+), responses(
+    (status = 200, description = "Bytes; with `live=sse`, events with bytes in base64", content(
+        (Vec<u8> = "application/octet-stream"), (String = "text/event-stream")), headers(
+        ("ETag" = String, description = "Names the bytes up to this length, on every node"),
+        ("Stream-Next-Offset" = String, description = "The offset after the last byte of this answer"),
+        ("Stream-Up-To-Date" = String, description = "`true` if that is this node's length"),
+        ("Stream-Cursor" = String, description = "To be sent as `cursor` in the next live request"),
+    )),
+    (status = 204, description = "By `live=long-poll`: nothing came in time; `Stream-Next-Offset` and `Stream-Cursor` say how to go on"),
+    (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream", headers(
+        ("Content-Range" = String, description = "Which bytes these are, and the length")
+    )),
+    (status = 304, description = "It is what the client has (`If-None-Match`)"),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 416, description = "The range begins beyond the end: `range-not-satisfiable`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`offset` or `end` is beyond this node's length: `node-behind`; `limit` is the length", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn sequence(
     Extract(state): Extract<Arc<State>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let end = Params::of(&uri)?.number("end")?;
-    let tip = state.tail.now();
+    let (request, _) = request.into_parts();
+    let params = Params::of(&request.uri)?;
+    let is_stream = params.one("offset")?.is_some() || params.one("live")?.is_some();
+    match params.number("end")? {
+        Some(_) if is_stream => Err(Problem::new(
+            &BAD_PARAMETER,
+            "end does not go with offset or live: leave it out, or use Range",
+        )),
+        None if is_stream => {
+            stream::serve(state.tail.clone(), &request, state.stopping.clone(), Timings::DEFAULT).await
+        }
+        end => ranges(&state.tail, end, &request.method, &request.headers),
+    }
+}
+
+/// Answers a request that is not one of Durable Streams.
+fn ranges(tail: &Tail, end: Option<u64>, method: &Method, headers: &HeaderMap) -> Result<Response, Problem> {
+    let tip = tail.now();
     let length = tip.length();
     if let Some(end) = end.filter(|end| *end > length) {
         return Err(behind("bytes", length, end));
     }
     let now = Version { identity: tip.identity(), length: end.unwrap_or(length), is_pinned: end.is_some() };
-    if now.is_known(&headers) {
-        return Ok((StatusCode::NOT_MODIFIED, now.headers(&method)).into_response());
+    if is_known(headers, &now.etag()) {
+        return Ok((StatusCode::NOT_MODIFIED, now.headers(method)).into_response());
     }
     // HEAD has no ranges (RFC 9110, section 14.2).
-    let (version, asked) = if method == Method::GET { now.select(&headers) } else { (now, Asked::Whole) };
-    let pieces = |part| Body::new(Pieces::new(state.tail.clone(), part));
+    let (version, asked) = if method == Method::GET { now.select(headers) } else { (now, Asked::Whole) };
+    let pieces = |part| Body::new(Pieces::new(tail.clone(), part));
     Ok(match asked {
-        Asked::Whole => (version.headers(&method), pieces(0..version.length)).into_response(),
+        Asked::Whole => {
+            let mut response = (version.headers(method), pieces(0..version.length)).into_response();
+            if !version.is_pinned {
+                // Who reads on by Durable Streams goes on from there.
+                response.headers_mut().insert(NEXT_OFFSET, token(version.length));
+                response.headers_mut().insert(UP_TO_DATE, HeaderValue::from_static("true"));
+            }
+            response
+        }
         Asked::Part(part) => {
             let range = version.content_range(Some(&part));
-            (StatusCode::PARTIAL_CONTENT, range, version.headers(&method), pieces(part)).into_response()
+            (StatusCode::PARTIAL_CONTENT, range, version.headers(method), pieces(part)).into_response()
         }
         Asked::Beyond => (version.content_range(None), version.beyond()).into_response(),
     })
-}
-
-/// What is asked for does not exist here yet. Another node may have it, and this one will.
-pub(super) fn behind(unit: &'static str, has: u64, asked: u64) -> Problem {
-    let detail = format!(
-        "this node has {has} {unit}, and is asked for what comes after {asked}; ask another node, or later"
-    );
-    Problem::new(&NODE_BEHIND, detail).exceeding(has, Some(asked), unit).retry_after(BEHIND_PAUSE)
 }
 
 /// The sequence as it was when it had some length.
@@ -92,17 +126,6 @@ struct Version<'a> {
 impl Version<'_> {
     fn etag(&self) -> String {
         format!("\"{}-{}\"", self.identity, self.length)
-    }
-
-    /// Whether the client says that it has these bytes.
-    fn is_known(&self, headers: &HeaderMap) -> bool {
-        let (etag, mut known) =
-            (self.etag(), headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()));
-        known.any(|list| {
-            list.split(',')
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-        })
     }
 
     /// What a request asks for, and of which version: see above.
@@ -128,8 +151,8 @@ impl Version<'_> {
     /// What every answer has that is not a problem.
     fn headers(&self, method: &Method) -> HeaderMap {
         let cache = match (self.is_pinned, method == Method::HEAD) {
-            (_, true) => HeaderValue::from_static("no-store"),
-            (true, false) => PINNED,
+            (_, true) => NO_STORE,
+            (true, false) => IMMUTABLE,
             (false, false) => GROWS,
         };
         let mut headers = HeaderMap::new();
@@ -151,9 +174,4 @@ impl Version<'_> {
         let detail = format!("the range begins beyond the {} bytes that there are, or is empty", self.length);
         Problem::new(&RANGE_NOT_SATISFIABLE, detail).exceeding(self.length, None, "bytes")
     }
-}
-
-/// A header's value of digits, letters and punctuation.
-pub(super) fn ascii(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

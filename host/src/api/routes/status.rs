@@ -9,8 +9,8 @@ use axum::{Json, Router};
 use tokio::task::spawn_blocking;
 
 use super::{Listed, State};
-use crate::api::Problem;
 use crate::api::problem::INTERNAL;
+use crate::api::{Problem, schemas};
 
 pub(super) const LISTED: &[Listed] = &[Listed {
     method: "GET",
@@ -22,7 +22,8 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/status", get(status))
 }
 
-async fn status(Extract(state): Extract<Arc<State>>) -> Response {
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, description = "The status", body = schemas::Status)))]
+pub(super) async fn status(Extract(state): Extract<Arc<State>>) -> Response {
     match spawn_blocking(move || (state.status)()).await {
         Ok(status) => Json(status).into_response(),
         // It panicked, which the panic's own message told.

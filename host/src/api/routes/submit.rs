@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Listed, State};
+use crate::api::schemas;
 use crate::api::submit::Submitted;
 use crate::api::submit::params::Query;
 use crate::api::{Problem, body};
@@ -29,7 +31,18 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/submit", post(submit))
 }
 
-async fn submit(
+#[utoipa::path(post, path = "/v1/submit", params(
+    ("wait" = Option<String>, Query, description = "When to answer: `none`, as soon as the body is read; `checked`, when the node has taken it into its mempool; `committed` (default), after this node's own commit"),
+    ("timeout" = Option<f64>, Query, description = "Seconds to wait at most: 10 if not given, at most 60"),
+), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The transaction: any bytes, of any media type"), responses(
+    (status = 200, description = "It is in the sequence", body = schemas::Submission),
+    (status = 202, description = "Not known yet", body = schemas::Submission, headers(("Location" = String, description = "Where its receipt will be"))),
+    (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 413, description = "It is longer than a transaction may be: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The network's rules refuse it: `rejected`, with `plugin`, `codespace`, `code` and `tx_hash`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `mempool-full`, `not-ready` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn submit(
     Extract(state): Extract<Arc<State>>,
     uri: Uri,
     headers: HeaderMap,
@@ -41,9 +54,9 @@ async fn submit(
     query.done("wait and timeout")?;
     let submissions = &state.submissions;
     let bytes_max = submissions.tx_bytes_max()?;
+    submissions.admit()?;
     let _turn = submissions.turn()?;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let load = submissions.load(announced.map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;
+    let load = submissions.load(announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;
     let tx = body::whole(&headers, body, bytes_max).await?;
     let hash = TxHash::of(&tx);
     match submissions.submit(tx, load, patience, since).await {
@@ -58,6 +71,11 @@ async fn submit(
     }
 }
 
+/// The length that a body is announced to have.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// What became of a transaction, as JSON.
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -70,5 +88,17 @@ pub(super) enum Shown<'a> {
     Pending {
         #[serde(serialize_with = "as_text")]
         tx_hash: TxHash,
+    },
+    /// In a batch: alone, it is a problem.
+    Rejected {
+        #[serde(serialize_with = "as_text")]
+        tx_hash: TxHash,
+        problem: Value,
+    },
+    /// As well.
+    Failed {
+        #[serde(serialize_with = "as_text")]
+        tx_hash: TxHash,
+        problem: Value,
     },
 }

@@ -13,18 +13,23 @@
 //! | 88 | its entry, as in the `records` file |
 //! | as the entry says | the record's bytes |
 //!
-//! Integers are little-endian.
+//! Integers are little-endian. A live response that has been silent for a while says that it is there, by an empty line, or by a
+//! frame of length 0: proxies cut off what is silent, and that a client is gone shows only when something is sent to it.
 //!
 //! # Limits
 //!
 //! A record is never in memory whole: it is read and written in pieces, like everything else.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
 use futures_util::stream::{Stream, try_unfold};
 
+use tokio::time::sleep;
+
+use super::Timings;
 use super::body::Counted;
 use crate::api::{Stopping, Tail, TailError};
 use crate::sequence::{ENTRY_BYTES, Entry, Place, ReadError};
@@ -51,7 +56,9 @@ pub(crate) enum Format {
 pub(crate) struct Records {
     tail: Tail,
     stopping: Stopping,
-    counted: Counted,
+    keep_alive: Duration,
+    /// Not while it only waits.
+    counted: Option<Counted>,
     writer: Writer,
     /// The record after the last one; none: those to come, too.
     end: Option<u64>,
@@ -67,12 +74,22 @@ enum State {
     After,
 }
 
+/// Whether there are more records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum More {
+    Some,
+    /// It has been silent for so long that the client has to be told that it is there.
+    NotYet,
+    Never,
+}
+
 impl Records {
     /// The records from `from` on, which is not beyond what is committed, up to `end`.
     pub(crate) fn new(tail: Tail, stopping: Stopping, format: Format, from: u64, end: Option<u64>) -> Self {
+        let keep_alive = Timings::DEFAULT.keep_alive;
         let writer = Writer { format, index: from, written: 0, ungrouped: Vec::new(), is_first: true };
-        let (counted, entries) = (Counted::new(), VecDeque::new());
-        Self { tail, stopping, counted, writer, end, entries, state: State::Before }
+        let entries = VecDeque::new();
+        Self { tail, stopping, keep_alive, counted: None, writer, end, entries, state: State::Before }
     }
 
     /// What goes to the client.
@@ -95,26 +112,30 @@ impl Records {
             self.state = State::Within;
         }
         while out.is_empty() && self.state == State::Within {
-            if self.entries.is_empty() && !self.more_entries().await? {
-                self.writer.end(&mut out);
-                self.state = State::After;
-            } else {
-                self.write(&mut out).await?;
+            match if self.entries.is_empty() { self.more_entries().await? } else { More::Some } {
+                More::Some => self.write(&mut out).await?,
+                More::NotYet => self.writer.keep_alive(&mut out),
+                More::Never => {
+                    self.writer.end(&mut out);
+                    self.state = State::After;
+                }
             }
         }
         Ok((!out.is_empty()).then(|| out.into()))
     }
 
-    /// Reads further entries, once there are some; false if there will be none.
-    async fn more_entries(&mut self) -> Result<bool, TailError> {
+    /// Reads further entries, once there are some.
+    async fn more_entries(&mut self) -> Result<More, TailError> {
         let (index, end) = (self.writer.index, self.end.unwrap_or(u64::MAX));
         if index >= end {
-            return Ok(false);
+            return Ok(More::Never);
         }
         if self.tail.now().count() <= index {
+            self.counted = None;
             tokio::select! {
                 tip = self.tail.wait_until(|tip| tip.count() > index) => drop(tip?),
-                () = self.stopping.wait() => return Ok(false),
+                () = sleep(self.keep_alive) => return Ok(More::NotYet),
+                () = self.stopping.wait() => return Ok(More::Never),
             }
         }
         let tip = self.tail.now();
@@ -126,7 +147,7 @@ impl Records {
             let end = entry.end().filter(|end| *end <= tip.length() && entry.offset.0 == start);
             start = end.ok_or(ReadError::Damaged { index })?;
         }
-        Ok(!self.entries.is_empty())
+        Ok(More::Some)
     }
 
     /// Reads a piece of the records whose entries are here, and writes it.
@@ -135,7 +156,7 @@ impl Records {
         let start = first.offset.0.saturating_add(self.writer.written);
         let end = last.end().unwrap_or(start);
         // What is written is longer than what is read.
-        let most = self.counted.piece_bytes() / 2;
+        let most = self.counted.get_or_insert_with(Counted::new).piece_bytes() / 2;
         let mut bytes = &*self.tail.bytes(start..end, most).await?;
         while let Some(entry) = self.entries.front()
             && !bytes.is_empty()
@@ -172,6 +193,15 @@ impl Writer {
     fn end(&self, out: &mut Vec<u8>) {
         if self.format == Format::Json {
             out.extend_from_slice(format!("],\"next\":{}}}", self.index).as_bytes());
+        }
+    }
+
+    /// Writes something that is no record. Only live responses wait, and those are not JSON.
+    fn keep_alive(&self, out: &mut Vec<u8>) {
+        match self.format {
+            Format::Json => {}
+            Format::Ndjson => out.push(b'\n'),
+            Format::Frames => out.extend_from_slice(&0_u32.to_le_bytes()),
         }
     }
 
@@ -239,4 +269,24 @@ fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + BASE64.encode_len(bytes.len()), 0);
     BASE64.encode_mut(bytes, &mut out[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+    use crate::sequence::Log;
+
+    #[tokio::test]
+    async fn silence_is_broken_by_what_is_no_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let tail = Tail::start(Log::open(dir.path()).unwrap().reader(), || None).unwrap();
+        for (format, nothing) in [(Format::Ndjson, &b"\n"[..]), (Format::Frames, &[0; 4])] {
+            let mut records = Records::new(tail.clone(), Stopping::default(), format, 0, None);
+            records.keep_alive = Duration::from_millis(1);
+            let pieces: Vec<_> = records.stream().take(3).collect().await;
+            assert!(pieces.iter().all(|piece| piece.as_ref().unwrap() == nothing), "{pieces:?}");
+        }
+    }
 }

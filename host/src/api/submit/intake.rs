@@ -1,5 +1,7 @@
 //! The way of a transaction into the mempool, as the node gives it to HTTP.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -10,11 +12,25 @@ pub trait Intake: Send + Sync {
     /// The longest transaction that the network takes, in bytes; `None` before genesis.
     fn tx_bytes_max(&self) -> Option<u64>;
 
+    /// Whether so much waits that further transactions had better come later. Asked for each one, so it takes no time.
+    fn overload(&self) -> Option<Overload> {
+        None
+    }
+
     /// Examines a transaction as CheckTx does. What was found is remembered, so that CheckTx need not do it again.
     fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked>;
 
     /// Hands a transaction to the engine. May be called again with the same bytes.
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
+}
+
+/// That new transactions would wait for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// How long what waits already takes.
+    pub wait: Duration,
+    /// Beyond which producers had better wait.
+    pub wait_max: Duration,
 }
 
 /// The answer to [`Intake::check`].

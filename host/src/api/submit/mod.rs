@@ -21,6 +21,7 @@
 //!
 //! [`Bounds`].
 
+pub mod batch;
 mod intake;
 pub mod params;
 
@@ -32,12 +33,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use intake::{Checked, HandedOver, Intake};
+pub use intake::{Checked, HandedOver, Intake, Overload};
 
 use self::params::{Patience, Wait};
 use super::Stopping;
 use super::problem::{
-    INTERNAL, MEMPOOL_FULL, NOT_READY, Problem, REJECTED, TOO_MANY_SUBMISSIONS, UNKNOWN_TRANSACTION,
+    BODY_TOO_LARGE, INTERNAL, MEMPOOL_FULL, NOT_READY, OVERLOADED, Problem, REJECTED, TOO_MANY_SUBMISSIONS,
+    UNKNOWN_TRANSACTION,
 };
 use crate::app::Refusal;
 use crate::receipts::{Decided, Known, Receipts, Waiting};
@@ -102,8 +104,9 @@ pub struct Turn(
     #[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit,
 );
 
-/// The permission for bytes to be in memory.
-pub struct Load(#[expect(dead_code, reason = "as a turn")] OwnedSemaphorePermit);
+/// The permission for bytes to be in memory, until the last clone is dropped.
+#[derive(Clone)]
+pub struct Load(#[expect(dead_code, reason = "as a turn")] Arc<OwnedSemaphorePermit>);
 
 /// What became of a transaction, as far as its submitter waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +175,25 @@ impl Submissions {
         self.intake.as_ref().map_err(|why| not_ready(*why))
     }
 
+    /// Lets one more transaction in: it costs the least to refuse one here, before anything of it is read.
+    ///
+    /// # Errors
+    ///
+    /// The network decides less than is submitted, and what waits already takes long.
+    pub fn admit(&self) -> Result<(), Problem> {
+        let Some(Overload { wait, wait_max }) = self.intake()?.overload() else { return Ok(()) };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let detail = format!(
+            "the transactions that wait at this node take {:.1} s to get into blocks; it takes new ones below {:.1} s",
+            wait.as_secs_f64(),
+            wait_max.as_secs_f64()
+        );
+        let problem = Problem::new(&OVERLOADED, detail);
+        let problem = problem.exceeding(millis(wait_max), Some(millis(wait)), "milliseconds");
+        Err(problem
+            .retry_after(Duration::from_secs_f64((wait.saturating_sub(wait_max)).as_secs_f64().ceil())))
+    }
+
     /// Lets one more request wait.
     ///
     /// # Errors
@@ -189,7 +211,7 @@ impl Submissions {
     /// Too many bytes are in it.
     pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
         let load = Arc::clone(&self.body_bytes).try_acquire_many_owned(cost(bytes));
-        load.map(Load)
+        load.map(|load| Load(Arc::new(load)))
             .map_err(|_| too_many("the bodies of requests that submit take too much memory together"))
     }
 
@@ -274,7 +296,9 @@ impl Submissions {
     }
 
     async fn take_to_engine(&self, intake: &dyn Intake, tx: &Bytes, hash: TxHash) -> Delivered {
-        match self.look_up(hash).await {
+        // At once, for the sake of those who wait: each changes threads. What was examined in vain is in the memo.
+        let (known, checked) = tokio::join!(self.look_up(hash), intake.check(tx.clone()));
+        match known {
             Ok(Known::Committed(places)) => {
                 if let Some(place) = places.into_iter().next() {
                     return Delivered::Before(place);
@@ -284,7 +308,7 @@ impl Submissions {
             Ok(Known::Pending | Known::Unknown) => {}
             Err(problem) => return Delivered::Failed(problem),
         }
-        match intake.check(tx.clone()).await {
+        match checked {
             Checked::Accepted => {}
             Checked::Refused(refusal) => {
                 self.receipts.refuse(hash, &refusal);
@@ -337,16 +361,10 @@ fn cost(bytes: u64) -> u32 {
 pub fn rejected(hash: TxHash, refusal: &Refusal) -> Problem {
     let Refusal { code, codespace, message } = refusal;
     Problem::new(&REJECTED, message.clone())
-        .with("plugin", plugin(refusal))
+        .with("plugin", refusal.plugin())
         .with("codespace", codespace.clone())
         .with("code", *code)
         .with("tx_hash", hash.to_string())
-}
-
-/// The plugin that refused, if one did.
-#[must_use]
-pub fn plugin(refusal: &Refusal) -> Option<&str> {
-    refusal.codespace.strip_prefix("plugin/")
 }
 
 /// The answer when nothing is known of a transaction.
@@ -355,6 +373,13 @@ pub fn unknown(hash: TxHash) -> Problem {
     let detail = "the transaction is not committed on this node, and it has not been submitted here since the node's \
                   process started; it may still be on its way through another node";
     Problem::new(&UNKNOWN_TRANSACTION, detail).with("tx_hash", hash.to_string())
+}
+
+/// The answer to a transaction in a batch that is longer than any may be.
+#[must_use]
+pub fn too_long(bytes_max: u64, bytes: u64) -> Problem {
+    let detail = format!("the transaction has {bytes} bytes; this network takes at most {bytes_max}");
+    Problem::new(&BODY_TOO_LARGE, detail).exceeding(bytes_max, Some(bytes), "bytes")
 }
 
 /// The answer when this node's disk does not give what is committed.

@@ -211,4 +211,29 @@ mod tests {
         assert_eq!(hash(&digits.to_uppercase()).unwrap().to_string(), digits, "as CometBFT writes them");
         assert!(hash(&digits[1..]).is_err() && hash(&format!("0x{digits}")).is_err() && hash("").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_a_time_to_wait_is_digits_up_to_the_maximum(text in "[0-9.eE+, -]{0,8}|[0-9]{1,2}(\\.[0-9]{1,9})?") {
+            if let Some(found) = seconds(&text) {
+                proptest::prop_assert!(found <= Duration::from_secs(WAIT_SECONDS_MAX));
+                proptest::prop_assert!(text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+                proptest::prop_assert!((found.as_secs_f64() - text.parse::<f64>().unwrap()).abs() < 1e-6);
+            }
+        }
+
+        #[test]
+        fn a_hash_is_read_as_it_is_written(bytes in proptest::array::uniform32(0_u8..)) {
+            let text = TxHash(bytes).to_string();
+            proptest::prop_assert_eq!(hash(&text).unwrap().0, bytes);
+            proptest::prop_assert!(hash(&text[1..]).is_err());
+        }
+
+        #[test]
+        fn no_query_panics(query in "[a-z=&%0-9+.]{0,60}") {
+            if let Ok(mut query) = parse(&query) {
+                let _ = (query.patience(), query.number("from"), query.seconds("wait"), query.done("x"));
+            }
+        }
+    }
 }

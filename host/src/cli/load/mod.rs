@@ -15,7 +15,7 @@ use serde_json::json;
 use super::duration::duration;
 use super::{EXIT_FAILED, say};
 use crate::load::max::{Search, broken};
-use crate::load::plan::{Arrival, End, Format, Pace, Plan, RATE_MAX, Sizes};
+use crate::load::plan::{Arrival, End, Format, Pace, Plan, RATE_MAX, Sizes, Via};
 use crate::load::{self, Finished};
 use crate::node::address::Address;
 use crate::node::testnet::{self, DEFAULT_DIR, Network};
@@ -30,12 +30,16 @@ const SEARCH_STEP: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Nodes to send to in turn, by the address of their RPC [default: those of the local network that run]
+    /// Nodes to send to in turn, by the address of their RPC, or of their HTTP with --via http [default: those of the local network
+    /// that run]
     #[arg(long = "node", value_name = "HOST:PORT", value_delimiter = ',', value_parser = address)]
     nodes: Vec<Address>,
     /// Local network to send to, where no --node is given
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR, conflicts_with = "nodes")]
     dir: PathBuf,
+    /// How transactions get to the nodes: CometBFT's RPC, or dseq's HTTP
+    #[arg(long, value_enum, default_value_t = ViaArg::Rpc)]
+    via: ViaArg,
     /// Number of transactions [default: 100]
     #[arg(long, value_name = "N", conflicts_with = "duration")]
     requests: Option<u64>,
@@ -83,6 +87,14 @@ pub(super) struct Args {
     report: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ViaArg {
+    /// CometBFT's RPC (`broadcast_tx_sync`)
+    Rpc,
+    /// dseq's HTTP (`POST /v1/submit`)
+    Http,
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ArrivalArg {
     /// Evenly
@@ -113,7 +125,11 @@ fn plan(args: &Args) -> anyhow::Result<Plan> {
     };
     let duration = args.duration.or(args.find_max.then_some(SEARCH_STEP));
     Ok(Plan {
-        nodes: if args.nodes.is_empty() { local_nodes(&args.dir)? } else { args.nodes.clone() },
+        nodes: if args.nodes.is_empty() { local_nodes(args)? } else { args.nodes.clone() },
+        via: match args.via {
+            ViaArg::Rpc => Via::Rpc,
+            ViaArg::Http => Via::Http,
+        },
         end: duration.map_or(End::Requests(args.requests.unwrap_or(100)), End::Duration),
         pace: rate.map_or(Pace::Closed, |rate| Pace::Open { rate, arrival }),
         concurrency: args.concurrency.unwrap_or(if rate.is_some() { 5000 } else { 10 }),
@@ -128,11 +144,15 @@ fn plan(args: &Args) -> anyhow::Result<Plan> {
 }
 
 /// The nodes of the local network that run.
-fn local_nodes(dir: &Path) -> anyhow::Result<Vec<Address>> {
+fn local_nodes(args: &Args) -> anyhow::Result<Vec<Address>> {
+    let dir = &args.dir;
     let mut running = Vec::new();
     for node in Network::open(dir)?.nodes()? {
         if node.running()?.is_some() {
-            let url = node.rpc_url();
+            let url = match args.via {
+                ViaArg::Rpc => node.rpc_url(),
+                ViaArg::Http => node.http_url().with_context(|| format!("{} has no HTTP", node.name))?,
+            };
             let address = Address::parse(url.strip_prefix("http://").unwrap_or(&url));
             running.push(address.with_context(|| format!("{}: {url} is no address", node.name))?);
         }

@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::super::transactions::Transactions;
 use super::render::trace;
 use super::run::Counts;
 use super::subject::SubjectArgs;
-use super::transactions::Transactions;
 use super::{pipeline, read, say, table};
 use crate::node::genesis::rules::PASSTHROUGH;
 use crate::plugin::{CanonicalJson, Limits, Pipeline, on_large_stack};

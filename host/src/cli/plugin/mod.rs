@@ -19,7 +19,6 @@ mod rewriting;
 mod run;
 mod subject;
 mod test;
-mod transactions;
 
 use std::fs::File;
 use std::io::Read;
@@ -76,7 +75,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
 pub(super) struct Usage(String);
 
 /// Fails with a usage error.
-fn usage<T>(words: impl Into<String>) -> anyhow::Result<T> {
+pub(super) fn usage<T>(words: impl Into<String>) -> anyhow::Result<T> {
     Err(Usage(words.into()).into())
 }
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::super::transactions::Transactions;
 use super::render::{Trace, is_failure, trace, word};
 use super::subject::SubjectArgs;
-use super::transactions::Transactions;
 use super::{EXIT_FAILED, say, usage};
 use crate::plugin::on_large_stack;
 

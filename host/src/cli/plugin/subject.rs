@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::super::transactions::{TransactionArgs, Transactions};
 use super::pipeline::PipelineArgs;
-use super::transactions::{TransactionArgs, Transactions};
 use super::usage;
 use crate::plugin::Pipeline;
 

@@ -26,6 +26,9 @@ use crate::telemetry::LogFormat;
 /// The variable that names a node's home.
 pub const HOME_ENV: &str = "DSEQ_HOME";
 
+/// The variable with the nodes that clients ask, by the addresses of their HTTP.
+pub const NODES_ENV: &str = "DSEQ_NODE";
+
 /// The default address of a node's HTTP.
 pub const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
 /// Its port; the nodes of a local network count from it.
@@ -328,7 +331,7 @@ fn is_fixed(address: &ListenAddr) -> bool {
 /// They are logged, not refused: others may have their own reasons for names that begin like ours.
 #[must_use]
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
-    let known = || KEYS.iter().map(|key| key.env).chain([HOME_ENV]);
+    let known = || KEYS.iter().map(|key| key.env).chain([HOME_ENV, NODES_ENV]);
     names
         .filter(|name| name.starts_with("DSEQ_") && !known().any(|known| known == name))
         .map(|name| format!("{name} is no setting{}", closest(&name, known())))

@@ -22,6 +22,7 @@ use crate::node::shell;
 /// | `dseq.toml` | this node's configuration; all of it optional |
 /// | `plugins/` | `.wasm` files, found by their hash |
 /// | `sequence/` | the sequence |
+/// | `index/` | what is derived from the sequence to find records sooner; built anew when it is missing |
 /// | `run/` | the ABCI socket and who is running; nothing worth keeping |
 /// | `dseq.log`, `cometbft.log` | what the two processes say; `.1` to `.3` are older parts |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,12 @@ impl NodeHome {
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.root.join("dseq.toml")
+    }
+
+    /// The index of transactions by their hash.
+    #[must_use]
+    pub fn receipts_index(&self) -> PathBuf {
+        self.root.join("index").join("receipts.redb")
     }
 
     /// Where the sequence is.

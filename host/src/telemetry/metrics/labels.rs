@@ -29,6 +29,8 @@ label! {
         DiskLow = "disk_low",
         /// InitChain has not come.
         NoGenesis = "no_genesis",
+        /// The queue is too long.
+        Overloaded = "overloaded",
         /// Any other.
         Other = "other",
     }

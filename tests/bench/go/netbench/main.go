@@ -29,16 +29,17 @@ const (
 )
 
 type options struct {
-	cometbft, dseq, home, networks, work, out string
-	rounds                                    int
-	load                                      load.Options
-	skipDefaults                              bool
+	cometbft, dseq, against, home, networks, work, out string
+	rounds                                             int
+	load                                               load.Options
+	skipDefaults                                       bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.cometbft, "cometbft", "", "the cometbft binary")
 	flag.StringVar(&o.dseq, "dseq", "", "our binary; without it no-op is compared with itself")
+	flag.StringVar(&o.against, "against", "", "another binary of ours, to compare with instead of no-op")
 	flag.StringVar(&o.home, "home", "", "a home that dseq init made, for its genesis and its plugins")
 	flag.StringVar(&o.networks, "networks", "networks", "folder with the networks' settings")
 	flag.StringVar(&o.work, "work", "", "folder for homes and logs")
@@ -85,6 +86,10 @@ func run(o options) error {
 			return err
 		}
 		ours.options.Dseq, ours.options.AppState = o.dseq, genesis.Passthrough
+		if o.against != "" {
+			noop.name = "the other dseq"
+			noop.options.Dseq, noop.options.AppState = o.against, genesis.Passthrough
+		}
 	}
 	order := []*subject{noop, ours}
 	for range o.rounds {

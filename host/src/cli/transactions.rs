@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 
-use super::usage;
+use super::plugin::usage;
 use crate::limits;
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(super) struct TransactionArgs {
     #[arg(long, value_name = "DIGITS")]
     hex: Option<String>,
     /// A file with one transaction; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "file", value_name = "FILE")]
     input: Option<PathBuf>,
     /// A file with one transaction per line; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -36,6 +36,11 @@ pub(super) enum Transactions {
 }
 
 impl TransactionArgs {
+    /// One transaction, which is standard input.
+    pub(super) fn standard_input() -> anyhow::Result<Transactions> {
+        Ok(Transactions::One(whole(Path::new("-"))?))
+    }
+
     /// The transactions; `text` is the one given as TEXT. `None` if none are given.
     pub(super) fn open(&self, text: Option<OsString>) -> anyhow::Result<Option<Transactions>> {
         let many = |next: Next, file: &Path| -> anyhow::Result<_> {

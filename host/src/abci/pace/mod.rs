@@ -1,0 +1,199 @@
+//! How much this node proposes at a time, and how long its queue may get.
+//!
+//! ```text
+//! budget   weight of this node's next proposal: what the last blocks say fits in the target time
+//! waiting  weight of what this node accepted and no block has brought yet
+//! queue    waiting / budget: how many blocks it takes; for checks, by a budget that shrinks slowly
+//! checks   refuse none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
+//! HTTP     refuses all beyond QUEUE_SUBMIT, long before
+//! ```
+//!
+//! The unit is [`weight`](crate::app::weight): a transaction's bytes and a constant.
+//!
+//! HTTP is where producers wait for receipts, and refusing there is cheap. Checks refuse only what is hopeless, because they meet
+//! transactions of other nodes, too: nodes pass on what they accept, and nothing in a check says where a transaction comes from.
+//!
+//! Which ones a check refuses follows from their hashes. If each node refused by its own queue alone, some transactions
+//! would stay on one node only; they wait for its turn to propose, and CometBFT does not start a round whose proposer has no
+//! transaction. Nodes have much the same queue, so by hash they refuse the same ones.
+//!
+//! # Invariants
+//!
+//! Local to this node and never part of validity: no vote and no decided block depends on it, and nodes may differ.
+//!
+//! Nothing is refused before a block has been as full as this node's budget: until then it is not known what a queue takes.
+
+mod budget;
+mod rate;
+mod waiting;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::budget::Budget;
+use self::rate::real;
+use self::waiting::{Waiting, key};
+use crate::app::{Code, Refusal};
+use crate::types::TxHash;
+
+/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next.
+const QUEUE_SUBMIT: f64 = 2.0;
+
+/// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
+const QUEUE_FREE: f64 = 32.0;
+
+/// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
+const QUEUE_MAX: f64 = 64.0;
+
+/// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
+/// the machine was busy with other things is no reason to refuse, either.
+const CHECKS_FOLLOW: u64 = 64;
+
+/// That new transactions would wait for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// How long what waits already takes.
+    pub wait: Duration,
+    /// Beyond which producers had better wait.
+    pub wait_max: Duration,
+}
+
+/// Bounds what this node proposes and takes.
+pub(super) struct Pace {
+    /// Weight of the next proposal. This and the next four are what checks and proposals look at, without a lock.
+    proposal_weight: AtomicU64,
+    /// Weight of a block of the queue, as HTTP and as checks see it; no queue is long before it is known.
+    queue_block_weight: AtomicU64,
+    checks_block_weight: AtomicU64,
+    /// What such a block takes, in microseconds.
+    block_micros: AtomicU64,
+    /// Weight of what waits.
+    waiting_weight: AtomicU64,
+    waiting: Mutex<Waiting>,
+    budget: Mutex<Budget>,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        let budget = Budget::default();
+        Self {
+            proposal_weight: AtomicU64::new(budget.weight()),
+            queue_block_weight: AtomicU64::new(u64::MAX),
+            checks_block_weight: AtomicU64::new(u64::MAX),
+            block_micros: AtomicU64::new(0),
+            waiting_weight: AtomicU64::new(0),
+            waiting: Mutex::new(Waiting::new(now)),
+            budget: Mutex::new(budget),
+        }
+    }
+
+    /// What a proposal may weigh.
+    pub(super) fn budget(&self) -> u64 {
+        self.proposal_weight.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks of this weight the queue takes.
+    fn queue(&self, block_weight: &AtomicU64) -> f64 {
+        real(self.waiting_weight.load(Ordering::Relaxed)) / real(block_weight.load(Ordering::Relaxed))
+    }
+
+    /// How long so many blocks take.
+    fn time_of(&self, blocks: f64) -> Duration {
+        Duration::from_micros(self.block_micros.load(Ordering::Relaxed)).mul_f64(blocks.max(0.0))
+    }
+
+    /// The refusal of a new transaction, if the queue is too long for it. Hashes it and asks for the time only when there is
+    /// a reason.
+    pub(super) fn refusal(
+        &self,
+        hash: impl FnOnce() -> TxHash,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Refusal> {
+        let block = &self.checks_block_weight;
+        if self.queue(block) <= QUEUE_FREE {
+            return None;
+        }
+        let bound = QUEUE_FREE + (QUEUE_MAX - QUEUE_FREE) * real(key(&hash())) / real(u64::MAX);
+        if self.queue(block) <= bound {
+            return None;
+        }
+        self.forget_old(now());
+        let queue = self.queue(block);
+        (queue > bound).then(|| self.overloaded(queue))
+    }
+
+    /// That the queue is too long for producers that can wait.
+    pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
+        let block = &self.queue_block_weight;
+        if self.queue(block) <= QUEUE_SUBMIT {
+            return None;
+        }
+        self.forget_old(now());
+        let queue = self.queue(block);
+        let (wait, wait_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
+        (queue > QUEUE_SUBMIT).then_some(Overload { wait, wait_max })
+    }
+
+    fn overloaded(&self, queue: f64) -> Refusal {
+        let wait = self.time_of(queue).as_secs_f64();
+        let retry = self.time_of(queue - QUEUE_FREE).as_secs_f64().ceil().max(1.0);
+        let message = format!(
+            "this node is overloaded: the transactions before this one take {wait:.1} s; try again in {retry:.0} s"
+        );
+        Refusal::by_host(Code::Overloaded, message)
+    }
+
+    /// Counts a transaction that a check accepted. One that is waiting already is counted once.
+    pub(super) fn accepted(&self, tx: &TxHash, weight: u64) {
+        let mut waiting = self.waiting();
+        waiting.insert(tx, weight);
+        self.publish(&waiting);
+    }
+
+    /// Takes note of a durable block. CometBFT locks its mempool while it commits, and knows a block's transactions
+    /// afterwards, so none of them is counted again.
+    pub(super) fn committed(&self, now: Instant, weight: u64, txs: impl IntoIterator<Item = TxHash>) {
+        let mut waiting = self.waiting();
+        for tx in txs {
+            waiting.remove(&tx);
+        }
+        waiting.forget_old(now);
+        let left = self.publish(&waiting);
+        drop(waiting);
+
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.note(now, weight, left > 0);
+        self.proposal_weight.store(budget.weight(), Ordering::Relaxed);
+        if let Some(block_time) = budget.proven() {
+            let micros = u64::try_from(block_time.as_micros()).unwrap_or(u64::MAX);
+            self.block_micros.store(micros, Ordering::Relaxed);
+            self.queue_block_weight.store(budget.weight(), Ordering::Relaxed);
+            let before = self.checks_block_weight.load(Ordering::Relaxed);
+            let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
+            self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
+        }
+    }
+
+    /// Without blocks, nothing else forgets what the engine has lost. Whoever else has the lock does as well.
+    fn forget_old(&self, now: Instant) {
+        if let Ok(mut waiting) = self.waiting.try_lock() {
+            waiting.forget_old(now);
+            self.publish(&waiting);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what waits to those who look without the lock.
+    fn publish(&self, waiting: &Waiting) -> u64 {
+        let weight = waiting.weight();
+        self.waiting_weight.store(weight, Ordering::Relaxed);
+        weight
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! A network as one node sees it, with a clock of its own.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// Weight of each transaction.
+const TX: u64 = 1 << 10;
+
+/// A network that takes `least` and 1 ms for each transaction, and one node of it.
+struct Network {
+    now: Instant,
+    pace: Pace,
+    least: Duration,
+    queue: VecDeque<TxHash>,
+    offered: u64,
+    refused: u64,
+}
+
+impl Network {
+    fn new(least_millis: u64) -> Self {
+        let now = Instant::now();
+        let (pace, least) = (Pace::new(now), Duration::from_millis(least_millis));
+        Self { now, pace, least, queue: VecDeque::new(), offered: 0, refused: 0 }
+    }
+
+    fn is_refused(&self, tx: TxHash) -> bool {
+        self.pace.refusal(|| tx, || self.now).is_some()
+    }
+
+    fn offer(&mut self, count: u64) {
+        for _ in 0..count {
+            self.offered += 1;
+            let tx = TxHash::of(&self.offered.to_le_bytes());
+            if self.is_refused(tx) {
+                self.refused += 1;
+            } else {
+                self.pace.accepted(&tx, TX);
+                self.queue.push_back(tx);
+            }
+        }
+    }
+
+    /// A block of what the budget allows, while so many transactions are offered for each second; answers its milliseconds.
+    fn block(&mut self, offered_per_second: u64) -> u64 {
+        let count = usize::try_from(self.pace.budget() / TX).unwrap().min(self.queue.len());
+        let txs: Vec<TxHash> = self.queue.drain(..count).collect();
+        self.decide(txs, offered_per_second)
+    }
+
+    fn decide(&mut self, txs: Vec<TxHash>, offered_per_second: u64) -> u64 {
+        let time = self.least + Duration::from_millis(txs.len() as u64);
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.now += time;
+        self.offer(offered_per_second * millis / 1000);
+        self.pace.committed(self.now, txs.len() as u64 * TX, txs);
+        millis
+    }
+
+    fn blocks(&mut self, count: u64, offered_per_second: u64) {
+        for _ in 0..count {
+            self.block(offered_per_second);
+        }
+    }
+
+    fn overloaded(least_millis: u64) -> Self {
+        let mut network = Self::new(least_millis);
+        network.offer(3_000);
+        network.blocks(100, 3_000);
+        network
+    }
+}
+
+#[test]
+fn blocks_come_to_take_the_target_time_and_the_queue_stays_bounded() {
+    let mut network = Network::overloaded(50);
+    for _ in 0..20 {
+        let millis = network.block(3_000);
+        assert!((450..550).contains(&millis), "{millis}");
+        let blocks = network.queue.len() as u64 * TX / network.pace.budget();
+        assert!((32..64).contains(&blocks), "{blocks} blocks in the queue");
+    }
+}
+
+#[test]
+fn a_node_whose_blocks_are_quick_proposes_twice_as_much_with_each_one() {
+    let (mut network, mut budgets) = (Network::new(10), Vec::new());
+    let start = network.pace.budget();
+    network.offer(100_000);
+    // A transaction takes 10 us.
+    for _ in 0..6 {
+        let count = usize::try_from(network.pace.budget() / TX).unwrap();
+        let txs: Vec<TxHash> = network.queue.drain(..count).collect();
+        network.now += Duration::from_micros(10 * count as u64);
+        network.pace.committed(network.now, count as u64 * TX, txs);
+        budgets.push(network.pace.budget() / start);
+    }
+    // The first tells nothing: when its transactions came is not known.
+    assert_eq!(budgets, [1, 2, 4, 8, 16, 32]);
+}
+
+#[test]
+fn up_to_what_the_network_carries_nothing_is_refused_and_a_light_load_changes_nothing() {
+    let mut network = Network::new(50);
+    network.offer(10);
+    for offered in [10, 100, 500, 800, 500, 10, 850] {
+        let before = network.pace.budget();
+        network.blocks(50, offered);
+        assert_eq!(network.refused, 0, "at {offered} for each second");
+        assert_eq!(network.pace.overload(|| network.now), None, "at {offered} for each second");
+        assert!(network.pace.budget() >= before.min(400 * TX), "{}", network.pace.budget());
+    }
+}
+
+#[test]
+fn a_burst_is_taken_and_decided() {
+    let mut network = Network::overloaded(50);
+    while !network.queue.is_empty() {
+        network.block(0);
+    }
+    let before = network.refused;
+    // Three seconds of what the network carries.
+    network.offer(2_700);
+    assert_eq!(network.refused, before);
+    // Such a burst over HTTP would be taken in parts.
+    let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
+    assert!((2.5..3.5).contains(&wait.as_secs_f64()), "{wait:?}");
+    assert_eq!(wait_max, Duration::from_secs(1));
+    network.blocks(8, 0);
+    assert_eq!(network.pace.overload(|| network.now), None);
+}
+
+#[test]
+fn a_network_of_slow_votes_gets_longer_blocks() {
+    let mut network = Network::overloaded(1_200);
+    let millis = network.block(3_000);
+    assert!((2_100..2_700).contains(&millis), "{millis}");
+}
+
+#[test]
+fn a_slower_network_is_noticed_and_a_faster_one_too() {
+    let mut network = Network::overloaded(50);
+    let before = network.pace.budget();
+    // Something else takes a part of the time, and stops.
+    network.least = Duration::from_millis(200);
+    network.blocks(60, 3_000);
+    let slower = network.pace.budget();
+    network.least = Duration::from_millis(10);
+    network.blocks(60, 3_000);
+    let faster = network.pace.budget();
+    assert!(slower < before * 3 / 4 && faster > before, "{before}, {slower}, {faster}");
+}
+
+#[test]
+fn one_block_that_was_held_up_changes_little() {
+    let mut network = Network::overloaded(50);
+    let before = network.pace.budget();
+    network.least = Duration::from_secs(600);
+    network.block(0);
+    network.least = Duration::from_millis(50);
+    network.blocks(4, 3_000);
+    assert!(network.pace.budget() > before * 3 / 4, "{before}, {}", network.pace.budget());
+}
+
+#[test]
+fn nothing_is_refused_before_a_block_has_shown_what_a_queue_takes() {
+    let mut network = Network::new(0);
+    // Checks alone, as before the first block.
+    network.offer(50_000);
+    // Blocks of others' transactions, each far lighter than the budget.
+    for n in 1..100 {
+        let now = network.now + Duration::from_secs(n);
+        network.pace.committed(now, 64 << 10, [TxHash::of(b"another's")]);
+        assert!(!network.is_refused(TxHash::of(b"next")));
+        assert_eq!(network.pace.overload(|| now), None);
+    }
+    assert_eq!(network.refused, 0);
+}
+
+#[test]
+fn a_refusal_has_a_code_and_says_when_to_try_again() {
+    let network = Network::overloaded(50);
+    let refusal =
+        (0..).find_map(|n: u64| network.pace.refusal(|| TxHash::of(&n.to_le_bytes()), || network.now));
+    let refusal = refusal.unwrap();
+    assert_eq!((refusal.code, refusal.codespace.as_str()), (6, "dseq"));
+    let number = |after: &str| -> f64 {
+        let (_, rest) = refusal.message.split_once(after).unwrap();
+        rest.split_once(" s").unwrap().0.parse().unwrap()
+    };
+    let (wait, retry) = (number("this one take "), number("try again in "));
+    assert!(
+        (16.0..32.0).contains(&wait) && (wait - 16.0..=wait - 14.9).contains(&retry),
+        "{}",
+        refusal.message
+    );
+}
+
+#[test]
+fn nodes_with_much_the_same_queue_refuse_the_same() {
+    let (one, mut other) = (Network::overloaded(50), Network::overloaded(50));
+    other.offer(100);
+    let refused = |network: &Network| {
+        let hashes = (1 << 40..(1 << 40) + 1_000_u64).map(|n| TxHash::of(&n.to_le_bytes()));
+        hashes.map(|tx| network.is_refused(tx)).collect::<Vec<bool>>()
+    };
+    let (these, those) = (refused(&one), refused(&other));
+    let count = these.iter().filter(|refused| **refused).count();
+    let differ = these.iter().zip(&those).filter(|(one, other)| one != other).count();
+    assert!((500..900).contains(&count) && differ < 50, "{count} refused, {differ} differ");
+}
+
+#[test]
+fn a_node_whose_engine_lost_its_mempool_takes_transactions_again() {
+    let mut network = Network::overloaded(50);
+    network.queue.clear();
+    // No block comes any more.
+    for _ in 0..2 {
+        network.now += Duration::from_secs(31);
+        network.offer(1_000);
+    }
+    network.now += Duration::from_secs(31);
+    let before = network.refused;
+    network.offer(1_000);
+    assert_eq!(network.refused, before);
+}
+
+#[test]
+fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
+    let mut network = Network::new(50);
+    network.offer(9_000);
+    network.blocks(10, 900);
+    network.least = Duration::from_millis(600);
+    network.blocks(8, 300);
+    assert_eq!(network.refused, 0);
+    network.offer(4_000);
+    assert_eq!(network.refused, 0);
+}

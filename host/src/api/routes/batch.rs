@@ -1,0 +1,110 @@
+//! `POST /v1/submit/batch`: many transactions, and a line of JSON for each.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State as Extract;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::submit::{Shown, announced};
+use super::{Listed, State};
+use crate::api::problem::{Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
+use crate::api::submit::batch::Framing;
+use crate::api::submit::params::Query;
+use crate::api::submit::{Submitted, too_long};
+use crate::api::{body, schemas};
+use crate::types::TxHash;
+
+pub(super) const LISTED: &[Listed] = &[Listed {
+    method: "POST",
+    path: "/v1/submit/batch",
+    what: "Submit many transactions, as NDJSON or each after its length; ?wait and ?timeout as above",
+}];
+
+/// Transactions of one batch that are on their way at once. The others wait until these are answered.
+const AT_ONCE: usize = 1024;
+/// What they take beside their bytes, in bytes.
+const AT_ONCE_BYTES: u64 = 4 << 20;
+/// Lines that are sent together when they are known together.
+const LINES_TOGETHER: usize = 64;
+
+pub(super) fn routes() -> Router<Arc<State>> {
+    Router::new().route("/v1/submit/batch", post(batch))
+}
+
+#[utoipa::path(post, path = "/v1/submit/batch", params(
+    ("wait" = Option<String>, Query, description = "When to answer for each transaction, as for `/v1/submit`"),
+    ("timeout" = Option<f64>, Query, description = "Seconds to wait at most, for all of them: 10 if not given, at most 60"),
+), request_body(description = "NDJSON, each line `{\"data\":\"<base64>\"}` or `{\"text\":\"...\"}`; or frames: u32 length (little-endian), then the bytes", content(
+    (String = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))), responses(
+    (status = 200, description = "A line of JSON for each transaction, in their order, as soon as it is known", body = schemas::BatchLine, content_type = "application/x-ndjson"),
+    (status = 400, description = "A parameter is not valid, or a line or frame is malformed and nothing was submitted: `bad-parameter`, `bad-batch`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The batch is too long: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 415, description = "`Content-Type` is neither of the two: `unsupported-media-type`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `not-ready` or `too-many-submissions`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn batch(
+    Extract(state): Extract<Arc<State>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let since = Instant::now();
+    let mut query = Query::parse(&uri)?;
+    let patience = query.patience()?;
+    query.done("wait and timeout")?;
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let framing = Framing::of(content_type).ok_or_else(unsupported)?;
+    let submissions = state.submissions.clone();
+    let tx_bytes_max = submissions.tx_bytes_max()?;
+    let bytes_max = framing.body_bytes_max(tx_bytes_max);
+    let turn = submissions.turn()?;
+    let bytes = announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max));
+    let load = submissions.load(bytes.saturating_add(AT_ONCE_BYTES))?;
+    let txs = framing.parse(&body::whole(&headers, body, bytes_max).await?)?;
+    let one = move |tx: Bytes| {
+        let (submissions, load) = (submissions.clone(), load.clone());
+        async move {
+            let (hash, length) = (TxHash::of(&tx), tx.len() as u64);
+            let submitted = if length > tx_bytes_max {
+                Submitted::Failed(too_long(tx_bytes_max, length))
+            } else {
+                submissions.submit(tx, load, patience, since).await
+            };
+            line(hash, &submitted)
+        }
+    };
+    // Held until the last line is sent, or nobody is left to read it.
+    let lines = stream::iter(txs).map(one).buffered(AT_ONCE).ready_chunks(LINES_TOGETHER);
+    let lines = lines.map(move |lines| {
+        let _turn = &turn;
+        Ok::<_, Infallible>(lines.concat())
+    });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+/// What became of a transaction, as a line of JSON.
+fn line(hash: TxHash, submitted: &Submitted) -> String {
+    let shown = match submitted {
+        Submitted::Committed { place, duplicate } => Shown::Committed { place, duplicate: *duplicate },
+        Submitted::Pending => Shown::Pending { tx_hash: hash },
+        Submitted::Failed(problem) if problem.is(&REJECTED) => {
+            Shown::Rejected { tx_hash: hash, problem: problem.to_json() }
+        }
+        Submitted::Failed(problem) => Shown::Failed { tx_hash: hash, problem: problem.to_json() },
+    };
+    // Strings, numbers and maps with strings as keys always have a JSON form.
+    serde_json::to_string(&shown).unwrap_or_default() + "\n"
+}
+
+fn unsupported() -> Problem {
+    let detail = "a batch is application/x-ndjson or application/octet-stream, as Content-Type has to say";
+    Problem::new(&UNSUPPORTED_MEDIA_TYPE, detail)
+}
