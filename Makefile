@@ -170,7 +170,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak consistency differential fuzz regex test-aarch64 test-docker
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -195,6 +195,7 @@ check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
 nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
+	@$(MAKE) --no-print-directory consistency DURATION=3m
 
 # Needs prometheus (with promtool); skips aloud without.
 monitor-test: build ## The real Prometheus against four nodes: queries, alerts, a sick node
@@ -232,8 +233,9 @@ differential: plugins ## Ten thousand random modules on every wasm engine we kno
 
 # As above, with DSEQ_FUZZ_SEED.
 fuzz: plugins ## A hundred times what the tests try of random input
-	@DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}" \
-		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture
+	@export DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}"; \
+		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture \
+		&& cargo test $(CARGO_FLAGS) -p dseq --test http fuzzed -- --nocapture
 
 regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
 	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
@@ -269,6 +271,10 @@ bench-overload: build ## Three times what four nodes carry, over HTTP; fails bey
 
 soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
 	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)
+
+# Another seed each time, unless SEED says which; it is printed.
+consistency: build ## Kills and stops for DURATION=10m: one sequence must explain what every client saw
+	@cargo run $(CARGO_FLAGS) -p dseq --example consistency -- --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))
 
 ##@ Code
 

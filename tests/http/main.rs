@@ -9,6 +9,7 @@ mod connections;
 mod documented;
 mod end;
 mod followers;
+mod fuzzed;
 mod hosts;
 mod layers;
 mod log;

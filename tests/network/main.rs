@@ -6,6 +6,9 @@
 mod acknowledgement;
 mod chromium;
 mod clients;
+mod consistency;
+#[path = "../consistency/run/mod.rs"]
+mod consistency_run;
 mod crash_points;
 mod failures;
 mod faults;
@@ -18,6 +21,9 @@ mod hosts;
 mod load;
 mod metrics;
 mod monitoring;
+#[path = "../support/noise.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod noise;
 mod one_node;
 mod page;
 mod pipeline;

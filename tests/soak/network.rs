@@ -34,7 +34,8 @@ impl Testnet {
             net.stop()?;
             std::fs::remove_dir_all(&net.dir)?;
         }
-        let plugin = format!("passthrough={}", plugin.display());
+        let name = plugin.file_stem().context("the plugin has no name")?.display();
+        let plugin = format!("{name}={}", plugin.display());
         let base_port = options.base_port.to_string();
         net.testnet(&["start", "--base-port", &base_port, "--plugin", &plugin])?;
         net.nodes = Network::open(&net.dir)?.nodes()?;

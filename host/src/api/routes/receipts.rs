@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
@@ -56,10 +57,12 @@ pub(super) fn routes() -> Router<Arc<State>> {
 ))]
 pub(super) async fn by_hash(
     Extract(state): Extract<Arc<State>>,
-    Path(text): Path<String>,
+    text: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let since = Instant::now();
+    // The path may be no UTF-8 once it is decoded.
+    let Path(text) = text.map_err(|_| bad("the hash of a transaction: it is not UTF-8"))?;
     let hash = hash(&text)?;
     let mut query = Query::parse(&uri)?;
     let wait = query.seconds("wait")?;
