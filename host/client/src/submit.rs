@@ -31,7 +31,8 @@ const FIND_OUT_STEP: Duration = Duration::from_secs(1);
 /// The pause between two questions to nodes that answer at once.
 const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
 /// Problems with which a node says that it did not take a transaction and may take it later.
-const NOT_TAKEN: [&str; 4] = ["mempool-full", "not-ready", "too-many-connections", "too-many-submissions"];
+const NOT_TAKEN: [&str; 5] =
+    ["mempool-full", "not-ready", "overloaded", "too-many-connections", "too-many-submissions"];
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -276,7 +276,13 @@ impl Service {
         let is_new = request.r#type == i32::from(CheckTxType::New);
         Ok(match self.examine(&request.tx, is_new)? {
             Check::Unready(refusal) => check_refused(refusal),
-            Check::Examined(examined) => check_response(examined),
+            Check::Examined(examined) => {
+                // Only what CometBFT asks about may get to its mempool, and so to a block.
+                if is_new && examined.record.is_ok() {
+                    self.shared.pace.accepted(&examined.tx_hash, weight(&request.tx));
+                }
+                check_response(examined)
+            }
         })
     }
 
@@ -301,9 +307,6 @@ impl Service {
         let examined = app::examine(&rules.pipeline, tx).map_err(SequencingError::from)?;
         traced.end(&examined);
         log_refusal(&examined, tx);
-        if is_new && examined.record.is_ok() {
-            pace.accepted(&examined.tx_hash, weight(tx));
-        }
         Ok(Check::Examined(examined))
     }
 

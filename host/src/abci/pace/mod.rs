@@ -21,7 +21,8 @@
 //!
 //! Local to this node and never part of validity: no vote and no decided block depends on it, and nodes may differ.
 //!
-//! Nothing is refused before a block has been as full as this node's budget: until then it is not known what a queue takes.
+//! Nothing is refused until a block that was not slow has filled at least half the budget: until then it is not known what a
+//! queue takes.
 
 mod budget;
 mod rate;

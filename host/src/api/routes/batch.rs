@@ -13,7 +13,7 @@ use axum::routing::post;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::submit::{Shown, announced};
+use super::submit::{Shown, announced, until_readable};
 use super::{Listed, State};
 use crate::api::problem::{Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
 use crate::api::submit::batch::Framing;
@@ -64,20 +64,26 @@ pub(super) async fn batch(
     let framing = Framing::of(content_type).ok_or_else(unsupported)?;
     let submissions = state.submissions.clone();
     let tx_bytes_max = submissions.tx_bytes_max()?;
+    submissions.admit()?;
     let bytes_max = framing.body_bytes_max(tx_bytes_max);
     let turn = submissions.turn()?;
     let bytes = announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max));
     let load = submissions.load(bytes.saturating_add(AT_ONCE_BYTES))?;
     let txs = framing.parse(&body::whole(&headers, body, bytes_max).await?)?;
     let one = move |tx: Bytes| {
-        let (submissions, load) = (submissions.clone(), load.clone());
+        let (state, submissions, load) = (Arc::clone(&state), submissions.clone(), load.clone());
         async move {
             let (hash, length) = (TxHash::of(&tx), tx.len() as u64);
             let submitted = if length > tx_bytes_max {
                 Submitted::Failed(too_long(tx_bytes_max, length))
+            } else if let Err(overloaded) = submissions.admit() {
+                Submitted::Failed(overloaded)
             } else {
                 submissions.submit(tx, load, patience, since).await
             };
+            if let Submitted::Committed { place, .. } = &submitted {
+                until_readable(&state, place).await;
+            }
             line(hash, &submitted)
         }
     };

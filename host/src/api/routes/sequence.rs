@@ -134,7 +134,7 @@ impl Version<'_> {
         let length = condition.to_str().ok().and_then(|tag| self.length_in(tag));
         match length.map(|length| (length, asked(headers, length))) {
             Some((length, asked)) if length == self.length => (self, asked),
-            Some((length, asked @ Asked::Part(_))) if length < self.length => {
+            Some((length, asked @ Asked::Part(_))) if length < self.length && !self.is_pinned => {
                 (Self { length, ..self }, asked)
             }
             _ => (self, Asked::Whole),

@@ -252,7 +252,12 @@ impl<S: Source> Stream<S> {
         };
         let cursor = query.cursor.next();
         if has_more {
-            return self.chunk(start, Some(cursor), conditions).await;
+            let mut response = self.chunk(start, Some(cursor), conditions).await?;
+            if query.position == Position::Now {
+                // The same URL begins elsewhere the next time.
+                response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+            }
+            return Ok(response);
         }
         let headers = [
             (NEXT_OFFSET, token(start)),

@@ -14,7 +14,8 @@
 //! # Invariants
 //!
 //! - Bytes that this node has committed are not handed to the engine again: a client may repeat a request of which it lost
-//!   the answer, also after the engine has forgotten them.
+//!   the answer, also after the engine has forgotten them. Not while the index of receipts is being opened or built: then only
+//!   recent blocks are known.
 //! - Whoever is told "committed" can read the record and its receipt here at once.
 //!
 //! # Limits
@@ -322,8 +323,11 @@ impl Submissions {
                 self.receipts.taken(hash);
                 return Delivered::Taken;
             }
-            // It stays noted as on its way, which is all that can be said.
-            HandedOver::NoAnswer(_) => return Delivered::Taken,
+            // It may have it: that it is on its way is all that can be said.
+            HandedOver::NoAnswer(_) => {
+                self.receipts.taken(hash);
+                return Delivered::Taken;
+            }
             HandedOver::Full => {
                 let detail =
                     "too many transactions wait at this node to get into a block; try again, or another node";
