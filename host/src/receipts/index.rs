@@ -65,10 +65,25 @@ impl Index {
         Self::open_as_it_is(path)
     }
 
+    /// Opens the file, or makes a new one aside and renames it: a process that ends meanwhile leaves nothing that looks damaged.
     fn open_as_it_is(path: &Path) -> Result<Self, Error> {
+        if path.try_exists()? {
+            return Self::open_file(path);
+        }
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
+        let new = path.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let index = Self::open_file(&new)?;
+        fs::rename(&new, path)?;
+        Ok(index)
+    }
+
+    fn open_file(path: &Path) -> Result<Self, Error> {
         let mut builder = Builder::new();
         // Without a check, redb may panic on a damaged file, or miss what is there.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
