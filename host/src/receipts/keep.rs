@@ -27,7 +27,7 @@ const NICE: i32 = 10;
 /// An index that took longer to catch up is mentioned.
 const CATCH_UP_IS_LONG: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
+/// Requests to the thread.
 #[derive(Default)]
 pub(super) struct Signal {
     told: Mutex<Told>,

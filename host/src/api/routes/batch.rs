@@ -48,7 +48,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
     (status = 400, description = "A parameter is not valid, or a line or frame is malformed and nothing was submitted: `bad-parameter`, `bad-batch`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 413, description = "The batch is too long: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 415, description = "`Content-Type` is neither of the two: `unsupported-media-type`", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 503, description = "Not taken now: `not-ready` or `too-many-submissions`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `overloaded`, `not-ready` or `too-many-submissions`", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn batch(
     Extract(state): Extract<Arc<State>>,

@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
     (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 413, description = "It is longer than a transaction may be: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 422, description = "The network's rules refuse it: `rejected`, with `plugin`, `codespace`, `code` and `tx_hash`", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 503, description = "Not taken now: `mempool-full`, `not-ready` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `overloaded`, `mempool-full`, `not-ready` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn submit(
     Extract(state): Extract<Arc<State>>,

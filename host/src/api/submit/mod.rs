@@ -16,7 +16,7 @@
 //! - Bytes that this node has committed are not handed to the engine again: a client may repeat a request of which it lost
 //!   the answer, also after the engine has forgotten them. Not while the index of receipts is being opened or built: then only
 //!   recent blocks are known.
-//! - Whoever is told "committed" can read the record and its receipt here at once.
+//! - After the answer "committed", the record and its receipt can be read on this node.
 //!
 //! # Limits
 //!
@@ -289,7 +289,7 @@ impl Submissions {
             () = self.stopping.wait() => {}
             () = sleep(self.again_after) => {
                 drop(waiting);
-                // Whatever it answers, nobody is told anything new: it may have been taken before.
+                // The answer changes nothing: the engine may have taken it the first time.
                 let again = intake.hand_over(tx).await;
                 tracing::debug!(tx = %hash, ?again, "neither committed nor refused: handed to the engine once more");
             }
@@ -297,7 +297,7 @@ impl Submissions {
     }
 
     async fn take_to_engine(&self, intake: &dyn Intake, tx: &Bytes, hash: TxHash) -> Delivered {
-        // At once, for the sake of those who wait: each changes threads. What was examined in vain is in the memo.
+        // Concurrently, because each of the two costs a change of threads. The memo keeps a result that was not needed.
         let (known, checked) = tokio::join!(self.look_up(hash), intake.check(tx.clone()));
         match known {
             Ok(Known::Committed(places)) => {
