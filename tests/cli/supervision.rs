@@ -160,6 +160,8 @@ fn a_node_started_to_outlive_its_terminal_does() {
     let mut command = Command::new("sh");
     let dseq = env!("CARGO_BIN_EXE_dseq");
     command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", dseq, "start"]).arg("--cometbft").arg(&cometbft);
+    // Others may have the default port.
+    command.env("DSEQ_HTTP", "off");
     let supervisor = Supervisor::with(home.path(), &mut command);
     let first = children(home.path(), &[]);
     ProcessId::of(supervisor.child.id()).unwrap().signal(Signal::HUP).unwrap();

@@ -23,6 +23,10 @@ fn start(dir: &Path, args: &[&str]) -> (i32, String) {
     if !args.contains(&"--plugin") {
         command.args(["--plugin", &plugin]);
     }
+    // A local network of whoever runs the tests may have the default ports.
+    if !args.contains(&"--base-port") && !args.contains(&"--move-ports") {
+        command.args(["--base-port", "29200"]);
+    }
     let (code, _, stderr) = run(command.args(args));
     assert!(!dir.join("folders").exists(), "{args:?} left something");
     (code, stderr)
