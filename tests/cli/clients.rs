@@ -46,7 +46,11 @@ fn obedient(request: &Request) -> Reply {
     match &request.body[..] {
         b"wait" => Reply::json("202 X", &pending),
         b"lose" => Reply::none(),
-        b"large" => Reply::problem(413, "body-too-large", false, &json!({ "limit": 3 })),
+        b"large" => {
+            let members = json!({ "plugin": null, "codespace": "dseq", "code": 2, "limit": 3 });
+            Reply::problem(413, "body-too-large", false, &members)
+        }
+        b"refuse" => Reply::problem(421, "foreign-host", false, &json!({})),
         b"reject" => {
             let members =
                 json!({ "plugin": "p", "codespace": "plugin/p", "code": 7, "tx_hash": hash(b"reject") });
@@ -69,8 +73,9 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         ("commit", 0, "committed  index 3  offset 40  length 6  height 9  tx ".to_owned()),
         ("reject", 4, format!("rejected   tx {}  details of rejected (plugin/p code 7)", hash("reject"))),
         ("wait", 5, format!("pending    tx {}", hash("wait"))),
-        ("lose", 5, String::new()),
-        ("large", 1, String::new()),
+        ("lose", 5, format!("unknown    tx {}", hash("lose"))),
+        ("large", 4, format!("rejected   tx {}  details of body-too-large (dseq code 2)", hash("large"))),
+        ("refuse", 1, String::new()),
     ] {
         let (found, stdout, stderr) = said(&["submit", tx, &at(&node), "--timeout", "200ms"]);
         assert_eq!(found, code, "{tx}: {stdout}{stderr}");
@@ -81,6 +86,8 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         let object: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!((found, &object["tx_hash"]), (code, &json!(hash(tx))), "{object}");
     }
+    let (_, _, stderr) = said(&["submit", "lose", &at(&node), "--timeout", "200ms"]);
+    assert!(stderr.contains(&format!("`dseq receipt {} --wait 30s`\nerror: it is not known", hash("lose"))), "{stderr}");
     let (code, _, _) = said(&["submit", "wait", "--wait", "checked", &at(&node)]);
     assert_eq!(code, 0, "that much was asked for");
     assert!(node.targets().last().unwrap().starts_with("/v1/submit?wait=checked&"), "{:?}", node.targets());
@@ -136,8 +143,11 @@ fn lines_are_answered_in_their_order_and_the_worst_decides_the_exit_code() {
     let (code, stdout, stderr) = lines("commit\nreject\none\n", &[]);
     assert_eq!((code, stdout.lines().count(), stderr.as_str()), (4, 3, "2 committed, 1 rejected\n"));
     assert_eq!(lines("reject\nwait\n", &[]).0, 5);
-    // What follows a transaction that no node takes is not sent, but for what is under way.
-    let many = format!("one\nlarge\n{}", "two\n".repeat(1000));
+    // One that is too long for the network is its own fault, and none of those that follow.
+    let (code, stdout, stderr) = lines("commit\nlarge\none\n", &["--concurrency", "1"]);
+    assert_eq!((code, stdout.lines().count(), stderr.as_str()), (4, 3, "2 committed, 1 rejected\n"));
+    // What follows a transaction that could not be handed in is not sent, but for what is under way.
+    let many = format!("one\nrefuse\n{}", "two\n".repeat(1000));
     let (code, stdout, stderr) = lines(&many, &["--concurrency", "2"]);
     assert!(code == 1 && stdout.lines().count() < 20, "{code}: {stderr}");
     assert!(stderr.contains("1 failed\nstopped: what follows was not sent"), "{stderr}");

@@ -10,6 +10,7 @@ mod documented;
 mod end;
 mod followers;
 mod fuzzed;
+mod held;
 mod hosts;
 mod layers;
 mod log;

@@ -110,12 +110,18 @@ async fn one(client: &Client, tx: Bytes, args: &Args) -> anyhow::Result<ExitCode
     let submitted = client.submit(tx, options(args)).await;
     let mut tally = Tally::default();
     tally.count(&submitted);
-    // The error is on standard error; with JSON the object says it too.
+    let is_unknown = matches!(submitted, Err(Error::OutcomeUnknown { .. }));
     if args.json || submitted.is_ok() {
         say(shown(&submitted, tx_hash, args.json))?;
+    } else if is_unknown {
+        // The reason comes with the error, on standard error.
+        say(state_line("unknown", &tx_hash, ""))?;
     }
     if matches!(submitted, Ok(Submitted::Pending { .. })) && args.wait == WaitArg::Committed {
         say_aside(format!("not committed in time; `dseq receipt {tx_hash} --wait 30s` waits for it"));
+    }
+    if is_unknown {
+        say_aside(format!("ask for it later: `dseq receipt {tx_hash} --wait 30s`"));
     }
     submitted?;
     Ok(tally.exit_code(args.wait))
@@ -162,6 +168,9 @@ async fn many(client: &Client, lines: Lines, args: &Args) -> anyhow::Result<Exit
     say_aside(tally.words());
     if tally.failed > 0 {
         say_aside("stopped: what follows was not sent");
+    }
+    if tally.unknown > 0 {
+        say_aside("ask for what is unknown later: `dseq receipt HASH --wait 30s`");
     }
     match unreadable {
         Some(err) => Err(err),
