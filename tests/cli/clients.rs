@@ -1,9 +1,9 @@
 //! The commands that write and read, against nodes that a test plays: what goes to standard output, and the exit codes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dseq_client::{Address, TxHash};
 use rustix::process::{Pid, Signal, kill_process};
@@ -326,5 +326,65 @@ fn completions_and_manual_pages_name_every_command() {
     for page in ["dseq.1", "dseq-submit.1", "dseq-testnet-start.1"] {
         let text = std::fs::read_to_string(target.join(page)).unwrap();
         assert!(text.contains("Examples:") || page.contains("start"), "{page}: {text}");
+    }
+}
+
+/// The first block of docs/clients.md under this heading.
+fn example(heading: &str) -> &'static str {
+    let (_, section) = include_str!("../../docs/clients.md").split_once(&format!("### {heading}\n")).unwrap();
+    let (_, block) = section.split_once("```").unwrap();
+    block.split_once('\n').unwrap().1.split("```").next().unwrap()
+}
+
+/// A node that commits what it is given, but for the first time, when it is too busy.
+fn busy_at_first() -> Node {
+    let (is_free, log) = (AtomicBool::new(false), Mutex::new(Log::new(b"", 0)));
+    Node::start(move |request| {
+        let mut log = log.lock().unwrap();
+        if request.target.starts_with("/v1/submit") {
+            if !is_free.swap(true, Ordering::SeqCst) {
+                return Reply::problem(503, "mempool-full", true, &json!({}));
+            }
+            *log = Log::new(&request.body, request.body.len() as u64);
+        }
+        let mut receipt = receipt(&log.bytes);
+        (receipt["index"], receipt["offset"]) = (0.into(), 0.into());
+        match request.target.split(['?', '/']).nth(2) {
+            Some("submit") => {
+                (receipt["state"], receipt["duplicate"]) = ("committed".into(), false.into());
+                Reply::json("200 OK", &receipt)
+            }
+            Some("receipts") => Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt] })),
+            _ => log.answer(request),
+        }
+    })
+}
+
+#[test]
+fn the_examples_for_programs_try_again_when_a_node_is_busy() {
+    for (program, heading) in [("sh", "Shell"), ("python3", "Python"), ("node", "JavaScript")] {
+        let tool = if program == "sh" { "curl" } else { program };
+        if Command::new(tool).arg("--version").output().is_err() {
+            eprintln!("SKIPPED: there is no {tool}, so its example is not run");
+            continue;
+        }
+        let (node, dir) = (busy_at_first(), tempfile::tempdir().unwrap());
+        let file = if program == "node" { "example.mjs" } else { "example" };
+        std::fs::write(dir.path().join(file), example(heading)).unwrap();
+        let mut command = Command::new(program);
+        command.arg(file).current_dir(dir.path()).env("DSEQ_NODE", node.address.to_string());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut said, mut some) = (String::new(), [0; 4096]);
+        // The record as it was read, and as it was followed.
+        while said.matches("hello from").count() < 2 {
+            let count = child.stdout.as_mut().unwrap().read(&mut some).unwrap();
+            assert!(count > 0, "{heading} ended after: {said}");
+            said.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(said.contains("committed"), "{heading}: {said}");
+        let submitted = node.targets().iter().filter(|target| target.starts_with("/v1/submit")).count();
+        assert_eq!(submitted, 2, "{heading}: {said}");
     }
 }

@@ -25,6 +25,7 @@ use super::problem::{
 use super::{Limits, access_log};
 use crate::excerpt::Excerpt;
 use crate::panics::panic_message;
+use crate::telemetry::metrics::Metrics;
 
 /// Put on every answer that does not have the header already.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
@@ -40,8 +41,14 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 /// How long a browser may remember what a page of another origin may do.
 const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// A router with everything around it, for a server that listens at `address`.
-pub fn layered(router: Router, address: SocketAddr, limits: Limits, origins: &Origins) -> Router {
+/// A router with everything around it, for a server that listens at `address`. Requests are counted and timed in `metrics`.
+pub fn layered(
+    router: Router,
+    address: SocketAddr,
+    limits: Limits,
+    origins: &Origins,
+    metrics: Arc<Metrics>,
+) -> Router {
     let hosts = Arc::new(Hosts::of(address, origins));
     let mut router = router
         .fallback(no_such_route)
@@ -55,7 +62,7 @@ pub fn layered(router: Router, address: SocketAddr, limits: Limits, origins: &Or
         .layer(from_fn_with_state(hosts, for_this_host))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn Any + Send>| panicked(&*payload)))
         .layer(from_fn(secured))
-        .layer(from_fn(access_log::identify))
+        .layer(from_fn_with_state(metrics, access_log::identify))
 }
 
 async fn no_such_route(request: Request) -> Problem {
