@@ -31,8 +31,6 @@ const ANSWER_LATE: Duration = Duration::from_millis(500);
 const ANSWER_EARLY: Duration = Duration::from_millis(500);
 /// The longest wait that a node takes in one request.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long nodes hold one question for a transaction, if there are several: one may answer only when another knows it already.
-const FIND_OUT_STEP: Duration = Duration::from_secs(2);
 /// The pause between two questions to nodes that answer at once.
 const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -212,33 +210,37 @@ impl Inner {
         }
     }
 
-    /// Asks all nodes for a transaction until one knows its outcome, or until `until`. Each node is asked once at least, and
-    /// no answer is waited for beyond `end`.
+    /// Asks all nodes for a transaction, each again and again, until one knows its outcome, or until `until`. Each is asked once at
+    /// least, and no answer is waited for beyond `end`.
     ///
     /// # Errors
     ///
     /// When no node answers.
     pub(crate) async fn find_out(&self, tx_hash: TxHash, until: Instant, end: Instant) -> Result<Known, Error> {
-        let step = if self.nodes.len() > 1 { FIND_OUT_STEP } else { WAIT_MAX / 2 };
-        loop {
-            let began = Instant::now();
-            let held = until.saturating_duration_since(began).min(step);
-            let ask = |node| async move { (node, self.known_to(node, tx_hash, held, end).await) };
-            let mut answers: FuturesUnordered<_> = self.order().map(ask).collect();
-            let (mut failures, mut best) = (Vec::new(), None);
-            while let Some((node, answer)) = answers.next().await {
-                match answer {
-                    Ok(known @ (Known::Committed { .. } | Known::Rejected(_))) => return Ok(known),
-                    Ok(_) if best == Some(Known::Pending) => {}
-                    Ok(known) => best = Some(known),
-                    Err(why) => failures.push(self.failure(node, why)),
+        let is_outcome = |known: &Known| matches!(known, Known::Committed { .. } | Known::Rejected(_));
+        // One that does not answer keeps no other one from being asked again.
+        let ask = |node| async move {
+            loop {
+                let began = Instant::now();
+                let held = until.saturating_duration_since(began).min(WAIT_MAX / 2);
+                let answer = self.known_to(node, tx_hash, held, end).await;
+                if answer.as_ref().is_ok_and(is_outcome) || Instant::now() >= until {
+                    return (node, answer);
                 }
+                sleep(FIND_OUT_PAUSE.saturating_sub(began.elapsed())).await;
             }
-            if Instant::now() >= until {
-                return best.ok_or_else(|| Error::of(failures));
+        };
+        let mut answers: FuturesUnordered<_> = self.order().map(ask).collect();
+        let (mut failures, mut best) = (Vec::new(), None);
+        while let Some((node, answer)) = answers.next().await {
+            match answer {
+                Ok(known) if is_outcome(&known) => return Ok(known),
+                Ok(_) if best == Some(Known::Pending) => {}
+                Ok(known) => best = Some(known),
+                Err(why) => failures.push(self.failure(node, why)),
             }
-            sleep(FIND_OUT_PAUSE.saturating_sub(began.elapsed())).await;
         }
+        best.ok_or_else(|| Error::of(failures))
     }
 
     /// What one node knows of a transaction.

@@ -47,34 +47,31 @@ impl Hosts {
     }
 }
 
-/// What is wrong with the host of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadHost {
-    #[error("a request of HTTP/1.1 must have a Host header")]
-    Missing,
-    #[error("the request has more than one Host header")]
-    Several,
-    #[error("the Host header is not a host with or without a port, such as localhost:6900")]
-    Malformed,
-    #[error("the host in the request's target is not a host with or without a port, such as localhost:6900")]
-    MalformedTarget,
-}
+const MISSING: &str = "a request of HTTP/1.1 must have a Host header";
+const SEVERAL: &str = "the request has more than one Host header";
+const MALFORMED: &str = "the Host header is not a host with or without a port, such as localhost:6900";
+const MALFORMED_TARGET: &str =
+    "the host in the request's target is not a host with or without a port, such as localhost:6900";
 
 /// The host that a request is for, without its port; empty: it names none.
 ///
 /// # Errors
 ///
-/// By the version of HTTP it must name one, or it does so in no form that there is.
-pub(super) fn host_of(version: Version, target: &Uri, headers: &HeaderMap) -> Result<String, BadHost> {
+/// It must name one and does not, or not in the form that there is; in words.
+pub(super) fn host_of(
+    version: Version,
+    target: &Uri,
+    headers: &HeaderMap,
+) -> Result<String, &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let named = match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => return Err(BadHost::Missing),
+        (None, _) if version == Version::HTTP_11 => return Err(MISSING),
         (None, _) => String::new(),
-        (Some(host), None) => host.to_str().ok().and_then(without_port).ok_or(BadHost::Malformed)?,
-        (Some(_), Some(_)) => return Err(BadHost::Several),
+        (Some(host), None) => host.to_str().ok().and_then(without_port).ok_or(MALFORMED)?,
+        (Some(_), Some(_)) => return Err(SEVERAL),
     };
     match target.authority() {
-        Some(authority) => without_port(authority.as_str()).ok_or(BadHost::MalformedTarget),
+        Some(authority) => without_port(authority.as_str()).ok_or(MALFORMED_TARGET),
         None => Ok(named),
     }
 }
@@ -152,12 +149,12 @@ mod tests {
         let (old, new) = (Version::HTTP_10, Version::HTTP_11);
         assert_eq!(of(new, "/", &["localhost:1"]), Ok("localhost".to_owned()));
         assert_eq!(of(new, "http://a.example:1/", &["localhost"]), Ok("a.example".to_owned()));
-        assert_eq!(of(new, "http://a.example/", &[]), Err(BadHost::Missing));
-        assert_eq!((of(new, "/", &[]), of(old, "/", &[])), (Err(BadHost::Missing), Ok(String::new())));
+        assert_eq!(of(new, "http://a.example/", &[]), Err(MISSING));
+        assert_eq!((of(new, "/", &[]), of(old, "/", &[])), (Err(MISSING), Ok(String::new())));
         assert_eq!(of(old, "/", &["a.example"]), Ok("a.example".to_owned()));
-        assert_eq!(of(old, "/", &["localhost", "localhost"]), Err(BadHost::Several));
-        assert_eq!(of(new, "/", &["localhost:x"]), Err(BadHost::Malformed));
-        assert_eq!(of(new, "http://user@localhost/", &["localhost"]), Err(BadHost::MalformedTarget));
+        assert_eq!(of(old, "/", &["localhost", "localhost"]), Err(SEVERAL));
+        assert_eq!(of(new, "/", &["localhost:x"]), Err(MALFORMED));
+        assert_eq!(of(new, "http://user@localhost/", &["localhost"]), Err(MALFORMED_TARGET));
     }
 
     proptest::proptest! {

@@ -82,7 +82,7 @@ async fn no_such_method(request: Request) -> Problem {
 async fn for_this_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
     let host = match host_of(request.version(), request.uri(), request.headers()) {
         Ok(host) => host,
-        Err(bad) => return Problem::new(&BAD_HOST, bad.to_string()).into_response(),
+        Err(why) => return Problem::new(&BAD_HOST, why).into_response(),
     };
     // A client of HTTP/1.0 that names no host is no browser.
     if hosts.answers(&host) || (host.is_empty() && request.version() == Version::HTTP_10) {

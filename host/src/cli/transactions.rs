@@ -69,7 +69,7 @@ fn from_hex(digits: &str) -> anyhow::Result<Bytes> {
     }
 }
 
-/// A whole file; of one that is too large, only enough for the pipeline to refuse it.
+/// A whole file; of one that is too large for any network, only enough for the pipeline to refuse it.
 fn whole(file: &Path) -> anyhow::Result<Bytes> {
     let mut bytes = Vec::new();
     open(file)?

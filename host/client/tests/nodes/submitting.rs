@@ -153,6 +153,23 @@ async fn nodes_that_never_answer_do_not_hold_up_the_outcome() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
+#[tokio::test]
+async fn a_node_that_never_answers_does_not_hide_what_another_one_learns() {
+    let frozen = Node::start(|request| match is_submit(request) {
+        true => Reply::none(),
+        false => loop {
+            std::thread::park();
+        },
+    });
+    let asked = AtomicU64::new(0);
+    let other = Node::start(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0..3 => unknown(),
+        _ => Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt(b"hello")] })),
+    });
+    let submitted = client_of([&frozen, &other]).submit("hello", SubmitOptions::default()).await.unwrap();
+    assert!(matches!(submitted, Submitted::Committed { .. }), "{submitted:?}");
+}
+
 /// An answer that begins and never ends.
 #[tokio::test]
 async fn half_an_answer_does_not_hold_up_the_outcome() {
