@@ -112,6 +112,12 @@ fn a_transaction_comes_from_wherever_it_is_given() {
     }
     let (code, stdout, _) = run(dseq(&["submit", &at(&node)]).stdin(std::fs::File::open(&file).unwrap()));
     assert!(code == 0 && stdout.contains(&binary), "standard input: {stdout}");
+    // Longer than any network takes, and sparse.
+    std::fs::File::options().write(true).open(&file).unwrap().set_len((64 << 20) + 1).unwrap();
+    let before = node.targets().len();
+    let (code, stdout, stderr) = said(&["submit", &at(&node), "--file", file.to_str().unwrap()]);
+    assert!(code == 4 && stdout.starts_with("rejected   the transaction has more than 67108864 bytes"), "{stderr}");
+    assert_eq!(node.targets().len(), before, "nothing was sent");
     for bad in [&["--hex", "0"][..], &["--hex", "00", "text"]] {
         assert_eq!(said(&[&["submit", &at(&node)], bad].concat()).0, 2, "{bad:?}");
     }

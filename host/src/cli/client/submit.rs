@@ -20,6 +20,8 @@ use super::super::transactions::{TransactionArgs, Transactions};
 use super::super::{EXIT_FAILED, say};
 use super::data::say_aside;
 use super::{EXIT_REJECTED, EXIT_UNKNOWN, NodesArg, exit_code, receipt_line, run_on_runtime, state_line};
+use crate::app::{CODESPACE, Code};
+use crate::limits;
 use crate::load::words::count;
 
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -90,6 +92,7 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = args.nodes.client()?;
     run_on_runtime(async {
         match transactions {
+            Transactions::One(tx) if tx.len() as u64 > limits::TX_BYTES_CEILING => too_long_for_any(args),
             Transactions::One(tx) => one(&client, tx, args).await,
             Transactions::Many(many) => self::many(&client, many, args).await,
         }
@@ -103,6 +106,17 @@ fn options(args: &Args) -> SubmitOptions {
         WaitArg::None => Wait::None,
     };
     SubmitOptions { wait, timeout: args.timeout }
+}
+
+/// Only a part of it was read, so there is no hash of it.
+fn too_long_for_any(args: &Args) -> anyhow::Result<ExitCode> {
+    let max = limits::TX_BYTES_CEILING;
+    let detail = format!("the transaction has more than {max} bytes, the maximum of any network");
+    let object = json!({
+        "state": "rejected", "codespace": CODESPACE, "code": Code::TxTooLarge.value(), "detail": detail,
+    });
+    say(if args.json { object.to_string() } else { format!("rejected   {detail}") })?;
+    Ok(ExitCode::from(EXIT_REJECTED))
 }
 
 async fn one(client: &Client, tx: Bytes, args: &Args) -> anyhow::Result<ExitCode> {
