@@ -87,7 +87,10 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         assert_eq!((found, &object["tx_hash"]), (code, &json!(hash(tx))), "{object}");
     }
     let (_, _, stderr) = said(&["submit", "lose", &at(&node), "--timeout", "200ms"]);
-    assert!(stderr.contains(&format!("`dseq receipt {} --wait 30s`\nerror: it is not known", hash("lose"))), "{stderr}");
+    assert!(
+        stderr.contains(&format!("`dseq receipt {} --wait 30s`\nerror: it is not known", hash("lose"))),
+        "{stderr}"
+    );
     let (code, _, _) = said(&["submit", "wait", "--wait", "checked", &at(&node)]);
     assert_eq!(code, 0, "that much was asked for");
     assert!(node.targets().last().unwrap().starts_with("/v1/submit?wait=checked&"), "{:?}", node.targets());
@@ -116,7 +119,10 @@ fn a_transaction_comes_from_wherever_it_is_given() {
     std::fs::File::options().write(true).open(&file).unwrap().set_len((64 << 20) + 1).unwrap();
     let before = node.targets().len();
     let (code, stdout, stderr) = said(&["submit", &at(&node), "--file", file.to_str().unwrap()]);
-    assert!(code == 4 && stdout.starts_with("rejected   the transaction has more than 67108864 bytes"), "{stderr}");
+    assert!(
+        code == 4 && stdout.starts_with("rejected   the transaction has more than 67108864 bytes"),
+        "{stderr}"
+    );
     assert_eq!(node.targets().len(), before, "nothing was sent");
     for bad in [&["--hex", "0"][..], &["--hex", "00", "text"]] {
         assert_eq!(said(&[&["submit", &at(&node)], bad].concat()).0, 2, "{bad:?}");
@@ -360,7 +366,9 @@ fn busy_at_first() -> Node {
                 (receipt["state"], receipt["duplicate"]) = ("committed".into(), false.into());
                 Reply::json("200 OK", &receipt)
             }
-            Some("receipts") => Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt] })),
+            Some("receipts") => {
+                Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt] }))
+            }
             _ => log.answer(request),
         }
     })

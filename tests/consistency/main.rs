@@ -73,8 +73,8 @@ fn main() -> Result<()> {
         Ok(figures)
     });
     network.stop()?;
-    let figures =
-        judged.with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
+    let figures = judged
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     println!("{figures}\nno violation");
     Ok(())
 }

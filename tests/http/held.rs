@@ -73,9 +73,7 @@ impl Node {
             let mut staging = Staging::begin(log.head(), Height(1));
             for record in 0..records {
                 let record = record.to_string();
-                staging
-                    .push(TxHash::of(record.as_bytes()), &HashedRecord::of(record.into_bytes()))
-                    .unwrap();
+                staging.push(TxHash::of(record.as_bytes()), &HashedRecord::of(record.into_bytes())).unwrap();
             }
             log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
         }
@@ -96,7 +94,8 @@ impl Node {
 
     fn submit(&self, query: &str, body: &str) -> Answer {
         let length = body.len();
-        let head = format!("POST /v1/submit{query} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        let head =
+            format!("POST /v1/submit{query} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
         self.connect().send(head + body).answer()
     }
 
@@ -119,7 +118,11 @@ fn bytes_that_may_be_committed_are_not_given_to_the_engine_while_the_index_canno
     for tx in ["5", "none of them"] {
         for query in ["", "?wait=checked", "?timeout=0.5"] {
             let answer = node.submit(query, tx);
-            assert_eq!((answer.status, answer.problem_name().as_str()), (503, "index-building"), "{tx} {query}");
+            assert_eq!(
+                (answer.status, answer.problem_name().as_str()),
+                (503, "index-building"),
+                "{tx} {query}"
+            );
             assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
         }
         assert_eq!(node.receipt(tx).problem_name(), "index-building");

@@ -26,7 +26,12 @@ fn block(language: &str, dir: &Path, port: u16, node: u16) -> String {
 }
 
 fn shell(dir: &Path, code: &str) -> String {
-    let done = Command::new("sh").args(["-euc", code]).current_dir(dir).env("PASSWORD", "a secret").output().unwrap();
+    let done = Command::new("sh")
+        .args(["-euc", code])
+        .current_dir(dir)
+        .env("PASSWORD", "a secret")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{code}: {said}{}", String::from_utf8_lossy(&done.stderr));
     said
@@ -82,10 +87,13 @@ fn the_proxy_on_the_page_asks_for_a_password_and_passes_everything_on() {
     let (_log, http) = node(&dir.path().join("sequence"));
     let dir = dir.path();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    shell(dir, &format!(
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout dseq.key -out dseq.crt -days 2 -subj /CN={NAME} \
+    shell(
+        dir,
+        &format!(
+            "openssl req -x509 -newkey rsa:2048 -nodes -keyout dseq.key -out dseq.crt -days 2 -subj /CN={NAME} \
          -addext subjectAltName=DNS:{NAME}"
-    ));
+        ),
+    );
     shell(dir, &block("sh", dir, port, 0));
     fs::write(dir.join("dseq.conf"), block("nginx", dir, port, http.address().port())).unwrap();
     fs::write(dir.join("nginx.conf"), around(dir)).unwrap();

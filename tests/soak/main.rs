@@ -87,8 +87,8 @@ fn main() -> Result<ExitCode> {
     // Before anything is stopped, or the nodes' ends would be part of it.
     let verdict = run.and_then(|run| report::judge(&options, seed, &network, &run));
     network.stop()?;
-    let failed =
-        verdict.with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
+    let failed = verdict
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -122,7 +122,10 @@ impl Inner {
                     }
                     Handed::Taken => {
                         self.prefer(node);
-                        return Ok(self.outcome(tx_hash, deadline, deadline + LATE).await.unwrap_or(Submitted::Pending { tx_hash }));
+                        return Ok(self
+                            .outcome(tx_hash, deadline, deadline + LATE)
+                            .await
+                            .unwrap_or(Submitted::Pending { tx_hash }));
                     }
                     Handed::Lost(why) => {
                         self.avoid(node);
@@ -216,7 +219,12 @@ impl Inner {
     /// # Errors
     ///
     /// When no node answers.
-    pub(crate) async fn find_out(&self, tx_hash: TxHash, until: Instant, end: Instant) -> Result<Known, Error> {
+    pub(crate) async fn find_out(
+        &self,
+        tx_hash: TxHash,
+        until: Instant,
+        end: Instant,
+    ) -> Result<Known, Error> {
         let is_outcome = |known: &Known| matches!(known, Known::Committed { .. } | Known::Rejected(_));
         // One that does not answer keeps no other one from being asked again.
         let ask = |node| async move {
@@ -244,7 +252,13 @@ impl Inner {
     }
 
     /// What one node knows of a transaction.
-    async fn known_to(&self, node: usize, tx_hash: TxHash, wait: Duration, end: Instant) -> Result<Known, Why> {
+    async fn known_to(
+        &self,
+        node: usize,
+        tx_hash: TxHash,
+        wait: Duration,
+        end: Instant,
+    ) -> Result<Known, Why> {
         let mut target = format!("/v1/receipts/{tx_hash}");
         if !wait.is_zero() {
             target.push_str(&format!("?wait={:.3}", wait.as_secs_f64()));

@@ -52,7 +52,11 @@ impl std::fmt::Display for RequestId {
 }
 
 /// The outermost layer.
-pub(super) async fn identify(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn identify(
+    State(metrics): State<Arc<Metrics>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let (id, trace) = (RequestId::of(request.headers()), TraceContext::of(request.headers()));
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());

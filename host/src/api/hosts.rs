@@ -58,11 +58,7 @@ const MALFORMED_TARGET: &str =
 /// # Errors
 ///
 /// It must name one and does not, or not in the form that there is; in words.
-pub(super) fn host_of(
-    version: Version,
-    target: &Uri,
-    headers: &HeaderMap,
-) -> Result<String, &'static str> {
+pub(super) fn host_of(version: Version, target: &Uri, headers: &HeaderMap) -> Result<String, &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let named = match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => return Err(MISSING),
@@ -84,7 +80,8 @@ fn without_port(text: &str) -> Option<String> {
     let authority: Authority = text.parse().ok()?;
     let port = text.strip_prefix(authority.host())?;
     let is_port = |digits: &str| {
-        digits.is_empty() || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+        digits.is_empty()
+            || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
     };
     let is_well_formed = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
     (is_well_formed && !authority.host().is_empty()).then(|| authority.host().to_owned())
@@ -113,9 +110,14 @@ mod tests {
         ] {
             assert!(hosts.answers(&without_port(host).unwrap()), "{host}");
         }
-        for host in
-            ["evil.example", "localhost.evil.example:6900", "example.org.evil", "", "127.0.0.1.evil", "[localhost]"]
-        {
+        for host in [
+            "evil.example",
+            "localhost.evil.example:6900",
+            "example.org.evil",
+            "",
+            "127.0.0.1.evil",
+            "[localhost]",
+        ] {
             assert!(!hosts.answers(&without_port(host).unwrap_or_default()), "{host}");
         }
     }

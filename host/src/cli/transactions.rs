@@ -138,7 +138,9 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     let length = u64::from(u32::from_le_bytes(length));
     if length > max {
         let hint = if other <= max { format!("; big-endian it would be {other}") } else { String::new() };
-        bail!("its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}");
+        bail!(
+            "its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}"
+        );
     }
     let mut bytes = Vec::new();
     reader.take(length).read_to_end(&mut bytes)?;

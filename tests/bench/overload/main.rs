@@ -74,8 +74,8 @@ fn main() -> Result<ExitCode> {
     // All nodes have the same bytes: `checksum` waits for those behind.
     let agreed = measured.and_then(|figures| network.checksum().map(|found| (figures, found)));
     network.stop()?;
-    let (figures, found) =
-        agreed.with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
+    let (figures, found) = agreed
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     ensure!(found["identical"] == json!(true), "the nodes have different bytes: {found}");
     std::fs::write(&options.out, serde_json::to_string_pretty(&figures)?)?;
     let (half, over) = (&figures[figures.len() - 2], &figures[figures.len() - 1]);

@@ -51,7 +51,8 @@ async fn a_committed_transaction_has_a_receipt() {
 
 #[tokio::test]
 async fn what_a_node_certainly_did_not_take_goes_to_another_one() {
-    for name in ["mempool-full", "not-ready", "too-many-connections", "index-building", "of-a-later-version"] {
+    for name in ["mempool-full", "not-ready", "too-many-connections", "index-building", "of-a-later-version"]
+    {
         let full = Node::start(move |_| Reply::problem(503, name, true, &json!({})));
         let (node, client) = {
             let node = good();
@@ -136,17 +137,22 @@ async fn a_proxy_that_is_unavailable_leaves_the_outcome_open() {
 /// Generous: a client that waits for each node in turn takes some ten seconds.
 #[tokio::test]
 async fn nodes_that_never_answer_do_not_hold_up_the_outcome() {
-    let frozen = || Node::start(|_| -> Reply {
-        loop {
-            std::thread::park();
-        }
-    });
+    let frozen = || {
+        Node::start(|_| -> Reply {
+            loop {
+                std::thread::park();
+            }
+        })
+    };
     let nodes = [frozen(), frozen(), frozen()];
     let began = std::time::Instant::now();
     let err = client_of(&nodes).submit("hello", briefly()).await.unwrap_err();
     assert!(matches!(err, Error::OutcomeUnknown { .. }), "{err}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(nodes.iter().flat_map(Node::targets).filter(|target| target.starts_with("/v1/submit")).count(), 1);
+    assert_eq!(
+        nodes.iter().flat_map(Node::targets).filter(|target| target.starts_with("/v1/submit")).count(),
+        1
+    );
     let client = client_of(&nodes);
     let err = client.receipt(TxHash::of(b"hello"), Duration::from_millis(200)).await.unwrap_err();
     assert!(matches!(err, Error::Unreachable { .. }), "{err}");
@@ -181,7 +187,8 @@ async fn half_an_answer_does_not_hold_up_the_outcome() {
             let mut stream = stream.unwrap();
             let mut some = [0; 10];
             std::io::Read::read_exact(&mut stream, &mut some).unwrap();
-            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{").unwrap();
+            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{")
+                .unwrap();
             open.push(stream);
         }
     });

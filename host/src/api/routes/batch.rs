@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use super::submit::{Begun, Shown, until_readable};
 use super::{Listed, State};
 use crate::api::problem::{BODY_TOO_LARGE, Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
-use crate::api::submit::batch::Framing;
 use crate::api::schemas;
+use crate::api::submit::batch::Framing;
 use crate::api::submit::{Submitted, too_long_in_batch};
 use crate::types::TxHash;
 
@@ -57,9 +57,8 @@ pub(super) async fn batch(
 ) -> Result<Response, Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let framing = Framing::of(content_type);
-    let bounds = |tx_bytes_max| {
-        Ok((framing.ok_or_else(unsupported)?.body_bytes_max(tx_bytes_max), AT_ONCE_BYTES))
-    };
+    let bounds =
+        |tx_bytes_max| Ok((framing.ok_or_else(unsupported)?.body_bytes_max(tx_bytes_max), AT_ONCE_BYTES));
     let begun = Begun::of(&state, &uri, &headers, body, bounds).await?;
     let Begun { since, patience, tx_bytes_max, turn, load, body } = begun;
     let txs = framing.ok_or_else(unsupported)?.parse(&body)?;

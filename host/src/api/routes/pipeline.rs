@@ -74,10 +74,7 @@ impl From<PipelineSpec> for Rules {
     (status = 400, description = "There are no parameters: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 503, description = "The node has no rules yet: `not-ready`", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn pipeline(
-    Extract(state): Extract<Arc<State>>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn pipeline(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri)?.only(&[])?;
     match (state.rules)() {
         Some(spec) => Ok(Json(Rules::from(spec)).into_response()),

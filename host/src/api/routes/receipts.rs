@@ -1,6 +1,5 @@
 //! `GET /v1/receipts/{tx_hash}` and `GET /v1/receipts`: where transactions landed.
 
-use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
@@ -8,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -212,7 +212,10 @@ mod tests {
         };
         let (name, detail) = problem(Known::Overdue, true);
         assert_eq!(name.as_deref(), Some("unknown-transaction"));
-        assert!(detail.contains("more than 120 s ago") && detail.contains("same bytes again is safe"), "{detail}");
+        assert!(
+            detail.contains("more than 120 s ago") && detail.contains("same bytes again is safe"),
+            "{detail}"
+        );
         let (name, detail) = problem(Known::Unknown, true);
         assert_eq!(name.as_deref(), Some("unknown-transaction"));
         assert!(detail.contains("has not been submitted here"), "{detail}");

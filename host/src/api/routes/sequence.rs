@@ -21,7 +21,6 @@ use axum::routing::get;
 
 use super::{Listed, State};
 use crate::api::Tail;
-use crate::api::tail::EMPTY;
 use crate::api::conditions::{ascii, is_known};
 use crate::api::params::{Params, decimal};
 use crate::api::problem::{BAD_PARAMETER, Problem, RANGE_NOT_SATISFIABLE};
@@ -29,6 +28,7 @@ use crate::api::schemas;
 use crate::api::stream::{
     self, Asked, GROWS, IMMUTABLE, NEXT_OFFSET, NO_STORE, Pieces, Timings, UP_TO_DATE, asked, behind, token,
 };
+use crate::api::tail::EMPTY;
 
 pub(super) const LISTED: &[Listed] = &[Listed {
     method: "GET",

@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(digits(42), "00000000000000000042");
         let why = |offset: &str| format!("{:?}", position("offset", offset).unwrap_err());
         let beyond = why("18446744073709551616");
-        assert!(beyond.contains("18446744073709551616; no offset is beyond 18446744073709551615"), "{beyond}");
+        assert!(
+            beyond.contains("18446744073709551616; no offset is beyond 18446744073709551615"),
+            "{beyond}"
+        );
         assert!(why("1844674407370955161").contains("exactly 20 digits"));
     }
 
