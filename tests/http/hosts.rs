@@ -14,7 +14,7 @@ fn asked_for(host: &str, origins: &str) -> Answer {
 fn a_node_on_loopback_answers_for_itself_alone() {
     let refused = asked_for("rebound.example:6900", "");
     assert_eq!((refused.status, refused.problem_name().as_str()), (421, "foreign-host"));
-    assert!(refused.problem()["detail"].as_str().unwrap().contains("rebound.example:6900"));
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("\"rebound.example\""));
     for (host, origins) in [
         ("localhost:6900", ""),
         ("127.0.0.1:6900", ""),
