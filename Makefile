@@ -91,7 +91,10 @@ need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` f
 ##@ Build
 
 .PHONY: build dseq cometbft plugins plugins-lock plugins-verify toolchain clippy rustfmt llvm-tools clean
-build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
+# CometBFT is fetched and compiled beside cargo, which does not keep all processors busy all the time.
+build: toolchain ## build/dseq, build/cometbft, build/plugins
+	@$(MAKE) --no-print-directory cometbft & cometbft=$$!; \
+	$(MAKE) --no-print-directory dseq plugins; built=$$?; wait $$cometbft && exit $$built
 
 # Replaced in one step and only when it changed: nodes may be running from it.
 dseq: toolchain
