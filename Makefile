@@ -19,6 +19,8 @@ OTELCOL      := $(BUILD)/tools/otelcol/otelcol
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
+MDBOOK_PIN   := 0.5.4
+MDBOOK       := $(BUILD)/tools/mdbook-$(MDBOOK_PIN)/bin/mdbook
 # Software bills of materials for what is published: of dseq, and of CometBFT.
 CYCLONEDX_PIN := 0.5.9
 CYCLONEDX    := $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN)/bin/cargo-cyclonedx
@@ -203,7 +205,7 @@ e2e: build ## Four real nodes, killed and brought back
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist docs ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
@@ -292,7 +294,7 @@ consistency: build ## Kills and stops for DURATION=10m: one sequence must explai
 
 ##@ Code
 
-.PHONY: fmt fmt-check lint vet doc deny
+.PHONY: fmt fmt-check lint vet doc docs deny
 fmt: rustfmt ## Format the code
 	@cargo fmt --all
 
@@ -312,6 +314,14 @@ vet: toolchain ## Does it compile? Faster than lint
 
 doc: toolchain ## The documentation; every warning is an error
 	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items
+
+# Links, and which commands of the pages are run, are checked by tests (tests/reference, tests/network/page_commands.rs).
+docs: $(MDBOOK) ## The book of all pages: build/docs
+	@docs/build $(MDBOOK)
+
+# Without what watches and serves a book: half as much to compile.
+$(MDBOOK):
+	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
 
 deny: $(DENY) ## Licences, duplicates and sources of the dependencies
 	@echo "Skipped: advisories. Their database is a git repository that not every machine can reach; run \`cargo deny check advisories\` where it can be."
