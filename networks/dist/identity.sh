@@ -26,7 +26,7 @@ need() {
     for tool in "$@"; do
         command -v "$tool" >/dev/null || missing="$missing $tool"
     done
-    [ -z "$missing" ] || fail "not on PATH:$missing. docs/install.md says where they come from"
+    [ -z "$missing" ] || fail "not on PATH:$missing. docs/install.md and docs/docker.md say where they come from"
 }
 
 # The processor of this machine, as Debian and images name it.

@@ -127,7 +127,8 @@ fn the_first_commands_of_the_readme_do_what_it_says() {
     let dseq = env!("CARGO_BIN_EXE_dseq");
     let checksum = format!("{dseq} checksum --dir {net}");
     let all = format!("{http}{rpc}{}", until_all_have(49, &checksum));
-    let commands = with_ports_of(&nodes, &all)
+    // An answer does not end its line.
+    let commands = with_ports_of(&nodes, &all.replace("/v1/submit  ", "/v1/submit; echo  "))
         .replace("make checksum", &until_all_have(35, &checksum))
         .replace("build/localnet", net);
     let (code, said) = run(Command::new("sh").args(["-euc", &commands]));
