@@ -93,7 +93,8 @@ fn wrong(page: &str, target: &str, listed: &[String]) -> Option<String> {
     }
     let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
     let folder = Path::new(page).parent().unwrap();
-    let file = if path.is_empty() { PathBuf::from(page) } else { normal(&folder.join(path))? };
+    let file = if path.is_empty() { Some(PathBuf::from(page)) } else { normal(&folder.join(path)) };
+    let Some(file) = file else { return Some("it leads out of the repository".to_owned()) };
     let name = file.to_str().unwrap();
     if !repository().join(&file).exists() {
         return Some(format!("{name} is not there"));

@@ -32,9 +32,9 @@ fn below(help: &str) -> Vec<String> {
 /// The command, and then those below it.
 fn describe(words: &[String], page: &mut String) {
     let said = help(words);
-    let title = [&["dseq".to_owned()], words].concat().join(" ");
+    let title = format!("dseq {}", words.join(" "));
     let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
-    page.push_str(&format!("\n## `{title}`\n\n```text\n{}\n```\n", lines.join("\n").trim()));
+    page.push_str(&format!("\n## `{}`\n\n```text\n{}\n```\n", title.trim_end(), lines.join("\n").trim()));
     for name in below(&said) {
         describe(&[words, &[name]].concat(), page);
     }
