@@ -9,7 +9,8 @@ use crate::pages::{RUN_BY, blocks, pages, repository, text};
 /// Folders that hold no pages of ours.
 const NO_PAGES: &[&str] = &["target", "build", "node_modules", ".git"];
 /// Pages that stand alone: they go with what is made of them.
-const ALONE: &[&str] = &["docs/SUMMARY.md", "host/src/cli/plugin/template/README.md", "networks/dist/README.md"];
+const ALONE: &[&str] =
+    &["docs/SUMMARY.md", "host/src/cli/plugin/template/README.md", "networks/dist/README.md"];
 /// What the book has beside its pages; `docs/build` copies it.
 const BESIDE: &[&str] = &["docs/images", "networks/local/monitoring", "LICENSE"];
 /// Languages whose blocks are commands or programs.
@@ -101,7 +102,9 @@ fn wrong(page: &str, target: &str, listed: &[String]) -> Option<String> {
     }
     let is_page = listed.iter().any(|page| page == name);
     if !is_page && !BESIDE.iter().any(|place| file.starts_with(place)) {
-        return Some(format!("{name} is not in the book: list it in docs/SUMMARY.md, or name it without a link"));
+        return Some(format!(
+            "{name} is not in the book: list it in docs/SUMMARY.md, or name it without a link"
+        ));
     }
     let anchor = anchor?;
     (!anchors(&text(name)).contains(anchor)).then(|| format!("{name} has no heading #{anchor}"))
@@ -111,8 +114,13 @@ fn wrong(page: &str, target: &str, listed: &[String]) -> Option<String> {
 fn every_page_is_in_the_table_of_contents_once() {
     let listed = pages();
     assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "a page is listed twice");
-    let there: BTreeSet<String> = found("").into_iter().filter(|page| !ALONE.contains(&page.as_str())).collect();
-    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), there, "docs/SUMMARY.md, and the pages that are there");
+    let there: BTreeSet<String> =
+        found("").into_iter().filter(|page| !ALONE.contains(&page.as_str())).collect();
+    assert_eq!(
+        listed.into_iter().collect::<BTreeSet<_>>(),
+        there,
+        "docs/SUMMARY.md, and the pages that are there"
+    );
 }
 
 #[test]
@@ -157,7 +165,10 @@ fn every_block_that_can_be_run_is_run_or_says_why_not() {
             assert!(is_runnable && reason.len() > 10, "{place}: a reason for nothing, or none");
             assert!(block.run_by().is_none(), "{place}: it is run, says RUN_BY in tests/support/pages.rs");
         } else if is_runnable && block.run_by().is_none() {
-            assert_eq!(block.language, "sh", "{place}: nobody runs this; put `<!-- not run: why -->` above it");
+            assert_eq!(
+                block.language, "sh",
+                "{place}: nobody runs this; put `<!-- not run: why -->` above it"
+            );
         }
     }
 }
@@ -168,7 +179,10 @@ fn the_tests_that_run_pages_are_there() {
         let code = text(file);
         assert!(code.contains(&format!("fn {test}(")), "{file} has no test {test}");
         if let (Some(heading), false) = (heading, page.ends_with('/')) {
-            assert!(blocks(page).iter().any(|block| block.heading == *heading), "{page} has no block under {heading}");
+            assert!(
+                blocks(page).iter().any(|block| block.heading == *heading),
+                "{page} has no block under {heading}"
+            );
         }
     }
 }

@@ -26,7 +26,8 @@ fn each_test_that_a_promise_is_held_by_is_there() {
     let named = named(&page);
     assert!(named.len() > 50, "{} tests are named", named.len());
     for (file, function) in named {
-        let text = std::fs::read_to_string(repository().join(&file)).unwrap_or_else(|err| panic!("{file}: {err}"));
+        let text =
+            std::fs::read_to_string(repository().join(&file)).unwrap_or_else(|err| panic!("{file}: {err}"));
         let is_test = text.split("#[test]").skip(1).any(|after| {
             let head = after.split('{').next().unwrap_or_default();
             head.contains(&format!("fn {function}("))
@@ -45,6 +46,10 @@ fn each_promise_is_held_by_a_test() {
             assert!(!named(row).is_empty(), "no test holds this promise: {row}");
         }
     }
-    let actors: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_suffix(") |")?.split_once("[below](#")).map(|(_, to)| to).collect();
+    let actors: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_suffix(") |")?.split_once("[below](#"))
+        .map(|(_, to)| to)
+        .collect();
     assert_eq!(tables, actors.len(), "a table for each of {actors:?}");
 }

@@ -30,9 +30,24 @@ pub(crate) const RUN_BY: &[(&str, Option<&str>, &str, &str)] = &[
     ),
     ("docs/read.md", None, "tests/http/documented.rs", "every_command_on_the_page_of_reading_works"),
     ("docs/submit.md", None, "tests/network/submit.rs", "the_commands_of_the_page_do_what_it_says"),
-    ("docs/clients.md", Some("Shell"), "tests/network/clients.rs", "the_examples_for_programs_do_what_the_page_says"),
-    ("docs/clients.md", Some("Python"), "tests/network/clients.rs", "the_examples_for_programs_do_what_the_page_says"),
-    ("docs/clients.md", Some("JavaScript"), "tests/network/clients.rs", "the_examples_for_programs_do_what_the_page_says"),
+    (
+        "docs/clients.md",
+        Some("Shell"),
+        "tests/network/clients.rs",
+        "the_examples_for_programs_do_what_the_page_says",
+    ),
+    (
+        "docs/clients.md",
+        Some("Python"),
+        "tests/network/clients.rs",
+        "the_examples_for_programs_do_what_the_page_says",
+    ),
+    (
+        "docs/clients.md",
+        Some("JavaScript"),
+        "tests/network/clients.rs",
+        "the_examples_for_programs_do_what_the_page_says",
+    ),
 ];
 
 impl Block {
