@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use dseq::node::engine::cometbft::VERSION;
@@ -15,7 +16,7 @@ fn a_home_or_key_that_others_could_open_is_refused_until_it_is_closed() {
     let key = home.path().join("config/priv_validator_key.json");
     fs::write(&key, "{}").unwrap();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
-    let mode = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&key, 0o644);
     mode(home.path(), 0o755);
 

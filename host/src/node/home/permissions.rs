@@ -115,6 +115,7 @@ mod tests {
 
     fn home_with(config: &str, keys: &[(&str, u32)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::create_dir(dir.path().join("config")).unwrap();
         fs::write(dir.path().join("config/config.toml"), config).unwrap();
         for (name, mode) in keys {
@@ -129,7 +130,8 @@ mod tests {
         let keys = [("config/node_key.json", 0o600), ("config/priv_validator_key.json", 0o400)];
         let dir = home_with("", &keys);
         check(&NodeHome::new(dir.path())).unwrap();
-        check(&NodeHome::new(home_with("", &[]).path())).unwrap();
+        let without_keys = home_with("", &[]);
+        check(&NodeHome::new(without_keys.path())).unwrap();
     }
 
     #[test]
