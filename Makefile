@@ -19,7 +19,9 @@ OTELCOL      := $(BUILD)/tools/otelcol/otelcol
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
-# Software bills of materials for images: of dseq, and of CometBFT.
+MDBOOK_PIN   := 0.5.4
+MDBOOK       := $(BUILD)/tools/mdbook-$(MDBOOK_PIN)/bin/mdbook
+# Software bills of materials for what is published: of dseq, and of CometBFT.
 CYCLONEDX_PIN := 0.5.9
 CYCLONEDX    := $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN)/bin/cargo-cyclonedx
 CYCLONEDX_GO_PIN := 1.10.0
@@ -91,7 +93,10 @@ need-dseq = [ -x $(DSEQ) ] || { echo "$(DSEQ) is not there; run \`make build\` f
 ##@ Build
 
 .PHONY: build dseq cometbft plugins plugins-lock plugins-verify toolchain clippy rustfmt llvm-tools clean
-build: dseq cometbft plugins ## build/dseq, build/cometbft, build/plugins
+# CometBFT is fetched and compiled beside cargo, which does not keep all processors busy all the time.
+build: toolchain ## build/dseq, build/cometbft, build/plugins
+	@$(MAKE) --no-print-directory cometbft & cometbft=$$!; \
+	$(MAKE) --no-print-directory dseq plugins; built=$$?; wait $$cometbft && exit $$built
 
 # Replaced in one step and only when it changed: nodes may be running from it.
 dseq: toolchain
@@ -144,7 +149,14 @@ clippy rustfmt llvm-tools: toolchain
 # Data is removed only when it is certain that nobody uses it: `testnet stop` fails when a node goes on.
 clean: ## Stop the nodes; remove their data and what was built (`cargo clean` removes target/)
 	@if [ -d $(BUILD)/localnet ]; then $(call need-dseq); $(DSEQ) testnet stop >/dev/null; fi
-	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins $(BUILD)/image $(BUILD)/coverage
+	rm -rf $(BUILD)/localnet $(DSEQ) $(COMETBFT) $(BUILD)/plugins $(BUILD)/image $(BUILD)/dist $(BUILD)/docs $(BUILD)/coverage
+
+##@ Packages
+
+# docs/install.md says how to use them.
+.PHONY: dist
+dist: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## build/dist: archives and Debian packages for linux/amd64 and linux/arm64; the same bytes each time
+	@networks/dist/build
 
 ##@ Docker
 
@@ -170,7 +182,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak consistency differential fuzz regex test-aarch64 test-docker
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak consistency differential fuzz regex test-aarch64 test-docker test-dist
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -193,7 +205,7 @@ e2e: build ## Four real nodes, killed and brought back
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist docs ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
@@ -246,13 +258,17 @@ test-aarch64: plugins ## The same outcomes and app hashes on another processor, 
 	@for tool in qemu-aarch64-static cargo-zigbuild; do \
 		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
 	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
-	@networks/docker/zigbuild arm64 -p dseq --example outcomes --features small-address-space
+	@networks/dist/zigbuild arm64 -p dseq --example outcomes --features small-address-space
 	@target/release/examples/outcomes >$(BUILD)/outcomes.here
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
 
 test-docker: plugins ## The images: built twice, run with compose, written to, killed; skipped where there is no Docker
 	@tests/docker/run
+
+# As root, it installs the package in a bare root and runs a node there.
+test-dist: plugins ## The archives and packages: built twice, checked, installed and run; skipped where zig is missing
+	@tests/dist/run
 
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-fuel
@@ -278,7 +294,7 @@ consistency: build ## Kills and stops for DURATION=10m: one sequence must explai
 
 ##@ Code
 
-.PHONY: fmt fmt-check lint vet doc deny
+.PHONY: fmt fmt-check lint vet doc docs deny
 fmt: rustfmt ## Format the code
 	@cargo fmt --all
 
@@ -298,6 +314,14 @@ vet: toolchain ## Does it compile? Faster than lint
 
 doc: toolchain ## The documentation; every warning is an error
 	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items
+
+# Links, and which commands of the pages are run, are checked by tests (tests/reference, tests/network/page_commands.rs).
+docs: $(MDBOOK) ## The book of all pages: build/docs
+	@docs/build $(MDBOOK)
+
+# Without what watches and serves a book: half as much to compile.
+$(MDBOOK):
+	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
 
 deny: $(DENY) ## Licences, duplicates and sources of the dependencies
 	@echo "Skipped: advisories. Their database is a git repository that not every machine can reach; run \`cargo deny check advisories\` where it can be."

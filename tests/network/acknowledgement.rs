@@ -1,4 +1,4 @@
-//! What the README says of CometBFT's RPC: when bytes are in the sequence, and which bytes a request stands for.
+//! What docs/rpc.md says of CometBFT's RPC: when bytes are in the sequence, and which bytes a request stands for.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -77,7 +77,7 @@ impl Drop for Node {
     }
 }
 
-/// As the README tells producers to: the line that it gives them prints a receipt, or fails.
+/// As the page tells producers to: the line that it gives them prints a receipt, or fails.
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_refused_transaction_has_no_receipt_though_its_result_code_is_0() {
@@ -99,8 +99,8 @@ fn a_refused_transaction_has_no_receipt_though_its_result_code_is_0() {
     let taken = ask(rpc, "broadcast_tx_commit?tx=\"0x68656c6c6f\"").unwrap();
     assert_eq!(receipt(&taken), Some((0, 5)), "{taken}");
 
-    let readme = include_str!("../../README.md");
-    let line = readme.lines().find(|line| line.contains("grep -o '\"data\"")).unwrap();
+    let page = include_str!("../../docs/rpc.md");
+    let line = page.lines().find(|line| line.contains("grep -o '\"data\"")).unwrap();
     let line = line.replace("localhost:26657", &format!("localhost:{rpc}"));
     let shell = |line: &str| run(std::process::Command::new("sh").args(["-c", line]));
     assert_eq!(shell(&line), (1, String::new()));

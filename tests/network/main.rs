@@ -26,6 +26,10 @@ mod monitoring;
 mod noise;
 mod one_node;
 mod page;
+mod page_commands;
+#[path = "../support/pages.rs"]
+#[allow(dead_code, reason = "tests/reference uses the rest")]
+mod pages;
 mod pipeline;
 #[path = "../support/program.rs"]
 mod program;

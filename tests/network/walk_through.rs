@@ -5,6 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dseq::node::testnet::Network;
+
+use crate::page_commands::with_ports_of;
 use crate::support::{dseq, free_base_port, plugin, run, workspace_file};
 
 /// The blocks of shell commands under a heading of a page.
@@ -119,12 +122,17 @@ fn the_first_commands_of_the_readme_do_what_it_says() {
     let start = ["testnet", "start", "--dir", net, "--base-port", &base.to_string(), "--plugin", &plugin()];
     let (code, said) = run(&mut dseq(&start));
     assert_eq!(code, 0, "{said}");
-    let [_, commands] = &blocks("README.md", "Try it")[..] else { panic!("two blocks") };
+    let nodes = Network::open(Path::new(net)).unwrap().nodes().unwrap();
+    let [_, http, rpc] = &blocks("README.md", "Try it")[..] else { panic!("three blocks") };
     let dseq = env!("CARGO_BIN_EXE_dseq");
-    let commands = with_ports(commands, 26_656, base)
-        .replace("make checksum", &until_all_have(35, &format!("{dseq} checksum --dir {net}")))
+    let checksum = format!("{dseq} checksum --dir {net}");
+    let all = format!("{http}{rpc}{}", until_all_have(49, &checksum));
+    // An answer does not end its line.
+    let commands = with_ports_of(&nodes, &all.replace("/v1/submit  ", "/v1/submit; echo  "))
+        .replace("make checksum", &until_all_have(35, &checksum))
         .replace("build/localnet", net);
     let (code, said) = run(Command::new("sh").args(["-euc", &commands]));
     assert_eq!(code, 0, "{said}");
     assert_promised(&commands, &said);
+    assert!(said.contains("4 nodes, 49 bytes"), "ten and four bytes more: {said}");
 }

@@ -1,17 +1,20 @@
-//! The reference pages in `docs/`, generated from the code: a page that says something else than the code fails.
+//! The pages in `docs/`, held against the code: the reference pages are generated from it, links lead somewhere, and tests that
+//! pages name are there.
 //!
-//! `UPDATE=1 cargo test -p dseq --test reference` rewrites them.
+//! `UPDATE=1 cargo test -p dseq --test reference` rewrites the generated pages.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod book;
+mod commands;
 mod errors;
+#[path = "../support/pages.rs"]
+#[allow(dead_code, reason = "tests/network uses the rest")]
+mod pages;
+mod security;
 mod settings;
 mod source;
 
-use std::path::{Path, PathBuf};
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
+use pages::repository;
 
 /// Holds a page of `docs/` against what the code says now.
 fn compare(page: &str, generated: &str) {
