@@ -36,6 +36,7 @@ use crate::node::engine::environment::EnvironmentError;
 use crate::node::genesis::origin::OriginError;
 use crate::node::genesis::{GenesisError, RulesError};
 use crate::node::home::HomeError;
+use crate::node::preflight::PreflightError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
 use crate::telemetry;
@@ -308,6 +309,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             || cause.is::<cometbft::NotFound>()
             || cause.downcast_ref().is_some_and(HomeError::is_refusal)
             || cause.is::<EnvironmentError>()
+            || cause.downcast_ref().is_some_and(PreflightError::is_refusal)
             || cause.downcast_ref().is_some_and(OriginError::is_refusal);
         if refused {
             return EXIT_REFUSED;

@@ -1,6 +1,6 @@
 //! The few questions that we ask CometBFT's RPC.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::excerpt::words;
 use crate::node::address::Address;
 use crate::sequence::Receipt;
+use crate::utc;
 
 /// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
 /// takes 30 KiB.
@@ -53,6 +54,21 @@ pub struct Status {
     pub chain_id: Option<String>,
     /// The address of its validator's key, in upper-case hex, whether or not that key has a vote.
     pub validator: Option<String>,
+    /// The version of its CometBFT.
+    pub version: Option<String>,
+}
+
+/// A block, as the validators that committed it signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its height.
+    pub height: u64,
+    /// Its time: the median of its validators' clocks when they precommitted the block before.
+    pub time: SystemTime,
+    /// Its hash, in upper-case hex.
+    pub block: String,
+    /// The addresses of those whose precommits for it the node has.
+    pub signers: Vec<String>,
 }
 
 /// One of those who decide.
@@ -184,9 +200,32 @@ impl Rpc {
                 power: number(&result["validator_info"]["voting_power"])?,
                 chain_id: text(&result["node_info"]["network"]),
                 validator: short(&result["validator_info"]["address"]),
+                version: short(&result["node_info"]["version"]),
             })
         };
         status().ok_or_else(|| self.unexpected("status", &result))
+    }
+
+    /// A block's header and those who signed it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn commit(&self, height: u64) -> Result<Commit, RpcError> {
+        let path = format!("commit?height={height}");
+        let result = self.get(&path)?;
+        let signed = &result["signed_header"];
+        // 2: it signed for this block, and not for none.
+        let signer = |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
+        let commit = || {
+            Some(Commit {
+                height: number(&signed["header"]["height"])?,
+                time: utc::parse(signed["header"]["time"].as_str()?)?,
+                block: short(&signed["commit"]["block_id"]["hash"])?,
+                signers: list(&signed["commit"]["signatures"])?.iter().filter_map(signer).collect(),
+            })
+        };
+        commit().filter(|commit| commit.height == height).ok_or_else(|| self.unexpected(&path, &result))
     }
 
     /// The ids of the node's peers.

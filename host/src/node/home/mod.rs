@@ -1,6 +1,7 @@
 //! The layout of a node's home: which file is where, who may read it (`access`), and how a new one is made (`new_home`).
 
 pub mod access;
+pub mod machine;
 pub mod new_home;
 
 use std::fs::{self, DirBuilder};
