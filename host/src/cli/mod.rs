@@ -112,6 +112,7 @@ const LOAD_EXAMPLES: &str = "Examples:
 const STATUS_EXAMPLES: &str = "Examples:
   dseq status
   dseq status --follow --hex
+  dseq status --home node            # the network of a node
   dseq status --node localhost:26657,localhost:26660 --json";
 
 const EXIT_FAILED: u8 = 1;
@@ -198,7 +199,8 @@ enum Command {
     Checksum(checksum::Args),
     /// Show all nodes side by side: how far they are, whether they agree, and their last records
     ///
-    /// Exits with 0 only if all nodes accept transactions and none differs from the others.
+    /// Exits with 0 if all is fine, 1 if the network is degraded (a node is down, behind or differs, or a validator signed
+    /// twice), and 2 if it has no quorum. A wrong flag is 2 too, with nothing on standard output.
     #[command(before_help = STATUS_EXAMPLES)]
     Status(status::Args),
     /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::json;
 use crate::limits;
 use crate::node::address::Address;
+use crate::node::engine::key_files::PublicKey;
 use crate::node::home::NodeHome;
 
 /// Maximum number of members that are looked at.
@@ -20,6 +21,8 @@ pub struct Member {
     pub name: String,
     /// Its id among the nodes.
     pub node_id: String,
+    /// The address of its validator's key, if it has one.
+    pub validator: Option<String>,
     /// Its CometBFT's RPC, if others may ask it.
     pub rpc: Option<Address>,
     /// Its HTTP, if others may ask it.
@@ -60,6 +63,9 @@ fn member(value: &Value) -> Option<Member> {
     Some(Member {
         name: text("name")?,
         node_id: text("node_id")?.to_lowercase(),
+        validator: text("consensus_key").and_then(|value| {
+            PublicKey { kind: "tendermint/PubKeyEd25519".to_owned(), value }.address()
+        }),
         rpc: address("rpc"),
         http: address("http"),
         observer: value["observer"].as_bool().unwrap_or(false),

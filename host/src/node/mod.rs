@@ -17,6 +17,7 @@
 //! - [`doctor`]: looks at a whole home, whether or not it runs, and says what to do;
 //! - [`build_info`]: what this program and another one are made for;
 //! - [`testnet`]: does that for several homes on one machine;
+//! - [`verdict`]: how a whole network is;
 //! - [`view`]: what nodes show of themselves, side by side;
 //! - [`address`]: where something listens;
 //! - [`checksum`]: compares the sequences of several nodes.
@@ -48,4 +49,5 @@ pub mod recover;
 pub mod shell;
 pub mod supervisor;
 pub mod testnet;
+pub mod verdict;
 pub mod view;

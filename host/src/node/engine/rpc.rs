@@ -16,6 +16,9 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// The same of an answer that holds transactions: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
 const TXS_BYTES_MAX: u64 = 256 << 20;
 
+/// What a block without proofs of misdeeds has for their hash: the SHA-256 of nothing.
+const NO_EVIDENCE: &str = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
+
 /// A question that got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RpcError {
@@ -228,6 +231,40 @@ impl Rpc {
         commit().filter(|commit| commit.height == height).ok_or_else(|| self.unexpected(&path, &result))
     }
 
+    /// The validators that signed twice, as the node's last so many blocks prove: the block with the proof, and the address.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn misdeeds(&self, blocks: u64) -> Result<Vec<(u64, String)>, RpcError> {
+        let (first, last) = self.heights()?;
+        let first = first.max(last.saturating_sub(blocks).saturating_add(1)).max(1);
+        let mut with_proofs = Vec::new();
+        let mut to = last;
+        while to >= first {
+            // An answer has at most 20.
+            let from = first.max(to.saturating_sub(19));
+            let path = format!("blockchain?minHeight={from}&maxHeight={to}");
+            let result = self.get(&path)?;
+            let with_proof = |meta: &Value| {
+                let height = number(&meta["header"]["height"])?;
+                Some((meta["header"]["evidence_hash"].as_str()? != NO_EVIDENCE).then_some(height))
+            };
+            let metas: Option<Vec<Option<u64>>> =
+                list(&result["block_metas"]).and_then(|metas| metas.iter().map(with_proof).collect());
+            with_proofs.extend(metas.ok_or_else(|| self.unexpected(&path, &result))?.into_iter().flatten());
+            to = from.saturating_sub(1);
+        }
+        let mut found = Vec::new();
+        for height in with_proofs {
+            let path = format!("block?height={height}");
+            let result = self.get_within(&path, TXS_BYTES_MAX)?;
+            let proofs = list(&result["block"]["evidence"]["evidence"]).unwrap_or_default();
+            found.extend(proofs.iter().flat_map(accused).map(|address| (height, address)));
+        }
+        Ok(found)
+    }
+
     /// The ids of the node's peers.
     ///
     /// # Errors
@@ -436,6 +473,14 @@ fn peer(peer: &Value) -> Option<Peer> {
         (!is_local(&said.host) || is_local(&from)).then(|| Address::new(from, said.port))
     };
     Some(Peer { id: short(&info["id"])?, moniker: short(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
+}
+
+/// The addresses of those that a proof is against.
+fn accused(proof: &Value) -> Vec<String> {
+    let value = &proof["value"];
+    let twice = short(&value["vote_a"]["validator_address"]);
+    let attackers = list(&value["byzantine_validators"]).unwrap_or_default();
+    twice.into_iter().chain(attackers.iter().filter_map(|one| short(&one["address"]))).collect()
 }
 
 /// Go writes an empty list as `null`.
