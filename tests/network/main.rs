@@ -31,6 +31,7 @@ mod pipeline;
 mod program;
 mod rollback;
 mod rolling;
+mod run_pages;
 mod submit;
 mod support;
 mod traces;
