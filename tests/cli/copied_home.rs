@@ -33,7 +33,14 @@ fn on_machine(id: &Path, args: &[&str]) -> Command {
     let mut command = dseq(&[]);
     let program = command.get_program().to_owned();
     let mut inside = Command::new("unshare");
-    inside.args(["-m", "sh", "-c", "mount --bind \"$1\" /etc/machine-id && shift && exec \"$@\"", "sh", text(id)]);
+    inside.args([
+        "-m",
+        "sh",
+        "-c",
+        "mount --bind \"$1\" /etc/machine-id && shift && exec \"$@\"",
+        "sh",
+        text(id),
+    ]);
     inside.arg(program).args(args);
     for (name, value) in command.get_envs() {
         match value {
@@ -81,7 +88,8 @@ fn a_home_on_another_machine_does_not_start_until_it_is_adopted() {
     let (code, stdout, _) = run(&mut on_machine(&ids[1], &["doctor", "--home", text(&home)]));
     assert!(code == 1 && stdout.contains("FAILED   machine"), "{stdout}");
 
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/run/copied-home.md")).unwrap();
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/run/copied-home.md")).unwrap();
     let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let adopt = block.lines().next().unwrap().replace("/var/lib/dseq", text(&home));
     let words: Vec<&str> = adopt.split_whitespace().skip(1).collect();

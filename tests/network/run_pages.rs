@@ -16,7 +16,9 @@ use dseq::node::testnet::Node;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{PATIENCE, Testnet, ask, dseq, gallery, processes, receipt, refusal, run, until, workspace_file};
+use crate::support::{
+    PATIENCE, Testnet, ask, dseq, gallery, processes, receipt, refusal, run, until, workspace_file,
+};
 
 /// What stands in the pages, and which places of this test it means.
 struct Pages {
@@ -47,7 +49,8 @@ impl Pages {
         let text = fs::read_to_string(workspace_file(&format!("docs/run/{page}.md"))).unwrap();
         assert!(text.lines().count() <= 40, "{page} is longer than a page");
         let block = text.split("```sh\n").nth(block).expect("a block").split("```").next().unwrap();
-        let commands = block.lines().filter(|line| !line.starts_with("dseq start ")).collect::<Vec<_>>().join("\n");
+        let commands =
+            block.lines().filter(|line| !line.starts_with("dseq start ")).collect::<Vec<_>>().join("\n");
         let commands = commands
             .replace("/var/lib/dseq", self.home.to_str().unwrap())
             .replace("/mnt/safe", &self.place("safe"))
@@ -148,7 +151,9 @@ fn a_key_that_votes_elsewhere_is_noticed(pages: &Pages, net: &Testnet, used: &No
     let (code, said) = while_used(used, recover);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("another node votes with the same key now"), "{said}");
-    assert!(!copy.join("data/priv_validator_state.json").exists() && refusal(&home).contains("must catch up"));
+    assert!(
+        !copy.join("data/priv_validator_state.json").exists() && refusal(&home).contains("must catch up")
+    );
 }
 
 #[test]
@@ -200,7 +205,10 @@ fn the_pages_about_running_a_node_do_what_they_say() {
     assert_eq!((code, &whole["network"]["state"]), (1, &"degraded".into()), "{whole}");
     fs::remove_dir_all(node.home.data_dir()).unwrap();
     let said = refusal(&node.home);
-    assert!(said.contains("priv_validator_state.json is missing") && said.contains("dseq recover --home"), "{said}");
+    assert!(
+        said.contains("priv_validator_state.json is missing") && said.contains("dseq recover --home"),
+        "{said}"
+    );
     let (code, said) = pages.run("doctor", 1);
     assert!(code == 1 && said.contains("FAILED   data"), "{said}");
     let said = while_used(first, || pages.succeeds("lost-disk", 1));

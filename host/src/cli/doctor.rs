@@ -52,12 +52,17 @@ fn line(finding: &Finding) -> String {
 }
 
 fn summary(failed: usize, warnings: usize) -> String {
-    let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+    let count =
+        |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     match (failed, warnings) {
         (0, 0) => "Nothing is wrong.".to_owned(),
         (0, _) => format!("Nothing has failed; {}.", count(warnings, "warning", "warnings")),
         (_, 0) => format!("{}.", count(failed, "check failed", "checks failed")),
-        _ => format!("{}; {}.", count(failed, "check failed", "checks failed"), count(warnings, "warning", "warnings")),
+        _ => format!(
+            "{}; {}.",
+            count(failed, "check failed", "checks failed"),
+            count(warnings, "warning", "warnings")
+        ),
     }
 }
 

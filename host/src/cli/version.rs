@@ -22,7 +22,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(serde_json::to_string_pretty(&own)?)?;
     } else {
         let formats = own.formats.iter().map(|(name, version)| format!("{name:<12} {version}"));
-        let head = format!("{:<12} {}\n{:<12} {}\n{:<12} {}", "dseq", own.dseq, "CometBFT", own.cometbft, "engine", own.engine);
+        let head = format!(
+            "{:<12} {}\n{:<12} {}\n{:<12} {}",
+            "dseq", own.dseq, "CometBFT", own.cometbft, "engine", own.engine
+        );
         say(format!("{head}\n{}", formats.collect::<Vec<_>>().join("\n")))?;
     }
     Ok(ExitCode::SUCCESS)

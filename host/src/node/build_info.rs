@@ -91,7 +91,11 @@ impl BuildInfo {
     pub fn of(program: &Path) -> Result<Self, BuildInfoError> {
         let (status, said) = run(program, &["version", "--json"])?;
         let found = serde_json::from_str(&said).ok().filter(|_| status.success());
-        found.ok_or_else(|| BuildInfoError::Other { path: program.to_owned(), status, said: words(&said.trim()) })
+        found.ok_or_else(|| BuildInfoError::Other {
+            path: program.to_owned(),
+            status,
+            said: words(&said.trim()),
+        })
     }
 
     /// Why a program with this cannot take the place of ours in a network whose genesis pins `engine`; empty: it can.
@@ -107,8 +111,11 @@ impl BuildInfo {
         for (name, version) in &ours.formats {
             match self.formats.get(name) {
                 Some(new) if new == version => {}
-                Some(new) => found.push(format!("its format of the {name} is {}, and ours is {version}", words(new))),
-                None => found.push(format!("it does not say which format of the {name} it has; ours is {version}")),
+                Some(new) => {
+                    found.push(format!("its format of the {name} is {}, and ours is {version}", words(new)))
+                }
+                None => found
+                    .push(format!("it does not say which format of the {name} it has; ours is {version}")),
             }
         }
         found
@@ -176,6 +183,8 @@ mod tests {
     fn a_program_that_is_not_ours_is_said_so() {
         let err = BuildInfo::of(Path::new("/bin/echo")).unwrap_err().to_string();
         assert!(err.contains("does not answer `version --json`") && err.contains("version --json"), "{err}");
-        assert!(BuildInfo::of(Path::new("/nowhere")).unwrap_err().to_string().contains("cannot run /nowhere"));
+        assert!(
+            BuildInfo::of(Path::new("/nowhere")).unwrap_err().to_string().contains("cannot run /nowhere")
+        );
     }
 }

@@ -17,8 +17,10 @@ pub struct Clock {
 /// Asks who answers HTTP at a URL; none: nobody does, or without a date.
 #[must_use]
 pub fn of(url: &str, patience: Duration) -> Option<Clock> {
-    let config =
-        ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).max_redirects(0);
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(patience))
+        .http_status_as_error(false)
+        .max_redirects(0);
     let before = SystemTime::now();
     let response = ureq::Agent::from(config.build()).get(url).call().ok()?;
     let after = SystemTime::now();
@@ -54,7 +56,12 @@ mod tests {
     fn the_date_of_a_server_is_read() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(at(784_111_777)));
-        for bad in ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37", "Sun, 6 Nov 1994 08:49:37 GMT"] {
+        for bad in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+        ] {
             assert_eq!(date(bad), None, "{bad}");
         }
     }

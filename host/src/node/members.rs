@@ -45,13 +45,17 @@ pub fn of(home: &NodeHome) -> Result<Option<Vec<Member>>, String> {
     };
     let refused = |why: &str| format!("{} is no network file: {why}", path.display());
     // The genesis in it is one level deeper than in a file of its own.
-    let whole = json::read(&text, "network", limits::GENESIS_DEPTH_MAX + 1).map_err(|err| refused(&err.to_string()))?;
+    let whole = json::read(&text, "network", limits::GENESIS_DEPTH_MAX + 1)
+        .map_err(|err| refused(&err.to_string()))?;
     if whole["dseq_network"] != 1 {
         return Err(refused("it has no \"dseq_network\": 1"));
     }
     let members = whole["members"].as_array().ok_or_else(|| refused("it has no list of members"))?;
     if members.len() > MEMBERS_MAX {
-        return Err(refused(&format!("it has {} members; at most {MEMBERS_MAX} are looked at", members.len())));
+        return Err(refused(&format!(
+            "it has {} members; at most {MEMBERS_MAX} are looked at",
+            members.len()
+        )));
     }
     let members: Option<Vec<Member>> = members.iter().map(member).collect();
     members.map(Some).ok_or_else(|| refused("a member lacks its name or its node_id"))
@@ -63,9 +67,8 @@ fn member(value: &Value) -> Option<Member> {
     Some(Member {
         name: text("name")?,
         node_id: text("node_id")?.to_lowercase(),
-        validator: text("consensus_key").and_then(|value| {
-            PublicKey { kind: "tendermint/PubKeyEd25519".to_owned(), value }.address()
-        }),
+        validator: text("consensus_key")
+            .and_then(|value| PublicKey { kind: "tendermint/PubKeyEd25519".to_owned(), value }.address()),
         rpc: address("rpc"),
         http: address("http"),
         observer: value["observer"].as_bool().unwrap_or(false),
@@ -90,9 +93,14 @@ mod tests {
                 {"name":"bob","node_id":"cd","observer":true}]}"#,
         );
         let [alice, bob] = &found.unwrap().unwrap()[..] else { panic!("two") };
-        assert_eq!((alice.node_id.as_str(), &alice.rpc), ("ab", &Some(Address::new("alice.example", 26_657))));
+        assert_eq!(
+            (alice.node_id.as_str(), &alice.rpc),
+            ("ab", &Some(Address::new("alice.example", 26_657)))
+        );
         assert!(bob.observer && bob.rpc.is_none() && !alice.observer);
-        for bad in ["x", "{}", "{\"dseq_network\":1}", "{\"dseq_network\":1,\"members\":[{}]}", "{\"nodes\":4}"] {
+        for bad in
+            ["x", "{}", "{\"dseq_network\":1}", "{\"dseq_network\":1,\"members\":[{}]}", "{\"nodes\":4}"]
+        {
             assert!(read(bad).unwrap_err().contains("is no network file"), "{bad}");
         }
         assert_eq!(of(&NodeHome::new(std::path::Path::new("/nowhere"))), Ok(None));

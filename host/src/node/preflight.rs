@@ -353,7 +353,10 @@ mod tests {
         let (_dir, home) = home();
         commit(&home);
         let refused = check_data(&home).unwrap_err().to_string();
-        assert!(refused.contains("ends with block 1, but ") && refused.contains("dseq recover --home"), "{refused}");
+        assert!(
+            refused.contains("ends with block 1, but ") && refused.contains("dseq recover --home"),
+            "{refused}"
+        );
         store(&home, "blockstore.db");
         assert_eq!(lost(&home).unwrap(), Some(Lost::State));
         store(&home, "state.db");

@@ -50,7 +50,9 @@ impl Verdict {
     /// Decides.
     #[must_use]
     pub fn of(known: Known) -> Self {
-        let sum = |powers: &mut dyn Iterator<Item = &u64>| powers.fold(0_u64, |sum, power| sum.saturating_add(*power));
+        let sum = |powers: &mut dyn Iterator<Item = &u64>| {
+            powers.fold(0_u64, |sum, power| sum.saturating_add(*power))
+        };
         let power_up = sum(&mut known.up.iter().filter_map(|address| known.powers.get(address)));
         let power_of_all = (!known.powers.is_empty()).then(|| sum(&mut known.powers.values()));
         let mut reasons = known.troubles;
@@ -79,7 +81,8 @@ impl Verdict {
             }
             Some(all) if power_up < all && !known.has_unknown => {
                 state = state.max(State::Degraded);
-                reasons.push(format!("validators with voting power {} of {all} are not seen", all - power_up));
+                reasons
+                    .push(format!("validators with voting power {} of {all} are not seen", all - power_up));
             }
             Some(_) => {}
         }

@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 
 use super::{EXIT_FAILED, say};
 use crate::node::address::Address;
-use crate::node::process::signals;
 use crate::node::engine::config::EngineConfig;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::engine::rpc::Rpc;
 use crate::node::home::NodeHome;
 use crate::node::members::{self, Member};
+use crate::node::process::signals;
 use crate::node::testnet::{DEFAULT_DIR, Network};
 use crate::node::verdict::State;
 use crate::node::view::Subject;
@@ -106,7 +106,9 @@ fn of_home(home: &NodeHome, members: &[Member]) -> anyhow::Result<Vec<Subject>> 
     let own_id = key_files::node_id(home)?;
     let own = members.iter().find(|member| Some(&member.node_id) == own_id.as_ref());
     let name = own.map(|member| member.name.clone());
-    let name = name.or_else(|| EngineConfig::of(home).moniker().map(str::to_owned)).unwrap_or("this node".to_owned());
+    let name = name
+        .or_else(|| EngineConfig::of(home).moniker().map(str::to_owned))
+        .unwrap_or("this node".to_owned());
     let mut subjects = vec![Subject { name, rpc: rpc.clone(), home: Some(home.root().to_owned()) }];
     if members.is_empty() {
         // Without a network file, those that the node itself is connected to.
@@ -182,7 +184,9 @@ fn json(view: &View, whole: &Whole, as_bytes: Bytes) -> Value {
     let record = |record: &crate::node::view::Record| json!({ "index": record.index, "bytes": record.bytes.len(), as_bytes.name(): as_bytes.show(&record.bytes) });
     let records: Vec<Value> = view.records.iter().map(record).collect();
     let twice = whole.twice.as_ref().map(|all| {
-        all.iter().map(|(block, validator)| json!({ "block": block, "validator": validator })).collect::<Vec<_>>()
+        all.iter()
+            .map(|(block, validator)| json!({ "block": block, "validator": validator }))
+            .collect::<Vec<_>>()
     });
     json!({ "network": whole.verdict, "signed_twice": twice, "nodes": nodes, "last_records": records })
 }

@@ -23,7 +23,9 @@ pub(super) struct Whole {
 /// Puts together what was seen, and asks the node that is ahead who the validators are and who signed twice.
 pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole {
     let shown: Vec<_> = view.nodes.iter().map(|node| node.shown()).collect();
-    let ahead = (0..shown.len()).filter(|node| shown[*node].is_some()).max_by_key(|node| shown[*node].map(|one| one.height));
+    let ahead = (0..shown.len())
+        .filter(|node| shown[*node].is_some())
+        .max_by_key(|node| shown[*node].map(|one| one.height));
     let rpc = ahead.and_then(|node| subjects.get(node)).map(Subject::client);
     let twice = rpc.as_ref().and_then(|rpc| rpc.misdeeds(BLOCKS).ok());
     let validators = rpc.as_ref().and_then(|rpc| rpc.validators().ok()).unwrap_or_default();
@@ -90,7 +92,8 @@ impl Whole {
             Some(all) if all.is_empty() => "nobody",
             Some(_) => "see below",
         };
-        let mut lines = vec![format!("network: {word}; {power}; signed twice in the last {BLOCKS} blocks: {twice}")];
+        let mut lines =
+            vec![format!("network: {word}; {power}; signed twice in the last {BLOCKS} blocks: {twice}")];
         lines.extend(self.verdict.reasons.iter().map(|reason| format!("  {reason}")));
         lines
     }

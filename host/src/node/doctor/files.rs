@@ -39,7 +39,11 @@ fn home(subject: &Subject<'_>) -> Finding {
     if mode & 0o077 == 0 {
         return Finding::ok("home", found);
     }
-    Finding::warning("home", format!("{found}: other users may look into it"), format!("chmod 700 {}", shell::word(root)))
+    Finding::warning(
+        "home",
+        format!("{found}: other users may look into it"),
+        format!("chmod 700 {}", shell::word(root)),
+    )
 }
 
 fn keys(subject: &Subject<'_>) -> Finding {
@@ -102,7 +106,9 @@ fn settings(subject: &Subject<'_>) -> Finding {
     if double.is_some_and(|height| height > 0) {
         return Finding::warning(
             "settings",
-            format!("{path} sets consensus.double_sign_check_height: after a restart the node refuses to run while one of the last blocks has its signature"),
+            format!(
+                "{path} sets consensus.double_sign_check_height: after a restart the node refuses to run while one of the last blocks has its signature"
+            ),
             "set it to 0; dseq notices a copied home by its machine, and recovers a lost record with dseq recover",
         );
     }
@@ -126,7 +132,10 @@ fn rules(subject: &Subject<'_>, genesis: &GenesisFile) -> Finding {
     }
     let part = genesis.doc().ok().map(|doc| membership::describe(&doc, Some(Part::of(subject.home, &doc))));
     let network = genesis.network_id();
-    Finding::ok("genesis", format!("{} (network {network}): {}", genesis.chain_id(), part.unwrap_or_default()))
+    Finding::ok(
+        "genesis",
+        format!("{} (network {network}): {}", genesis.chain_id(), part.unwrap_or_default()),
+    )
 }
 
 fn plugins(subject: &Subject<'_>, genesis: &GenesisFile) -> Finding {
@@ -157,7 +166,10 @@ fn data(subject: &Subject<'_>) -> Finding {
         return Finding::refused("data", err);
     }
     match sequence::committed_head(&subject.home.sequence_dir()) {
-        Ok(head) => Finding::ok("data", format!("block {}, {} bytes, {} records", head.height().0, head.length(), head.count())),
+        Ok(head) => Finding::ok(
+            "data",
+            format!("block {}, {} bytes, {} records", head.height().0, head.length(), head.count()),
+        ),
         Err(OpenError::NoLog { .. }) => Finding::ok("data", "no block yet"),
         Err(err) => Finding::refused("data", err),
     }

@@ -21,7 +21,12 @@ fn versions(subject: &Subject<'_>) -> Finding {
     match CometBft::find(subject.cometbft) {
         Ok(found) => Finding::ok(
             "versions",
-            format!("dseq {}, CometBFT {} ({})", env!("CARGO_PKG_VERSION"), cometbft::VERSION, found.path().display()),
+            format!(
+                "dseq {}, CometBFT {} ({})",
+                env!("CARGO_PKG_VERSION"),
+                cometbft::VERSION,
+                found.path().display()
+            ),
         ),
         Err(err) => Finding::refused("versions", err),
     }
@@ -60,7 +65,11 @@ fn taken(subject: &Subject<'_>) -> Finding {
         return Finding::ok("ports", format!("{whose}: {}", listed.join(", ")));
     }
     let config = subject.home.cometbft_config();
-    Finding::failed("ports", foreign.join("; "), format!("free them, or choose others in {} and dseq.toml", config.display()))
+    Finding::failed(
+        "ports",
+        foreign.join("; "),
+        format!("free them, or choose others in {} and dseq.toml", config.display()),
+    )
 }
 
 fn http(subject: &Subject<'_>) -> Option<Address> {
@@ -71,7 +80,8 @@ fn http(subject: &Subject<'_>) -> Option<Address> {
 fn open(subject: &Subject<'_>) -> Finding {
     let config = EngineConfig::of(subject.home);
     let at = |key: &[&str]| config.text(key).and_then(Address::parse);
-    let metrics = config.serves_metrics().then(|| at(&["instrumentation", "prometheus_listen_addr"])).flatten();
+    let metrics =
+        config.serves_metrics().then(|| at(&["instrumentation", "prometheus_listen_addr"])).flatten();
     let http_name = format!("`{}` in dseq.toml", HTTP.name);
     let private = [
         ("RPC", "rpc.laddr", at(&["rpc", "laddr"])),
@@ -82,7 +92,9 @@ fn open(subject: &Subject<'_>) -> Finding {
     ];
     let exposed: Vec<_> = private
         .into_iter()
-        .filter_map(|(what, key, address)| Some((what, key, address.filter(|address| !is_loopback(address))?)))
+        .filter_map(|(what, key, address)| {
+            Some((what, key, address.filter(|address| !is_loopback(address))?))
+        })
         .collect();
     let is_unsafe = config.get(&["rpc", "unsafe"]).and_then(toml_edit::Item::as_bool).unwrap_or(false);
     if is_unsafe && exposed.iter().any(|(what, ..)| *what == "RPC") {
@@ -94,9 +106,16 @@ fn open(subject: &Subject<'_>) -> Finding {
     }
     let p2p = at(&["p2p", "laddr"]).map_or("none".to_owned(), |address| address.to_string());
     if exposed.is_empty() {
-        return Finding::ok("open", format!("to the network: only P2P ({p2p}), encrypted and known by node ids"));
+        return Finding::ok(
+            "open",
+            format!("to the network: only P2P ({p2p}), encrypted and known by node ids"),
+        );
     }
-    let found = exposed.iter().map(|(what, _, address)| format!("{what} on {address}")).collect::<Vec<_>>().join(", ");
+    let found = exposed
+        .iter()
+        .map(|(what, _, address)| format!("{what} on {address}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let keys = exposed.iter().map(|(_, key, _)| *key).collect::<Vec<_>>().join(", ");
     Finding::warning(
         "open",
@@ -134,7 +153,8 @@ mod tests {
         let found = looked(&closed.replace("127.0.0.1", "0.0.0.0"), open);
         assert_eq!(found.state, State::Warning);
         assert!(found.found.contains("RPC on 0.0.0.0:26657") && found.remedy.unwrap().contains("rpc.laddr"));
-        let found = looked(&closed.replace("127.0.0.1", "10.0.0.1").replace("[rpc]", "[rpc]\nunsafe = true"), open);
+        let found =
+            looked(&closed.replace("127.0.0.1", "10.0.0.1").replace("[rpc]", "[rpc]\nunsafe = true"), open);
         assert_eq!(found.state, State::Failed);
         assert_eq!(looked("[rpc]\npprof_laddr = \":6060\"\n", open).state, State::Warning);
     }
@@ -144,6 +164,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let found = looked(&format!("[rpc]\nladdr = \"tcp://127.0.0.1:{port}\"\n"), taken);
-        assert!(found.state == State::Failed && found.found.contains(&format!("port {port} is held by")), "{found:?}");
+        assert!(
+            found.state == State::Failed && found.found.contains(&format!("port {port} is held by")),
+            "{found:?}"
+        );
     }
 }

@@ -86,20 +86,27 @@ fn own_checks(subject: &Subject<'_>) -> Vec<Finding> {
         format!("http://{}", address.reached_locally())
     });
     let is_up = Running::read(subject.home).is_some_and(|running| running.supervisor.is_alive());
-    if !is_up && url.as_deref().is_none_or(|url| ask::at(url).report.checks.iter().any(|check| check.name == RUNS)) {
+    if !is_up
+        && url.as_deref().is_none_or(|url| ask::at(url).report.checks.iter().any(|check| check.name == RUNS))
+    {
         return vec![Finding::unknown("node", "it does not run; only what is on disk was looked at")];
     }
     let found = ask::home(subject.home, url.as_deref());
-    let wrong: Vec<&Check> = found.report.checks.iter().filter(|check| check.state >= State::Warning).collect();
-    let unknown: Vec<&Check> = found.report.checks.iter().filter(|check| check.state == State::Unknown).collect();
-    let said = |check: &Check| format!("{}: {}", check.name, check.reason.as_deref().unwrap_or("it does not say why"));
+    let wrong: Vec<&Check> =
+        found.report.checks.iter().filter(|check| check.state >= State::Warning).collect();
+    let unknown: Vec<&Check> =
+        found.report.checks.iter().filter(|check| check.state == State::Unknown).collect();
+    let said = |check: &Check| {
+        format!("{}: {}", check.name, check.reason.as_deref().unwrap_or("it does not say why"))
+    };
     if wrong.is_empty() {
         let open = unknown.iter().map(|check| said(check)).collect::<Vec<_>>().join("; ");
         let open = if open.is_empty() { open } else { format!("; unknown: {open}") };
         return vec![Finding::ok("node", format!("it runs, and all its checks pass{open}"))];
     }
     let finding = |check: &&Check| {
-        let remedy = REMEDIES.iter().find(|(name, _)| *name == check.name).map(|(_, remedy)| (*remedy).to_owned());
+        let remedy =
+            REMEDIES.iter().find(|(name, _)| *name == check.name).map(|(_, remedy)| (*remedy).to_owned());
         Finding { check: "node", state: check.state, found: said(check), remedy }
     };
     wrong.iter().map(finding).collect()
@@ -132,7 +139,8 @@ fn reachable(subject: &Subject<'_>, members: &[Member], own: Option<&Rpc>) -> Ve
             let status = rpc.status().ok()?;
             Some(Peer { name: format!("{name} ({url})"), rpc, url, status })
         };
-        let asking: Vec<_> = urls.into_iter().take(PEERS_MAX).map(|one| scope.spawn(move || ask(one))).collect();
+        let asking: Vec<_> =
+            urls.into_iter().take(PEERS_MAX).map(|one| scope.spawn(move || ask(one))).collect();
         asking.into_iter().map(|one| one.join().ok().flatten()).collect()
     });
     let mut peers: Vec<Peer> = answered.into_iter().flatten().collect();
@@ -149,8 +157,14 @@ fn clocks(peers: &[Peer]) -> Finding {
     let Some((peer, clock)) = known.iter().max_by_key(|(_, clock)| clock.differs) else {
         return Finding::unknown("clock", "no peer says what time it is");
     };
-    let found = format!("{} differs by {:.1} s or more; {} asked", peer.name, clock.differs.as_secs_f64(), known.len());
-    let remedy = "set this machine's clock by NTP (chrony, systemd-timesyncd), and see whether that node's is right";
+    let found = format!(
+        "{} differs by {:.1} s or more; {} asked",
+        peer.name,
+        clock.differs.as_secs_f64(),
+        known.len()
+    );
+    let remedy =
+        "set this machine's clock by NTP (chrony, systemd-timesyncd), and see whether that node's is right";
     match clock.differs {
         differs if differs >= CLOCKS_DIFFER_MAX => Finding::failed("clock", found, remedy),
         differs if differs >= CLOCK_WARNING => Finding::warning("clock", found, remedy),
@@ -163,14 +177,21 @@ fn blocks(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
     let Ok(genesis) = GenesisFile::read(&subject.home.genesis_file()) else {
         return Finding::unknown("same network", "the genesis cannot be read");
     };
-    let remedy = "compare dseq genesis verify on both: a node that has another genesis is part of another network";
+    let remedy =
+        "compare dseq genesis verify on both: a node that has another genesis is part of another network";
     for peer in peers {
         let chain_id = peer.status.chain_id.as_deref().unwrap_or_default();
         if chain_id != genesis.chain_id() {
-            let found = format!("{} is of network {chain_id:?}, and this home of {:?}", peer.name, genesis.chain_id());
+            let found = format!(
+                "{} is of network {chain_id:?}, and this home of {:?}",
+                peer.name,
+                genesis.chain_id()
+            );
             return Finding::failed("same network", found, remedy);
         }
-        let Some(theirs) = peer.rpc.heights().ok().and_then(|(first, _)| peer.rpc.commit(first).ok()) else { continue };
+        let Some(theirs) = peer.rpc.heights().ok().and_then(|(first, _)| peer.rpc.commit(first).ok()) else {
+            continue;
+        };
         let ours = own.and_then(|own| own.commit(theirs.height).ok());
         let same = match &ours {
             Some(ours) => ours.block == theirs.block,
@@ -179,7 +200,8 @@ fn blocks(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
             None => true,
         };
         if !same {
-            let found = format!("{} has another block {} than follows from this home", peer.name, theirs.height);
+            let found =
+                format!("{} has another block {} than follows from this home", peer.name, theirs.height);
             return Finding::failed("same network", found, remedy);
         }
     }
@@ -207,8 +229,13 @@ fn power(peers: &[Peer]) -> Finding {
     };
     let reached = peers.iter().fold(0_u64, |sum, peer| sum.saturating_add(peer.status.power));
     match quorum::lacking(reached, total) {
-        None => Finding::ok("quorum", format!("validators with power {reached} of {total} answer without this node")),
-        Some(_) => Finding::unknown("quorum", format!("validators with power {reached} of {total} answer here")),
+        None => Finding::ok(
+            "quorum",
+            format!("validators with power {reached} of {total} answer without this node"),
+        ),
+        Some(_) => {
+            Finding::unknown("quorum", format!("validators with power {reached} of {total} answer here"))
+        }
     }
 }
 
@@ -221,7 +248,8 @@ fn copies(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
     {
         let is_peer = |peer: &&Peer| peer.rpc.peers().is_ok_and(|ids| ids.contains(&id));
         if let Some(peer) = peers.iter().find(is_peer) {
-            let found = format!("this node does not run, and {} is connected to a node with its id {id}", peer.name);
+            let found =
+                format!("this node does not run, and {} is connected to a node with its id {id}", peer.name);
             return Finding::failed(check, found, remedy);
         }
     }
@@ -257,6 +285,8 @@ fn copies(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
 /// The newest of a node's last blocks that a validator has signed.
 fn newest_signed(rpc: &Rpc, address: &str) -> Option<u64> {
     let height = rpc.status().ok()?.height;
-    let signed = |height: &u64| rpc.commit(*height).is_ok_and(|commit| commit.signers.iter().any(|one| one == address));
+    let signed = |height: &u64| {
+        rpc.commit(*height).is_ok_and(|commit| commit.signers.iter().any(|one| one == address))
+    };
     (height.saturating_sub(2)..=height).rev().filter(|height| *height > 0).find(signed)
 }

@@ -142,7 +142,8 @@ pub fn node_id(home: &NodeHome) -> Result<Option<String>, KeyError> {
     let path = node_path(home);
     let Some(key) = read(&path)? else { return Ok(None) };
     // The second half of an Ed25519 key as Go has it is its public key.
-    let bytes = key["priv_key"]["value"].as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+    let bytes =
+        key["priv_key"]["value"].as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
     match bytes.as_deref().and_then(|bytes| bytes.get(32..)) {
         Some(public) if public.len() == 32 => {
             Ok(Some(data_encoding::HEXLOWER.encode(&Sha256::digest(public)[..20])))
@@ -200,7 +201,8 @@ pub(in crate::node) mod tests {
             "{{\"pub_key\":{{\"type\":\"tendermint/PubKeyEd25519\",\"value\":\"{public}\"}},\
              \"priv_key\":{{\"type\":\"tendermint/PrivKeyEd25519\",\"value\":\"{private}\"}}}}"
         );
-        let node = format!("{{\"priv_key\":{{\"type\":\"tendermint/PrivKeyEd25519\",\"value\":\"{private}\"}}}}");
+        let node =
+            format!("{{\"priv_key\":{{\"type\":\"tendermint/PrivKeyEd25519\",\"value\":\"{private}\"}}}}");
         for (name, text) in [(VALIDATOR_KEY, validator), (NODE_KEY, node)] {
             let path = home.root().join(name);
             let _ = fs::remove_file(&path);

@@ -219,7 +219,8 @@ impl Rpc {
         let result = self.get(&path)?;
         let signed = &result["signed_header"];
         // 2: it signed for this block, and not for none.
-        let signer = |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
+        let signer =
+            |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
         let commit = || {
             Some(Commit {
                 height: number(&signed["header"]["height"])?,

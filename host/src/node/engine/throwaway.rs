@@ -14,7 +14,8 @@ use super::config::{EngineConfig, EngineConfigError};
 use crate::node::home::NodeHome;
 
 /// The settings that say where the key and the record of what it signed are, and the file that stands in for each.
-const FILES: [(&str, &str); 2] = [("priv_validator_key_file", "key.json"), ("priv_validator_state_file", "state.json")];
+const FILES: [(&str, &str); 2] =
+    [("priv_validator_key_file", "key.json"), ("priv_validator_state_file", "state.json")];
 
 /// A configuration with which CometBFT would use the home's own key all the same.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,10 @@ pub fn environment(home: &NodeHome) -> Result<Vec<(String, PathBuf)>, ThrowawayE
         _ => {}
     }
     DirBuilder::new().mode(0o700).recursive(true).create(&folder).map_err(io)?;
-    Ok(FILES.into_iter().map(|(key, file)| (format!("CMT_{}", key.to_uppercase()), folder.join(file))).collect())
+    Ok(FILES
+        .into_iter()
+        .map(|(key, file)| (format!("CMT_{}", key.to_uppercase()), folder.join(file)))
+        .collect())
 }
 
 #[cfg(test)]

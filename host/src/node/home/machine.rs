@@ -123,7 +123,8 @@ impl MachineId {
     fn read(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok()?;
         let id = text.trim();
-        let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0');
+        let is_id =
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0');
         is_id.then(|| {
             let digest = Sha256::new().chain_update(TAG).chain_update(id.to_ascii_lowercase()).finalize();
             Self(data_encoding::HEXLOWER.encode(&digest[..16]))
@@ -133,7 +134,8 @@ impl MachineId {
 
 /// Whether files of this root belong to an image, not to a machine.
 fn is_container() -> bool {
-    CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists()) || mounts().any(|(at, kind)| at == "/" && kind == "overlay")
+    CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
+        || mounts().any(|(at, kind)| at == "/" && kind == "overlay")
 }
 
 fn is_mounted(path: &str) -> bool {
@@ -164,7 +166,9 @@ pub fn check(home: &NodeHome, here: Option<&MachineId>) -> Result<(), MachineErr
     let Some(mark) = read(home)? else { return Ok(()) };
     let root = || home.root().to_owned();
     match (&mark.machine, here) {
-        (Some(marked), Some(here)) if *marked != here.0 => return Err(MachineError::OtherMachine { home: root() }),
+        (Some(marked), Some(here)) if *marked != here.0 => {
+            return Err(MachineError::OtherMachine { home: root() });
+        }
         (Some(_), None) => return Err(MachineError::NoId { home: root() }),
         _ => {}
     }
@@ -198,7 +202,8 @@ fn read(home: &NodeHome) -> Result<Option<Mark>, MachineError> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(MachineError::Io { path, source }),
     };
-    let damaged = |why: String| MachineError::Damaged { home: home.root().to_owned(), path: path.clone(), why };
+    let damaged =
+        |why: String| MachineError::Damaged { home: home.root().to_owned(), path: path.clone(), why };
     let mark: Mark = serde_json::from_slice(&text).map_err(|err| damaged(err.to_string()))?;
     match mark.dseq_machine {
         1 => Ok(Some(mark)),
@@ -294,7 +299,9 @@ mod tests {
     fn a_damaged_mark_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let home = home(dir.path());
-        for bad in ["", "{}", "{\"dseq_machine\":2,\"path\":\"/\"}", "{\"dseq_machine\":1,\"path\":\"/\",\"x\":1}"] {
+        for bad in
+            ["", "{}", "{\"dseq_machine\":2,\"path\":\"/\"}", "{\"dseq_machine\":1,\"path\":\"/\",\"x\":1}"]
+        {
             fs::write(file(&home), bad).unwrap();
             assert!(matches!(check(&home, None), Err(MachineError::Damaged { .. })), "{bad}");
         }

@@ -37,8 +37,11 @@ const NEEDED: [&str; 4] = [VALIDATOR_KEY, NODE_KEY, "config/genesis.json", "conf
 /// Maximum size of an archive, in bytes: a genesis with its plugins, and the plugins once more, in base64.
 const ARCHIVE_BYTES_MAX: u64 = 512 << 20;
 /// Settings that say where a key is, and the only place from which it is carried.
-const PLACES: [(&str, &str); 3] =
-    [("priv_validator_key_file", VALIDATOR_KEY), ("priv_validator_state_file", RECORD), ("node_key_file", NODE_KEY)];
+const PLACES: [(&str, &str); 3] = [
+    ("priv_validator_key_file", VALIDATOR_KEY),
+    ("priv_validator_state_file", RECORD),
+    ("node_key_file", NODE_KEY),
+];
 
 /// What an archive is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,7 +221,9 @@ impl Archive {
 /// Whether an archive may hold this beside [`FILES`]: records of chains that the validator left, and plugins.
 fn is_more(name: &str) -> bool {
     let is_plain = |part: &str| {
-        !part.is_empty() && part.len() <= 200 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        !part.is_empty()
+            && part.len() <= 200
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     let left = || name.strip_prefix("data/priv_validator_state.")?.strip_suffix(".json");
     let plugin = || name.strip_prefix("plugins/")?.strip_suffix(".wasm");
@@ -248,7 +253,9 @@ fn check_places(home: &NodeHome) -> Result<(), ArchiveError> {
         return Err(ArchiveError::Remote { config: path() });
     }
     for (key, usual) in PLACES {
-        if let Some(found) = config.text(&[key]).filter(|found| home.root().join(found) != home.root().join(usual)) {
+        if let Some(found) =
+            config.text(&[key]).filter(|found| home.root().join(found) != home.root().join(usual))
+        {
             return Err(ArchiveError::Elsewhere { config: path(), key, found: found.to_owned(), usual });
         }
     }
@@ -261,12 +268,19 @@ mod tests {
 
     #[test]
     fn only_known_files_are_taken_out_of_an_archive() {
-        for good in ["plugins/json.wasm", "plugins/a-b_c.1.wasm", "data/priv_validator_state.0011223344.json"] {
+        for good in ["plugins/json.wasm", "plugins/a-b_c.1.wasm", "data/priv_validator_state.0011223344.json"]
+        {
             assert!(is_more(good), "{good}");
         }
-        for bad in
-            ["plugins/../x.wasm", "plugins/.wasm", "plugins/a b.wasm", "data/x.json", "/etc/passwd", RECORD, "plugins/x"]
-        {
+        for bad in [
+            "plugins/../x.wasm",
+            "plugins/.wasm",
+            "plugins/a b.wasm",
+            "data/x.json",
+            "/etc/passwd",
+            RECORD,
+            "plugins/x",
+        ] {
             assert!(!is_more(bad), "{bad}");
         }
     }
@@ -280,7 +294,9 @@ mod tests {
             Archive::read(&path).unwrap_err().to_string()
         };
         let with = |kind: &str, files: &str| {
-            format!("{{\"dseq_keys\":1,\"kind\":\"{kind}\",\"made\":\"\",\"chain_id\":\"c\",\"files\":{{{files}}}}}")
+            format!(
+                "{{\"dseq_keys\":1,\"kind\":\"{kind}\",\"made\":\"\",\"chain_id\":\"c\",\"files\":{{{files}}}}}"
+            )
         };
         let needed: String = NEEDED.iter().map(|name| format!("\"{name}\":\"\",")).collect();
         let whole = needed.trim_end_matches(',');

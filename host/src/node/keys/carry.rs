@@ -206,9 +206,15 @@ fn write(home: &NodeHome, name: &str, bytes: &[u8]) -> Result<(), CarryError> {
 }
 
 /// Puts the keys back into the home that they were moved away from, if nothing was signed since.
-fn take_back(archive: &Archive, from: &Path, home: &NodeHome, here: Option<&MachineId>) -> Result<(), CarryError> {
+fn take_back(
+    archive: &Archive,
+    from: &Path,
+    home: &NodeHome,
+    here: Option<&MachineId>,
+) -> Result<(), CarryError> {
     let _lock = lock(home)?;
-    let other = |why| CarryError::OtherArchive { archive: from.to_owned(), home: home.root().to_owned(), why };
+    let other =
+        |why| CarryError::OtherArchive { archive: from.to_owned(), home: home.root().to_owned(), why };
     if archive.kind != Kind::Move {
         return Err(other("it is a backup"));
     }

@@ -69,7 +69,9 @@ pub enum RecoverError {
         path: PathBuf,
     },
     /// A remote signer has the key.
-    #[error("a remote signer votes for this node and keeps its own record of what it signed: there is nothing to recover but blocks, and `dseq start` gets those")]
+    #[error(
+        "a remote signer votes for this node and keeps its own record of what it signed: there is nothing to recover but blocks, and `dseq start` gets those"
+    )]
     Remote,
     /// The others cannot make blocks.
     #[error(
@@ -162,7 +164,9 @@ fn set_aside(home: &NodeHome) -> Result<Vec<PathBuf>, RecoverError> {
     let sequence = home.sequence_dir();
     if sequence.exists() {
         let to = unused(home.root());
-        fs::rename(&sequence, &to).and_then(|()| atomic_file::sync_folder_of(&to)).map_err(io_error(&sequence))?;
+        fs::rename(&sequence, &to)
+            .and_then(|()| atomic_file::sync_folder_of(&to))
+            .map_err(io_error(&sequence))?;
         moved.push(to);
     }
     Ok(moved)

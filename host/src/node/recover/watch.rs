@@ -42,7 +42,9 @@ pub enum WatchError {
         height: u64,
     },
     /// CometBFT runs with the key that it must not use.
-    #[error("CometBFT runs with the validator's own key, which it was told not to use; the recovery was stopped")]
+    #[error(
+        "CometBFT runs with the validator's own key, which it was told not to use; the recovery was stopped"
+    )]
     OwnKey,
 }
 
