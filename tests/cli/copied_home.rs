@@ -123,20 +123,6 @@ fn a_copy_beside_its_original_does_not_start() {
 }
 
 #[test]
-fn a_key_that_others_may_read_keeps_the_node_from_starting() {
-    let dir = tempfile::tempdir().unwrap();
-    let home = dir.path().join("node");
-    fill(&home);
-    give_keys(&home);
-    let key = home.join("config/priv_validator_key.json");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let cometbft = stand_in(dir.path(), VERSION, "exec sleep 1000");
-    let (code, _, stderr) = run(&mut dseq(&["start", "--home", text(&home), "--cometbft", text(&cometbft)]));
-    assert_eq!(code, 78, "{stderr}");
-    assert!(stderr.contains("has permissions 0644") && stderr.contains("chmod 600 "), "{stderr}");
-}
-
-#[test]
 fn what_does_not_fit_is_no_upgrade() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("node");

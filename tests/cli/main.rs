@@ -24,6 +24,7 @@ mod monitoring;
 mod node;
 #[path = "../support/otlp.rs"]
 mod otlp;
+mod permissions;
 mod places;
 mod plugin;
 #[path = "../support/plugins.rs"]
@@ -38,6 +39,7 @@ mod testnet_init;
 mod testnet_start;
 mod traces;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use program::{dseq, run};
@@ -52,6 +54,7 @@ fn home() -> tempfile::TempDir {
 /// Writes the files of a home with a good genesis, which has one validator and no plugins.
 fn fill(home: &Path) {
     std::fs::create_dir_all(home.join("config")).unwrap();
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
     std::fs::write(home.join("config/genesis.json"), good_genesis().to_string()).unwrap();
     std::fs::write(home.join("config/config.toml"), config_with("")).unwrap();
 }

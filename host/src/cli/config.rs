@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{EXIT_FAILED, say, table, with_causes};
 use crate::node::config::{self as node_config, Origin, Settings};
 use crate::node::engine::config::{EngineConfig, check_mempool};
-use crate::node::home::NodeHome;
+use crate::node::home::{NodeHome, permissions};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -17,7 +17,7 @@ pub(super) enum Command {
     Show(ShowArgs),
     /// Print a dseq.toml with every setting, its default and the reason for it
     Default,
-    /// Check a node's settings, and CometBFT's file as far as dseq depends on it, without starting it
+    /// Check a node's settings, who may open its home, and CometBFT's file as far as dseq depends on it, without starting it
     ///
     /// Reports everything that is wrong, not only the first error, and exits with 1. What `dseq genesis verify` checks is not
     /// checked here.
@@ -64,6 +64,7 @@ fn check(args: &CheckArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Ok(_) => wrong.extend(check_mempool(&home).err().map(|err| err.to_string())),
         Err(err) => wrong.push(with_causes(anyhow::Chain::new(&err), ": ")),
     }
+    wrong.extend(permissions::check(&home).err().map(|err| err.to_string()));
     wrong.extend(super::settings::unknown_variables().into_iter().map(|said| format!("environment {said}")));
     if !wrong.is_empty() {
         say(wrong.join("\n"))?;

@@ -1,5 +1,5 @@
 //! What keeps a home from starting, looked at before anything in it runs: keys that were moved away, a recovery that is not
-//! finished, a copy, keys that others may read, and data that went missing.
+//! finished, a copy, and data that went missing.
 //!
 //! # Invariants
 //!
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file;
 use crate::node::engine::data::{DataError, EngineData};
-use crate::node::engine::key_files::{self, KeyError};
+use crate::node::engine::key_files;
 use crate::node::home::NodeHome;
 use crate::node::home::machine::{self, MachineError, MachineId};
 use crate::node::shell;
@@ -49,9 +49,6 @@ pub enum PreflightError {
     /// It may be a copy.
     #[error("{0}")]
     Machine(#[from] MachineError),
-    /// A key cannot be used.
-    #[error("{0}")]
-    Key(#[from] KeyError),
     /// The validator key is gone, but not what it signed: CometBFT would make another one.
     #[error(
         "{path} is missing, but this validator has signed up to height {height}; restore it from a backup. To go on as a full \
@@ -129,7 +126,6 @@ impl PreflightError {
         match self {
             Self::Io { .. } => false,
             Self::Machine(err) => err.is_refusal(),
-            Self::Key(err) => err.is_refusal(),
             _ => true,
         }
     }
@@ -209,7 +205,6 @@ pub fn check_keys(home: &NodeHome, here: Option<&MachineId>) -> Result<(), Prefl
     if let Some(note) = hold(home, Hold::Recovering)? {
         return Err(PreflightError::Recovering { home: home.root().to_owned(), why: note.said });
     }
-    key_files::check_private(home)?;
     Ok(machine::check(home, here)?)
 }
 

@@ -1,8 +1,5 @@
 //! What is on disk.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
 use super::{Finding, Subject};
 use crate::node::config::Settings;
 use crate::node::engine::config::{EngineConfig, check_mempool};
@@ -11,6 +8,7 @@ use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::{self, Part};
 use crate::node::genesis::origin;
 use crate::node::home::machine::{self, MachineId};
+use crate::node::home::permissions;
 use crate::node::keys;
 use crate::node::preflight::{self, Hold};
 use crate::node::shell;
@@ -30,26 +28,18 @@ pub(super) fn all(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// Others may not look into the home: its keys are in it.
 fn home(subject: &Subject<'_>) -> Finding {
-    let root = subject.home.root();
-    let mode = match fs::metadata(root) {
-        Ok(found) => found.permissions().mode() & 0o7777,
-        Err(err) => return Finding::refused("home", format!("cannot look at {}: {err}", root.display())),
-    };
-    let found = format!("{} ({mode:04o})", root.display());
-    if mode & 0o077 == 0 {
-        return Finding::ok("home", found);
+    let root = subject.home.root().display();
+    match permissions::too_open(subject.home) {
+        Err(err) => Finding::refused("home", err),
+        Ok(open) if open.is_empty() => Finding::ok("home", format!("{root}: it and its keys are for their owner alone")),
+        Ok(open) => {
+            let found: Vec<String> = open.iter().map(ToString::to_string).collect();
+            Finding::failed("home", found.join(", "), permissions::command(&open))
+        }
     }
-    Finding::warning(
-        "home",
-        format!("{found}: other users may look into it"),
-        format!("chmod 700 {}", shell::word(root)),
-    )
 }
 
 fn keys(subject: &Subject<'_>) -> Finding {
-    if let Err(err) = key_files::check_private(subject.home) {
-        return Finding::refused("keys", err);
-    }
     match keys::show(subject.home) {
         Err(err) => Finding::refused("keys", err),
         Ok(shown) => {

@@ -1,4 +1,4 @@
-//! The key files of a home, in CometBFT's format: where they are, who may read them, and the public keys in them.
+//! The key files of a home, in CometBFT's format: where they are, and the public keys in them.
 //!
 //! | file | key | what it is for |
 //! |---|---|---|
@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -16,7 +15,6 @@ use sha2::{Digest, Sha256};
 
 use super::config::EngineConfig;
 use crate::node::home::NodeHome;
-use crate::node::shell;
 
 /// Where the validator key is, unless CometBFT's configuration says otherwise.
 pub const VALIDATOR_KEY: &str = "config/priv_validator_key.json";
@@ -33,17 +31,6 @@ pub enum KeyError {
     NoKey {
         /// The file.
         path: PathBuf,
-    },
-    /// Others than its owner may read or change it.
-    #[error(
-        "{path} has permissions {mode:04o}, so others than its owner may use the key; if nobody has: chmod 600 {quoted}",
-        path = path.display(), quoted = shell::word(path)
-    )]
-    TooOpen {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
     },
     /// The file system refused.
     #[error("cannot use {path}", path = path.display())]
@@ -163,30 +150,6 @@ fn read(path: &Path) -> Result<Option<Value>, KeyError> {
     }
 }
 
-/// The private keys of a home, as far as they are there.
-#[must_use]
-pub fn private_files(home: &NodeHome) -> Vec<PathBuf> {
-    let mut all = vec![validator_path(home), node_path(home), checkpoint_path(home)];
-    all.retain(|path| path.exists());
-    all
-}
-
-/// Refuses a private key that others than its owner may read or change.
-///
-/// # Errors
-///
-/// The first such file, or one that cannot be looked at.
-pub fn check_private(home: &NodeHome) -> Result<(), KeyError> {
-    for path in private_files(home) {
-        let found = fs::metadata(&path).map_err(|source| KeyError::Io { path: path.clone(), source })?;
-        let mode = found.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::TooOpen { path, mode });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 pub(in crate::node) mod tests {
     use super::*;
@@ -223,18 +186,5 @@ pub(in crate::node) mod tests {
         fs::write(node_path(&home), "x").unwrap();
         assert!(matches!(validator(&home), Err(KeyError::NoKey { .. })));
         assert!(matches!(node_id(&home), Err(KeyError::NoKey { .. })));
-    }
-
-    #[test]
-    fn a_key_that_others_may_read_is_refused_with_what_to_do() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = NodeHome::new(dir.path());
-        write_keys(&home, 1);
-        check_private(&home).unwrap();
-        for mode in [0o640, 0o604, 0o620] {
-            fs::set_permissions(node_path(&home), fs::Permissions::from_mode(mode)).unwrap();
-            let refused = check_private(&home).unwrap_err().to_string();
-            assert!(refused.contains(&format!("{mode:04o}")) && refused.contains("chmod 600 "), "{refused}");
-        }
     }
 }

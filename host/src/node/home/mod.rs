@@ -1,8 +1,10 @@
-//! The layout of a node's home: which file is where, who may read it (`access`), and how a new one is made (`new_home`).
+//! The layout of a node's home: which file is where, what this user may not read (`access`), what others must not
+//! (`permissions`), and how a new one is made (`new_home`).
 
 pub mod access;
 pub mod machine;
 pub mod new_home;
+pub mod permissions;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use permissions::TooOpen;
 
 use crate::abci::transport::{ListenAddr, SOCKET_PATH_BYTES_MAX};
 use crate::node::shell;
@@ -74,6 +78,16 @@ pub enum HomeError {
         /// The folder.
         path: PathBuf,
     },
+    /// Others than its owner could read a key, or get at what only the home's mode protects.
+    #[error(
+        "other users of this machine can open private files of this node: {list}; run: {command}",
+        list = found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        command = permissions::command(found)
+    )]
+    TooOpen {
+        /// Each of them, and its mode.
+        found: Vec<TooOpen>,
+    },
     /// CometBFT would run without the mempool that we need.
     #[error("{path}: mempool.type is {found:?}; it must be {needed:?}, or no transaction reaches dseq", path = path.display())]
     Mempool {
@@ -103,6 +117,7 @@ impl HomeError {
             | Self::SocketPathTooLong { .. }
             | Self::Missing { .. }
             | Self::NotPrivate { .. }
+            | Self::TooOpen { .. }
             | Self::Mempool { .. } => true,
             Self::Io { .. } => false,
         }

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::node::home::{self, HomeError};
+use crate::node::home::{self, HomeError, permissions};
 use crate::node::process::ProcessId;
 
 /// What a new file system has in its root, and what is no reason to call that occupied.
@@ -141,6 +141,7 @@ impl NewHome {
         if !self.in_place {
             return fs::rename(&self.partial, &self.root).map_err(io());
         }
+        permissions::close(&self.root).map_err(io_error("close to other users", &self.root))?;
         let entries = fs::read_dir(&self.partial).map_err(io())?;
         let mut names =
             entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>().map_err(io())?;

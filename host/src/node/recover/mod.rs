@@ -39,8 +39,8 @@ use crate::node::genesis::RulesError;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::Part;
 use crate::node::health::quorum;
-use crate::node::home::NodeHome;
 use crate::node::home::machine::{self, MachineError, MachineId};
+use crate::node::home::{HomeError, NodeHome, permissions};
 use crate::node::keys::carry::{self, CarryError};
 use crate::node::preflight::{self, Hold, Lost, PreflightError};
 
@@ -56,6 +56,9 @@ pub enum RecoverError {
     /// Its keys.
     #[error("{0}")]
     Key(#[from] KeyError),
+    /// Others may open it.
+    #[error("{0}")]
+    Home(#[from] HomeError),
     /// Its genesis.
     #[error("{0}")]
     Rules(#[from] RulesError),
@@ -129,7 +132,7 @@ pub fn prepare(home: &NodeHome) -> Result<Prepared, RecoverError> {
     if key_files::is_remote(home) {
         return Err(RecoverError::Remote);
     }
-    key_files::check_private(home)?;
+    permissions::check(home)?;
     let no_key = || RecoverError::NoKey { path: key_files::validator_path(home) };
     let key = key_files::validator(home)?.ok_or_else(no_key)?;
     let doc = GenesisFile::read(&home.genesis_file())?.doc()?;

@@ -43,7 +43,7 @@ use crate::node::engine::log_ahead;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::origin::{self, OriginError};
 use crate::node::home::machine::{self, MachineId};
-use crate::node::home::{HomeError, NodeHome};
+use crate::node::home::{HomeError, NodeHome, permissions};
 use crate::node::preflight::{self, PreflightError};
 use crate::node::process::ProcessId;
 use crate::node::process::ports::{self, Unusable};
@@ -153,6 +153,7 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> SupervisorErro
 ///
 /// When somebody else runs this home, or a process cannot be started at all.
 pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
+    permissions::check(&plan.home)?;
     plan.home.make_run_dir()?;
     let lock = RunLock::take(&plan.home).map_err(io_error("lock the home"))?;
     let last = Running::read(&plan.home);
