@@ -21,7 +21,7 @@ use crate::node::engine::key_files;
 use crate::node::home::NodeHome;
 use crate::node::home::machine::{self, MachineError, MachineId};
 use crate::node::shell;
-use crate::sequence::{self, OpenError};
+use crate::sequence;
 
 /// A home that must not start as it is.
 #[derive(Debug, thiserror::Error)]
@@ -272,10 +272,7 @@ pub fn lost(home: &NodeHome) -> Result<Option<Lost>, PreflightError> {
         return Ok(Some(Lost::State));
     }
     // A log that cannot be read is the app's to refuse, in its words.
-    let height = match sequence::committed_head(&home.sequence_dir()) {
-        Ok(head) => head.height().0,
-        Err(OpenError::NoLog { .. }) | Err(_) => 0,
-    };
+    let height = sequence::committed_head(&home.sequence_dir()).map_or(0, |head| head.height().0);
     Ok((height > 0 && !data.has_blocks()?).then_some(Lost::Blocks { height }))
 }
 
