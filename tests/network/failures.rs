@@ -108,7 +108,8 @@ fn a_copy_of_a_running_home_does_not_start_and_the_original_goes_on() {
     let (code, said) = run(dseq(&["start", "--home"]).arg(&copy));
     assert_eq!(code, 78, "{said}");
     let original = home.root().canonicalize().unwrap();
-    let expected = format!("is a copy of {}, which is still there with the same validator key", original.display());
+    let expected =
+        format!("is a copy of {}, which is still there with the same validator key", original.display());
     assert!(said.contains(&expected), "{said}");
     assert!(ids.iter().all(|id| id.is_alive()));
     submit(rpc, "still-here");

@@ -156,6 +156,21 @@ fn a_key_that_votes_elsewhere_is_noticed(pages: &Pages, net: &Testnet, used: &No
     );
 }
 
+/// The keys go to another home; the one they were in does not start any more.
+fn moved(pages: &Pages, net: &Testnet, node: &Node) {
+    let (code, said) = pages.run("move", 1);
+    assert!(code == 1 && said.contains("runs (pid "), "{said}");
+    stop(node);
+    pages.succeeds("move", 1);
+    let old = node.home.root().with_extension("old");
+    fs::rename(node.home.root(), &old).unwrap();
+    assert!(refusal(&NodeHome::new(&old)).contains("were moved away"));
+    pages.succeeds("move", 2);
+    net.started();
+    submit(node, "four\\n");
+    net.settled();
+}
+
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
 fn the_pages_about_running_a_node_do_what_they_say() {
@@ -223,18 +238,7 @@ fn the_pages_about_running_a_node_do_what_they_say() {
     net.started();
     net.settled();
 
-    // The keys go to another home; the one they were in does not start any more.
-    let (code, said) = pages.run("move", 1);
-    assert!(code == 1 && said.contains("runs (pid "), "{said}");
-    stop(node);
-    pages.succeeds("move", 1);
-    let old = node.home.root().with_extension("old");
-    fs::rename(node.home.root(), &old).unwrap();
-    assert!(refusal(&NodeHome::new(&old)).contains("were moved away"));
-    pages.succeeds("move", 2);
-    net.started();
-    submit(node, "four\\n");
-    net.settled();
+    moved(&pages, &net, node);
 
     // Two of four are no quorum.
     stop(node);

@@ -1,6 +1,6 @@
 //! What a run comes to: `docs/load.md` says how each figure is computed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;

@@ -112,7 +112,7 @@ impl BuildInfo {
             match self.formats.get(name) {
                 Some(new) if new == version => {}
                 Some(new) => {
-                    found.push(format!("its format of the {name} is {}, and ours is {version}", words(new)))
+                    found.push(format!("its format of the {name} is {}, and ours is {version}", words(new)));
                 }
                 None => found
                     .push(format!("it does not say which format of the {name} it has; ours is {version}")),

@@ -31,7 +31,9 @@ fn home(subject: &Subject<'_>) -> Finding {
     let root = subject.home.root().display();
     match permissions::too_open(subject.home) {
         Err(err) => Finding::refused("home", err),
-        Ok(open) if open.is_empty() => Finding::ok("home", format!("{root}: it and its keys are for their owner alone")),
+        Ok(open) if open.is_empty() => {
+            Finding::ok("home", format!("{root}: it and its keys are for their owner alone"))
+        }
         Ok(open) => {
             let found: Vec<String> = open.iter().map(ToString::to_string).collect();
             Finding::failed("home", found.join(", "), permissions::command(&open))

@@ -77,6 +77,8 @@ fn count(validators: &[Validator]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::abci::EngineBounds;
 

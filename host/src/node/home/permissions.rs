@@ -136,7 +136,11 @@ mod tests {
     fn what_others_may_open_is_named_with_the_command_that_closes_it() {
         let dir = home_with(
             "node_key_file = \"my key\"\n",
-            &[("my key", 0o640), ("config/priv_validator_key.json", 0o604), ("config/checkpoint_key.json", 0o620)],
+            &[
+                ("my key", 0o640),
+                ("config/priv_validator_key.json", 0o604),
+                ("config/checkpoint_key.json", 0o620),
+            ],
         );
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2750)).unwrap();
         let found = too_open(&NodeHome::new(dir.path())).unwrap();
