@@ -18,7 +18,8 @@ fn a_home_or_key_that_others_could_open_is_refused_until_it_is_closed() {
     fs::create_dir(home.path().join("data")).unwrap();
     fs::write(home.path().join("data/priv_validator_state.json"), "{\"height\":\"0\"}").unwrap();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
-    let mode = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode =
+        |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&key, 0o644);
     mode(home.path(), 0o755);
 

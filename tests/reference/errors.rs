@@ -98,7 +98,6 @@ const SECTIONS: &[Section] = &[
             "node/preflight.rs",
             "node/engine/key_files.rs",
             "node/engine/throwaway.rs",
-            "node/keys/mod.rs",
             "node/keys/archive.rs",
             "node/keys/carry.rs",
             "node/recover/mod.rs",
