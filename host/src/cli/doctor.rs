@@ -26,13 +26,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let found = doctor::examine(&args.home.home, &super::settings::given(matches))?;
-    let failed = found.iter().filter(|one| one.state == State::Failed).count();
+    let count = |state| found.iter().filter(|one| one.state == state).count();
+    let failed = count(State::Failed);
     if args.json {
         say(serde_json::to_string_pretty(&json!({ "healthy": failed == 0, "findings": found }))?)?;
     } else {
-        let warnings = found.iter().filter(|one| one.state == State::Warning).count();
         let lines: Vec<String> = found.iter().map(line).collect();
-        say(format!("{}\n\n{}", lines.join("\n"), summary(failed, warnings)))?;
+        say(format!(
+            "{}\n\n{}",
+            lines.join("\n"),
+            summary(failed, count(State::Warning), count(State::Unknown))
+        ))?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
@@ -51,19 +55,23 @@ fn line(finding: &Finding) -> String {
     }
 }
 
-fn summary(failed: usize, warnings: usize) -> String {
+fn summary(failed: usize, warnings: usize, unknown: usize) -> String {
     let count =
         |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
-    match (failed, warnings) {
-        (0, 0) => "Nothing is wrong.".to_owned(),
-        (0, _) => format!("Nothing has failed; {}.", count(warnings, "warning", "warnings")),
-        (_, 0) => format!("{}.", count(failed, "check failed", "checks failed")),
+    let mut said = match (failed, warnings) {
+        (0, 0) => "Nothing that was looked at is wrong".to_owned(),
+        (0, _) => format!("Nothing has failed; {}", count(warnings, "warning", "warnings")),
+        (_, 0) => count(failed, "check failed", "checks failed"),
         _ => format!(
-            "{}; {}.",
+            "{}; {}",
             count(failed, "check failed", "checks failed"),
             count(warnings, "warning", "warnings")
         ),
+    };
+    if unknown > 0 {
+        said.push_str(&format!("; {} be told from here", count(unknown, "thing cannot", "things cannot")));
     }
+    said + "."
 }
 
 #[cfg(test)]
@@ -72,9 +80,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_counted() {
-        assert_eq!(summary(0, 0), "Nothing is wrong.");
-        assert_eq!(summary(0, 1), "Nothing has failed; 1 warning.");
-        assert_eq!(summary(2, 0), "2 checks failed.");
-        assert_eq!(summary(1, 2), "1 check failed; 2 warnings.");
+        assert_eq!(summary(0, 0, 0), "Nothing that was looked at is wrong.");
+        assert_eq!(summary(0, 1, 1), "Nothing has failed; 1 warning; 1 thing cannot be told from here.");
+        assert_eq!(summary(2, 0, 0), "2 checks failed.");
+        assert_eq!(summary(1, 2, 3), "1 check failed; 2 warnings; 3 things cannot be told from here.");
     }
 }

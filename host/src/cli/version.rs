@@ -21,9 +21,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         say(serde_json::to_string_pretty(&own)?)?;
     } else {
-        let formats = own.formats.iter().map(|(name, version)| format!("{name:<12} {version}"));
+        let formats = own.formats.iter().map(|(name, version)| format!("{name:<13} {version}"));
         let head = format!(
-            "{:<12} {}\n{:<12} {}\n{:<12} {}",
+            "{:<13} {}\n{:<13} {}\n{:<13} {}",
             "dseq", own.dseq, "CometBFT", own.cometbft, "engine", own.engine
         );
         say(format!("{head}\n{}", formats.collect::<Vec<_>>().join("\n")))?;

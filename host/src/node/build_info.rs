@@ -55,7 +55,7 @@ pub enum BuildInfoError {
         path: PathBuf,
     },
     /// It says something else.
-    #[error("{path} does not answer `version --json` as dseq does ({status}; it said {said}); is it dseq, of a version that has `upgrade check`?", path = path.display())]
+    #[error("{path} does not answer `version --json` as dseq does ({status}; it said {said:?}); is it dseq, of a version that has `upgrade check`?", path = path.display())]
     Other {
         /// The program.
         path: PathBuf,

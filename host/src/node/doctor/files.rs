@@ -151,8 +151,8 @@ fn plugins(subject: &Subject<'_>, genesis: &GenesisFile) -> Finding {
 /// CometBFT's data, the sequence and the record of what was signed go together.
 fn data(subject: &Subject<'_>) -> Finding {
     // A home that is held says so in its own finding, and what to do is the same.
-    if !matches!(Hold::Recovering.read(subject.home), Ok(None)) {
-        return Finding::unknown("data", "not looked at while the home must catch up");
+    if [Hold::Recovering, Hold::MovedAway].iter().any(|hold| !matches!(hold.read(subject.home), Ok(None))) {
+        return Finding::unknown("data", "not looked at while the home is held");
     }
     if let Err(err) = preflight::check_data(subject.home) {
         return Finding::refused("data", err);

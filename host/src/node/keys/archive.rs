@@ -95,6 +95,12 @@ pub enum ArchiveError {
         /// CometBFT's file.
         config: PathBuf,
     },
+    /// There is a file of that name.
+    #[error("{path} is there already, and no archive is written over; choose another file", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not an archive of ours.
     #[error("{path} is no archive of `dseq keys`: {why}", path = path.display())]
     NoArchive {
@@ -169,7 +175,12 @@ impl Archive {
             Ok(text) => text,
             Err(err) => return Err(io(err.into())),
         };
-        atomic_file::create_private(path, &text).map_err(|err| io(err.into()))
+        atomic_file::create_private(path, &text).map_err(|err| match io::Error::from(err) {
+            err if err.kind() == io::ErrorKind::AlreadyExists => {
+                ArchiveError::Exists { path: path.to_owned() }
+            }
+            err => io(err),
+        })
     }
 
     /// Reads one.
