@@ -6,6 +6,7 @@ mod app;
 mod client;
 mod clients;
 mod configuration;
+mod copied_home;
 mod copies;
 mod engine;
 mod engine_failures;

@@ -35,6 +35,7 @@ mod pipeline;
 mod program;
 mod rollback;
 mod rolling;
+mod run_pages;
 mod submit;
 mod support;
 mod traces;

@@ -81,6 +81,12 @@ impl GenesisFile {
         self.whole["chain_id"].as_str().unwrap_or_default()
     }
 
+    /// The time of its first block, as it is written.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        self.whole["genesis_time"].as_str().unwrap_or_default()
+    }
+
     /// What CometBFT makes of it.
     ///
     /// # Errors

@@ -178,13 +178,18 @@ impl Disks {
             Disk { path: path.display().to_string(), free, low: self.low, wal_growth }
         };
         let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-        match (device(&self.sequence), device(&self.databases)) {
-            (Some(one), Some(other)) if one != other => {
-                vec![disk(&self.sequence, 0), disk(&self.databases, wal_growth)]
-            }
-            _ => vec![disk(&self.sequence, wal_growth)],
+        // Before the first start neither is there: then the folder counts that they will be made in.
+        let [sequence, databases] = [&self.sequence, &self.databases].map(|path| existing(path));
+        match (device(sequence), device(databases)) {
+            (Some(one), Some(other)) if one != other => vec![disk(sequence, 0), disk(databases, wal_growth)],
+            _ => vec![disk(sequence, wal_growth)],
         }
     }
+}
+
+/// The folder itself, or the nearest one above it that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|above| above.exists()).unwrap_or(path)
 }
 
 /// The size of the files in a folder, in bytes; 0 if there is none.

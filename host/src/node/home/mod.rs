@@ -2,6 +2,7 @@
 //! (`permissions`), and how a new one is made (`new_home`).
 
 pub mod access;
+pub mod machine;
 pub mod new_home;
 pub mod permissions;
 
