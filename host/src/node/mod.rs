@@ -7,9 +7,11 @@
 //! - [`engine`]: CometBFT: its program, its files, its log, its RPC;
 //! - `intake`: the way of a transaction from HTTP into the mempool;
 //! - [`health`]: how a node is, checked every second;
+//! - [`network`]: the files with which several machines begin one network;
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`testnet`]: does that for several homes on one machine;
+//! - [`announce`]: what `dseq start` says of a node while it runs;
 //! - [`view`]: what nodes show of themselves, side by side;
 //! - [`address`]: where something listens;
 //! - [`checksum`]: compares the sequences of several nodes.
@@ -22,6 +24,7 @@
 //!   sequence are not.
 
 pub mod address;
+pub mod announce;
 pub mod app;
 pub mod checksum;
 pub mod config;
@@ -30,6 +33,7 @@ pub mod genesis;
 pub mod health;
 pub mod home;
 mod intake;
+pub mod network;
 pub mod process;
 pub mod shell;
 pub mod supervisor;
