@@ -57,7 +57,7 @@ fn cometbft_and_dseq_agree_about_every_genesis_of_the_table() {
     let dir = tempfile::tempdir().unwrap();
     let home = NodeHome::new(&dir.path().join("it's a node"));
     let root = home.root().to_str().unwrap();
-    let (code, said) = run(&mut dseq(&["init", "--home", root, "--plugin", &plugin()]));
+    let (code, said) = run(&mut dseq(&["init", "--solo", "--home", root, "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("1 validator: this node decides alone"), "{said}");
     let (_, quoted) = said.lines().find_map(|line| line.split_once("dseq start --home ")).unwrap();
