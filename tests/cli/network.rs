@@ -209,7 +209,10 @@ fn a_home_whose_key_is_not_in_the_network_joins_only_as_a_full_node() {
     let said = place.refusal(&alice, &network(), &["--observer"]);
     assert_eq!(said, "error: alice is a validator of audit-1: leave out --observer\n");
     let (code, stdout, stderr) = place.join(&eve, &network(), &["--observer"]);
-    assert!(code == 0 && stdout.contains("as a full node, without a vote, and dials 4 members."), "{stdout}{stderr}");
+    assert!(
+        code == 0 && stdout.contains("as a full node, without a vote, and dials 4 members."),
+        "{stdout}{stderr}"
+    );
 }
 
 #[test]
@@ -278,7 +281,10 @@ fn what_this_program_could_not_run_is_refused() {
     let mut other = network();
     other["genesis"]["app_state"]["dseq"]["engine"] = "11".repeat(32).into();
     let said = place.refusal(&home, &other, &[]);
-    assert!(said.starts_with(&format!("error: /network.json is for engine {}, and this dseq (", "11".repeat(32))), "{said}");
+    assert!(
+        said.starts_with(&format!("error: /network.json is for engine {}, and this dseq (", "11".repeat(32))),
+        "{said}"
+    );
     let (code, stdout, _) = run(&mut dseq(&["network", "show", text(&place.path("network.json"))]));
     assert!(code == 0 && stdout.contains("and cannot run it)"), "it is shown all the same: {stdout}");
 
@@ -320,17 +326,25 @@ fn a_file_that_is_damaged_or_of_another_version_says_so() {
         place.bad_file(&file)
     };
     let other = edited(&|file| file["dseq_network"] = 2.into());
-    assert!(other.starts_with("error: /network.json is a network file of version 2, and this dseq ("), "{other}");
+    assert!(
+        other.starts_with("error: /network.json is a network file of version 2, and this dseq ("),
+        "{other}"
+    );
     assert_eq!(
         edited(&|file| *file = member(0)),
         "error: /network.json is no network file: it has no \"dseq_network\"\n"
     );
     assert!(edited(&|file| file["colour"] = 1.into()).ends_with("\"colour\" is unknown\n"));
     assert!(edited(&|file| file["members"] = json!([])).ends_with("it has no members\n"));
-    assert!(edited(&|file| file["profile"] = "far".into()).ends_with("its profile is neither local nor wide\n"));
+    assert!(
+        edited(&|file| file["profile"] = "far".into()).ends_with("its profile is neither local nor wide\n")
+    );
     assert!(edited(&|file| file["genesis"] = 1.into()).contains("is not a genesis file"));
     let said = edited(&|file| file["genesis"]["validators"][3]["pub_key"]["value"] = key(9, 9).into());
-    assert!(said.contains("is damaged: dave is no validator of its genesis, and no observer. Ask for it again"), "{said}");
+    assert!(
+        said.contains("is damaged: dave is no validator of its genesis, and no observer. Ask for it again"),
+        "{said}"
+    );
     let said = edited(&|file| file["members"][3]["observer"] = true.into());
     assert!(said.contains("that is no member. Ask for it again"), "{said}");
     let said = edited(&|file| file["members"][1]["priv_key"] = "x".into());
@@ -386,7 +400,10 @@ fn a_network_of_machines_is_not_made_by_accident() {
     let mut observer = member(1);
     observer["observer"] = true.into();
     let (code, _, stderr) = create(&place, &[member(0), observer], &[]);
-    assert!(code == 1 && stderr.contains("of the members given, 1 would vote") && stderr.contains("--solo"), "{stderr}");
+    assert!(
+        code == 1 && stderr.contains("of the members given, 1 would vote") && stderr.contains("--solo"),
+        "{stderr}"
+    );
     let (code, _, stderr) = create(&place, &[member(0), member(0)], &[]);
     assert!(code == 1 && stderr.contains("alice and alice have the same consensus key, "), "{stderr}");
     assert!(stderr.contains("or one member's file is given twice"), "{stderr}");
@@ -411,10 +428,15 @@ fn init_asks_what_the_node_is_to_be() {
         assert!(refused(some).starts_with("error: what is this node to be?\n"));
     }
     let both = ["--name", "alice", "--address", "a.example:26656"];
-    assert!(refused(&[&both[..], &["--plugin", "x=x.wasm"]].concat()).contains("plugins belong to the network"));
+    assert!(
+        refused(&[&both[..], &["--plugin", "x=x.wasm"]].concat()).contains("plugins belong to the network")
+    );
     assert!(refused(&[&both[..], &["--chain-id", "c"]].concat()).contains("--solo"));
     assert!(refused(&["--name", "-x", "--address", "a:1"]).contains("--name"));
-    assert!(refused(&["--name", "a b", "--address", "a:1"]).contains("--name is \"a b\"; it must be 1 to 70 letters"));
+    assert!(
+        refused(&["--name", "a b", "--address", "a:1"])
+            .contains("--name is \"a b\"; it must be 1 to 70 letters")
+    );
     for address in ["a", "0.0.0.0:26656", "a:0", "a@b:1"] {
         let said = refused(&["--name", "alice", "--address", address]);
         assert!(said.contains(&format!("--address is {address:?}; it must be HOST:PORT")), "{said}");

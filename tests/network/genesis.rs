@@ -116,8 +116,7 @@ fn network(dir: &Path, nodes: u16) -> Vec<(NodeHome, u16)> {
         (NodeHome::new(&dir.join(&name)), ports.member(&name))
     };
     let homes: Vec<(NodeHome, NewMember)> = (0..nodes).map(member).collect();
-    let founding =
-        Founding { chain_id: None, plugins: vec![Plugin::passthrough()], profile: Profile::Local };
+    let founding = Founding { chain_id: None, plugins: vec![Plugin::passthrough()], profile: Profile::Local };
     network::found(&cometbft(), founding, &homes).unwrap();
     homes.into_iter().map(|(home, member)| (home, member.listen.rpc.port)).collect()
 }

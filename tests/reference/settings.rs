@@ -55,7 +55,10 @@ fn the_page_of_settings_is_what_the_code_says() {
     for (place, when) in [
         ("networks/common/cometbft.toml", "On every node:"),
         ("networks/local/cometbft.toml", "On a local network (`make start`) also:"),
-        ("networks/wide/cometbft.toml", "In a network over long distances (`dseq network create --profile wide`) also:"),
+        (
+            "networks/wide/cometbft.toml",
+            "In a network over long distances (`dseq network create --profile wide`) also:",
+        ),
         ("networks/common/genesis.toml", "In the genesis that CometBFT generates:"),
     ] {
         let lead = if place.starts_with("networks/common/c") { ENGINE } else { "\n" };

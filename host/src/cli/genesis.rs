@@ -199,7 +199,10 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     if let Some(home) = &place.home
         && home.network_file().exists()
     {
-        NetworkFile::read(&home.network_file())?.with_genesis(&file)?.write(&home.network_file())?;
+        // The home's copy of the network's file says the same as its genesis, unless somebody has edited one of them by hand.
+        if let Ok(network) = NetworkFile::read(&home.network_file()).and_then(|old| old.with_genesis(&file)) {
+            network.write(&home.network_file())?;
+        }
     }
     say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
     if let Some(old) = pinned_engine.filter(|old| *old != engine_id().to_string()) {

@@ -1,6 +1,6 @@
 //! `dseq network`: the file with which several machines begin one network, and a home's part in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::init::PipelineArgs;
 use super::{HomeArg, say, table};
 use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
-use crate::node::genesis::{self, GenesisError, NetworkSpec};
+use crate::node::genesis::{self, NetworkSpec};
 use crate::node::health::quorum;
 use crate::node::home::NodeHome;
 use crate::node::network::{self, Draft, Expected, Joined, Member, NetworkError, NetworkFile, Profile, Role};
@@ -46,14 +46,22 @@ pub(super) struct CreateArgs {
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
     /// How far apart the machines are
-    #[arg(long, value_enum, default_value_t = Profile::Wide)]
-    profile: Profile,
+    #[arg(long, value_enum, default_value_t = ProfileArg::Wide)]
+    profile: ProfileArg,
     /// Where to write it
     #[arg(short, long, value_name = "FILE", default_value = "network.json")]
     output: PathBuf,
     /// CometBFT program
     #[arg(long, value_name = "FILE", env = config::COMETBFT.env)]
     cometbft: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ProfileArg {
+    /// On one machine, or in one building
+    Local,
+    /// In several places, up to 300 ms apart
+    Wide,
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,7 +114,10 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
         limits: args.limits.clone(),
         inline: true,
         members,
-        profile: args.profile,
+        profile: match args.profile {
+            ProfileArg::Local => Profile::Local,
+            ProfileArg::Wide => Profile::Wide,
+        },
     };
     let network = NetworkFile::create(&cometbft, &draft)?;
     network.write_new(&args.output)?;
@@ -129,7 +140,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let home = NodeHome::open_made(&args.home.home)?;
     let network = NetworkFile::read(&args.file)?;
-    let Joined { role, peers, before } = network::join(&home, &network, Some(&args.expect), args.observer)?;
+    let Joined { role, peers, before } = network::join(&home, &network, &args.expect, args.observer)?;
     let (chain_id, root, quoted) = (network.chain_id(), home.root().display(), shell::word(home.root()));
     let role = match role {
         Role::Validator => "a validator",
@@ -179,7 +190,11 @@ fn plugins_table(rules: &crate::app::GenesisRules) -> String {
     }
     let mut rows = vec![["plugin", "sha256", "params"].map(str::to_owned).to_vec()];
     for plugin in &rules.pipeline.plugins {
-        rows.push(vec![plugin.name.to_string(), plugin.sha256.to_string(), plugin.params.as_str().to_owned()]);
+        rows.push(vec![
+            plugin.name.to_string(),
+            plugin.sha256.to_string(),
+            plugin.params.as_str().to_owned(),
+        ]);
     }
     table(&rows)
 }
@@ -214,9 +229,13 @@ fn tolerance(network: &NetworkFile) -> String {
     let needed = (1..=count).find(decides).unwrap_or(count);
     match count.saturating_sub(needed) {
         0 if count == 1 => "1 validator decides alone.".to_owned(),
-        0 => format!("A block takes all {count} validators: while one of them is down, the network stands still."),
-        spare => format!("A block takes {needed} of {count} validators: the network goes on while {spare} of them {} down.",
-            if spare == 1 { "is" } else { "are" }),
+        0 => format!(
+            "A block takes all {count} validators: while one of them is down, the network stands still."
+        ),
+        spare => format!(
+            "A block takes {needed} of {count} validators: the network goes on while {spare} of them {} down.",
+            if spare == 1 { "is" } else { "are" }
+        ),
     }
 }
 

@@ -49,7 +49,9 @@ fn main() {
             all.push(one);
         }
     }
-    println!("| round trip | profile | one write: p50 | p90 | many writes: tx/s | p50 |\n|---|---|---|---|---|---|");
+    println!(
+        "| round trip | profile | one write: p50 | p90 | many writes: tx/s | p50 |\n|---|---|---|---|---|---|"
+    );
     all.iter().for_each(|one| println!("{}", row(one)));
     let figures: Vec<Value> = all.iter().map(as_json).collect();
     fs::create_dir_all("build/bench").unwrap();
@@ -86,10 +88,21 @@ fn measure(runtime: &tokio::runtime::Runtime, profile: Profile, round_trip: u64)
     make(dir.path(), profile);
     let nodes: Vec<Node> = (0..NODES).map(|node| Node::start(dir.path(), node)).collect();
     nodes.iter().for_each(Node::wait);
-    let http = (0..NODES).map(|node| format!("127.0.0.1:{}", port(node, Port::Http))).collect::<Vec<_>>().join(",");
-    let idle = load(&["--via", "http", "--node", &http, "--concurrency", "1", "--requests", &ONE_BY_ONE.to_string()]);
+    let http =
+        (0..NODES).map(|node| format!("127.0.0.1:{}", port(node, Port::Http))).collect::<Vec<_>>().join(",");
+    let idle = load(&[
+        "--via",
+        "http",
+        "--node",
+        &http,
+        "--concurrency",
+        "1",
+        "--requests",
+        &ONE_BY_ONE.to_string(),
+    ]);
     let at_once = AT_ONCE.to_string();
-    let loaded = load(&["--via", "http", "--node", &http, "--concurrency", &at_once, "--duration", LOADED_FOR]);
+    let loaded =
+        load(&["--via", "http", "--node", &http, "--concurrency", &at_once, "--duration", LOADED_FOR]);
     drop(nodes);
     proxies.iter().for_each(tokio::task::JoinHandle::abort);
     let of = |report: &Value, what: &str| report["latency"][what].as_f64().unwrap();
@@ -141,7 +154,14 @@ fn make(dir: &Path, profile: Profile) {
     create.arg("-o").arg(&file);
     for node in 0..NODES {
         let mut init = dseq(&["init", "--name", &format!("node{node}"), "--address", &at(node, Port::Proxy)]);
-        init.args(["--listen", &at(node, Port::P2p), "--rpc", &at(node, Port::Rpc), "--http", &at(node, Port::Http)]);
+        init.args([
+            "--listen",
+            &at(node, Port::P2p),
+            "--rpc",
+            &at(node, Port::Rpc),
+            "--http",
+            &at(node, Port::Http),
+        ]);
         init.arg("--home").arg(home(dir, node));
         run(init);
         create.arg(home(dir, node).join("member.json"));

@@ -35,7 +35,11 @@ async fn connect(near: TcpStream, to: SocketAddr, one_way: Duration) {
     hand_on(far_in, near_out, one_way).await;
 }
 
-async fn hand_on(mut from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin + Send + 'static, after: Duration) {
+async fn hand_on(
+    mut from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin + Send + 'static,
+    after: Duration,
+) {
     let (send, receive) = mpsc::channel(CHUNKS_MAX);
     tokio::spawn(deliver(receive, to));
     loop {

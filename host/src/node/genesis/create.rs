@@ -106,7 +106,11 @@ pub enum GenesisError {
 /// # Errors
 ///
 /// When the limits make no sense, or CometBFT's genesis can't be made or doesn't take our values.
-pub fn create(cometbft: &CometBft, spec: &NetworkSpec<'_>, founders: &[Founder]) -> Result<Value, GenesisError> {
+pub fn create(
+    cometbft: &CometBft,
+    spec: &NetworkSpec<'_>,
+    founders: &[Founder],
+) -> Result<Value, GenesisError> {
     let mut genesis = generated(cometbft)?;
     let validators = founders.iter().map(validator).collect::<Result<Vec<_>, _>>()?;
     let chain_id = spec.chain_id.map_or_else(|| made_up_chain_id(&validators), str::to_owned);

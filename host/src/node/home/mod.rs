@@ -135,7 +135,9 @@ impl NodeHome {
     pub fn open(root: &Path) -> Result<Self, HomeError> {
         let home = Self::at(root)?;
         match home.has(&home.genesis_file(), root) {
-            Err(HomeError::Missing { path }) if home.member_file().is_file() => Err(HomeError::NoNetwork { path }),
+            Err(HomeError::Missing { path }) if home.member_file().is_file() => {
+                Err(HomeError::NoNetwork { path })
+            }
             found => found.map(|()| home),
         }
     }

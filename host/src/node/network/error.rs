@@ -263,7 +263,9 @@ fn advice(what: &str) -> &'static str {
     match what {
         "name" => "each needs a name of its own",
         "address" => "each needs an address of its own",
-        _ => "a home was copied, or one member's file is given twice; each member makes its own home with `dseq init`",
+        _ => {
+            "a home was copied, or one member's file is given twice; each member makes its own home with `dseq init`"
+        }
     }
 }
 

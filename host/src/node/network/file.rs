@@ -76,7 +76,8 @@ impl NetworkFile {
     /// When two members cannot be told apart, the limits make no sense, or CometBFT fails.
     pub fn create(cometbft: &CometBft, draft: &Draft) -> Result<Self, NetworkError> {
         check_members(&draft.members)?;
-        let founder = |member: &Member| Founder { name: member.name.clone(), key: member.consensus_key.clone() };
+        let founder =
+            |member: &Member| Founder { name: member.name.clone(), key: member.consensus_key.clone() };
         let founders: Vec<Founder> = draft.members.iter().filter(|one| !one.observer).map(founder).collect();
         let spec = NetworkSpec {
             chain_id: draft.chain_id.as_deref(),
@@ -117,8 +118,8 @@ impl NetworkFile {
         let members = list.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
         check_members(&members)?;
         let profile = serde_json::from_value(whole["profile"].clone());
-        let profile =
-            profile.map_err(|_| member::other(path, WHAT, "", "its profile is neither local nor wide".to_owned()))?;
+        let profile = profile
+            .map_err(|_| member::other(path, WHAT, "", "its profile is neither local nor wide".to_owned()))?;
         let genesis = GenesisFile::of(path, whole["genesis"].clone())?;
         genesis.check()?;
         let doc = genesis.doc()?;
@@ -255,7 +256,8 @@ fn check_members(members: &[Member]) -> Result<(), NetworkError> {
 fn check_validators(doc: &GenesisDoc, members: &[Member]) -> Result<(), String> {
     let voting = |member: &&Member| !member.observer;
     let keys: BTreeSet<&str> = doc.validators.iter().map(|validator| validator.key.1.as_str()).collect();
-    if let Some(member) = members.iter().filter(voting).find(|one| !keys.contains(one.consensus_key.as_str())) {
+    if let Some(member) = members.iter().filter(voting).find(|one| !keys.contains(one.consensus_key.as_str()))
+    {
         return Err(format!("{} is no validator of its genesis, and no observer", member.name));
     }
     let known: BTreeSet<&str> = members.iter().filter(voting).map(|one| one.consensus_key.as_str()).collect();

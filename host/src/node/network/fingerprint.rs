@@ -32,7 +32,8 @@ impl Fingerprint {
     /// The words, with hyphens between them: one word for a shell.
     #[must_use]
     pub fn words(&self) -> String {
-        let bit = |at: usize| usize::from(self.0.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1));
+        let bit =
+            |at: usize| usize::from(self.0.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1));
         let word = |index: usize| {
             let from = index * WORD_BITS;
             let number = (from..from + WORD_BITS).fold(0, |number, at| number << 1 | bit(at));
@@ -92,8 +93,10 @@ impl std::str::FromStr for Expected {
             let why = || NoFingerprint { why: format!("these are {} digits", text.len()) };
             return if text.len() == 64 { Ok(Self::Hex(text)) } else { Err(why()) };
         }
-        let words: Vec<&str> =
-            text.split(|one: char| one == '-' || one.is_whitespace()).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = text
+            .split(|one: char| one == '-' || one.is_whitespace())
+            .filter(|word| !word.is_empty())
+            .collect();
         if let Some(unknown) = words.iter().find(|word| Language::English.find_word(word).is_none()) {
             let unknown: String = unknown.chars().take(40).collect();
             return Err(NoFingerprint { why: format!("{unknown:?} is none of its words") });

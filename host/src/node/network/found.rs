@@ -5,9 +5,9 @@ use std::fs;
 use super::join::put;
 use super::{Draft, Member, NetworkError, NetworkFile, NewMember, Profile, make_home};
 use crate::node::engine::cometbft::CometBft;
+use crate::node::genesis;
 use crate::node::genesis::NetworkSpec;
 use crate::node::genesis::rules::Plugin;
-use crate::node::genesis;
 use crate::node::home::NodeHome;
 
 /// What the homes share.
@@ -33,8 +33,7 @@ pub fn found(
     homes: &[(NodeHome, NewMember)],
 ) -> Result<NetworkFile, NetworkError> {
     let Founding { chain_id, plugins, profile } = founding;
-    let spec =
-        NetworkSpec { chain_id: chain_id.as_deref(), plugins: &plugins, limits: &[], inline: false };
+    let spec = NetworkSpec { chain_id: chain_id.as_deref(), plugins: &plugins, limits: &[], inline: false };
     // Before anything is made: a plugin that no node would run, or that refuses its params.
     genesis::check(&spec)?;
     let mut members: Vec<Member> = Vec::new();

@@ -43,7 +43,7 @@ pub struct Joined {
 pub fn join(
     home: &NodeHome,
     network: &NetworkFile,
-    expected: Option<&Expected>,
+    expected: &Expected,
     observer: bool,
 ) -> Result<Joined, NetworkError> {
     check_expected(network, expected)?;
@@ -70,16 +70,13 @@ pub(super) fn put(home: &NodeHome, network: &NetworkFile, node_id: &str) -> Resu
     Ok(network.genesis().write_to(&home.genesis_file())?)
 }
 
-fn check_expected(network: &NetworkFile, expected: Option<&Expected>) -> Result<(), NetworkError> {
+fn check_expected(network: &NetworkFile, expected: &Expected) -> Result<(), NetworkError> {
     let found = network.fingerprint();
-    match expected.filter(|expected| !expected.is(&found)) {
-        Some(expected) => Err(NetworkError::OtherFingerprint {
-            path: network.path().to_owned(),
-            found,
-            expected: expected.clone(),
-        }),
-        None => Ok(()),
+    if expected.is(&found) {
+        return Ok(());
     }
+    let (path, expected) = (network.path().to_owned(), expected.clone());
+    Err(NetworkError::OtherFingerprint { path, found, expected })
 }
 
 /// What the home says of itself.
@@ -106,7 +103,9 @@ fn role(
         return match (member.observer, observer) {
             (true, _) => Ok(Role::FullNode),
             (false, false) => Ok(Role::Validator),
-            (false, true) => Err(NetworkError::IsValidator { name: member.name.clone(), chain_id: chain_id() }),
+            (false, true) => {
+                Err(NetworkError::IsValidator { name: member.name.clone(), chain_id: chain_id() })
+            }
         };
     }
     if let Some(member) = members.iter().find(|one| one.node_id == keys.node_id) {

@@ -99,7 +99,8 @@ fn make_checkpoint_key(cometbft: &CometBft, home: &NodeHome) -> Result<(), Netwo
     const COMMAND: &str = "gen-validator";
     let said = genesis::run(cometbft, home, COMMAND)?;
     let printed: Option<Value> = serde_json::from_str(&said).ok();
-    let key = printed.as_ref().and_then(|printed| printed.get("Key")).filter(|key| key["priv_key"].is_object());
+    let key =
+        printed.as_ref().and_then(|printed| printed.get("Key")).filter(|key| key["priv_key"].is_object());
     let Some(key) = key else {
         // What it printed may be a key: it is not repeated.
         let (command, said) = (genesis::words(cometbft, home, COMMAND), format!("{} bytes", said.len()));

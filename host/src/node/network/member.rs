@@ -106,7 +106,8 @@ impl Member {
             return Err(NetworkError::Secret { path: path.to_owned(), place: secret });
         }
         check_version(&value, "dseq_member", path, WHAT, place)?;
-        let member: Self = serde_json::from_value(value).map_err(|err| other(path, WHAT, place, err.to_string()))?;
+        let member: Self =
+            serde_json::from_value(value).map_err(|err| other(path, WHAT, place, err.to_string()))?;
         member.check(&format!("{}: {}", path.display(), inside(place, "")))?;
         Ok(member)
     }
@@ -126,7 +127,8 @@ impl Member {
         if !is_id(&self.node_id) {
             return bad("node_id", &self.node_id, "40 hexadecimal digits in lower case");
         }
-        for (field, key) in [("consensus_key", &self.consensus_key), ("checkpoint_key", &self.checkpoint_key)] {
+        for (field, key) in [("consensus_key", &self.consensus_key), ("checkpoint_key", &self.checkpoint_key)]
+        {
             if !is_public_key(key) {
                 return bad(field, key, "the base64 of an Ed25519 key, which has 32 bytes");
             }
@@ -178,8 +180,7 @@ impl Member {
 /// What a name may be.
 pub const NAME_EXPECTED: &str = "1 to 70 letters, digits, '-', '.' and '_', the first a letter or a digit";
 /// What an address may be.
-pub const ADDRESS_EXPECTED: &str =
-    "HOST:PORT, where others reach it: a host name, an IPv4 address or an IPv6 address in brackets; not 0.0.0.0 or [::]";
+pub const ADDRESS_EXPECTED: &str = "HOST:PORT, where others reach it: a host name, an IPv4 address or an IPv6 address in brackets; not 0.0.0.0 or [::]";
 
 /// Whether a member may be called this.
 #[must_use]
@@ -249,7 +250,11 @@ pub(super) fn read_json(
     };
     let value = json::read(&text, what, depth_max)
         .map_err(|source| NetworkError::Json { path: path.to_owned(), source })?;
-    if value.is_object() { Ok(value) } else { Err(other(path, what, "", "it is not a JSON object".to_owned())) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(other(path, what, "", "it is not a JSON object".to_owned()))
+    }
 }
 
 /// Refuses what does not say that it is of this kind, or is of another version.
@@ -285,7 +290,8 @@ pub(in crate::node) mod tests {
     /// A member whose keys all follow from a number.
     pub(in crate::node) fn member(number: u8) -> Member {
         let key = |of: u8| data_encoding::BASE64.encode(&[number, of].repeat(16));
-        let keys = Keys { node_id: format!("{number:02x}").repeat(20), consensus: key(1), checkpoint: key(2) };
+        let keys =
+            Keys { node_id: format!("{number:02x}").repeat(20), consensus: key(1), checkpoint: key(2) };
         Member::new(format!("m{number}"), keys, &Address::new(format!("m{number}.example"), 26656), false)
     }
 
@@ -311,7 +317,10 @@ pub(in crate::node) mod tests {
     #[test]
     fn a_file_with_a_private_key_is_refused_before_anything_else() {
         let said = refusal(&json!({ "pub_key": {}, "priv_key": { "type": "tendermint/PrivKeyEd25519" } }));
-        assert!(said.starts_with("m.json has a private key in it (priv_key), which must never leave"), "{said}");
+        assert!(
+            said.starts_with("m.json has a private key in it (priv_key), which must never leave"),
+            "{said}"
+        );
         let mut with = json!(member(1));
         with["name"] = json!([{ "secret": 1 }]);
         assert!(refusal(&with).contains("(name[0].secret)"));
@@ -326,14 +335,20 @@ pub(in crate::node) mod tests {
         };
         assert_eq!(refusal(&json!([])), "m.json is no member file: it is not a JSON object");
         assert_eq!(refusal(&json!({})), "m.json is no member file: it has no \"dseq_member\"");
-        assert!(edited("dseq_member", json!(2)).starts_with("m.json is a member file of version 2, and this dseq ("));
+        assert!(
+            edited("dseq_member", json!(2))
+                .starts_with("m.json is a member file of version 2, and this dseq (")
+        );
         assert!(edited("dseq_member", json!("1")).ends_with("\"dseq_member\" is not a version"));
         assert!(edited("colour", json!(1)).contains("unknown field `colour`"));
         assert!(edited("observer", json!(1)).starts_with("m.json is no member file: invalid type"));
         let said = edited("name", json!("-x"));
         assert_eq!(said, format!("m.json: name is \"-x\"; it must be {NAME_EXPECTED}"));
         assert!(edited("node_id", json!("AB".repeat(20))).contains("node_id is "));
-        assert!(edited("consensus_key", json!("AAAA")).contains("consensus_key is \"AAAA\"; it must be the base64"));
+        assert!(
+            edited("consensus_key", json!("AAAA"))
+                .contains("consensus_key is \"AAAA\"; it must be the base64")
+        );
         assert!(edited("checkpoint_key", json!("")).contains("checkpoint_key is "));
         assert!(edited("rpc", json!("x")).contains("rpc is \"x\"; it must be HOST:PORT"));
     }
@@ -346,12 +361,32 @@ pub(in crate::node) mod tests {
 
     #[test]
     fn an_address_is_one_that_others_can_dial() {
-        for good in ["alice.example:26656", "node0:1", "10.1.2.3:7", "[2001:db8::1]:65535", "a_b.c:1", "127.0.0.1:7"] {
+        for good in
+            ["alice.example:26656", "node0:1", "10.1.2.3:7", "[2001:db8::1]:65535", "a_b.c:1", "127.0.0.1:7"]
+        {
             assert_eq!(parse_address(good).unwrap().to_string(), good);
         }
         for bad in [
-            "", "alice", "alice:", ":7", "alice:0", "alice:65536", "0.0.0.0:7", "[::]:7", "::1:7", "[fe80::1%eth0]:7",
-            "a b:7", "a,b:7", "x@a:7", "tcp://a:7", "-a:7", "a..b:7", "1.2.3:7", "224.0.0.1:7", "a/b:7", "a$b:7",
+            "",
+            "alice",
+            "alice:",
+            ":7",
+            "alice:0",
+            "alice:65536",
+            "0.0.0.0:7",
+            "[::]:7",
+            "::1:7",
+            "[fe80::1%eth0]:7",
+            "a b:7",
+            "a,b:7",
+            "x@a:7",
+            "tcp://a:7",
+            "-a:7",
+            "a..b:7",
+            "1.2.3:7",
+            "224.0.0.1:7",
+            "a/b:7",
+            "a$b:7",
         ] {
             assert_eq!(parse_address(bad), None, "{bad}");
         }

@@ -9,12 +9,12 @@ use crate::node::engine::overrides;
 /// How far apart the machines of a network are.
 ///
 /// Some of the settings must be the same on all nodes, so it is part of the network file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// On one machine, or in one building
+    /// On one machine, or in one building.
     Local,
-    /// In several places, up to 300 ms apart
+    /// In several places, up to 300 ms apart.
     Wide,
 }
 

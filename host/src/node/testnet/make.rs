@@ -6,8 +6,8 @@ use std::io;
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
 use crate::node::address::Address;
 use crate::node::engine::config::EngineConfig;
-use crate::node::genesis::rules::{self, Plugin};
 use crate::node::genesis::GenesisError;
+use crate::node::genesis::rules::{self, Plugin};
 use crate::node::home::NodeHome;
 use crate::node::network::{self, Founding, NewMember, Profile};
 use crate::node::process::ports;
@@ -50,8 +50,7 @@ fn make_aside(
     let partial = local.dir.join(".partial");
     let at = |what: &str| io_error(format!("{what} {}", partial.display()));
     fs::create_dir(&partial).map_err(at("make"))?;
-    let member =
-        |node: &Node| (NodeHome::new(&partial.join(&node.name)), node.ports.member(&node.name));
+    let member = |node: &Node| (NodeHome::new(&partial.join(&node.name)), node.ports.member(&node.name));
     let homes: Vec<(NodeHome, NewMember)> = nodes.iter().map(member).collect();
     let founding = Founding { chain_id: None, plugins, profile: Profile::Local };
     network::found(&options.cometbft, founding, &homes)?;
