@@ -281,7 +281,7 @@ fn init_makes_nothing_of_what_no_node_would_run() {
         (vec!["--plugin", &broken], "plugin broken"),
     ] {
         let home = dir.path().join("home");
-        let mut command = dseq(&["init", "--home", text(&home), "--cometbft", text(&cometbft)]);
+        let mut command = dseq(&["init", "--solo", "--home", text(&home), "--cometbft", text(&cometbft)]);
         let (code, _, stderr) = run(command.args(args));
         assert!(code == 1 && stderr.contains(words), "{code} {stderr}");
         assert_eq!(

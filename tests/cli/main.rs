@@ -21,6 +21,7 @@ mod logs;
 #[path = "../../host/client/tests/nodes/mock.rs"]
 mod mock;
 mod monitoring;
+mod network;
 mod node;
 #[path = "../support/otlp.rs"]
 mod otlp;

@@ -124,13 +124,16 @@ fn a_home_is_made_in_the_empty_folder_one_is_in_and_runs_whatever_that_is_called
     // As the root of a new file system.
     fs::create_dir_all(root.join("lost+found")).unwrap();
     let before = fs::metadata(&root).unwrap().ino();
-    let mut command = dseq(&["init", "--home", ".", "--plugin", &plugin()]);
+    let mut command = dseq(&["init", "--solo", "--home", ".", "--plugin", &plugin()]);
     let (code, said) = run(command.current_dir(&root));
     assert_eq!(code, 0, "{said}");
     assert_eq!(fs::metadata(&root).unwrap().ino(), before);
     let mut names: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["config", "data", "dseq.toml", "lost+found", "plugins"]);
+    assert_eq!(
+        names,
+        ["config", "data", "dseq.toml", "lost+found", "member.json", "network.json", "plugins"]
+    );
     let (home, rpc) = listen_elsewhere(&root);
     let child = start_with(&home, rpc, &mut dseq(&["start"]));
     assert_eq!(ask(rpc, "status").unwrap()["result"]["node_info"]["moniker"], "n-ud-1-");

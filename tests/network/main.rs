@@ -19,6 +19,7 @@ mod genesis_table;
 mod health;
 mod hosts;
 mod load;
+mod machines;
 mod metrics;
 mod monitoring;
 #[path = "../support/noise.rs"]

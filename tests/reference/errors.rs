@@ -72,6 +72,11 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        title: "A network of machines",
+        about: "Met by `dseq init` and `dseq network`. Nothing was changed then. Exit code 1, or 2 for a wrong flag.",
+        files: &["node/network/error.rs", "node/network/fingerprint.rs"],
+    },
+    Section {
         title: "Genesis and rules",
         about: "Met by `dseq init`, `dseq genesis` and the start of a node. Correct the genesis with `dseq genesis set` while nothing is committed; after the first block, put the network's genesis back. Exit code 1 for a failed check, 2 for a wrong flag, 78 at the start of a node.",
         files: &[

@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod load;
 mod man;
+mod network;
 mod plugin;
 mod recover;
 mod serve;
@@ -44,6 +45,7 @@ use crate::node::genesis::{GenesisError, RulesError};
 use crate::node::home::HomeError;
 use crate::node::home::machine::MachineError;
 use crate::node::preflight::PreflightError;
+use crate::node::network::NetworkError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
 use crate::telemetry;
@@ -64,8 +66,14 @@ const EXAMPLES: &str = "Examples:
   dseq plugin run plugin.wasm hello  # run a transaction through a plugin";
 
 const INIT_EXAMPLES: &str = "Examples:
-  dseq init --home node
-  dseq init --home node --chain-id audit-1 --plugin json=json.wasm";
+  dseq init --home node --name alice --address alice.example:26656
+  dseq init --home node --name eve --address eve.example:26656 --observer
+  dseq init --home node --solo --plugin json=json.wasm";
+
+const NETWORK_EXAMPLES: &str = "Examples:
+  dseq network create --chain-id audit-1 --plugin json=json.wasm alice.json bob.json carol.json dave.json
+  dseq network show network.json
+  dseq network join --home node network.json --expect able-able-able-able-able-able-able-able-able-able-able";
 
 const START_EXAMPLES: &str = "Examples:
   dseq start --home node
@@ -128,9 +136,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a node's home, as the only validator of a new network
+    /// Create a node's home: its keys, and the public file that the other members get
+    ///
+    /// `dseq network` then makes the network of several machines. With --solo the node is a network of its own.
     #[command(before_help = INIT_EXAMPLES)]
-    Init(init::Args),
+    Init(Box<init::Args>),
+    /// Make a network of several machines, and join it
+    #[command(subcommand, before_help = NETWORK_EXAMPLES)]
+    Network(network::Command),
     /// Run a node: the app and CometBFT, which are restarted when either exits
     #[command(before_help = START_EXAMPLES)]
     Start(start::Args),
@@ -277,7 +290,8 @@ fn misused(err: &clap::Error) -> ExitCode {
 
 fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Init(args) => init::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Network(command) => network::run(&command),
         Command::Start(args) => start::run(&args, matches),
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
@@ -368,6 +382,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
             || cause.downcast_ref().is_some_and(RulesError::is_usage)
+            || cause.downcast_ref().is_some_and(NetworkError::is_usage)
             || cause.is::<plugin::Usage>()
             || cause.is::<PlanError>();
         if usage {
@@ -449,6 +464,7 @@ mod tests {
         let all = [
             EXAMPLES,
             INIT_EXAMPLES,
+            NETWORK_EXAMPLES,
             START_EXAMPLES,
             SERVE_EXAMPLES,
             TESTNET_EXAMPLES,

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::EXIT_REFUSED;
+use crate::node::announce;
 use crate::node::config::{self, Origin, Settings};
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::environment;
@@ -65,6 +67,9 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         home,
         cometbft,
     };
+    if !args.by_testnet {
+        announce::start(&plan.home, plan.http).context("cannot start a thread")?;
+    }
     match supervisor::run(&plan)? {
         End::Asked => Ok(ExitCode::SUCCESS),
         End::Refused => Ok(ExitCode::from(EXIT_REFUSED)),
