@@ -154,6 +154,18 @@ impl Problem {
         Self { exceeded: Some(Exceeded { limit, actual, unit }), ..self }
     }
 
+    /// The bound that was exceeded.
+    #[must_use]
+    pub fn limit(&self) -> Option<u64> {
+        self.exceeded.map(|exceeded| exceeded.limit)
+    }
+
+    /// The same, with other words for what was wrong.
+    #[must_use]
+    pub fn saying(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
     /// Whether it is of this type.
     #[must_use]
     pub fn is(&self, of: &'static ProblemType) -> bool {

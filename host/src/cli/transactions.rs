@@ -136,8 +136,9 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     reader.read_exact(&mut length).context("the file ends within a length of 4 bytes")?;
     let (other, max) = (u64::from(u32::from_be_bytes(length)), limits::TX_BYTES_CEILING);
     let length = u64::from(u32::from_le_bytes(length));
+    // Such as what the plugin `length-prefix` writes.
+    let hint = if other < length { format!("; big-endian it would be {other}") } else { String::new() };
     if length > max {
-        let hint = if other <= max { format!("; big-endian it would be {other}") } else { String::new() };
         bail!(
             "its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}"
         );
@@ -146,7 +147,7 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     reader.take(length).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
     if found < length {
-        bail!("its length prefix is {length}, but the file ends after {found} more bytes");
+        bail!("its length prefix is {length}, but the file ends after {found} more bytes{hint}");
     }
     Ok(Some(bytes))
 }
@@ -176,6 +177,10 @@ mod tests {
         let refusal = |mut bytes: &[u8]| format!("{:#}", next_prefixed(&mut bytes).unwrap_err());
         assert!(refusal(b"\0\0").starts_with("the file ends within a length"), "{}", refusal(b"\0\0"));
         assert_eq!(refusal(b"\x05\0\0\0abc"), "its length prefix is 5, but the file ends after 3 more bytes");
+        assert_eq!(
+            refusal(b"\0\0\0\x03abc"),
+            "its length prefix is 50331648, but the file ends after 3 more bytes; big-endian it would be 3"
+        );
         assert!(
             refusal(b"\xff\xff\xff\xff")
                 .ends_with("is 4294967295 (4 bytes, little-endian); the maximum of any network is 67108864")

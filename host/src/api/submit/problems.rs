@@ -32,17 +32,19 @@ pub fn rejected(hash: TxHash, refusal: &Refusal) -> Problem {
 /// problems are passed on.
 #[must_use]
 pub fn too_long(problem: Problem) -> Problem {
-    if !problem.is(&BODY_TOO_LARGE) {
-        return problem;
-    }
-    problem.with("plugin", None::<&str>).with("codespace", CODESPACE).with("code", Code::TxTooLarge.value())
+    let Some(bytes_max) = problem.limit().filter(|_| problem.is(&BODY_TOO_LARGE)) else { return problem };
+    problem
+        .saying(format!("the transaction is longer than the {bytes_max} bytes that this network takes"))
+        .with("plugin", None::<&str>)
+        .with("codespace", CODESPACE)
+        .with("code", Code::TxTooLarge.value())
 }
 
 /// The same for a transaction in a batch.
 #[must_use]
 pub fn too_long_in_batch(bytes_max: u64, bytes: u64) -> Problem {
     let detail = format!("the transaction has {bytes} bytes; this network takes at most {bytes_max}");
-    too_long(Problem::new(&BODY_TOO_LARGE, detail).exceeding(bytes_max, Some(bytes), "bytes"))
+    too_long(Problem::new(&BODY_TOO_LARGE, "").exceeding(bytes_max, Some(bytes), "bytes")).saying(detail)
 }
 
 /// The answer when nothing is known of a transaction.
