@@ -182,7 +182,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload soak consistency differential fuzz regex test-aarch64 test-docker test-dist
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload bench-wide soak consistency differential fuzz regex test-aarch64 test-docker test-dist
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -284,6 +284,9 @@ bench: build ## Our app beside CometBFT's own
 
 bench-overload: build ## Three times what four nodes carry, over HTTP; fails beyond the goals of docs/overload.md
 	@cargo run $(CARGO_FLAGS) -p dseq --example bench-overload
+
+bench-wide: build ## Both profiles of a network over 20, 80 and 200 ms: latency and throughput; five minutes
+	@cargo run $(CARGO_FLAGS) -p dseq --example bench-wide
 
 soak: build ## Four nodes for DURATION=30m under load, kills and stops; fails on growth, loss or disagreement
 	@cargo run $(CARGO_FLAGS) -p dseq --example soak -- --duration $(or $(DURATION),30m)

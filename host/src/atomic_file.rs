@@ -55,6 +55,23 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReplaceError> {
     sync_folder_of(path).map_err(ReplaceError::of("sync the folder", folder_of(path)))
 }
 
+/// Makes a file that only its owner may read and write, and that is not there yet: whole, or not at all.
+///
+/// # Errors
+///
+/// When it is there already ([`io::ErrorKind::AlreadyExists`]), or the file system refuses.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), ReplaceError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(ReplaceError::of("make", path))?;
+    if let Err(err) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        // Half of a key is worth nothing.
+        let _ = fs::remove_file(path);
+        return Err(ReplaceError::of("write", path)(err));
+    }
+    sync_folder_of(path).map_err(ReplaceError::of("sync the folder", folder_of(path)))
+}
+
 /// Where a file is written before it is renamed: one name for all attempts, so that what a crash left is overwritten.
 fn partial(path: &Path) -> io::Result<PathBuf> {
     let mut name = OsString::from(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
@@ -121,6 +138,17 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         replace(&path, b"new").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_private_file_is_made_for_its_owner_alone_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.json");
+        create_private(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused: io::Error = create_private(&path, b"two").unwrap_err().into();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The commands that write and read, against nodes that a test plays: what goes to standard output, and the exit codes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dseq_client::{Address, TxHash};
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,7 +46,11 @@ fn obedient(request: &Request) -> Reply {
     match &request.body[..] {
         b"wait" => Reply::json("202 X", &pending),
         b"lose" => Reply::none(),
-        b"large" => Reply::problem(413, "body-too-large", false, &json!({ "limit": 3 })),
+        b"large" => {
+            let members = json!({ "plugin": null, "codespace": "dseq", "code": 2, "limit": 3 });
+            Reply::problem(413, "body-too-large", false, &members)
+        }
+        b"refuse" => Reply::problem(421, "foreign-host", false, &json!({})),
         b"reject" => {
             let members =
                 json!({ "plugin": "p", "codespace": "plugin/p", "code": 7, "tx_hash": hash(b"reject") });
@@ -69,8 +73,9 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         ("commit", 0, "committed  index 3  offset 40  length 6  height 9  tx ".to_owned()),
         ("reject", 4, format!("rejected   tx {}  details of rejected (plugin/p code 7)", hash("reject"))),
         ("wait", 5, format!("pending    tx {}", hash("wait"))),
-        ("lose", 5, String::new()),
-        ("large", 1, String::new()),
+        ("lose", 5, format!("unknown    tx {}", hash("lose"))),
+        ("large", 4, format!("rejected   tx {}  details of body-too-large (dseq code 2)", hash("large"))),
+        ("refuse", 1, String::new()),
     ] {
         let (found, stdout, stderr) = said(&["submit", tx, &at(&node), "--timeout", "200ms"]);
         assert_eq!(found, code, "{tx}: {stdout}{stderr}");
@@ -81,6 +86,11 @@ fn each_outcome_of_a_transaction_has_its_line_and_its_exit_code() {
         let object: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!((found, &object["tx_hash"]), (code, &json!(hash(tx))), "{object}");
     }
+    let (_, _, stderr) = said(&["submit", "lose", &at(&node), "--timeout", "200ms"]);
+    assert!(
+        stderr.contains(&format!("`dseq receipt {} --wait 30s`\nerror: it is not known", hash("lose"))),
+        "{stderr}"
+    );
     let (code, _, _) = said(&["submit", "wait", "--wait", "checked", &at(&node)]);
     assert_eq!(code, 0, "that much was asked for");
     assert!(node.targets().last().unwrap().starts_with("/v1/submit?wait=checked&"), "{:?}", node.targets());
@@ -105,6 +115,15 @@ fn a_transaction_comes_from_wherever_it_is_given() {
     }
     let (code, stdout, _) = run(dseq(&["submit", &at(&node)]).stdin(std::fs::File::open(&file).unwrap()));
     assert!(code == 0 && stdout.contains(&binary), "standard input: {stdout}");
+    // Longer than any network takes, and sparse.
+    std::fs::File::options().write(true).open(&file).unwrap().set_len((64 << 20) + 1).unwrap();
+    let before = node.targets().len();
+    let (code, stdout, stderr) = said(&["submit", &at(&node), "--file", file.to_str().unwrap()]);
+    assert!(
+        code == 4 && stdout.starts_with("rejected   the transaction has more than 67108864 bytes"),
+        "{stderr}"
+    );
+    assert_eq!(node.targets().len(), before, "nothing was sent");
     for bad in [&["--hex", "0"][..], &["--hex", "00", "text"]] {
         assert_eq!(said(&[&["submit", &at(&node)], bad].concat()).0, 2, "{bad:?}");
     }
@@ -136,8 +155,11 @@ fn lines_are_answered_in_their_order_and_the_worst_decides_the_exit_code() {
     let (code, stdout, stderr) = lines("commit\nreject\none\n", &[]);
     assert_eq!((code, stdout.lines().count(), stderr.as_str()), (4, 3, "2 committed, 1 rejected\n"));
     assert_eq!(lines("reject\nwait\n", &[]).0, 5);
-    // What follows a transaction that no node takes is not sent, but for what is under way.
-    let many = format!("one\nlarge\n{}", "two\n".repeat(1000));
+    // One that is too long for the network is its own fault, and none of those that follow.
+    let (code, stdout, stderr) = lines("commit\nlarge\none\n", &["--concurrency", "1"]);
+    assert_eq!((code, stdout.lines().count(), stderr.as_str()), (4, 3, "2 committed, 1 rejected\n"));
+    // What follows a transaction that could not be handed in is not sent, but for what is under way.
+    let many = format!("one\nrefuse\n{}", "two\n".repeat(1000));
     let (code, stdout, stderr) = lines(&many, &["--concurrency", "2"]);
     assert!(code == 1 && stdout.lines().count() < 20, "{code}: {stderr}");
     assert!(stderr.contains("1 failed\nstopped: what follows was not sent"), "{stderr}");
@@ -316,5 +338,67 @@ fn completions_and_manual_pages_name_every_command() {
     for page in ["dseq.1", "dseq-submit.1", "dseq-testnet-start.1"] {
         let text = std::fs::read_to_string(target.join(page)).unwrap();
         assert!(text.contains("Examples:") || page.contains("start"), "{page}: {text}");
+    }
+}
+
+/// The first block of docs/clients.md under this heading.
+fn example(heading: &str) -> &'static str {
+    let (_, section) = include_str!("../../docs/clients.md").split_once(&format!("### {heading}\n")).unwrap();
+    let (_, block) = section.split_once("```").unwrap();
+    block.split_once('\n').unwrap().1.split("```").next().unwrap()
+}
+
+/// A node that commits what it is given, but for the first time, when it is too busy.
+fn busy_at_first() -> Node {
+    let (is_free, log) = (AtomicBool::new(false), Mutex::new(Log::new(b"", 0)));
+    Node::start(move |request| {
+        let mut log = log.lock().unwrap();
+        if request.target.starts_with("/v1/submit") {
+            if !is_free.swap(true, Ordering::SeqCst) {
+                return Reply::problem(503, "mempool-full", true, &json!({}));
+            }
+            *log = Log::new(&request.body, request.body.len() as u64);
+        }
+        let mut receipt = receipt(&log.bytes);
+        (receipt["index"], receipt["offset"]) = (0.into(), 0.into());
+        match request.target.split(['?', '/']).nth(2) {
+            Some("submit") => {
+                (receipt["state"], receipt["duplicate"]) = ("committed".into(), false.into());
+                Reply::json("200 OK", &receipt)
+            }
+            Some("receipts") => {
+                Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt] }))
+            }
+            _ => log.answer(request),
+        }
+    })
+}
+
+#[test]
+fn the_examples_for_programs_try_again_when_a_node_is_busy() {
+    for (program, heading) in [("sh", "Shell"), ("python3", "Python"), ("node", "JavaScript")] {
+        let tool = if program == "sh" { "curl" } else { program };
+        if Command::new(tool).arg("--version").output().is_err() {
+            eprintln!("SKIPPED: there is no {tool}, so its example is not run");
+            continue;
+        }
+        let (node, dir) = (busy_at_first(), tempfile::tempdir().unwrap());
+        let file = if program == "node" { "example.mjs" } else { "example" };
+        std::fs::write(dir.path().join(file), example(heading)).unwrap();
+        let mut command = Command::new(program);
+        command.arg(file).current_dir(dir.path()).env("DSEQ_NODE", node.address.to_string());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut said, mut some) = (String::new(), [0; 4096]);
+        // The record as it was read, and as it was followed.
+        while said.matches("hello from").count() < 2 {
+            let count = child.stdout.as_mut().unwrap().read(&mut some).unwrap();
+            assert!(count > 0, "{heading} ended after: {said}");
+            said.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(said.contains("committed"), "{heading}: {said}");
+        let submitted = node.targets().iter().filter(|target| target.starts_with("/v1/submit")).count();
+        assert_eq!(submitted, 2, "{heading}: {said}");
     }
 }

@@ -8,12 +8,17 @@ use super::supervisor::{Supervisor, said, stand_in, stop, until};
 use super::{config_with, dseq, home, text};
 
 /// What a CometBFT that was started under these variables has of Go's.
-fn garbage(variables: &[(&str, &str)]) -> String {
+fn go_settings(variables: &[(&str, &str)]) -> String {
     let home = home();
-    let script = format!("echo $GOGC $GOMEMLIMIT > '{}/go'; exec sleep 1000", text(home.path()));
+    let script =
+        format!("echo $GOGC $GOMEMLIMIT ${{GOMAXPROCS:-all}} > '{}/go'; exec sleep 1000", text(home.path()));
     let cometbft = stand_in(home.path(), VERSION, &script);
     let mut command = dseq(&["start", "--cometbft", text(&cometbft)]);
-    command.env_remove("GOGC").env_remove("GOMEMLIMIT").envs(variables.iter().copied());
+    command
+        .env_remove("GOGC")
+        .env_remove("GOMEMLIMIT")
+        .env_remove("GOMAXPROCS")
+        .envs(variables.iter().copied());
     let supervisor = Supervisor::with(home.path(), &mut command);
     let found = until(home.path(), "start of CometBFT", || {
         fs::read_to_string(home.path().join("go")).ok().filter(|found| found.ends_with('\n'))
@@ -23,9 +28,12 @@ fn garbage(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn cometbft_collects_garbage_as_it_pays_unless_the_operator_says_otherwise() {
-    assert_eq!(garbage(&[]), "400 2GiB\n");
-    assert_eq!(garbage(&[("GOGC", "50"), ("GOMEMLIMIT", "8GiB")]), "50 8GiB\n");
+fn cometbft_gets_measured_settings_of_gos_runtime_unless_the_operator_has_others() {
+    let few = std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 8);
+    let threads = if few { "8" } else { "all" };
+    assert_eq!(go_settings(&[]), format!("400 2GiB {threads}\n"));
+    let own = [("GOGC", "50"), ("GOMEMLIMIT", "8GiB"), ("GOMAXPROCS", "3")];
+    assert_eq!(go_settings(&own), "50 8GiB 3\n");
 }
 
 #[test]

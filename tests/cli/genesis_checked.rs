@@ -233,8 +233,7 @@ fn is_kept(home: &Path) {
 #[test]
 fn validators_and_the_part_of_a_home_among_them_are_told() {
     let home = home();
-    let key = json!({ "pub_key": public_key(1) });
-    fs::write(home.path().join("config/priv_validator_key.json"), key.to_string()).unwrap();
+    super::copied_home::give_keys(home.path());
     assert!(verify(home.path()).1.contains(": 1 validator: this node decides alone\n"));
     let words = runs(home.path());
     assert!(
@@ -282,7 +281,7 @@ fn init_makes_nothing_of_what_no_node_would_run() {
         (vec!["--plugin", &broken], "plugin broken"),
     ] {
         let home = dir.path().join("home");
-        let mut command = dseq(&["init", "--home", text(&home), "--cometbft", text(&cometbft)]);
+        let mut command = dseq(&["init", "--solo", "--home", text(&home), "--cometbft", text(&cometbft)]);
         let (code, _, stderr) = run(command.args(args));
         assert!(code == 1 && stderr.contains(words), "{code} {stderr}");
         assert_eq!(

@@ -6,6 +6,7 @@ mod app;
 mod client;
 mod clients;
 mod configuration;
+mod copied_home;
 mod copies;
 mod engine;
 mod engine_failures;
@@ -20,6 +21,7 @@ mod logs;
 #[path = "../../host/client/tests/nodes/mock.rs"]
 mod mock;
 mod monitoring;
+mod network;
 mod node;
 #[path = "../support/otlp.rs"]
 mod otlp;

@@ -167,7 +167,7 @@ fn a_chain_id_that_cometbft_would_not_take_is_refused_before_anything_is_made() 
     let cometbft = stand_in(dir.path(), VERSION, "exit 1");
     for (chain_id, bytes) in [("", 0), (&"x".repeat(51), 51)] {
         let root = dir.path().join("new");
-        let mut command = dseq(&["init", "--home", text(&root), "--chain-id", chain_id]);
+        let mut command = dseq(&["init", "--solo", "--home", text(&root), "--chain-id", chain_id]);
         let (code, _, stderr) = run(command.arg("--cometbft").arg(&cometbft));
         let expected = format!("error: the chain id is {bytes} bytes long; it must have 1 to 50\n");
         assert_eq!((code, stderr), (2, expected));

@@ -15,6 +15,9 @@ fn a_home_or_key_that_others_could_open_is_refused_until_it_is_closed() {
     let home = home();
     let key = home.path().join("config/priv_validator_key.json");
     fs::write(&key, "{}").unwrap();
+    // A key without the record of what it signed is refused for itself.
+    fs::create_dir(home.path().join("data")).unwrap();
+    fs::write(home.path().join("data/priv_validator_state.json"), "{\"height\":\"0\"}").unwrap();
     let cometbft = stand_in(home.path(), VERSION, "exec sleep 1000");
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&key, 0o644);

@@ -77,7 +77,7 @@ fn a_home_whose_path_does_not_reach_cometbft_as_it_is_is_refused_by_every_comman
             );
         };
         let new = dir.path().join("new").join(name);
-        refused(&["init"], "--home", &new);
+        refused(&["init", "--solo"], "--home", &new);
         refused(&["testnet", "start"], "--dir", &new);
         assert!(!dir.path().join("new").exists());
 
@@ -104,7 +104,7 @@ fn init(dir: &Path, home: &Path) -> (i32, String) {
     let cometbft = stand_in(dir, VERSION, "echo no luck >&2; exit 1");
     let plugin = dir.join("x.wasm");
     fs::write(&plugin, wat::parse_str("(module)").unwrap()).unwrap();
-    let mut command = dseq(&["init", "--plugin", &format!("x={}", text(&plugin)), "--home"]);
+    let mut command = dseq(&["init", "--solo", "--plugin", &format!("x={}", text(&plugin)), "--home"]);
     let (code, _, stderr) = run(command.arg(home).env("DSEQ_COMETBFT", cometbft));
     (code, stderr)
 }

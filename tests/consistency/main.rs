@@ -18,15 +18,20 @@ mod network;
 mod noise;
 mod run;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use dseq::cli::duration::duration;
 
-use self::network::Testnet;
+use self::network::{NetworkArgs, Testnet};
 use self::run::Plan;
+
+/// Defaults of the network's options.
+const DIR: &str = "build/consistency";
+const BASE_PORT: u16 = 29_656;
+/// The plugin `lines`, by which the clients know which transactions are rejected.
+const PLUGIN: &str = "build/plugins/lines.wasm";
 
 #[derive(Clone, Debug, Parser)]
 struct Options {
@@ -45,21 +50,8 @@ struct Options {
     /// Longest time for which nodes are stopped or away, in seconds.
     #[arg(long, default_value_t = 8)]
     away_seconds_max: u64,
-    /// Folder of the network, made anew. What is in it is removed.
-    #[arg(long, default_value = "build/consistency")]
-    dir: PathBuf,
-    /// The base of the nodes' ports.
-    #[arg(long, default_value_t = 29_656)]
-    base_port: u16,
-    /// `dseq`.
-    #[arg(long, default_value = "build/dseq")]
-    dseq: PathBuf,
-    /// CometBFT.
-    #[arg(long, default_value = "build/cometbft")]
-    cometbft: PathBuf,
-    /// The plugin `lines`, by which the clients know which transactions are rejected.
-    #[arg(long, default_value = "build/plugins/lines.wasm")]
-    plugin: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 fn main() -> Result<()> {
@@ -73,7 +65,7 @@ fn main() -> Result<()> {
         rest_max: Duration::from_secs(options.rest_seconds_max),
         away_max: Duration::from_secs(options.away_seconds_max),
     };
-    let network = Testnet::start(&options)?;
+    let network = Testnet::start(&options.network)?;
     let judged = run::run(plan, &network.nodes, &|| network.start_again()).and_then(|figures| {
         // The files, beside what HTTP says of them.
         let checksum = network.checksum()?;
@@ -81,8 +73,8 @@ fn main() -> Result<()> {
         Ok(figures)
     });
     network.stop()?;
-    let figures =
-        judged.with_context(|| format!("the nodes' homes and logs are in {}", options.dir.display()))?;
+    let figures = judged
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     println!("{figures}\nno violation");
     Ok(())
 }

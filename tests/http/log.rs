@@ -1,32 +1,12 @@
 //! A node's routes over a real log to which a test commits blocks.
 
-use std::sync::Arc;
-
-use dseq::api::health::Health;
-use dseq::api::submit::{Bounds, Submissions};
-use dseq::api::{self, Limits, Running, State, Stopping, Tail};
-use dseq::app::Status;
-use dseq::receipts::Receipts;
-use dseq::sequence::{HashedRecord, Log, Reader, Staging};
+use dseq::api::{self, Limits, Running, Tail};
+use dseq::sequence::{HashedRecord, Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
 
 use super::client::Client;
+pub(crate) use super::state::state;
 use super::{limits, serve, until};
-
-/// What a node's routes see of a log, and otherwise of nothing.
-pub(crate) fn state(reader: Reader, stopping: Stopping) -> State {
-    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone(), None).unwrap());
-    State {
-        tail: Tail::start(reader.clone(), || Some("a network".to_owned())).unwrap(),
-        reader,
-        status: Arc::new(move || Status::of(&asked.committed(), None)),
-        rules: Arc::new(|| None),
-        metrics: Arc::default(),
-        health: Health::default(),
-        submissions: Submissions::new(Err("there is no engine"), receipts, stopping.clone(), Bounds::DEFAULT),
-        stopping,
-    }
-}
 
 pub(crate) struct Node {
     pub(crate) dir: tempfile::TempDir,

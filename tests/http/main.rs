@@ -10,6 +10,7 @@ mod documented;
 mod end;
 mod followers;
 mod fuzzed;
+mod held;
 mod hosts;
 mod layers;
 mod log;
@@ -18,18 +19,22 @@ mod overload;
 mod pages;
 mod pipeline;
 mod problems;
+mod proxied;
 mod reading;
 mod records;
 mod routes;
 mod sequence;
+mod state;
 mod streams;
 mod submit;
 mod writing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use dseq::api::{Limits, Origins, Running, Server, Stopping, layered};
+use dseq::telemetry::metrics::Metrics;
 
 /// Bounds of which none is reached by accident.
 fn limits() -> Limits {
@@ -50,8 +55,17 @@ fn serve(limits: Limits, router: impl FnOnce(Stopping) -> Router) -> Running {
 }
 
 fn serve_for(limits: Limits, origins: &Origins, router: impl FnOnce(Stopping) -> Router) -> Running {
+    serve_counted(limits, origins, Arc::default(), router)
+}
+
+fn serve_counted(
+    limits: Limits,
+    origins: &Origins,
+    metrics: Arc<Metrics>,
+    router: impl FnOnce(Stopping) -> Router,
+) -> Running {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
-    let router = layered(router(server.stopping()), server.address(), server.limits(), origins);
+    let router = layered(router(server.stopping()), server.address(), server.limits(), origins, metrics);
     server.start(router).unwrap()
 }
 

@@ -17,6 +17,7 @@ fn the_types_of_problems_are_fixed() {
     let expected = "\
 body-incomplete 400 retry
 bad-parameter 400
+bad-host 400
 bad-batch 400
 cross-origin 403
 not-found 404

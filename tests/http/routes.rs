@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dseq::api::{self, Running, State};
+use dseq::api::{self, Origins, Running, State};
 use dseq::sequence::Log;
 use dseq::telemetry::metrics::{Format, Metrics};
 
 use super::client::Client;
-use super::{limits, log, serve};
+use super::{limits, log, serve, serve_counted};
 
 /// The documentation's page on HTTP.
 const PAGE: &str = include_str!("../../docs/http.md");
@@ -80,9 +80,8 @@ fn metrics_come_in_the_format_that_is_asked_for() {
 #[test]
 fn requests_are_counted_by_the_route_they_matched() {
     let metrics = Arc::new(Metrics::default());
-    let http = serve(limits(), |_| {
-        let router = axum::Router::new().route("/a/{b}", axum::routing::get(|| async { "hello" }));
-        api::metered(router, Arc::clone(&metrics))
+    let http = serve_counted(limits(), &Origins::Own, Arc::clone(&metrics), |_| {
+        axum::Router::new().route("/a/{b}", axum::routing::get(|| async { "hello" }))
     });
     metrics.http().read_connections_from(http.count_connections());
     let mut client = Client::connect(http.address());
@@ -92,6 +91,7 @@ fn requests_are_counted_by_the_route_they_matched() {
     let text = metrics.encode(Format::Text).unwrap();
     for line in [
         "dseq_http_requests_total{route=\"/a/{b}\",method=\"GET\",status=\"200\"} 2",
+        "dseq_http_requests_total{route=\"other\",method=\"GET\",status=\"404\"} 1",
         "dseq_http_request_duration_seconds_count{route=\"/a/{b}\"} 2",
         "dseq_http_connections 1",
     ] {

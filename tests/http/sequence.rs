@@ -47,6 +47,34 @@ fn an_empty_sequence_is_empty() {
 }
 
 #[test]
+fn nothing_is_the_same_nothing_after_the_first_record() {
+    let mut node = node();
+    let before = get(&node, "?end=0", "");
+    assert_eq!(before.header("cache-control"), "public, max-age=31536000, immutable");
+    node.commit(&["0123"]);
+    let after = get(&node, "?end=0", "");
+    assert_eq!((after.status, after.text(), after.header("etag")), (200, "", before.header("etag")));
+    assert_eq!(get(&node, "?end=0", "if-none-match: \"empty-0\"\r\n").status, 304);
+    assert_eq!(get(&node, "", "if-none-match: \"empty-0\"\r\n").text(), "0123");
+    assert_eq!(get(&node, "", "range: bytes=0-\r\nif-range: \"empty-0\"\r\n").text(), "0123");
+}
+
+#[test]
+fn a_parameter_that_is_not_there_is_refused_unless_it_is_a_request_of_durable_streams() {
+    let node = ten();
+    for bad in ["?ofset=-1", "?end=3&x=1", "?from=3", "?limit=1"] {
+        let answer = get(&node, bad, "");
+        assert_eq!((answer.status, answer.problem_name().as_str()), (400, "bad-parameter"), "{bad}");
+    }
+    assert_eq!(get(&node, "?cursor=3", "").status, 200);
+    assert_eq!(get(&node, "?offset=-1&x=1", "").text(), "0123456789");
+    for bad in ["/v1/status?x=1", "/v1/pipeline?x", "/v1/records?frm=1", "/v1/receipts?index=0&x=1"] {
+        let answer = node.connect().get(bad, "").answer();
+        assert_eq!((answer.status, answer.problem_name().as_str()), (400, "bad-parameter"), "{bad}");
+    }
+}
+
+#[test]
 fn a_range_is_206_with_its_place() {
     let node = ten();
     for (range, bytes, place) in [

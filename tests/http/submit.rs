@@ -304,6 +304,12 @@ fn bad_requests_are_refused_before_anything_happens() {
         (answer.status, &answer.problem()["limit"], &answer.problem()["actual"]),
         (413, &1000.into(), &1001.into())
     );
+    // By the same rule as CheckTx.
+    let problem = answer.problem();
+    assert_eq!(
+        (&problem["plugin"], &problem["codespace"], &problem["code"]),
+        (&Value::Null, &"dseq".into(), &2.into())
+    );
     assert_eq!(node.submit("?wait=checked", &long[1..]).status, 202);
     for path in ["abc", &"0".repeat(63), &"g".repeat(64)] {
         assert_eq!(node.get(&format!("/v1/receipts/{path}")).problem_name(), "bad-parameter", "{path}");
@@ -399,13 +405,15 @@ fn a_batch_is_answered_in_its_order_line_by_line() {
         assert_eq!((status, headers["content-type"].as_str()), (200, "application/x-ndjson"));
         let lines = lines(client);
         let states: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["committed", "committed", "committed", "failed"]);
+        assert_eq!(states, ["committed", "committed", "committed", "rejected"]);
         let indexes: Vec<_> = lines[..3].iter().map(|line| line["index"].as_u64().unwrap()).collect();
         assert_eq!((indexes, &lines[2]["duplicate"]), (vec![2, 1, 0], &true.into()));
         assert_eq!(
             (&lines[3]["problem"]["status"], &lines[3]["tx_hash"]),
             (&413.into(), &hash(&long).into())
         );
+        let problem = &lines[3]["problem"];
+        assert_eq!((&problem["codespace"], &problem["code"]), (&"dseq".into(), &2.into()), "{problem}");
     }
 }
 

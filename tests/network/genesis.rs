@@ -8,10 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use dseq::node::engine::cometbft::CometBft;
-use dseq::node::engine::overrides;
 use dseq::node::genesis::rules::Plugin;
-use dseq::node::genesis::{self, Member, NetworkSpec};
 use dseq::node::home::NodeHome;
+use dseq::node::network::{self, Founding, NewMember, Profile};
 use dseq::node::process::ProcessId;
 use dseq::node::testnet::Ports;
 use rustix::process::Signal;
@@ -58,7 +57,7 @@ fn cometbft_and_dseq_agree_about_every_genesis_of_the_table() {
     let dir = tempfile::tempdir().unwrap();
     let home = NodeHome::new(&dir.path().join("it's a node"));
     let root = home.root().to_str().unwrap();
-    let (code, said) = run(&mut dseq(&["init", "--home", root, "--plugin", &plugin()]));
+    let (code, said) = run(&mut dseq(&["init", "--solo", "--home", root, "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("1 validator: this node decides alone"), "{said}");
     let (_, quoted) = said.lines().find_map(|line| line.split_once("dseq start --home ")).unwrap();
@@ -107,31 +106,26 @@ impl Drop for Started {
     }
 }
 
-/// Homes of one network on ports of this test.
-fn network(dir: &Path, nodes: u16) -> Vec<Member> {
+/// Homes of one network on ports of this test, each with the port of its RPC.
+fn network(dir: &Path, nodes: u16) -> Vec<(NodeHome, u16)> {
     let base = free_base_port();
     let member = |index: u16| {
         let name = format!("node{index}");
         let port = |n: u16| base + 4 * index + n;
         let ports = Ports { p2p: port(0), rpc: port(1), metrics: port(2), http: port(3) };
-        Member { home: NodeHome::new(&dir.join(&name)), moniker: name, addresses: Some(ports.addresses()) }
+        (NodeHome::new(&dir.join(&name)), ports.member(&name))
     };
-    let members: Vec<Member> = (0..nodes).map(member).collect();
-    let spec = NetworkSpec {
-        chain_id: None,
-        plugins: vec![Plugin::passthrough()],
-        config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
-    };
-    genesis::create(&cometbft(), &spec, &members).unwrap();
-    members
+    let homes: Vec<(NodeHome, NewMember)> = (0..nodes).map(member).collect();
+    let founding = Founding { chain_id: None, plugins: vec![Plugin::passthrough()], profile: Profile::Local };
+    network::found(&cometbft(), founding, &homes).unwrap();
+    homes.into_iter().map(|(home, member)| (home, member.listen.rpc.port)).collect()
 }
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
 fn a_genesis_that_was_mended_after_a_refusal_is_used() {
     let dir = tempfile::tempdir().unwrap();
-    let member = network(dir.path(), 1).remove(0);
-    let (home, rpc) = (member.home, member.addresses.unwrap().rpc.port);
+    let (home, rpc) = network(dir.path(), 1).remove(0);
     let root = home.root().to_str().unwrap();
     let mut genesis = read(&home);
     genesis["app_state"]["dseq"]["engine"] = "11".repeat(32).into();
@@ -178,21 +172,20 @@ fn post(port: u16, tx: &[u8]) -> Option<Value> {
 fn a_transaction_of_4_mib_is_included_on_four_nodes_whatever_their_files_say() {
     const BYTES: usize = 4 << 20;
     let dir = tempfile::tempdir().unwrap();
-    let members = network(dir.path(), 4);
-    let mut genesis = read(&members[0].home);
+    let (homes, ports): (Vec<NodeHome>, Vec<u16>) = network(dir.path(), 4).into_iter().unzip();
+    let mut genesis = read(&homes[0]);
     genesis["app_state"]["dseq"]["limits"]["tx_bytes_max"] = json!(BYTES);
     genesis["consensus_params"]["block"]["max_bytes"] = json!((8 << 20).to_string());
-    for (index, member) in members.iter().enumerate() {
-        fs::write(member.home.genesis_file(), genesis.to_string()).unwrap();
+    for (index, home) in homes.iter().enumerate() {
+        fs::write(home.genesis_file(), genesis.to_string()).unwrap();
         if index % 2 == 1 {
-            let config = fs::read_to_string(member.home.cometbft_config()).unwrap();
+            let config = fs::read_to_string(home.cometbft_config()).unwrap();
             let smaller = config.replace("max_tx_bytes = 2097152", "max_tx_bytes = 1048576");
             assert_ne!(config, smaller);
-            fs::write(member.home.cometbft_config(), smaller).unwrap();
+            fs::write(home.cometbft_config(), smaller).unwrap();
         }
     }
-    let nodes: Vec<Started> = members.iter().map(|member| Started::new(&member.home)).collect();
-    let ports: Vec<u16> = members.iter().map(|member| member.addresses.as_ref().unwrap().rpc.port).collect();
+    let nodes: Vec<Started> = homes.iter().map(Started::new).collect();
     for port in &ports {
         until("three peers", || {
             ask(*port, "net_info").filter(|info| info["result"]["n_peers"] == "3").map(drop)
@@ -203,8 +196,8 @@ fn a_transaction_of_4_mib_is_included_on_four_nodes_whatever_their_files_say() {
         let answer = until("answer", || post(*port, &tx));
         assert_eq!(answer["result"]["code"], 0, "{}", answer["error"]);
         let length = u64::try_from((node + 1) * BYTES).unwrap();
-        for member in &members {
-            let file = member.home.sequence_dir().join("sequence.bin");
+        for home in &homes {
+            let file = home.sequence_dir().join("sequence.bin");
             until("transaction in the sequence", || {
                 fs::metadata(&file).ok().filter(|found| found.len() == length)
             });

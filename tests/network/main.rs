@@ -19,6 +19,7 @@ mod genesis_table;
 mod health;
 mod hosts;
 mod load;
+mod machines;
 mod metrics;
 mod monitoring;
 #[path = "../support/noise.rs"]
@@ -35,6 +36,7 @@ mod pipeline;
 mod program;
 mod rollback;
 mod rolling;
+mod run_pages;
 mod submit;
 mod support;
 mod traces;

@@ -12,7 +12,8 @@ use crate::support::{ask, dseq, free_base_port, plugin, processes, receipt, run,
 
 /// Makes a home whose CometBFT listens on ports of this test.
 pub(crate) fn init(root: &Path) -> (NodeHome, u16) {
-    let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
+    let (code, said) =
+        run(&mut dseq(&["init", "--solo", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
     assert_eq!(code, 0, "{said}");
     listen_elsewhere(root)
 }
@@ -51,7 +52,8 @@ fn a_home_is_made_once_runs_and_ends_with_0_when_asked() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("a/node");
     let (home, rpc) = init(&root);
-    let (code, said) = run(&mut dseq(&["init", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
+    let (code, said) =
+        run(&mut dseq(&["init", "--solo", "--home", root.to_str().unwrap(), "--plugin", &plugin()]));
     assert_eq!(code, 1);
     assert!(
         said.contains("is there already, with \"config\", ") && said.contains("nothing was changed"),

@@ -66,9 +66,15 @@ const SECTIONS: &[Section] = &[
             "node/home/mod.rs",
             "node/home/new_home.rs",
             "node/home/access.rs",
+            "node/home/machine.rs",
             "node/genesis/create.rs",
             "atomic_file.rs",
         ],
+    },
+    Section {
+        title: "A network of machines",
+        about: "Met by `dseq init` and `dseq network`. Nothing was changed then. Exit code 1, or 2 for a wrong flag.",
+        files: &["node/network/error.rs", "node/network/fingerprint.rs"],
     },
     Section {
         title: "Genesis and rules",
@@ -89,6 +95,21 @@ const SECTIONS: &[Section] = &[
         title: "Plugins",
         about: "Met where a plugin is loaded: `dseq plugin check`, `dseq genesis`, the start of a node. The author of the plugin changes it, or the pipeline uses another one. `dseq plugin check` shows the same message without a network. Exit code 1, or 78 at the start of a node.",
         files: &["plugin/validate/error.rs", "plugin/admit/error.rs", "plugin/dir.rs", "plugin/fault.rs"],
+    },
+    Section {
+        title: "Keys and recovery",
+        about: "Met by `dseq keys`, `dseq recover` and `dseq upgrade check`, and at the start of a node, which then exits with 78. The pages in [run/](run/) say step by step what to do. Exit code 1, or 78 for a home that must not be used as it is.",
+        files: &[
+            "node/preflight.rs",
+            "node/engine/key_files.rs",
+            "node/engine/throwaway.rs",
+            "node/keys/archive.rs",
+            "node/keys/carry.rs",
+            "node/recover/mod.rs",
+            "node/recover/run.rs",
+            "node/recover/watch.rs",
+            "node/build_info.rs",
+        ],
     },
     Section {
         title: "Running a node",

@@ -21,15 +21,15 @@ const LIMITS: &str = "
 ## A network: limits in the genesis
 
 The same on every node: they are part of the genesis, and fixed once the first block is committed. `--limit NAME=NUMBER` sets
-them, for `dseq init`, `dseq testnet start` and `dseq genesis set`.
+them, for `dseq network create` and `dseq genesis set`.
 
 ";
 
 const ENGINE: &str = "
 ## CometBFT: what dseq changes
 
-CometBFT's settings are in each home's `config/config.toml`. `dseq init` and `dseq testnet start` change the values below and
-leave the others as CometBFT has them. ";
+CometBFT's settings are in each home's `config/config.toml`. `dseq init`, `dseq network join` and `dseq testnet start` change the values
+below and leave the others as CometBFT has them. ";
 
 #[test]
 fn the_page_of_settings_is_what_the_code_says() {
@@ -55,6 +55,10 @@ fn the_page_of_settings_is_what_the_code_says() {
     for (place, when) in [
         ("networks/common/cometbft.toml", "On every node:"),
         ("networks/local/cometbft.toml", "On a local network (`make start`) also:"),
+        (
+            "networks/wide/cometbft.toml",
+            "In a network over long distances (`dseq network create --profile wide`) also:",
+        ),
         ("networks/common/genesis.toml", "In the genesis that CometBFT generates:"),
     ] {
         let lead = if place.starts_with("networks/common/c") { ENGINE } else { "\n" };

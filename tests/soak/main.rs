@@ -33,7 +33,13 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dseq::cli::duration::duration;
 
-use self::network::Testnet;
+use self::network::{NetworkArgs, Testnet};
+
+/// Defaults of the network's options.
+const DIR: &str = "build/soak";
+const BASE_PORT: u16 = 28_656;
+/// The default plugin.
+const PLUGIN: &str = "build/plugins/passthrough.wasm";
 
 #[derive(Clone, Debug, Parser)]
 struct Options {
@@ -52,24 +58,11 @@ struct Options {
     /// Longest rest between a node's return and the next fault, in seconds; 0: no faults.
     #[arg(long, default_value_t = 20)]
     rest_seconds_max: usize,
-    /// Folder of the network, made anew. What is in it is removed.
-    #[arg(long, default_value = "build/soak")]
-    dir: PathBuf,
     /// Where the figures go.
     #[arg(long, default_value = "build/soak.json")]
     out: PathBuf,
-    /// The base of the nodes' ports.
-    #[arg(long, default_value_t = 28_656)]
-    base_port: u16,
-    /// `dseq`.
-    #[arg(long, default_value = "build/dseq")]
-    dseq: PathBuf,
-    /// CometBFT.
-    #[arg(long, default_value = "build/cometbft")]
-    cometbft: PathBuf,
-    /// The default plugin.
-    #[arg(long, default_value = "build/plugins/passthrough.wasm")]
-    plugin: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// How often processes and disks are looked at.
@@ -89,13 +82,13 @@ fn main() -> Result<ExitCode> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let seed = options.seed.unwrap_or(now.as_secs());
     println!("soak: {} s at {} tx/s, seed {seed}", options.duration.as_secs(), options.rate);
-    let network = Testnet::start(&options)?;
+    let network = Testnet::start(&options.network)?;
     let run = soak(&options, seed, &network);
     // Before anything is stopped, or the nodes' ends would be part of it.
     let verdict = run.and_then(|run| report::judge(&options, seed, &network, &run));
     network.stop()?;
-    let failed =
-        verdict.with_context(|| format!("the nodes' homes and logs are in {}", options.dir.display()))?;
+    let failed = verdict
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -9,10 +9,30 @@ use dseq::node::process::running::Running;
 use dseq::node::testnet::{Network, Node};
 use serde_json::Value;
 
-use crate::Options;
+use crate::{BASE_PORT, DIR, PLUGIN};
 
 /// How long a disturbed node may take until it is one of the network again.
 pub(crate) const RETURN_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the network is, and what it is made of.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct NetworkArgs {
+    /// Folder of the network, made anew. What is in it is removed
+    #[arg(long, default_value = DIR)]
+    pub(crate) dir: PathBuf,
+    /// The base of the nodes' ports
+    #[arg(long, default_value_t = BASE_PORT)]
+    base_port: u16,
+    /// `dseq`
+    #[arg(long, default_value = "build/dseq")]
+    dseq: PathBuf,
+    /// CometBFT
+    #[arg(long, default_value = "build/cometbft")]
+    cometbft: PathBuf,
+    /// The plugin
+    #[arg(long, default_value = PLUGIN)]
+    plugin: PathBuf,
+}
 
 pub(crate) struct Testnet {
     dseq: PathBuf,
@@ -23,7 +43,7 @@ pub(crate) struct Testnet {
 
 impl Testnet {
     /// Makes it anew, and waits until all nodes accept transactions.
-    pub(crate) fn start(options: &Options) -> Result<Self> {
+    pub(crate) fn start(options: &NetworkArgs) -> Result<Self> {
         let found = |path: &PathBuf| {
             path.canonicalize().with_context(|| format!("{}: run `make build` first", path.display()))
         };

@@ -7,6 +7,7 @@
 mod memory;
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dseq::api::stream::Timings;
@@ -16,7 +17,8 @@ fn main() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).unwrap();
     let timings = Timings { long_poll: Duration::from_secs(2), ..Timings::DEFAULT };
     let router = memory::router(server.stopping(), timings);
-    let router = layered(router, server.address(), server.limits(), &Origins::Every);
+    let (address, limits) = (server.address(), server.limits());
+    let router = layered(router, address, limits, &Origins::Every, Arc::default());
     let running = server.start(router).unwrap();
     println!("http://{}", running.address());
     let mut until_closed = Vec::new();

@@ -107,7 +107,7 @@ pub enum Known {
     Pending,
     /// A node has rejected it.
     Rejected(Rejection),
-    /// No node that answers knows it.
+    /// No node that answers has committed it, or knows that it is on its way.
     Unknown,
 }
 

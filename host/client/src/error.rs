@@ -83,6 +83,16 @@ pub enum Error {
         /// The node that has something else.
         second: Address,
     },
+    /// Two nodes hold different records.
+    #[error("nodes disagree: record {index} is not the same at {first} and at {second}")]
+    RecordsDisagree {
+        /// The record's index.
+        index: u64,
+        /// The node that was read before.
+        first: Address,
+        /// The node that has something else.
+        second: Address,
+    },
     /// Two nodes have equally long sequences with different hashes.
     #[error("nodes disagree: the {length} bytes of {first} and of {second} have different hashes")]
     RootsDisagree {
@@ -200,6 +210,12 @@ impl Problem {
     #[must_use]
     pub fn name(&self) -> &str {
         self.r#type.strip_prefix(TYPE_PREFIX).unwrap_or(&self.r#type)
+    }
+
+    /// Whether it is one of a node's own, and not of a proxy before it.
+    #[must_use]
+    pub fn is_of_a_node(&self) -> bool {
+        self.r#type.starts_with(TYPE_PREFIX)
     }
 
     /// A member that is a number, such as `limit`.

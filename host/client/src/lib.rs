@@ -35,11 +35,12 @@
 //! A [`Client`] asks one node and stays there until it fails; then it goes on with the next one. Offsets, indexes and receipts
 //! mean the same on every node, so a reader goes on where it was.
 //!
-//! - **Reading** compares the last bytes it has with those of the new node before it takes more from there.
-//!   [`Error::Disagree`] means that one of the two nodes is not to be trusted.
+//! - **Reading** compares the last bytes, or the last record, that it has with those of the new node before it takes more from there.
+//!   [`Error::Disagree`] and [`Error::RecordsDisagree`] mean that one of the two nodes is not to be trusted.
 //! - **Submitting** goes on only if the first node certainly did not take the transaction. When an answer is lost, nodes are
 //!   asked by the transaction's hash. If no node knows it, the outcome is unknown, and that is what you get
-//!   ([`Error::OutcomeUnknown`]): sending it again may put it into the sequence twice.
+//!   ([`Error::OutcomeUnknown`]): ask for its receipt later. If it stays unknown, send the same bytes again: nodes commit bytes that
+//!   come over HTTP only once.
 //!
 //! # Limits
 //!

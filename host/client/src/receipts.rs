@@ -9,6 +9,9 @@ use crate::answers::{Known, Receipt, ReceiptAnswer, ReceiptsAnswer};
 use crate::client::{Client, Inner};
 use crate::error::Error;
 
+/// How much later than asked for nodes may answer that are to wait for a transaction.
+const ANSWER_LATE: Duration = Duration::from_secs(1);
+
 /// A place in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
@@ -36,7 +39,9 @@ impl Client {
     ///
     /// When no node answers.
     pub async fn receipt(&self, tx_hash: TxHash, wait: Duration) -> Result<Known, Error> {
-        self.inner.find_out(tx_hash, Instant::now() + wait).await
+        let answer = if wait.is_zero() { self.inner.options.answer_timeout } else { ANSWER_LATE };
+        let until = Instant::now() + wait;
+        self.inner.find_out(tx_hash, until, until + answer).await
     }
 
     /// The receipt of the record at a place; `None`: no node that answers has come that far.

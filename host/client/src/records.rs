@@ -1,13 +1,20 @@
 //! Reading records with their receipts.
+//!
+//! # Invariants
+//!
+//! - A record begins where the one before it ends, whichever node it came from.
+//! - Before anything of a node is handed on, the last record that was handed on is looked up there and compared, also when it
+//!   is the node of before: it may have another disk now.
 
 use bytes::{Buf, Bytes, BytesMut};
 use dseq_format::entry::{ENTRY_BYTES, Entry};
 use dseq_format::limits::RECORD_BYTES_CEILING;
 use dseq_format::types::RecordHash;
 use futures_util::stream::{self, Stream};
+use hyper::StatusCode;
 use hyper::header::ACCEPT;
 
-use crate::answers::{Receipt, Record};
+use crate::answers::{Receipt, ReceiptsAnswer, Record};
 use crate::client::Client;
 use crate::error::{Error, Why};
 use crate::transport::{Body, Request};
@@ -28,11 +35,16 @@ struct Pages {
     page: Option<(usize, Body)>,
     buffer: BytesMut,
     fruitless: u32,
+    /// The last record that was handed on, and the node it came from.
+    last: Option<(usize, Receipt)>,
+    /// The node that has been compared, and not lost since.
+    trusted: Option<usize>,
 }
 
 impl Client {
     /// Reads records from an index on: at most so many, and those that are committed when the first node answers. When a node
-    /// fails, another one goes on. Each record's bytes are checked against its receipt.
+    /// fails, another one goes on, after its receipt of the last record was compared. Each record's bytes are checked against its
+    /// receipt, and its offset against the record before.
     ///
     /// # Errors
     ///
@@ -54,6 +66,8 @@ impl Client {
             page: None,
             buffer: BytesMut::new(),
             fruitless: 0,
+            last: None,
+            trusted: None,
         };
         Ok(stream::unfold(Some(pages), |pages| async {
             let mut pages = pages?;
@@ -78,8 +92,10 @@ impl Pages {
             let node = *node;
             match frame(&mut self.buffer, self.next) {
                 Ok(Some(record)) => {
+                    self.check_place(node, &record.receipt)?;
                     self.next = self.next.saturating_add(1);
                     self.fruitless = 0;
+                    self.last = Some((node, record.receipt));
                     return Ok(Some(record));
                 }
                 Ok(None) => match body.piece().await {
@@ -95,6 +111,21 @@ impl Pages {
         }
     }
 
+    /// A record begins where the one before it ends, and the first one at the beginning.
+    fn check_place(&self, node: usize, receipt: &Receipt) -> Result<(), Error> {
+        let begin = match &self.last {
+            Some((_, last)) => last.end(),
+            None if receipt.index == 0 => 0,
+            None => return Ok(()),
+        };
+        if receipt.offset == begin {
+            return Ok(());
+        }
+        let Receipt { index, offset, .. } = receipt;
+        let what = format!("record {index} is said to begin at offset {offset}, and not at {begin}");
+        Err(Error::of(vec![self.client.inner.failure(node, Why::Unexpected(what))]))
+    }
+
     fn restart(&mut self) {
         self.page = None;
         self.buffer.clear();
@@ -102,6 +133,7 @@ impl Pages {
     }
 
     fn fail(&mut self, node: usize, why: Why) -> Result<(), Error> {
+        self.trusted = None;
         self.client.inner.avoid(node);
         self.restart();
         if self.fruitless >= TRIES {
@@ -116,9 +148,41 @@ impl Pages {
         let request = Request::get(target, self.client.inner.options.answer_timeout)
             .with(ACCEPT, "application/octet-stream");
         let (node, answer) = self.client.inner.ask(&request).await?;
+        if self.trusted != Some(node) {
+            match self.compare(node).await {
+                Ok(()) => self.trusted = Some(node),
+                Err(Trouble::Fatal(err)) => return Err(err),
+                Err(Trouble::Node(why)) => return self.fail(node, why),
+            }
+        }
         self.page = Some((node, answer.body));
         Ok(())
     }
+
+    /// Compares the last record with the receipt that a node has of it.
+    async fn compare(&self, node: usize) -> Result<(), Trouble> {
+        let Some((first, last)) = self.last else { return Ok(()) };
+        let inner = &self.client.inner;
+        let target = format!("/v1/receipts?index={}", last.index);
+        let request = Request::get(target, inner.options.answer_timeout);
+        let answer = inner.http.ask_whole(&inner.nodes[node], &request, &[StatusCode::OK]).await;
+        let found: ReceiptsAnswer = match answer {
+            Ok(answer) => answer.json().await.map_err(Trouble::Node)?,
+            Err(refusal) => return Err(Trouble::Node(refusal.why)),
+        };
+        if found.receipts == [last] {
+            return Ok(());
+        }
+        let [first, second] = [first, node].map(|node| inner.nodes[node].clone());
+        Err(Trouble::Fatal(Error::RecordsDisagree { index: last.index, first, second }))
+    }
+}
+
+/// Why a node is not read.
+enum Trouble {
+    /// It does not answer.
+    Node(Why),
+    Fatal(Error),
 }
 
 /// Takes the next record out of what has come, if it is there whole.

@@ -2,37 +2,37 @@
 //!
 //! # Invariants
 //!
-//! - A transaction goes to a second node only if the first one certainly did not take it: it could not be reached, or said so.
+//! - A transaction goes to a second node only if the first one certainly did not take it: it could not be reached, or said so
+//!   (503 with a problem document of a node).
 //! - When an answer is lost, nodes are asked for the transaction by its hash. What none of them knows is
 //!   [`Error::OutcomeUnknown`]: it may still come out of a node that cannot be reached now.
+//! - Whatever nodes do, the outcome is there [`LATE`] after the timeout.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use dseq_format::types::TxHash;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::answers::{Known, Rejection, SubmitAnswer, Submitted};
 use crate::client::{Backoff, Client, Inner};
-use crate::error::{Error, Failure, Problem, Why};
-use crate::transport::{Answer, Request};
+use crate::error::{Error, Problem, Why};
+use crate::transport::{Answer, Request, nothing_within};
 
-/// How much later than asked for a node may answer before the answer counts as lost.
-const LATE: Duration = Duration::from_secs(3);
+/// How much later than the timeout the outcome is there at the latest: first the answer counts as lost, and what is left is for
+/// asking the nodes.
+const LATE: Duration = Duration::from_secs(1);
+/// How much later than the timeout an answer may come before it counts as lost.
+const ANSWER_LATE: Duration = Duration::from_millis(500);
+/// How much sooner than the timeout a node is asked to answer, at most, so that its answer is here in time.
+const ANSWER_EARLY: Duration = Duration::from_millis(500);
 /// The longest wait that a node takes in one request.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long nodes are asked for a transaction whose answer was lost, at least.
-const FIND_OUT_MIN: Duration = Duration::from_secs(5);
-/// How long one node is asked for it before the next one is.
-const FIND_OUT_STEP: Duration = Duration::from_secs(1);
 /// The pause between two questions to nodes that answer at once.
 const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
-/// Problems with which a node says that it did not take a transaction and may take it later.
-const NOT_TAKEN: [&str; 5] =
-    ["mempool-full", "not-ready", "overloaded", "too-many-connections", "too-many-submissions"];
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Wait {
 pub struct SubmitOptions {
     /// What is waited for. Default: [`Wait::Committed`].
     pub wait: Wait,
-    /// How long to wait for it. When an answer is lost, up to five seconds more are spent on finding out. Default: 10 s.
+    /// How long to wait for it. When an answer is lost, up to a second more is spent on finding out. Default: 10 s.
     pub timeout: Duration,
 }
 
@@ -105,13 +105,16 @@ impl Client {
 impl Inner {
     async fn submit(&self, tx: Bytes, options: SubmitOptions) -> Result<Submitted, Error> {
         let tx_hash = TxHash::of(&tx);
-        let deadline = Instant::now() + options.timeout;
         let began = Instant::now();
+        let deadline = began + options.timeout;
         let give_up = began + self.options.retry_for;
         let mut backoff = Backoff::default();
         loop {
             let (mut failures, mut asked_for) = (Vec::new(), None);
             for node in self.order() {
+                if !failures.is_empty() && Instant::now() >= deadline {
+                    break;
+                }
                 match self.hand_to(node, &tx, tx_hash, options.wait, deadline).await {
                     Handed::Done(submitted) => {
                         self.prefer(node);
@@ -119,13 +122,16 @@ impl Inner {
                     }
                     Handed::Taken => {
                         self.prefer(node);
-                        return self.outcome(tx_hash, deadline, None).await;
+                        return Ok(self
+                            .outcome(tx_hash, deadline, deadline + LATE)
+                            .await
+                            .unwrap_or(Submitted::Pending { tx_hash }));
                     }
                     Handed::Lost(why) => {
                         self.avoid(node);
-                        let lost = self.failure(node, why);
-                        let deadline = deadline.max(Instant::now() + FIND_OUT_MIN);
-                        return self.outcome(tx_hash, deadline, Some(lost)).await;
+                        let why = self.failure(node, why).to_string();
+                        let found = self.outcome(tx_hash, deadline + ANSWER_LATE, deadline + LATE).await;
+                        return found.ok_or(Error::OutcomeUnknown { tx_hash, why });
                     }
                     Handed::Refused(why) => return Err(Error::of(vec![self.failure(node, why)])),
                     Handed::NotTaken(why, pause) => {
@@ -159,14 +165,21 @@ impl Inner {
             Wait::Checked => "checked",
             Wait::Committed => "committed",
         };
+        let held = left.saturating_sub(ANSWER_EARLY.min(left / 10));
         let request = Request {
             method: Method::POST,
-            target: format!("/v1/submit?wait={word}&timeout={:.3}", left.as_secs_f64()),
+            target: format!("/v1/submit?wait={word}&timeout={:.3}", held.as_secs_f64()),
             headers: vec![(CONTENT_TYPE, "application/octet-stream".to_owned())],
             body: tx.clone(),
-            patience: left + LATE,
+            patience: left + ANSWER_LATE,
         };
-        let answer = match self.http.send(&self.nodes[node], &request).await {
+        // The body of the answer, too.
+        let handed = timeout(request.patience, self.hand(node, &request, tx_hash, wait)).await;
+        handed.unwrap_or_else(|_| Handed::Lost(nothing_within(request.patience)))
+    }
+
+    async fn hand(&self, node: usize, request: &Request, tx_hash: TxHash, wait: Wait) -> Handed {
+        let answer = match self.http.send(&self.nodes[node], request).await {
             Ok(answer) => answer,
             Err(why @ Why::NotConnected(_)) => return Handed::NotTaken(why, None),
             Err(why) => return Handed::Lost(why),
@@ -187,70 +200,81 @@ impl Inner {
         }
     }
 
-    /// What became of a transaction that a node may have: asked of all in turn until it is known or the time is over.
-    async fn outcome(
-        &self,
-        tx_hash: TxHash,
-        deadline: Instant,
-        lost: Option<Failure>,
-    ) -> Result<Submitted, Error> {
-        match (self.find_out(tx_hash, deadline).await, lost) {
-            (Ok(Known::Committed { receipts }), _) if !receipts.is_empty() => {
-                Ok(Submitted::Committed { receipt: receipts[0], duplicate: None })
+    /// What became of a transaction that a node may have; `None`: no node that answers knows it.
+    async fn outcome(&self, tx_hash: TxHash, until: Instant, end: Instant) -> Option<Submitted> {
+        match self.find_out(tx_hash, until, end).await.ok()? {
+            Known::Committed { receipts } => {
+                let receipt = receipts.first().copied()?;
+                Some(Submitted::Committed { receipt, duplicate: None })
             }
-            (Ok(Known::Rejected(rejection)), _) => Ok(Submitted::Rejected(rejection)),
-            (Ok(Known::Pending), _) | (_, None) => Ok(Submitted::Pending { tx_hash }),
-            (_, Some(lost)) => Err(Error::OutcomeUnknown { tx_hash, why: lost.to_string() }),
+            Known::Rejected(rejection) => Some(Submitted::Rejected(rejection)),
+            Known::Pending => Some(Submitted::Pending { tx_hash }),
+            Known::Unknown => None,
         }
     }
 
-    /// Asks for a transaction until one node knows its outcome or the time is over. At least each node is asked once.
+    /// Asks all nodes for a transaction, each again and again, until one knows its outcome, or until `until`. Each is asked once at
+    /// least, and no answer is waited for beyond `end`.
     ///
     /// # Errors
     ///
     /// When no node answers.
-    pub(crate) async fn find_out(&self, tx_hash: TxHash, deadline: Instant) -> Result<Known, Error> {
-        let several = self.nodes.len() > 1;
-        loop {
-            let (mut failures, mut best, mut none_waited) = (Vec::new(), None, true);
-            for node in self.order() {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let step = left.min(if several { FIND_OUT_STEP } else { WAIT_MAX / 2 });
+    pub(crate) async fn find_out(
+        &self,
+        tx_hash: TxHash,
+        until: Instant,
+        end: Instant,
+    ) -> Result<Known, Error> {
+        let is_outcome = |known: &Known| matches!(known, Known::Committed { .. } | Known::Rejected(_));
+        // One that does not answer keeps no other one from being asked again.
+        let ask = |node| async move {
+            loop {
                 let began = Instant::now();
-                match self.known_to(node, tx_hash, step).await {
-                    Ok(known @ (Known::Committed { .. } | Known::Rejected(_))) => return Ok(known),
-                    Ok(known) => {
-                        if best != Some(Known::Pending) {
-                            best = Some(known);
-                        }
-                    }
-                    Err(why) => failures.push(self.failure(node, why)),
+                let held = until.saturating_duration_since(began).min(WAIT_MAX / 2);
+                let answer = self.known_to(node, tx_hash, held, end).await;
+                if answer.as_ref().is_ok_and(is_outcome) || Instant::now() >= until {
+                    return (node, answer);
                 }
-                none_waited &= began.elapsed() < FIND_OUT_PAUSE;
+                sleep(FIND_OUT_PAUSE.saturating_sub(began.elapsed())).await;
             }
-            if Instant::now() >= deadline {
-                return best.ok_or_else(|| Error::of(failures));
-            }
-            if none_waited {
-                sleep(FIND_OUT_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+        };
+        let mut answers: FuturesUnordered<_> = self.order().map(ask).collect();
+        let (mut failures, mut best) = (Vec::new(), None);
+        while let Some((node, answer)) = answers.next().await {
+            match answer {
+                Ok(known) if is_outcome(&known) => return Ok(known),
+                Ok(_) if best == Some(Known::Pending) => {}
+                Ok(known) => best = Some(known),
+                Err(why) => failures.push(self.failure(node, why)),
             }
         }
+        best.ok_or_else(|| Error::of(failures))
     }
 
     /// What one node knows of a transaction.
-    async fn known_to(&self, node: usize, tx_hash: TxHash, wait: Duration) -> Result<Known, Why> {
+    async fn known_to(
+        &self,
+        node: usize,
+        tx_hash: TxHash,
+        wait: Duration,
+        end: Instant,
+    ) -> Result<Known, Why> {
         let mut target = format!("/v1/receipts/{tx_hash}");
         if !wait.is_zero() {
             target.push_str(&format!("?wait={:.3}", wait.as_secs_f64()));
         }
-        let request = Request::get(target, wait + self.options.answer_timeout.min(LATE));
-        match self.http.ask(&self.nodes[node], &request, &[StatusCode::OK]).await {
-            Ok(answer) => Ok(answer.json::<crate::answers::ReceiptAnswer>().await?.into()),
-            Err(refusal) => match refusal.why {
-                Why::Problem(problem) if problem.name() == "unknown-transaction" => Ok(Known::Unknown),
-                why => Err(why),
-            },
-        }
+        let patience = end.saturating_duration_since(Instant::now());
+        let request = Request::get(target, patience);
+        let ask = async {
+            match self.http.ask(&self.nodes[node], &request, &[StatusCode::OK]).await {
+                Ok(answer) => Ok(answer.json::<crate::answers::ReceiptAnswer>().await?.into()),
+                Err(refusal) => match refusal.why {
+                    Why::Problem(problem) if problem.name() == "unknown-transaction" => Ok(Known::Unknown),
+                    why => Err(why),
+                },
+            }
+        };
+        timeout(patience, ask).await.unwrap_or_else(|_| Err(nothing_within(patience)))
     }
 }
 
@@ -262,7 +286,12 @@ async fn refused(answer: Answer, tx_hash: TxHash) -> Handed {
         Why::Problem(problem) if problem.name() == "rejected" => {
             Handed::Done(Submitted::Rejected(rejection(&problem, tx_hash)))
         }
-        Why::Problem(problem) if NOT_TAKEN.contains(&problem.name()) => {
+        // No node takes what is longer than the network's limit.
+        Why::Problem(problem) if problem.name() == "body-too-large" => {
+            Handed::Done(Submitted::Rejected(rejection(&problem, tx_hash)))
+        }
+        // All that a node says with 503 of a submission is why it did not take it.
+        Why::Problem(problem) if status == StatusCode::SERVICE_UNAVAILABLE && problem.is_of_a_node() => {
             Handed::NotTaken(Why::Problem(problem), refusal.retry_after)
         }
         // The request itself is at fault, or did not get through whole: nothing was taken.

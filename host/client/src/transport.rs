@@ -113,10 +113,9 @@ impl Http {
         }
         let built = builder.body(Full::new(request.body.clone()));
         let built = built.map_err(|err| Why::NotConnected(words(&err)))?;
-        let seconds = request.patience.as_secs_f64();
         let answer = timeout(request.patience, self.0.request(built))
             .await
-            .map_err(|_| Why::NoAnswer(format!("nothing came within {seconds:.0} s")))?;
+            .map_err(|_| nothing_within(request.patience))?;
         let answer = answer.map_err(|err| {
             let why = innermost(&err);
             if err.is_connect() { Why::NotConnected(why) } else { Why::NoAnswer(why) }
@@ -218,6 +217,11 @@ impl Body {
         }
         Ok(all.into())
     }
+}
+
+/// No answer came in this time.
+pub(crate) fn nothing_within(patience: Duration) -> Why {
+    Why::NoAnswer(format!("nothing came within {:.1} s", patience.as_secs_f64()))
 }
 
 /// The beginning of an answer, for people.

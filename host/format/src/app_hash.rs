@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 use crate::types::{AppHash, PipelineId, RecordsRoot, SequenceRoot};
 
-const TAG: &[u8; 16] = b"dseq/app-hash/v1";
+/// What tells this app hash from others: its version.
+pub const TAG: &[u8; 16] = b"dseq/app-hash/v1";
 
 /// What an app hash is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

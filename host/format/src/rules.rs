@@ -22,7 +22,8 @@ use crate::json::{self, JsonError};
 use crate::limits;
 use crate::types::{EngineId, PipelineId, PluginHash};
 
-const PIPELINE_ID_TAG: &[u8; 19] = b"dseq/pipeline-id/v1";
+/// What tells this pipeline id from others: its version.
+pub const PIPELINE_ID_TAG: &[u8; 19] = b"dseq/pipeline-id/v1";
 
 /// The bounds a network sets in genesis; the same on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 use super::convert::{height_from_wire, height_to_wire, to_i64};
 use crate::app::{Code, Refusal, Status};
 use crate::excerpt::Excerpt;
-use crate::receipts::{Document, Receipts};
+use crate::receipts::{Document, Found, Known, PENDING_AGE_MAX, Receipts};
 use crate::sequence::{Committed, FoundRecord, ReadError, Reader};
 use crate::types::TxHash;
 
@@ -95,13 +95,20 @@ fn transaction(receipts: &Receipts, path: &str, text: &str) -> Result<ResponseQu
     if let Some(document) = Document::of(hash, &found) {
         return Ok(ResponseQuery { value: Bytes::from(json!(document).to_string()), ..Default::default() });
     }
-    let (code, message) = if found.complete {
-        (Code::NotFound, format!("this node does not know transaction {hash}"))
-    } else {
-        (
+    let (code, message) = match found {
+        Found { complete: false, .. } => (
             Code::IndexBuilding,
             "the index of transactions is being built; ask again in a few seconds".to_owned(),
-        )
+        ),
+        Found { known: Known::Overdue, .. } => {
+            let seconds = PENDING_AGE_MAX.as_secs();
+            let message = format!(
+                "transaction {hash} was handed to the consensus engine more than {seconds} s ago and is not committed: \
+                 the engine may have lost it; submitting the same bytes again is safe"
+            );
+            (Code::NotFound, message)
+        }
+        _ => (Code::NotFound, format!("this node does not know transaction {hash}")),
     };
     Err(Refusal::by_host(code, message))
 }

@@ -1,14 +1,16 @@
-//! Identifies each request, and logs it when its answer has been sent or cut off.
+//! Identifies each request, counts and times it for metrics when its answer begins, and logs it when its answer has been sent
+//! or cut off.
 //!
 //! Events have the target `dseq::http::access` and the level debug, or warn when this node failed (status 500). Every one
 //! has the same fields. What is logged while a request is handled carries its `request_id` and `trace_id`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -20,10 +22,11 @@ use super::limits::REQUEST_ID_BYTES_MAX;
 use super::problem::ProblemType;
 use super::trace_context::{TRACEPARENT, TraceContext, random_id};
 use crate::printable;
+use crate::telemetry::metrics::Metrics;
 
 /// The header's name.
 const REQUEST_ID: &str = "x-request-id";
-/// The route of a request whose path has none: the path itself would make the number of routes unbounded.
+/// The route of a request whose path has none.
 const NO_ROUTE: &str = "(none)";
 
 /// What a request is called in the log and by its client; an extension of every request.
@@ -49,14 +52,18 @@ impl std::fmt::Display for RequestId {
 }
 
 /// The outermost layer.
-pub(super) async fn identify(mut request: Request, next: Next) -> Response {
+pub(super) async fn identify(
+    State(metrics): State<Arc<Metrics>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let (id, trace) = (RequestId::of(request.headers()), TraceContext::of(request.headers()));
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let mut answered = Answered {
         began,
         method: request.method().clone(),
-        route: route.unwrap_or_else(|| NO_ROUTE.to_owned()),
+        route,
         peer: request.extensions().get::<Peer>().copied(),
         id: id.clone(),
         trace,
@@ -77,6 +84,7 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
         }
     }
     answered.status = response.status();
+    answered.count(&metrics);
     answered.problem = response.extensions().get::<&'static ProblemType>().map(|of| of.name);
     response.map(|body| Body::new(Counted { body, ended: false, answered }))
 }
@@ -85,7 +93,8 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
 struct Answered {
     began: Instant,
     method: Method,
-    route: String,
+    /// The pattern that its path matched: the path itself would make the number of routes unbounded.
+    route: Option<String>,
     peer: Option<Peer>,
     id: RequestId,
     trace: TraceContext,
@@ -95,6 +104,11 @@ struct Answered {
 }
 
 impl Answered {
+    fn count(&self, metrics: &Metrics) {
+        let Self { began, method, route, status, .. } = self;
+        metrics.http().answered(route.as_deref(), method.as_str(), status.as_u16(), began.elapsed());
+    }
+
     fn log(&self, complete: bool) {
         let Self { began, method, route, peer, id, trace, status, problem, bytes } = self;
         macro_rules! event {
@@ -103,7 +117,7 @@ impl Answered {
                     target: "dseq::http::access",
                     // A method may be any word.
                     method = &*printable::line(method.as_str()),
-                    route,
+                    route = route.as_deref().unwrap_or(NO_ROUTE),
                     status = status.as_u16(),
                     problem,
                     bytes,

@@ -8,8 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::HOST;
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
@@ -18,14 +17,15 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::timeout::DeadlineBody;
 
-use super::hosts::Hosts;
+use super::hosts::{Hosts, host_of};
 use super::origins::Origins;
 use super::problem::{
-    CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem,
+    BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem,
 };
 use super::{Limits, access_log};
 use crate::excerpt::Excerpt;
 use crate::panics::panic_message;
+use crate::telemetry::metrics::Metrics;
 
 /// Put on every answer that does not have the header already.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
@@ -41,8 +41,14 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 /// How long a browser may remember what a page of another origin may do.
 const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// A router with everything around it, for a server that listens at `address`.
-pub fn layered(router: Router, address: SocketAddr, limits: Limits, origins: &Origins) -> Router {
+/// A router with everything around it, for a server that listens at `address`. Requests are counted and timed in `metrics`.
+pub fn layered(
+    router: Router,
+    address: SocketAddr,
+    limits: Limits,
+    origins: &Origins,
+    metrics: Arc<Metrics>,
+) -> Router {
     let hosts = Arc::new(Hosts::of(address, origins));
     let mut router = router
         .fallback(no_such_route)
@@ -56,7 +62,7 @@ pub fn layered(router: Router, address: SocketAddr, limits: Limits, origins: &Or
         .layer(from_fn_with_state(hosts, for_this_host))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn Any + Send>| panicked(&*payload)))
         .layer(from_fn(secured))
-        .layer(from_fn(access_log::identify))
+        .layer(from_fn_with_state(metrics, access_log::identify))
 }
 
 async fn no_such_route(request: Request) -> Problem {
@@ -72,13 +78,16 @@ async fn no_such_method(request: Request) -> Problem {
     )
 }
 
-/// Refuses requests for the host of somebody else.
+/// Refuses requests for the host of somebody else, and those that do not say clearly for which host they are.
 async fn for_this_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let Some(foreign) = headers.get_all(HOST).iter().find(|host| !hosts.answers(host.as_bytes())) else {
-        return next.run(request).await;
+    let host = match host_of(request.version(), request.uri(), request.headers()) {
+        Ok(host) => host,
+        Err(why) => return Problem::new(&BAD_HOST, why).into_response(),
     };
-    let host = String::from_utf8_lossy(foreign.as_bytes());
+    // A client of HTTP/1.0 that names no host is no browser.
+    if hosts.answers(&host) || (host.is_empty() && request.version() == Version::HTTP_10) {
+        return next.run(request).await;
+    }
     let detail = format!(
         "this node listens on loopback and does not answer for the host {:?}; ask for localhost or an IP address, or list \
          the origin in `http_cors_origins`",

@@ -8,8 +8,7 @@
 //!                              problem documents <── no route, wrong method ── routes: what the node answers
 //! ```
 //!
-//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`metered()`] counts
-//! and times; [`mod@submit`] takes transactions; [`router`] has the routes of a node, which see no more of it than [`State`].
+//! [`Server`] listens and serves on threads of its own; [`layered`] puts around a router what every request passes; [`mod@submit`] takes transactions; [`router`] has the routes of a node, which see no more of it than [`State`].
 //!
 //! # Adding a route
 //!
@@ -34,7 +33,6 @@ pub mod health;
 mod hosts;
 mod layers;
 mod limits;
-mod metered;
 mod origins;
 mod page;
 mod params;
@@ -55,7 +53,6 @@ pub use access_log::RequestId;
 pub use connection::Peer;
 pub use layers::layered;
 pub use limits::Limits;
-pub use metered::metered;
 pub use origins::Origins;
 pub use problem::Problem;
 pub use routes::{Listed, listed, router};

@@ -44,10 +44,12 @@ impl Params {
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::new(
-                &BAD_PARAMETER,
-                format!("there is no parameter {:?} here; there are {}", Excerpt::of(name), known.join(", ")),
-            )),
+            Some((name, _)) => {
+                let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let name = Excerpt::of(name);
+                let detail = format!("there is no parameter {name:?} here; there are {there}");
+                Err(Problem::new(&BAD_PARAMETER, detail))
+            }
         }
     }
 }

@@ -56,6 +56,8 @@ types! {
         "The body ended before its announced length, or its chunks are malformed.";
     BAD_PARAMETER: "bad-parameter", 400, "A parameter is invalid", retry: false, closes: false,
         "A parameter in the path or the query is malformed, unknown, missing, given twice or out of bounds, or does not go with the others.";
+    BAD_HOST: "bad-host", 400, "The request's host is missing or malformed", retry: false, closes: false,
+        "A request of HTTP/1.1 has no `Host`, or a request has several, or one that is no host with or without a port.";
     BAD_BATCH: "bad-batch", 400, "The batch is malformed", retry: false, closes: false,
         "A line or a frame of a batch is not as it must be; nothing of the batch was submitted.";
     CROSS_ORIGIN: "cross-origin", 403, "Requests from this origin are not allowed", retry: false, closes: false,
@@ -65,9 +67,9 @@ types! {
     NO_SUCH_CHECK: "no-such-check", 404, "There is no such check", retry: false, closes: false,
         "No check of the node's health has this name.";
     UNKNOWN_TRANSACTION: "unknown-transaction", 404, "This node does not know the transaction", retry: true, closes: false,
-        "The transaction is not committed on this node, and the node has not heard of it since its process started.";
+        "The transaction is not committed on this node, and the node has not heard of it since its process started; or it handed it to its consensus engine so long ago that the engine may have lost it.";
     NOT_COMMITTED: "not-committed", 404, "Nothing is committed there yet", retry: true, closes: false,
-        "The index, offset or height is beyond what this node has committed, which `actual` tells.";
+        "The receipts that were asked for by index, offset or height are of a place that this node has not committed yet; `actual` is what it has.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
     NOT_ACCEPTABLE: "not-acceptable", 406, "No such representation", retry: false, closes: false,
@@ -93,7 +95,7 @@ types! {
     NODE_BEHIND: "node-behind", 503, "This node is behind", retry: true, closes: false,
         "The request names an offset, a record or a height that this node has not committed yet; `limit` is what it has. Another node may be ahead.";
     INDEX_BUILDING: "index-building", 503, "The index of receipts is being built", retry: true, closes: false,
-        "The node is still building its index of receipts, and what it has of it does not answer the request.";
+        "The node is still opening or building its index of receipts, and what it has of it does not tell whether the transaction is committed. One that was submitted was not taken.";
     MEMPOOL_FULL: "mempool-full", 503, "The mempool is full", retry: true, closes: false,
         "Too many transactions wait at this node to get into a block; this one was not taken.";
     NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,

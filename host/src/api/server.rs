@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -38,8 +38,6 @@ const NICE: i32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause before an accept loop that failed is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// How often refused connections and failures of `accept` are logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// How long threads that block may take to end, after connections have been cut.
 const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -287,7 +285,6 @@ impl Accepting {
             Err(err) => return tracing::error!("cannot wait for HTTP connections: {err}"),
         };
         let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
-        let (mut refused, mut failed) = (Repeated::default(), Repeated::default());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -297,17 +294,14 @@ impl Accepting {
                 Ok((stream, peer)) => match self.connections.admit(peer.ip(), &self.limits) {
                     Ok(permit) => self.serve(stream, peer, permit),
                     Err(problem) => {
-                        if let Some(times) = refused.count() {
-                            tracing::warn!(%peer, times, "refused HTTP connections: too many are open");
-                        }
+                        // The log bounds how often it is repeated.
+                        tracing::warn!(%peer, "refused an HTTP connection: too many are open");
                         self.refuse(stream, problem, &refusals);
                     }
                 },
                 Err(err) if is_about_one_connection(&err) => {}
                 Err(err) => {
-                    if let Some(times) = failed.count() {
-                        tracing::warn!(times, "cannot accept HTTP connections now, trying again: {err}");
-                    }
+                    tracing::warn!("cannot accept HTTP connections now, trying again: {err}");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -340,25 +334,6 @@ fn is_about_one_connection(err: &io::Error) -> bool {
     matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Something that may happen thousands of times a second, and is logged once in [`LOG_INTERVAL`].
-#[derive(Default)]
-struct Repeated {
-    times: u64,
-    logged: Option<Instant>,
-}
-
-impl Repeated {
-    /// Counts it; how many times it happened since it was last logged, if it is to be logged now.
-    fn count(&mut self) -> Option<u64> {
-        self.times = self.times.saturating_add(1);
-        if self.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL) {
-            return None;
-        }
-        self.logged = Some(Instant::now());
-        Some(std::mem::take(&mut self.times))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,13 +351,5 @@ mod tests {
             }
         });
         assert_eq!(runs, 3);
-    }
-
-    #[test]
-    fn what_repeats_is_logged_once_in_a_while_with_how_often_it_was() {
-        let mut repeated = Repeated::default();
-        assert_eq!((repeated.count(), repeated.count(), repeated.count()), (Some(1), None, None));
-        repeated.logged = None;
-        assert_eq!(repeated.count(), Some(3));
     }
 }

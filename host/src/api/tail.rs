@@ -37,6 +37,8 @@ const RECENT_BYTES_MAX: u64 = 16 << 20;
 const RECENT_CHUNKS_MAX: usize = 4096;
 /// Maximum size of a chunk, in bytes. A follower that stalls keeps one alive, though the ring has dropped it.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
+/// The identity of a sequence without records.
+pub(super) const EMPTY: &str = "empty";
 /// How soon the thread ends after the last follower and the server have gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -208,7 +210,7 @@ impl<F: Fn() -> Option<String>> Follow<F> {
 /// What tells this sequence from those of other networks: a hash over the network's name and its first record.
 fn identity(prefix: &Prefix, network: &impl Fn() -> Option<String>) -> Arc<str> {
     if prefix.count() == 0 {
-        return "empty".into();
+        return EMPTY.into();
     }
     let first = prefix.entries(0..1).ok().and_then(|entries| entries.first().map(Entry::encode));
     let digest = match (first, network()) {

@@ -14,7 +14,7 @@ use crate::types::{EngineId, ParseHashError, PluginHash};
 pub enum GenesisError {
     /// Somebody else's, or nobody's.
     #[error(
-        "there is no app_state.dseq: this genesis was not made for dseq. `dseq init` makes one; `dseq genesis set \
+        "there is no app_state.dseq: this genesis was not made for dseq. `dseq network create` makes one; `dseq genesis set \
          --plugin NAME=FILE` adds to this one what is missing"
     )]
     NotOurs,

@@ -15,6 +15,7 @@ use crate::node::genesis::membership::{self, Part};
 use crate::node::genesis::origin;
 use crate::node::genesis::rules::{self, PluginFile};
 use crate::node::home::NodeHome;
+use crate::node::network::NetworkFile;
 use crate::plugin::{Pipeline, PluginDir, engine_id};
 
 #[derive(Debug, clap::Subcommand)]
@@ -195,6 +196,14 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     let pinned_engine = file.engine();
     let pipeline = change(&mut file, args, &place.plugins)?;
     file.write()?;
+    if let Some(home) = &place.home
+        && home.network_file().exists()
+    {
+        // The home's copy of the network's file says the same as its genesis, unless somebody has edited one of them by hand.
+        if let Ok(network) = NetworkFile::read(&home.network_file()).and_then(|old| old.with_genesis(&file)) {
+            network.write(&home.network_file())?;
+        }
+    }
     say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
     if let Some(old) = pinned_engine.filter(|old| *old != engine_id().to_string()) {
         say(format!("It pinned engine {old}; it pins this build's now, which is {}.", engine_id()))?;

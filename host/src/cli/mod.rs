@@ -8,19 +8,25 @@ mod checksum;
 mod client;
 mod completions;
 mod config;
+mod doctor;
 pub mod duration;
 mod genesis;
 mod health;
 mod init;
+mod keys;
 mod load;
 mod man;
+mod network;
 mod plugin;
+mod recover;
 mod serve;
 mod settings;
 mod start;
 mod status;
 mod testnet;
 mod transactions;
+mod upgrade;
+mod version;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -33,9 +39,13 @@ use crate::load::plan::PlanError;
 use crate::node::config::{self as node_config, ConfigError, Origin};
 use crate::node::engine::cometbft;
 use crate::node::engine::environment::EnvironmentError;
+use crate::node::engine::key_files::KeyError;
 use crate::node::genesis::origin::OriginError;
 use crate::node::genesis::{GenesisError, RulesError};
 use crate::node::home::HomeError;
+use crate::node::home::machine::MachineError;
+use crate::node::preflight::PreflightError;
+use crate::node::network::NetworkError;
 use crate::node::testnet::TestnetError;
 use crate::printable;
 use crate::telemetry;
@@ -56,8 +66,14 @@ const EXAMPLES: &str = "Examples:
   dseq plugin run plugin.wasm hello  # run a transaction through a plugin";
 
 const INIT_EXAMPLES: &str = "Examples:
-  dseq init --home node
-  dseq init --home node --chain-id audit-1 --plugin json=json.wasm";
+  dseq init --home node --name alice --address alice.example:26656
+  dseq init --home node --name eve --address eve.example:26656 --observer
+  dseq init --home node --solo --plugin json=json.wasm";
+
+const NETWORK_EXAMPLES: &str = "Examples:
+  dseq network create --chain-id audit-1 --plugin json=json.wasm alice.json bob.json carol.json dave.json
+  dseq network show network.json
+  dseq network join --home node network.json --expect able-able-able-able-able-able-able-able-able-able-able";
 
 const START_EXAMPLES: &str = "Examples:
   dseq start --home node
@@ -104,6 +120,7 @@ const LOAD_EXAMPLES: &str = "Examples:
 const STATUS_EXAMPLES: &str = "Examples:
   dseq status
   dseq status --follow --hex
+  dseq status --home node            # the network of a node
   dseq status --node localhost:26657,localhost:26660 --json";
 
 const EXIT_FAILED: u8 = 1;
@@ -119,9 +136,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a node's home, as the only validator of a new network
+    /// Create a node's home: its keys, and the public file that the other members get
+    ///
+    /// `dseq network` then makes the network of several machines. With --solo the node is a network of its own.
     #[command(before_help = INIT_EXAMPLES)]
-    Init(init::Args),
+    Init(Box<init::Args>),
+    /// Make a network of several machines, and join it
+    #[command(subcommand, before_help = NETWORK_EXAMPLES)]
+    Network(network::Command),
     /// Run a node: the app and CometBFT, which are restarted when either exits
     #[command(before_help = START_EXAMPLES)]
     Start(start::Args),
@@ -162,6 +184,26 @@ enum Command {
     /// checks and what to do.
     #[command(before_help = HEALTH_EXAMPLES)]
     Health(health::Args),
+    /// Look at a whole home, and say what is wrong and what to do
+    ///
+    /// Works whether or not the node runs, and changes nothing. Exits with 1 if something failed, and with 0 for warnings alone.
+    #[command(before_help = doctor::EXAMPLES)]
+    Doctor(doctor::Args),
+    /// Show, back up, move or restore the keys of a home
+    #[command(subcommand, before_help = keys::EXAMPLES)]
+    Keys(keys::Command),
+    /// Bring a validator back from its peers that lost its disk, or what it signed
+    ///
+    /// The node catches up without voting, until blocks of the others show what its key cannot have signed; then `dseq start` lets
+    /// it vote again. Stop every other node with the same key first. Takes at least ten seconds, and needs two new blocks.
+    #[command(before_help = recover::EXAMPLES)]
+    Recover(recover::Args),
+    /// Check whether another version of this program may take its place
+    #[command(subcommand, before_help = upgrade::EXAMPLES)]
+    Upgrade(upgrade::Command),
+    /// Print the versions of this program, its CometBFT, its engine and its formats
+    #[command(before_help = version::EXAMPLES)]
+    Version(version::Args),
     /// Compare the sequences of several nodes
     ///
     /// Exits with 0 only if all nodes hold the same bytes, up to the shortest committed length; with 1 if they differ, or if
@@ -170,7 +212,8 @@ enum Command {
     Checksum(checksum::Args),
     /// Show all nodes side by side: how far they are, whether they agree, and their last records
     ///
-    /// Exits with 0 only if all nodes accept transactions and none differs from the others.
+    /// Exits with 0 if all is fine, 1 if the network is degraded (a node is down, behind or differs, or a validator signed
+    /// twice), and 2 if it has no quorum. A wrong flag is 2 too, with nothing on standard output.
     #[command(before_help = STATUS_EXAMPLES)]
     Status(status::Args),
     /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
@@ -247,11 +290,17 @@ fn misused(err: &clap::Error) -> ExitCode {
 
 fn dispatch(command: Command, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Init(args) => init::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Network(command) => network::run(&command),
         Command::Start(args) => start::run(&args, matches),
         Command::Serve(args) => serve::run(&args, matches),
         Command::Testnet(command) => testnet::run(command),
         Command::Health(args) => health::run(&args, matches),
+        Command::Doctor(args) => doctor::run(&args, matches),
+        Command::Keys(command) => keys::run(command),
+        Command::Recover(args) => recover::run(&args),
+        Command::Upgrade(command) => upgrade::run(command),
+        Command::Version(args) => version::run(&args),
         Command::Checksum(args) => checksum::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Load(args) => load::run(&args),
@@ -308,6 +357,9 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             || cause.is::<cometbft::NotFound>()
             || cause.downcast_ref().is_some_and(HomeError::is_refusal)
             || cause.is::<EnvironmentError>()
+            || cause.downcast_ref().is_some_and(PreflightError::is_refusal)
+            || cause.downcast_ref().is_some_and(KeyError::is_refusal)
+            || cause.downcast_ref().is_some_and(MachineError::is_refusal)
             || cause.downcast_ref().is_some_and(OriginError::is_refusal);
         if refused {
             return EXIT_REFUSED;
@@ -330,6 +382,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
             )
         ) || matches!(cause.downcast_ref(), Some(GenesisError::ChainId { .. }))
             || cause.downcast_ref().is_some_and(RulesError::is_usage)
+            || cause.downcast_ref().is_some_and(NetworkError::is_usage)
             || cause.is::<plugin::Usage>()
             || cause.is::<PlanError>();
         if usage {
@@ -411,6 +464,7 @@ mod tests {
         let all = [
             EXAMPLES,
             INIT_EXAMPLES,
+            NETWORK_EXAMPLES,
             START_EXAMPLES,
             SERVE_EXAMPLES,
             TESTNET_EXAMPLES,
@@ -422,6 +476,11 @@ mod tests {
             CONFIG_EXAMPLES,
             completions::EXAMPLES,
             man::EXAMPLES,
+            doctor::EXAMPLES,
+            keys::EXAMPLES,
+            recover::EXAMPLES,
+            upgrade::EXAMPLES,
+            version::EXAMPLES,
             client::submit::EXAMPLES,
             client::read::EXAMPLES,
             client::tail::EXAMPLES,

@@ -4,13 +4,16 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ArgMatches;
 
 use super::HomeArg;
 use crate::abci::EXIT_REFUSED;
+use crate::node::announce;
 use crate::node::config::{self, Origin, Settings};
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::environment;
+use crate::node::engine::throwaway;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::{self, Part};
 use crate::node::genesis::origin::OriginError;
@@ -25,6 +28,9 @@ pub(super) struct Args {
     /// Leave the terminal, and let `dseq testnet stop` end this node
     #[arg(long, hide = true)]
     by_testnet: bool,
+    /// Get every block and do not vote: how `dseq recover` catches up
+    #[arg(long, hide = true)]
+    without_vote: bool,
     #[command(flatten)]
     settings: super::settings::NodeArgs,
 }
@@ -48,6 +54,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     log_network(&home, &genesis);
     let plan = Plan {
         engine_environment: environment::for_limits(&home, &limits)?,
+        throwaway_key: if args.without_vote { throwaway::environment(&home)? } else { Vec::new() },
         genesis,
         abci: match settings.abci.value.clone() {
             Some(address) => address,
@@ -60,6 +67,9 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         home,
         cometbft,
     };
+    if !args.by_testnet {
+        announce::start(&plan.home, plan.http).context("cannot start a thread")?;
+    }
     match supervisor::run(&plan)? {
         End::Asked => Ok(ExitCode::SUCCESS),
         End::Refused => Ok(ExitCode::from(EXIT_REFUSED)),

@@ -24,7 +24,7 @@ pub(super) struct TransactionArgs {
     /// A file with one transaction per line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
-    /// A file of transactions, each prefixed by its length (4 bytes, big-endian); `-` is standard input
+    /// A file of transactions, each prefixed by its length (4 bytes, little-endian, as in a batch over HTTP); `-` is standard input
     #[arg(long, value_name = "FILE")]
     length_prefixed: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ fn from_hex(digits: &str) -> anyhow::Result<Bytes> {
     }
 }
 
-/// A whole file; of one that is too large, only enough for the pipeline to refuse it.
+/// A whole file; of one that is too large for any network, only enough for the pipeline to refuse it.
 fn whole(file: &Path) -> anyhow::Result<Bytes> {
     let mut bytes = Vec::new();
     open(file)?
@@ -134,9 +134,13 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     }
     let mut length = [0; 4];
     reader.read_exact(&mut length).context("the file ends within a length of 4 bytes")?;
-    let (length, max) = (u64::from(u32::from_be_bytes(length)), limits::TX_BYTES_CEILING);
+    let (other, max) = (u64::from(u32::from_be_bytes(length)), limits::TX_BYTES_CEILING);
+    let length = u64::from(u32::from_le_bytes(length));
     if length > max {
-        bail!("its length prefix is {length} (4 bytes, big-endian); the maximum of any network is {max}");
+        let hint = if other <= max { format!("; big-endian it would be {other}") } else { String::new() };
+        bail!(
+            "its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}"
+        );
     }
     let mut bytes = Vec::new();
     reader.take(length).read_to_end(&mut bytes)?;
@@ -164,17 +168,19 @@ mod tests {
 
     #[test]
     fn transactions_behind_their_lengths_hold_any_bytes() {
-        assert_eq!(all(next_prefixed, b"\0\0\0\x02\n\0\0\0\0\0\0\0\0\x01x"), [&b"\n\0"[..], b"", b"x"]);
+        assert_eq!(all(next_prefixed, b"\x02\0\0\0\n\0\0\0\0\0\x01\0\0\0x"), [&b"\n\0"[..], b"", b"x"]);
     }
 
     #[test]
     fn a_length_that_cannot_be_is_refused_with_what_it_says() {
         let refusal = |mut bytes: &[u8]| format!("{:#}", next_prefixed(&mut bytes).unwrap_err());
         assert!(refusal(b"\0\0").starts_with("the file ends within a length"), "{}", refusal(b"\0\0"));
-        assert_eq!(refusal(b"\0\0\0\x05abc"), "its length prefix is 5, but the file ends after 3 more bytes");
+        assert_eq!(refusal(b"\x05\0\0\0abc"), "its length prefix is 5, but the file ends after 3 more bytes");
         assert!(
             refusal(b"\xff\xff\xff\xff")
-                .contains("is 4294967295 (4 bytes, big-endian); the maximum of any network is 67108864")
+                .ends_with("is 4294967295 (4 bytes, little-endian); the maximum of any network is 67108864")
         );
+        // A file of the other byte order, such as what the plugin `length-prefix` writes.
+        assert!(refusal(b"\0\0\0\x05abcde").ends_with("big-endian it would be 5"));
     }
 }

@@ -1,6 +1,6 @@
 //! What a run comes to: `docs/load.md` says how each figure is computed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::ledger::{Closed, Counts, LATE, Outcome, Reason, Slot, histogram};
 use super::plan::{Arrival, Format, Pace, Plan, Sizes, Via};
 use super::verify::Verification;
+use crate::utc;
 
 /// A run of an open loop is invalid when more than this share of its requests were late.
 pub const LATE_SHARE_MAX: f64 = 0.01;
@@ -187,7 +188,7 @@ impl Report {
         };
         Self {
             run: format!("{run:016x}"),
-            started: utc(began),
+            started: utc::text(began),
             offered: Offered {
                 kind,
                 rate,
@@ -285,34 +286,9 @@ fn unknown(closed: &Closed) -> Vec<Because> {
     all
 }
 
-/// A moment by RFC 3339, in whole seconds.
-fn utc(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's `civil_from_days`, for days from 1970-01-01 on.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", time / 3600, time / 60 % 60, time % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_moment_is_written_by_rfc_3339() {
-        let utc = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(utc(1_795_727_397), "2026-11-26T21:09:57Z");
-    }
 
     #[test]
     fn percentiles_are_those_of_the_values_within_a_tenth_of_a_percent() {

@@ -1,6 +1,7 @@
 //! Where something listens: a host and a port.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Address {
     #[must_use]
     pub fn loopback(port: u16) -> Self {
         Self::new("127.0.0.1", port)
+    }
+
+    /// Whether only its own machine reaches it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }
 
     /// Reads `tcp://host:port` or `host:port` as CometBFT does; no host is every address. None: a unix socket, or

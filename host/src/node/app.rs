@@ -160,8 +160,8 @@ fn serve_http(
              sequence and the state of this node; put a proxy with TLS in front of it, or set `http` to a loopback address"
         );
     }
-    let router = api::layered(api::router(state), address, server.limits(), cors_origins);
-    let running = server.start(api::metered(router, service.metrics()))?;
+    let (router, limits) = (api::router(state), server.limits());
+    let running = server.start(api::layered(router, address, limits, cors_origins, service.metrics()))?;
     service.metrics().http().read_connections_from(running.count_connections());
     Ok(running)
 }

@@ -54,6 +54,15 @@ pub struct Shown {
     pub disk_free_bytes: Option<u64>,
     /// Whether its app says that the disk is nearly full.
     pub disk_low: bool,
+    /// Its id among its peers.
+    pub id: String,
+    /// Its voting power; 0 if it has no vote.
+    pub power: u64,
+    /// The address of its validator's key, whether or not that has a vote.
+    pub validator: Option<String>,
+    /// The ids of its peers.
+    #[serde(skip)]
+    pub connected: Vec<String>,
 }
 
 /// A record, or its beginning.
@@ -66,7 +75,9 @@ pub struct Record {
 }
 
 impl Subject {
-    fn client(&self) -> Rpc {
+    /// A client of its RPC.
+    #[must_use]
+    pub fn client(&self) -> Rpc {
         Rpc::at(self.rpc.clone(), PATIENCE)
     }
 
@@ -78,7 +89,7 @@ impl Subject {
     pub fn look(&self) -> Result<Shown, RpcError> {
         let rpc = self.client();
         let status = rpc.status()?;
-        let peers = rpc.peers()?.len() as u64;
+        let connected = rpc.peers()?;
         let mempool = rpc.waiting()?;
         let Committed { height, length, records, app_hash, reason, disk_low } = rpc.committed()?;
         let (state, reason) = match reason {
@@ -96,10 +107,14 @@ impl Subject {
             length,
             records,
             app_hash,
-            peers,
+            peers: connected.len() as u64,
             mempool,
             disk_free_bytes,
             disk_low,
+            id: status.id,
+            power: status.power,
+            validator: status.validator,
+            connected,
         })
     }
 

@@ -55,7 +55,7 @@ impl<'a> Document<'a> {
                 State::Rejected { plugin: refusal.plugin(), codespace, code: *code, detail: message }
             }
             Known::Pending => State::Pending,
-            Known::Unknown => return None,
+            Known::Overdue | Known::Unknown => return None,
         };
         Some(Self { tx_hash, state })
     }

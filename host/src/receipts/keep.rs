@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::setpriority_process;
@@ -134,7 +135,10 @@ fn follow(shared: &Shared, path: &Path) -> Result<End, Box<dyn std::error::Error
             index.add(done, &batch)?;
             done = done.saturating_add(batch.len() as u64);
             shared.indexed.store(done, Ordering::Relaxed);
-            shared.memory().forget(done);
+            // Some at a time, so that nobody waits long for the lock.
+            while shared.memory().forget(done) {
+                thread::yield_now();
+            }
         }
         if std::mem::take(&mut is_first) && began.elapsed() >= CATCH_UP_IS_LONG {
             let seconds = began.elapsed().as_secs_f64();

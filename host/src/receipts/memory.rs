@@ -4,10 +4,11 @@
 //! # Limits
 //!
 //! [`RECORDS_MAX`] of the newest records, [`PENDING_MAX`] and [`REFUSED_MAX`] transactions; the oldest are forgotten. Who may
-//! wait is bounded by those who let them wait.
+//! wait is bounded by those who let them wait. That a transaction is pending is believed for [`PENDING_AGE_MAX`].
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -20,11 +21,17 @@ const RECORDS_KEPT: usize = 16 << 10;
 /// How many are kept at most, when the index lags behind. Each takes some 130 bytes.
 const RECORDS_MAX: usize = 256 << 10;
 /// How many transactions are remembered as pending, at least half of it at any time: as many as CometBFT's mempool and
-/// cache hold on a local network. Each takes some 60 bytes.
+/// cache hold on a local network. Each takes some 80 bytes.
 const PENDING_MAX: usize = 200_000;
+/// How long a transaction that was handed to the engine counts as pending. Even a network that is overloaded commits what its
+/// mempools hold within a minute or so. What takes longer waits for a quorum, or the engine has lost it: its mempool was full
+/// after all, or it was started again. From here the two look alike, so neither is claimed.
+pub const PENDING_AGE_MAX: Duration = Duration::from_secs(120);
 /// How many refused transactions are remembered, at least half of it at any time. Each takes up to 1 KiB, most of it the
 /// plugin's message.
 const REFUSED_MAX: usize = 8192;
+/// How many of the oldest records are forgotten under one lock, so that nobody waits long for it.
+const FORGOTTEN_AT_ONCE: usize = 512;
 
 /// How far a pending transaction is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub(super) enum Pending {
     Trying,
     /// The engine took it.
     Taken,
+    /// One of the two, but longer ago than [`PENDING_AGE_MAX`].
+    Overdue,
 }
 
 /// The bounded maps, and the waiting.
@@ -43,7 +52,8 @@ pub(super) struct Memory {
     order: VecDeque<TxHash>,
     /// Index of the oldest record in `order`; without any, of the next one.
     first: u64,
-    pending: Generations<Pending>,
+    /// How far, and since when.
+    pending: Generations<(Pending, Instant)>,
     refused: Generations<Refusal>,
     waiting: HashMap<TxHash, Vec<(u64, Waking)>>,
     /// Number of the next one who waits.
@@ -108,13 +118,23 @@ impl Memory {
         self.order.push_back(hash);
     }
 
-    /// Forgets the oldest records: those that the index has, beyond the ones that are kept, and any beyond the maximum.
-    pub(super) fn forget(&mut self, indexed: u64) {
-        while self.order.len() > RECORDS_MAX || (self.order.len() > RECORDS_KEPT && self.first < indexed) {
-            let Some(hash) = self.order.pop_front() else { return };
+    /// Forgets some of the oldest records: those that the index has, beyond the ones that are kept, and any beyond the maximum.
+    /// Returns whether there are more to forget.
+    pub(super) fn forget(&mut self, indexed: u64) -> bool {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if !self.is_to_forget(indexed) {
+                return false;
+            }
+            let Some(hash) = self.order.pop_front() else { return false };
             self.places.remove(&(hash, self.first));
             self.first = self.first.saturating_add(1);
         }
+        self.is_to_forget(indexed)
+    }
+
+    fn is_to_forget(&self, indexed: u64) -> bool {
+        let kept = self.order.len();
+        kept > RECORDS_MAX || (kept > RECORDS_KEPT && self.first < indexed)
     }
 
     /// Indexes of the transaction's records among the newest, in order, `max` at most.
@@ -136,12 +156,14 @@ impl Memory {
         self.refused.get(&hash).cloned()
     }
 
-    pub(super) fn pending(&self, hash: TxHash) -> Option<Pending> {
-        self.pending.get(&hash).copied()
+    pub(super) fn pending(&self, hash: TxHash, now: Instant) -> Option<Pending> {
+        let (pending, since) = *self.pending.get(&hash)?;
+        let is_overdue = now.saturating_duration_since(since) > PENDING_AGE_MAX;
+        Some(if is_overdue { Pending::Overdue } else { pending })
     }
 
-    pub(super) fn set_pending(&mut self, hash: TxHash, pending: Pending) {
-        self.pending.insert(hash, pending);
+    pub(super) fn set_pending(&mut self, hash: TxHash, pending: Pending, now: Instant) {
+        self.pending.insert(hash, (pending, now));
     }
 
     pub(super) fn forget_pending(&mut self, hash: TxHash) {
@@ -230,11 +252,40 @@ mod tests {
         let count = RECORDS_KEPT as u64 + 10;
         let results: Vec<TxResult> = (0..count).map(|n| accepted(hash(n), 7 + n)).collect();
         memory.take(&results);
-        memory.forget(7);
+        assert!(!memory.forget(7));
         assert_eq!((memory.first(), memory.indexes(hash(0), 9)), (7, vec![7]), "the index has none of them");
         memory.forget(7 + count);
         assert_eq!((memory.first(), memory.indexes(hash(9), 9)), (17, vec![]));
         assert_eq!(memory.indexes(hash(10), 9), [17]);
+    }
+
+    #[test]
+    fn no_more_than_a_few_are_forgotten_under_one_lock() {
+        let mut memory = Memory::new(0);
+        let count = RECORDS_KEPT + 2 * FORGOTTEN_AT_ONCE + 1;
+        let results: Vec<TxResult> = (0..count as u64).map(|n| accepted(hash(n), n)).collect();
+        memory.take(&results);
+        let mut held = vec![count];
+        while memory.forget(count as u64) {
+            held.push(memory.order.len());
+        }
+        assert_eq!(held, [count, count - FORGOTTEN_AT_ONCE, count - 2 * FORGOTTEN_AT_ONCE]);
+        assert_eq!(memory.order.len(), RECORDS_KEPT);
+    }
+
+    #[test]
+    fn a_transaction_is_not_pending_for_ever_and_taken_again_it_is_pending_again() {
+        let (mut memory, begin) = (Memory::new(0), Instant::now());
+        let later = |seconds| begin + PENDING_AGE_MAX + Duration::from_secs(seconds);
+        for pending in [Pending::Trying, Pending::Taken] {
+            memory.set_pending(hash(1), pending, begin);
+            assert_eq!(memory.pending(hash(1), later(0)), Some(pending));
+            assert_eq!(memory.pending(hash(1), later(1)), Some(Pending::Overdue));
+        }
+        memory.set_pending(hash(1), Pending::Taken, later(1));
+        assert_eq!(memory.pending(hash(1), later(2)), Some(Pending::Taken));
+        memory.forget_pending(hash(1));
+        assert_eq!(memory.pending(hash(1), later(2)), None);
     }
 
     #[test]

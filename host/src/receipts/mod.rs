@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All of it is derived from the log, follows behind Commit, and is no part of what is committed. What memory knew of pending
-//! and refused transactions is gone when the process ends: such a transaction is unknown then, until it is committed.
+//! and refused transactions is gone when the process ends: such a transaction is unknown then, until it is committed. The engine
+//! does not say when it loses a transaction, so none is pending for ever: after [`PENDING_AGE_MAX`] it is overdue.
 //!
 //! # Invariants
 //!
@@ -28,12 +29,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 pub use self::document::{Document, State};
 use self::index::Index;
 use self::keep::{BATCH_RECORDS, Signal};
+pub use self::memory::PENDING_AGE_MAX;
 use self::memory::{Memory, Pending, Waking, Woken};
 use crate::app::{CommittedBlock, Refusal, TxResult};
 use crate::sequence::{ENTRIES_READ_MAX, Place, ReadError, Reader};
@@ -67,6 +70,8 @@ pub enum Known {
     Refused(Refusal),
     /// It is on its way, as far as this node knows.
     Pending,
+    /// It was handed to the engine longer ago than [`PENDING_AGE_MAX`]: the engine may have lost it, or still have it.
+    Overdue,
     /// Nothing.
     Unknown,
 }
@@ -142,7 +147,7 @@ impl Receipts {
     pub fn find(&self, hash: TxHash) -> Result<Found, ReadError> {
         let memory = self.shared.memory();
         let (newest, first, end) = (memory.indexes(hash, PLACES_MAX), memory.first(), memory.end());
-        let (refusal, pending) = (memory.refusal(hash), memory.pending(hash));
+        let (refusal, pending) = (memory.refusal(hash), memory.pending(hash, Instant::now()));
         drop(memory);
         let (mut indexes, complete) = self.shared.older(hash, first)?;
         indexes.extend(newest);
@@ -155,7 +160,8 @@ impl Receipts {
         let known = match (refusal, pending) {
             _ if !places.is_empty() => Known::Committed(places),
             (Some(refusal), _) => Known::Refused(refusal),
-            (None, Some(_)) => Known::Pending,
+            (None, Some(Pending::Overdue)) => Known::Overdue,
+            (None, Some(Pending::Trying | Pending::Taken)) => Known::Pending,
             (None, None) => Known::Unknown,
         };
         Ok(Found { known, complete })
@@ -177,21 +183,21 @@ impl Receipts {
 
     /// Notes that a transaction is on its way to the engine, unless more is known of it.
     pub fn trying(&self, hash: TxHash) {
-        let mut memory = self.shared.memory();
-        if memory.pending(hash).is_none() {
-            memory.set_pending(hash, Pending::Trying);
+        let (mut memory, now) = (self.shared.memory(), Instant::now());
+        if matches!(memory.pending(hash, now), None | Some(Pending::Overdue)) {
+            memory.set_pending(hash, Pending::Trying, now);
         }
     }
 
     /// Notes that the engine took a transaction.
     pub fn taken(&self, hash: TxHash) {
-        self.shared.memory().set_pending(hash, Pending::Taken);
+        self.shared.memory().set_pending(hash, Pending::Taken, Instant::now());
     }
 
     /// Notes that the engine did not take a transaction. Returns whether it had taken the same bytes before.
     pub fn not_taken(&self, hash: TxHash) -> bool {
         let mut memory = self.shared.memory();
-        let was_taken = memory.pending(hash) == Some(Pending::Taken);
+        let was_taken = memory.pending(hash, Instant::now()) == Some(Pending::Taken);
         if !was_taken {
             memory.forget_pending(hash);
         }
@@ -283,7 +289,8 @@ impl Shared {
         let mut memory = self.memory();
         let woken = memory.take(results);
         let indexed = self.indexed.load(Ordering::Relaxed);
-        memory.forget(indexed);
+        // Fewer are taken at once than are forgotten; what is left is forgotten with the next ones.
+        let _ = memory.forget(indexed);
         let waiting = memory.end().saturating_sub(indexed);
         drop(memory);
         if waiting >= BATCH_RECORDS {

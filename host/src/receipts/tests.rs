@@ -129,6 +129,32 @@ fn a_transaction_is_pending_until_more_is_known_of_it() {
 }
 
 #[test]
+fn what_the_engine_has_had_for_too_long_is_overdue_until_it_takes_it_again() {
+    let mut chain = Chain::new();
+    let hash = TxHash::of(b"a");
+    let long_ago = Instant::now().checked_sub(PENDING_AGE_MAX + Duration::from_secs(1)).unwrap();
+    for pending in [Pending::Trying, Pending::Taken] {
+        chain.receipts.shared.memory().set_pending(hash, pending, long_ago);
+        assert_eq!(chain.find("a"), Known::Overdue);
+        assert!(!chain.receipts.not_taken(hash), "a full mempool does not have it for certain");
+        assert_eq!(chain.find("a"), Known::Unknown);
+    }
+    chain.receipts.shared.memory().set_pending(hash, Pending::Taken, long_ago);
+    chain.receipts.trying(hash);
+    assert_eq!(chain.find("a"), Known::Pending);
+    chain.receipts.shared.memory().set_pending(hash, Pending::Taken, long_ago);
+    chain.receipts.taken(hash);
+    assert_eq!(chain.find("a"), Known::Pending);
+    // It may come all the same.
+    chain.receipts.shared.memory().set_pending(hash, Pending::Taken, long_ago);
+    let waiting = chain.receipts.wait_for(hash);
+    let block = chain.commit(&["a"]);
+    chain.receipts.take(&block);
+    assert!(matches!(decided(waiting), Decided::Committed(_)));
+    assert_eq!(chain.places("a"), [0]);
+}
+
+#[test]
 fn who_stops_waiting_leaves_nothing_behind() {
     let chain = Chain::new();
     let waiting: Vec<Waiting> = (0..10).map(|_| chain.receipts.wait_for(TxHash::of(b"a"))).collect();

@@ -14,7 +14,8 @@ use crate::types::Height;
 /// Name of the file with the rules, in the log's folder.
 pub const CHAIN_FILE: &str = "chain";
 
-const MAGIC: &[u8; 8] = b"dseqchn1";
+/// What its file begins with: the format and its version.
+pub(super) const MAGIC: &[u8; 8] = b"dseqchn1";
 const HASH_LEN: usize = 32;
 
 /// What InitChain fixed for this network.

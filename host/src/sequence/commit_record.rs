@@ -26,7 +26,8 @@ pub(super) const SLOT_LEN: usize = 8192;
 /// Length of one slot in bytes.
 pub(super) const SLOT_BYTES: u64 = SLOT_LEN as u64;
 
-const MAGIC: &[u8; 8] = b"dseqcmt1";
+/// What a slot begins with: the format and its version.
+pub(super) const MAGIC: &[u8; 8] = b"dseqcmt1";
 const PAYLOAD_AT: usize = 12;
 const HASH_LEN: usize = 32;
 

@@ -56,5 +56,8 @@ pub use prefix::Prefix;
 pub use reader::{Committed, ENTRIES_READ_MAX, ReadError, Reader};
 pub use recovery::{OpenError, chain_of, committed_head, committed_length};
 
+/// The formats of the log's own files, each with its version, by what they are of.
+pub const FORMATS: [(&str, &[u8]); 2] = [("commit record", commit_record::MAGIC), ("rules", chain::MAGIC)];
+
 /// Name of the file that is the sequence.
 pub const SEQUENCE_FILE: &str = "sequence.bin";

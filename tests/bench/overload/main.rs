@@ -28,7 +28,13 @@ use serde_json::json;
 
 use self::figures::Figures;
 use self::load::{Load, Pace};
-use self::network::Testnet;
+use self::network::{NetworkArgs, Testnet};
+
+/// Defaults of the network's options.
+const DIR: &str = "build/bench/overload";
+const BASE_PORT: u16 = 28_656;
+/// The default plugin.
+const PLUGIN: &str = "build/plugins/passthrough.wasm";
 
 #[derive(Clone, Debug, Parser)]
 struct Options {
@@ -53,36 +59,23 @@ struct Options {
     /// Transactions accepted and not yet committed while the sustained rate is measured.
     #[arg(long, default_value_t = 1_000)]
     window: usize,
-    /// Folder of the network, made anew. What is in it is removed.
-    #[arg(long, default_value = "build/bench/overload")]
-    dir: PathBuf,
     /// Where the figures go.
     #[arg(long, default_value = "build/bench/overload.json")]
     out: PathBuf,
-    /// The base of the nodes' ports.
-    #[arg(long, default_value_t = 28_656)]
-    base_port: u16,
-    /// `dseq`.
-    #[arg(long, default_value = "build/dseq")]
-    dseq: PathBuf,
-    /// CometBFT.
-    #[arg(long, default_value = "build/cometbft")]
-    cometbft: PathBuf,
-    /// The default plugin.
-    #[arg(long, default_value = "build/plugins/passthrough.wasm")]
-    plugin: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     ensure!(options.tx_bytes >= load::HEAD_BYTES, "--tx-bytes is at least {}", load::HEAD_BYTES);
-    let network = Testnet::start(&options)?;
+    let network = Testnet::start(&options.network)?;
     let measured = measure(&options, &network);
     // All nodes have the same bytes: `checksum` waits for those behind.
     let agreed = measured.and_then(|figures| network.checksum().map(|found| (figures, found)));
     network.stop()?;
-    let (figures, found) =
-        agreed.with_context(|| format!("the nodes' homes and logs are in {}", options.dir.display()))?;
+    let (figures, found) = agreed
+        .with_context(|| format!("the nodes' homes and logs are in {}", options.network.dir.display()))?;
     ensure!(found["identical"] == json!(true), "the nodes have different bytes: {found}");
     std::fs::write(&options.out, serde_json::to_string_pretty(&figures)?)?;
     let (half, over) = (&figures[figures.len() - 2], &figures[figures.len() - 1]);

@@ -4,6 +4,9 @@
 //! Figures for people: nothing is decided here. `run` in this folder calls both.
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+#[path = "../../http/state.rs"]
+mod state;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -12,13 +15,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dseq::api::health::Health;
-use dseq::api::submit::{Bounds, Submissions};
-use dseq::api::{self, Limits, Origins, Running, Server, State, Tail, layered};
-use dseq::app::Status;
-use dseq::receipts::Receipts;
+use dseq::api::{self, Limits, Origins, Running, Server, layered};
 use dseq::sequence::{HashedRecord, Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
+
+use self::state::state;
 
 const USAGE: &str = "usage: bench-read serve DIR MIB | bench-read follow FOLLOWERS BLOCKS";
 /// Size of a block of `serve`.
@@ -46,19 +47,9 @@ fn commit(log: &mut Log, record: Vec<u8>) {
 
 fn start(log: &Log) -> Running {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).unwrap();
-    let (reader, stopping, limits) = (log.reader(), server.stopping(), server.limits());
-    let (asked, receipts) = (reader.clone(), Receipts::open(reader.clone(), None).unwrap());
-    let state = State {
-        tail: Tail::start(reader.clone(), || None).unwrap(),
-        reader,
-        status: Arc::new(move || Status::of(&asked.committed(), None)),
-        rules: Arc::new(|| None),
-        metrics: Arc::default(),
-        health: Health::default(),
-        submissions: Submissions::new(Err("there is no engine"), receipts, stopping.clone(), Bounds::DEFAULT),
-        stopping,
-    };
-    let router = layered(api::router(state), server.address(), limits, &Origins::Own);
+    let (address, limits) = (server.address(), server.limits());
+    let state = state(log.reader(), server.stopping());
+    let router = layered(api::router(state), address, limits, &Origins::Own, Arc::default());
     server.start(router).unwrap()
 }
 

@@ -99,7 +99,7 @@ fn many_transactions_are_judged_one_by_one_and_counted() {
     assert_eq!(said[6], "5 transactions: 3 accepted, 1 refused, 1 rejected");
 
     let prefixed = dir.path().join("prefixed");
-    fs::write(&prefixed, b"\0\0\0\x05hello\0\0\0\x01!").unwrap();
+    fs::write(&prefixed, b"\x05\0\0\0hello\x01\0\0\0!").unwrap();
     let (code, stdout, _) =
         run(&mut dseq(&["plugin", "run", text(&path), "--json", "--length-prefixed", text(&prefixed)]));
     let reports: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -110,7 +110,7 @@ fn many_transactions_are_judged_one_by_one_and_counted() {
     );
     assert_eq!((&reports[1]["transaction"], &reports[1]["message"]), (&2.into(), &"no shouting".into()));
 
-    fs::write(&prefixed, b"\0\0\0\x05hello\0\0\0\x09!").unwrap();
+    fs::write(&prefixed, b"\x05\0\0\0hello\x09\0\0\0!").unwrap();
     let (code, _, stderr) =
         run(&mut dseq(&["plugin", "run", text(&path), "--length-prefixed", text(&prefixed)]));
     assert_eq!(code, 1);

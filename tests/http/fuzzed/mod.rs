@@ -111,7 +111,7 @@ impl Node {
         let submissions = Submissions::new(Ok(Arc::new(Engine)), receipts, stopping.clone(), Bounds::DEFAULT);
         let router = api::router(State { submissions, ..state(reader, stopping) });
         let address = "127.0.0.1:6900".parse().unwrap();
-        let router = api::layered(router, address, limits(), &Origins::Own);
+        let router = api::layered(router, address, limits(), &Origins::Own, Arc::default());
         Self { router, runtime, bytes, records, _dir: dir }
     }
 

@@ -106,7 +106,7 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
         line.clear();
         reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name {
+        match name.to_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
             "range" => range = Some(value.to_owned()),
             _ => {}

@@ -9,13 +9,26 @@ use serde_json::json;
 use crate::mock::{Node, Reply, Request};
 use crate::{client_of, hasty};
 
-/// A record as `/v1/records` frames it; each is its index in digits.
+/// A record as `/v1/records` frames it; each is its index in ten digits, so that it begins at ten times that.
 fn frame(index: u64) -> Vec<u8> {
-    let bytes = format!("record {index}");
-    let numbers = [index * 10, bytes.len() as u64, 1].map(u64::to_le_bytes).concat();
+    framed(index, index * 10, &format!("{index:010}"))
+}
+
+fn framed(index: u64, offset: u64, bytes: &str) -> Vec<u8> {
+    let numbers = [offset, bytes.len() as u64, 1].map(u64::to_le_bytes).concat();
     let hashes = [TxHash::of(bytes.as_bytes()).0, RecordHash::of(bytes.as_bytes()).0].concat();
     let rest = [&index.to_le_bytes()[..], &numbers, &hashes, bytes.as_bytes()].concat();
     [&u32::try_from(rest.len()).unwrap().to_le_bytes()[..], &rest].concat()
+}
+
+/// The receipt that a node has of a record whose bytes are these.
+fn receipt(index: u64, bytes: &str) -> Reply {
+    let (tx_hash, blake3) = (TxHash::of(bytes.as_bytes()), RecordHash::of(bytes.as_bytes()));
+    let receipt = json!({
+        "index": index, "offset": index * 10, "length": bytes.len(), "height": 1,
+        "tx_hash": tx_hash.to_string(), "blake3": blake3.to_string(),
+    });
+    Reply::json("200 OK", &json!({ "receipts": [receipt], "next": null }))
 }
 
 fn status(records: u64) -> Reply {
@@ -38,6 +51,10 @@ fn page(request: &Request, count: u64, most: u64) -> Reply {
         let (_, rest) = request.target.split_once(name).unwrap();
         rest.split('&').next().unwrap().parse().unwrap()
     };
+    if request.target.starts_with("/v1/receipts") {
+        let index = number("index=");
+        return receipt(index, &format!("{index:010}"));
+    }
     let (from, limit) = (number("from="), number("limit=").min(most));
     let frames: Vec<u8> = (from..count.min(from + limit)).flat_map(frame).collect();
     Reply::new("200 OK", "", &frames)
@@ -48,7 +65,7 @@ async fn indexes(records: impl futures_util::Stream<Item = Result<Record, Error>
     let mut records = Box::pin(records);
     while let Some(record) = records.next().await {
         let record = record.unwrap();
-        assert_eq!(record.bytes, format!("record {}", record.receipt.index));
+        assert_eq!(record.bytes, format!("{:010}", record.receipt.index));
         indexes.push(record.receipt.index);
     }
     indexes
@@ -100,4 +117,56 @@ async fn a_record_without_the_hash_of_its_receipt_is_an_error() {
     });
     let err = Box::pin(client_of([&node]).records(0, 1).await.unwrap()).next().await.unwrap().unwrap_err();
     assert!(err.to_string().contains("hash"), "{err}");
+}
+
+/// A node that answers the first page with five records, and nothing after that.
+fn failing() -> Node {
+    let pages = AtomicU64::new(0);
+    Node::start(move |request| match request.target.as_str() {
+        "/v1/status" => status(9),
+        target if target.starts_with("/v1/records") && pages.fetch_add(1, Ordering::SeqCst) == 0 => {
+            page(request, 5, 5)
+        }
+        _ => Reply::none(),
+    })
+}
+
+#[tokio::test]
+async fn another_node_is_read_on_only_if_it_has_the_same_last_record() {
+    // The next record has the right place and a good hash: only the one before gives it away.
+    let other = Node::start(|request| match request.target.as_str() {
+        target if target.starts_with("/v1/receipts") => receipt(4, "not record"),
+        _ => page(request, 9, 9),
+    });
+    let first = failing();
+    let mut records = Box::pin(client_of([&first, &other]).records(0, 9).await.unwrap());
+    for index in 0..5 {
+        assert_eq!(records.next().await.unwrap().unwrap().receipt.index, index);
+    }
+    let err = records.next().await.unwrap().unwrap_err();
+    assert!(matches!(err, Error::RecordsDisagree { index: 4, .. }), "{err}");
+    assert!(records.next().await.is_none());
+    let same = Node::start(|request| page(request, 9, 9));
+    let client = client_of([&failing(), &same]);
+    assert_eq!(indexes(client.records(0, 9).await.unwrap()).await, (0..9).collect::<Vec<_>>());
+    assert_eq!(same.targets().iter().filter(|target| *target == "/v1/receipts?index=4").count(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_begin_where_the_one_before_ends_is_an_error() {
+    for (offsets, bad) in [([1, 11], 0), ([0, 11], 1), ([0, 9], 1)] {
+        let node = Node::start(move |request| match request.target.as_str() {
+            "/v1/status" => status(2),
+            _ => {
+                let frames = [framed(0, offsets[0], "0123456789"), framed(1, offsets[1], "0123456789")];
+                Reply::new("200 OK", "", &frames.concat())
+            }
+        });
+        let mut records = Box::pin(client_of([&node]).records(0, 2).await.unwrap());
+        for _ in 0..bad {
+            records.next().await.unwrap().unwrap();
+        }
+        let err = records.next().await.unwrap().unwrap_err();
+        assert!(err.to_string().contains(&format!("record {bad} is said to begin")), "{err}");
+    }
 }

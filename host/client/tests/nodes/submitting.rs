@@ -51,7 +51,8 @@ async fn a_committed_transaction_has_a_receipt() {
 
 #[tokio::test]
 async fn what_a_node_certainly_did_not_take_goes_to_another_one() {
-    for name in ["mempool-full", "not-ready", "too-many-connections", "too-many-submissions"] {
+    for name in ["mempool-full", "not-ready", "too-many-connections", "index-building", "of-a-later-version"]
+    {
         let full = Node::start(move |_| Reply::problem(503, name, true, &json!({})));
         let (node, client) = {
             let node = good();
@@ -101,12 +102,100 @@ async fn a_rejection_says_who_rejects_and_why() {
 
 #[tokio::test]
 async fn a_request_that_no_node_would_take_is_not_sent_to_another_one() {
-    let node = Node::start(|_| Reply::problem(413, "body-too-large", false, &json!({ "limit": 5 })));
+    let node = Node::start(|_| Reply::problem(400, "bad-parameter", false, &json!({ "limit": 5 })));
     let other = good();
     let err = client_of([&node, &other]).submit("x", SubmitOptions::default()).await.unwrap_err();
     let problem = err.problem().unwrap();
-    assert_eq!((problem.name(), problem.number("limit")), ("body-too-large", Some(5)));
+    assert_eq!((problem.name(), problem.number("limit")), ("bad-parameter", Some(5)));
     assert_eq!(other.targets().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_longer_than_the_network_takes_is_rejected_and_a_proxys_limit_is_an_error() {
+    let members = json!({ "plugin": null, "codespace": "dseq", "code": 2, "limit": 5 });
+    let node = Node::start(move |_| Reply::problem(413, "body-too-large", false, &members));
+    let other = good();
+    let submitted = client_of([&node, &other]).submit("x", SubmitOptions::default()).await.unwrap();
+    let Submitted::Rejected(rejection) = submitted else { panic!("{submitted:?}") };
+    assert_eq!((&*rejection.codespace, rejection.code, rejection.tx_hash), ("dseq", 2, TxHash::of(b"x")));
+    assert_eq!(other.targets().len(), 0);
+    let proxy = Node::start(|_| Reply::new("413 X", "content-type: text/html\r\n", b"too large"));
+    let err = client_of([&proxy]).submit("x", SubmitOptions::default()).await.unwrap_err();
+    assert!(matches!(err, Error::Unexpected { .. }), "{err}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_unavailable_leaves_the_outcome_open() {
+    let proxy = Node::start(|request| match is_submit(request) {
+        true => Reply::new("503 X", "content-type: text/html\r\n", b"try later"),
+        false => unknown(),
+    });
+    let err = client_of([&proxy]).submit("x", briefly()).await.unwrap_err();
+    assert!(matches!(err, Error::OutcomeUnknown { .. }), "{err}");
+}
+
+/// Generous: a client that waits for each node in turn takes some ten seconds.
+#[tokio::test]
+async fn nodes_that_never_answer_do_not_hold_up_the_outcome() {
+    let frozen = || {
+        Node::start(|_| -> Reply {
+            loop {
+                std::thread::park();
+            }
+        })
+    };
+    let nodes = [frozen(), frozen(), frozen()];
+    let began = std::time::Instant::now();
+    let err = client_of(&nodes).submit("hello", briefly()).await.unwrap_err();
+    assert!(matches!(err, Error::OutcomeUnknown { .. }), "{err}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(
+        nodes.iter().flat_map(Node::targets).filter(|target| target.starts_with("/v1/submit")).count(),
+        1
+    );
+    let client = client_of(&nodes);
+    let err = client.receipt(TxHash::of(b"hello"), Duration::from_millis(200)).await.unwrap_err();
+    assert!(matches!(err, Error::Unreachable { .. }), "{err}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_node_that_never_answers_does_not_hide_what_another_one_learns() {
+    let frozen = Node::start(|request| match is_submit(request) {
+        true => Reply::none(),
+        false => loop {
+            std::thread::park();
+        },
+    });
+    let asked = AtomicU64::new(0);
+    let other = Node::start(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0..3 => unknown(),
+        _ => Reply::json("200 OK", &json!({ "state": "committed", "receipts": [receipt(b"hello")] })),
+    });
+    let submitted = client_of([&frozen, &other]).submit("hello", SubmitOptions::default()).await.unwrap();
+    assert!(matches!(submitted, Submitted::Committed { .. }), "{submitted:?}");
+}
+
+/// An answer that begins and never ends.
+#[tokio::test]
+async fn half_an_answer_does_not_hold_up_the_outcome() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut some = [0; 10];
+            std::io::Read::read_exact(&mut stream, &mut some).unwrap();
+            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{")
+                .unwrap();
+            open.push(stream);
+        }
+    });
+    let began = std::time::Instant::now();
+    let err = hasty(vec![address.parse().unwrap()]).submit("hello", briefly()).await.unwrap_err();
+    assert!(matches!(err, Error::OutcomeUnknown { .. }), "{err}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -15,8 +15,9 @@ use crate::types::TxHash;
 /// How long a transaction counts as waiting without being seen in a block, at least.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
-/// Transactions of a generation: more than CometBFT's mempool holds, and 1.2 MB of memory.
-const GENERATION_LEN_MAX: usize = 65_536;
+/// Transactions of a generation: the two together are as many as CometBFT's mempool holds (`mempool.size`), so what the engine cannot
+/// have is not counted.
+const GENERATION_LEN_MAX: usize = 25_000;
 
 /// Weights of waiting transactions, by the first bytes of their hashes, in two generations.
 pub(super) struct Waiting {

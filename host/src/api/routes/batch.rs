@@ -11,15 +11,14 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures_util::stream::{self, StreamExt};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
 
-use super::submit::{Shown, announced, until_readable};
+use super::submit::{Begun, Shown, until_readable};
 use super::{Listed, State};
-use crate::api::problem::{Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
+use crate::api::problem::{BODY_TOO_LARGE, Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
+use crate::api::schemas;
 use crate::api::submit::batch::Framing;
-use crate::api::submit::params::Query;
-use crate::api::submit::{Submitted, too_long};
-use crate::api::{body, schemas};
+use crate::api::submit::{Submitted, too_long_in_batch};
 use crate::types::TxHash;
 
 pub(super) const LISTED: &[Listed] = &[Listed {
@@ -56,30 +55,28 @@ pub(super) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let since = Instant::now();
-    let mut query = Query::parse(&uri)?;
-    let patience = query.patience()?;
-    query.done("wait and timeout")?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let framing = Framing::of(content_type).ok_or_else(unsupported)?;
-    let submissions = state.submissions.clone();
-    let tx_bytes_max = submissions.tx_bytes_max()?;
-    submissions.admit()?;
-    let bytes_max = framing.body_bytes_max(tx_bytes_max);
-    let turn = submissions.turn()?;
-    let bytes = announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max));
-    let load = submissions.load(bytes.saturating_add(AT_ONCE_BYTES))?;
-    let txs = framing.parse(&body::whole(&headers, body, bytes_max).await?)?;
+    let framing = Framing::of(content_type);
+    let bounds =
+        |tx_bytes_max| Ok((framing.ok_or_else(unsupported)?.body_bytes_max(tx_bytes_max), AT_ONCE_BYTES));
+    let begun = Begun::of(&state, &uri, &headers, body, bounds).await?;
+    let Begun { since, patience, tx_bytes_max, turn, load, body } = begun;
+    let txs = framing.ok_or_else(unsupported)?.parse(&body)?;
+    drop(body);
+    // Answers alone do not bound what is on its way: without waiting they come at once.
+    let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let one = move |tx: Bytes| {
-        let (state, submissions, load) = (Arc::clone(&state), submissions.clone(), load.clone());
+        let (state, load, at_once) = (Arc::clone(&state), load.clone(), Arc::clone(&at_once));
         async move {
+            // Nobody closes it.
+            let load = at_once.acquire_owned().await.map_or(load.clone(), |permit| load.holding(permit));
             let (hash, length) = (TxHash::of(&tx), tx.len() as u64);
             let submitted = if length > tx_bytes_max {
-                Submitted::Failed(too_long(tx_bytes_max, length))
-            } else if let Err(overloaded) = submissions.admit() {
+                Submitted::Failed(too_long_in_batch(tx_bytes_max, length))
+            } else if let Err(overloaded) = state.submissions.admit() {
                 Submitted::Failed(overloaded)
             } else {
-                submissions.submit(tx, load, patience, since).await
+                state.submissions.submit(tx, hash, load, patience, since).await
             };
             if let Submitted::Committed { place, .. } = &submitted {
                 until_readable(&state, place).await;
@@ -101,7 +98,7 @@ fn line(hash: TxHash, submitted: &Submitted) -> String {
     let shown = match submitted {
         Submitted::Committed { place, duplicate } => Shown::Committed { place, duplicate: *duplicate },
         Submitted::Pending => Shown::Pending { tx_hash: hash },
-        Submitted::Failed(problem) if problem.is(&REJECTED) => {
+        Submitted::Failed(problem) if problem.is(&REJECTED) || problem.is(&BODY_TOO_LARGE) => {
             Shown::Rejected { tx_hash: hash, problem: problem.to_json() }
         }
         Submitted::Failed(problem) => Shown::Failed { tx_hash: hash, problem: problem.to_json() },

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Extract;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Listed, State};
+use crate::api::params::Params;
 use crate::api::problem::NOT_READY;
 use crate::api::{Problem, schemas};
 use crate::rules::{Limits, PipelineSpec, PluginSpec};
@@ -69,12 +71,13 @@ impl From<PipelineSpec> for Rules {
 
 #[utoipa::path(get, path = "/v1/pipeline", responses(
     (status = 200, description = "The rules", body = schemas::Pipeline),
+    (status = 400, description = "There are no parameters: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 503, description = "The node has no rules yet: `not-ready`", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn pipeline(Extract(state): Extract<Arc<State>>) -> Response {
+pub(super) async fn pipeline(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri)?.only(&[])?;
     match (state.rules)() {
-        Some(spec) => Json(Rules::from(spec)).into_response(),
-        None => Problem::new(&NOT_READY, "this node has not taken its genesis yet; CometBFT sends it")
-            .into_response(),
+        Some(spec) => Ok(Json(Rules::from(spec)).into_response()),
+        None => Err(Problem::new(&NOT_READY, "this node has not taken its genesis yet; CometBFT sends it")),
     }
 }

@@ -1,8 +1,5 @@
 //! `GET /v1/receipts/{tx_hash}` and `GET /v1/receipts`: where transactions landed.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
@@ -10,14 +7,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Listed, State};
-use crate::api::problem::{INDEX_BUILDING, INTERNAL, NOT_COMMITTED, Problem};
+use crate::api::problem::{INTERNAL, NOT_COMMITTED, Problem};
 use crate::api::schemas;
 use crate::api::submit::params::{Query, bad, hash};
-use crate::api::submit::{unknown, unreadable};
+use crate::api::submit::{index_building, overdue, unknown, unreadable};
 use crate::receipts::{Document, Found, Known, Receipts};
 use crate::sequence::{Place, ReadError, Reader};
 use crate::types::{Height, TxHash};
@@ -39,8 +37,6 @@ pub(super) const LISTED: &[Listed] = &[
 const LIMIT_DEFAULT: u64 = 100;
 /// Receipts in one answer at most; more than that are 1 MiB of JSON.
 const LIMIT_MAX: u64 = 4096;
-/// When to ask again while the index is being built: it takes about a second for a million records.
-const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/receipts/{tx_hash}", get(by_hash)).route("/v1/receipts", get(by_place))
@@ -73,7 +69,7 @@ pub(super) async fn by_hash(
     // Before the look-up, so that nothing is missed.
     let mut waiting = receipts.wait_for(hash);
     let found = find(receipts, hash).await?;
-    if !matches!(found.known, Known::Pending | Known::Unknown) {
+    if !matches!(found.known, Known::Pending | Known::Overdue | Known::Unknown) {
         return answer(hash, &found);
     }
     tokio::select! {
@@ -100,11 +96,11 @@ fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
     if let Some(document) = Document::of(hash, found) {
         return Ok(Json(document).into_response());
     }
-    if found.complete {
-        return Err(unknown(hash));
-    }
-    let detail = "the index of receipts is being built, and what it has of it does not name this transaction";
-    Err(Problem::new(&INDEX_BUILDING, detail).retry_after(INDEX_PATIENCE))
+    Err(match found {
+        Found { complete: false, .. } => index_building(),
+        Found { known: Known::Overdue, .. } => overdue(hash),
+        _ => unknown(hash),
+    })
 }
 
 /// Receipts in order, and the index at which more follow.
@@ -201,4 +197,30 @@ fn problem(error: &ReadError) -> Problem {
 
 fn not_committed(detail: String, actual: u64, unit: &'static str) -> Problem {
     Problem::new(&NOT_COMMITTED, detail).with("actual", actual).with("unit", unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_receipt_is_answered_with_what_is_known_of_it() {
+        let problem = |known, complete| {
+            let problem = answer(TxHash::default(), &Found { known, complete }).unwrap_err().to_json();
+            let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+            (text("type").rsplit(':').next().map(str::to_owned), text("detail"))
+        };
+        let (name, detail) = problem(Known::Overdue, true);
+        assert_eq!(name.as_deref(), Some("unknown-transaction"));
+        assert!(
+            detail.contains("more than 120 s ago") && detail.contains("same bytes again is safe"),
+            "{detail}"
+        );
+        let (name, detail) = problem(Known::Unknown, true);
+        assert_eq!(name.as_deref(), Some("unknown-transaction"));
+        assert!(detail.contains("has not been submitted here"), "{detail}");
+        for known in [Known::Overdue, Known::Unknown] {
+            assert_eq!(problem(known, false).0.as_deref(), Some("index-building"));
+        }
+    }
 }

@@ -5,7 +5,8 @@
 //! The sequence only grows, so its identity and a length name the bytes up to there, on every node of the network:
 //! `"<identity>-<length>"`. `If-None-Match` compares that. `If-Range` with the entity tag of an earlier, shorter state is answered
 //! from that state: an interrupted download goes on to where it was going, whatever has been added since. A range beyond
-//! that state is ignored, as if the tag were another one (RFC 9110, section 13.1.5).
+//! that state is ignored, as if the tag were another one (RFC 9110, section 13.1.5). The identity follows from the first record, so
+//! no bytes have one tag on every network: `"empty-0"`, before the first record and ever after.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::api::schemas;
 use crate::api::stream::{
     self, Asked, GROWS, IMMUTABLE, NEXT_OFFSET, NO_STORE, Pieces, Timings, UP_TO_DATE, asked, behind, token,
 };
+use crate::api::tail::EMPTY;
 
 pub(super) const LISTED: &[Listed] = &[Listed {
     method: "GET",
@@ -70,6 +72,10 @@ pub(super) async fn sequence(
     let (request, _) = request.into_parts();
     let params = Params::of(&request.uri)?;
     let is_stream = params.one("offset")?.is_some() || params.one("live")?.is_some();
+    // Durable Streams wants parameters that it does not have to be ignored.
+    if !is_stream {
+        params.only(&["end", "offset", "live", "cursor"])?;
+    }
     match params.number("end")? {
         Some(_) if is_stream => Err(Problem::new(
             &BAD_PARAMETER,
@@ -125,7 +131,8 @@ struct Version<'a> {
 
 impl Version<'_> {
     fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.identity, self.length)
+        let identity = if self.length == 0 { EMPTY } else { self.identity };
+        format!("\"{identity}-{}\"", self.length)
     }
 
     /// What a request asks for, and of which version: see above.

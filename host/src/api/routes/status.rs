@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State as Extract;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::task::spawn_blocking;
 
 use super::{Listed, State};
+use crate::api::params::Params;
 use crate::api::problem::INTERNAL;
 use crate::api::{Problem, schemas};
 
@@ -22,15 +24,18 @@ pub(super) fn routes() -> Router<Arc<State>> {
     Router::new().route("/v1/status", get(status))
 }
 
-#[utoipa::path(get, path = "/v1/status", responses((status = 200, description = "The status", body = schemas::Status)))]
-pub(super) async fn status(Extract(state): Extract<Arc<State>>) -> Response {
+#[utoipa::path(get, path = "/v1/status", responses(
+    (status = 200, description = "The status", body = schemas::Status),
+    (status = 400, description = "There are no parameters: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn status(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri)?.only(&[])?;
     match spawn_blocking(move || (state.status)()).await {
-        Ok(status) => Json(status).into_response(),
+        Ok(status) => Ok(Json(status).into_response()),
         // It panicked, which the panic's own message told.
         Err(err) => {
             tracing::error!("cannot tell the status: {err}");
-            Problem::new(&INTERNAL, "the status could not be told; the node's log has the reason")
-                .into_response()
+            Err(Problem::new(&INTERNAL, "the status could not be told; the node's log has the reason"))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
 use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::{Listed, State};
 use crate::api::schemas;
-use crate::api::submit::Submitted;
-use crate::api::submit::params::Query;
+use crate::api::submit::params::{Patience, Query};
+use crate::api::submit::{Load, Submitted, Turn, too_long};
 use crate::api::{Problem, body};
 use crate::sequence::{Place, as_text};
 use crate::types::TxHash;
@@ -38,9 +38,9 @@ pub(super) fn routes() -> Router<Arc<State>> {
     (status = 200, description = "It is in the sequence", body = schemas::Submission),
     (status = 202, description = "Not known yet", body = schemas::Submission, headers(("Location" = String, description = "Where its receipt will be"))),
     (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 413, description = "It is longer than a transaction may be: `body-too-large`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 413, description = "It is longer than a transaction may be: `body-too-large`, with `codespace` and `code`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 422, description = "The network's rules refuse it: `rejected`, with `plugin`, `codespace`, `code` and `tx_hash`", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 503, description = "Not taken now: `overloaded`, `mempool-full`, `not-ready` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now: `overloaded`, `mempool-full`, `not-ready`, `index-building` or `too-many-submissions`; `Retry-After` says when to try again", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn submit(
     Extract(state): Extract<Arc<State>>,
@@ -48,18 +48,10 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let since = Instant::now();
-    let mut query = Query::parse(&uri)?;
-    let patience = query.patience()?;
-    query.done("wait and timeout")?;
-    let submissions = &state.submissions;
-    let bytes_max = submissions.tx_bytes_max()?;
-    submissions.admit()?;
-    let _turn = submissions.turn()?;
-    let load = submissions.load(announced(&headers).map_or(bytes_max, |bytes| bytes.min(bytes_max)))?;
-    let tx = body::whole(&headers, body, bytes_max).await?;
+    let begun = Begun::of(&state, &uri, &headers, body, |tx_bytes_max| Ok((tx_bytes_max, 0))).await;
+    let Begun { since, patience, turn: _turn, load, body: tx, .. } = begun.map_err(too_long)?;
     let hash = TxHash::of(&tx);
-    match submissions.submit(tx, load, patience, since).await {
+    match state.submissions.submit(tx, hash, load, patience, since).await {
         Submitted::Failed(problem) => Err(problem),
         Submitted::Committed { place, duplicate } => {
             until_readable(&state, &place).await;
@@ -82,9 +74,42 @@ pub(super) async fn until_readable(state: &State, place: &Place) {
     }
 }
 
-/// The length that a body is announced to have.
-pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// A request that submits, once it has been let in and its body is here.
+pub(super) struct Begun {
+    pub(super) since: Instant,
+    pub(super) patience: Patience,
+    pub(super) tx_bytes_max: u64,
+    /// Held as long as it waits.
+    pub(super) turn: Turn,
+    pub(super) load: Load,
+    pub(super) body: Bytes,
+}
+
+impl Begun {
+    /// Lets a request in and reads its body. `bounds` says how long that may be, given the longest transaction, and what it takes in
+    /// memory beside its bytes.
+    pub(super) async fn of(
+        state: &State,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Body,
+        bounds: impl FnOnce(u64) -> Result<(u64, u64), Problem>,
+    ) -> Result<Self, Problem> {
+        let since = Instant::now();
+        let mut query = Query::parse(uri)?;
+        let patience = query.patience()?;
+        query.done("wait and timeout")?;
+        let submissions = &state.submissions;
+        let tx_bytes_max = submissions.tx_bytes_max()?;
+        let (bytes_max, more) = bounds(tx_bytes_max)?;
+        submissions.admit()?;
+        let turn = submissions.turn()?;
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let bytes = announced.map_or(bytes_max, |bytes: u64| bytes.min(bytes_max));
+        let load = submissions.load(bytes.saturating_add(more))?;
+        let body = body::whole(headers, body, bytes_max).await?;
+        Ok(Self { since, patience, tx_bytes_max, turn, load, body })
+    }
 }
 
 /// What became of a transaction, as JSON.

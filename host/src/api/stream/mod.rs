@@ -43,7 +43,7 @@ pub(super) use range::{Asked, asked};
 
 use super::conditions::{ascii, is_known};
 use super::params::Params;
-use super::problem::{INTERNAL, NODE_BEHIND, Problem};
+use super::problem::{INTERNAL, NODE_BEHIND, Problem, STORE_UNREADABLE};
 use super::{Stopping, Tail, TailError};
 use events::Events;
 use query::{Live, Position, Query};
@@ -271,5 +271,9 @@ impl<S: Source> Stream<S> {
 
 fn ended(error: &TailError) -> Problem {
     tracing::error!(%error, "cannot follow the sequence");
-    Problem::new(&INTERNAL, "what is committed cannot be followed; the node's log has the reason")
+    let of = match error {
+        TailError::Read(_) => &STORE_UNREADABLE,
+        TailError::Ended | TailError::Reading => &INTERNAL,
+    };
+    Problem::new(of, "what is committed cannot be followed; the node's log has the reason")
 }

@@ -80,12 +80,13 @@ fn position(name: &str, text: &str) -> Result<Position, Problem> {
         "now" => return Ok(Position::Now),
         _ => {}
     }
-    let offset = if text.len() == DIGITS { decimal(text) } else { None };
-    offset.map(Position::At).ok_or_else(|| {
-        let detail =
-            format!("{name} must be exactly {DIGITS} digits, -1 or now, not {:?}", Excerpt::of(text));
-        Problem::new(&BAD_PARAMETER, detail)
-    })
+    let is_offset = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    let detail = match decimal(text).filter(|_| is_offset) {
+        Some(offset) => return Ok(Position::At(offset)),
+        None if is_offset => format!("{name} is {text}; no offset is beyond {}", u64::MAX),
+        None => format!("{name} must be exactly {DIGITS} digits, -1 or now, not {:?}", Excerpt::of(text)),
+    };
+    Err(Problem::new(&BAD_PARAMETER, detail))
 }
 
 /// An offset as clients see it.
@@ -147,6 +148,13 @@ mod tests {
             assert_eq!(at(&format!("offset={bad}")), None, "{bad}");
         }
         assert_eq!(digits(42), "00000000000000000042");
+        let why = |offset: &str| format!("{:?}", position("offset", offset).unwrap_err());
+        let beyond = why("18446744073709551616");
+        assert!(
+            beyond.contains("18446744073709551616; no offset is beyond 18446744073709551615"),
+            "{beyond}"
+        );
+        assert!(why("1844674407370955161").contains("exactly 20 digits"));
     }
 
     #[test]

@@ -14,8 +14,8 @@
 //! # Invariants
 //!
 //! - Bytes that this node has committed are not handed to the engine again: a client may repeat a request of which it lost
-//!   the answer, also after the engine has forgotten them. Not while the index of receipts is being opened or built: then only
-//!   recent blocks are known.
+//!   the answer, also after the engine has forgotten them. While the index of receipts is being opened or built and does not
+//!   tell, the answer is 503 `index-building`.
 //! - After the answer "committed", the record and its receipt can be read on this node.
 //!
 //! # Limits
@@ -25,6 +25,7 @@
 pub mod batch;
 mod intake;
 pub mod params;
+mod problems;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,24 +36,17 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use intake::{Checked, HandedOver, Intake, Overload};
+pub use problems::{index_building, overdue, rejected, too_long, too_long_in_batch, unknown, unreadable};
 
 use self::params::{Patience, Wait};
-use super::Stopping;
-use super::problem::{
-    BODY_TOO_LARGE, INTERNAL, MEMPOOL_FULL, NOT_READY, OVERLOADED, Problem, REJECTED, TOO_MANY_SUBMISSIONS,
-    UNKNOWN_TRANSACTION,
-};
-use crate::app::Refusal;
-use crate::receipts::{Decided, Known, Receipts, Waiting};
+use self::problems::{defect, mempool_full, not_ready, overloaded, too_many};
+use super::{Problem, Stopping};
+use crate::receipts::{Decided, Found, Known, Receipts, Waiting};
 use crate::sequence::Place;
 use crate::types::TxHash;
 
 /// What a transaction on its way takes beside its bytes, about, in bytes.
 const OVERHEAD_BYTES: u64 = 4096;
-/// What `Retry-After` says when the mempool is full or too much is under way: a block takes about that long.
-const SOON: Duration = Duration::from_secs(1);
-/// What it says when the node takes nothing: what is wrong then takes a while.
-const LATER: Duration = Duration::from_secs(5);
 
 /// How much may be on its way at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +101,20 @@ pub struct Turn(
 
 /// The permission for bytes to be in memory, until the last clone is dropped.
 #[derive(Clone)]
-pub struct Load(#[expect(dead_code, reason = "as a turn")] Arc<OwnedSemaphorePermit>);
+#[expect(dead_code, reason = "as a turn")]
+pub struct Load {
+    bytes: Arc<OwnedSemaphorePermit>,
+    /// Of a batch, whose transactions take turns.
+    of_batch: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Load {
+    /// The same, which holds this permit too: it is given back when the engine has the transaction, or does not take it.
+    #[must_use]
+    pub fn holding(&self, permit: OwnedSemaphorePermit) -> Self {
+        Self { bytes: Arc::clone(&self.bytes), of_batch: Some(Arc::new(permit)) }
+    }
+}
 
 /// What became of a transaction, as far as its submitter waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,17 +189,7 @@ impl Submissions {
     ///
     /// The network decides less than is submitted, and what waits already takes long.
     pub fn admit(&self) -> Result<(), Problem> {
-        let Some(Overload { wait, wait_max }) = self.intake()?.overload() else { return Ok(()) };
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let detail = format!(
-            "the transactions that wait at this node take {:.1} s to get into blocks; it takes new ones below {:.1} s",
-            wait.as_secs_f64(),
-            wait_max.as_secs_f64()
-        );
-        let problem = Problem::new(&OVERLOADED, detail);
-        let problem = problem.exceeding(millis(wait_max), Some(millis(wait)), "milliseconds");
-        Err(problem
-            .retry_after(Duration::from_secs_f64((wait.saturating_sub(wait_max)).as_secs_f64().ceil())))
+        self.intake()?.overload().map_or(Ok(()), |overload| Err(overloaded(overload)))
     }
 
     /// Lets one more request wait.
@@ -212,14 +209,20 @@ impl Submissions {
     /// Too many bytes are in it.
     pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
         let load = Arc::clone(&self.body_bytes).try_acquire_many_owned(cost(bytes));
-        load.map(|load| Load(Arc::new(load)))
+        load.map(|load| Load { bytes: Arc::new(load), of_batch: None })
             .map_err(|_| too_many("the bodies of requests that submit take too much memory together"))
     }
 
     /// Submits a transaction, and waits as long as it is patient. `load` is given back when the bytes are not needed any
     /// more.
-    pub async fn submit(&self, tx: Bytes, load: Load, patience: Patience, since: Instant) -> Submitted {
-        let hash = TxHash::of(&tx);
+    pub async fn submit(
+        &self,
+        tx: Bytes,
+        hash: TxHash,
+        load: Load,
+        patience: Patience,
+        since: Instant,
+    ) -> Submitted {
         let intake = match self.intake() {
             Ok(intake) => Arc::clone(intake),
             Err(problem) => return Submitted::Failed(problem),
@@ -298,16 +301,19 @@ impl Submissions {
 
     async fn take_to_engine(&self, intake: &dyn Intake, tx: &Bytes, hash: TxHash) -> Delivered {
         // Concurrently, because each of the two costs a change of threads. The memo keeps a result that was not needed.
-        let (known, checked) = tokio::join!(self.look_up(hash), intake.check(tx.clone()));
+        let (found, checked) = tokio::join!(self.look_up(hash), intake.check(tx.clone()));
+        let Found { known, complete } = match found {
+            Ok(found) => found,
+            Err(problem) => return Delivered::Failed(problem),
+        };
         match known {
-            Ok(Known::Committed(places)) => {
+            Known::Committed(places) => {
                 if let Some(place) = places.into_iter().next() {
                     return Delivered::Before(place);
                 }
             }
-            Ok(Known::Refused(refusal)) => return Delivered::Failed(rejected(hash, &refusal)),
-            Ok(Known::Pending | Known::Unknown) => {}
-            Err(problem) => return Delivered::Failed(problem),
+            Known::Refused(refusal) => return Delivered::Failed(rejected(hash, &refusal)),
+            Known::Pending | Known::Overdue | Known::Unknown => {}
         }
         match checked {
             Checked::Accepted => {}
@@ -318,33 +324,28 @@ impl Submissions {
             Checked::NotReady(why) => return Delivered::Failed(not_ready(why)),
             Checked::Failed => return Delivered::Failed(defect()),
         }
-        let why = match intake.hand_over(tx.clone()).await {
-            HandedOver::Taken | HandedOver::AlreadyKnown => {
-                self.receipts.taken(hash);
-                return Delivered::Taken;
+        let why = if complete {
+            match intake.hand_over(tx.clone()).await {
+                // Without an answer it may have it: that it is on its way is all that can be said.
+                HandedOver::Taken | HandedOver::AlreadyKnown | HandedOver::NoAnswer(_) => {
+                    self.receipts.taken(hash);
+                    return Delivered::Taken;
+                }
+                HandedOver::Full => mempool_full(),
+                HandedOver::NotTaken(why) => not_ready(why),
             }
-            // It may have it: that it is on its way is all that can be said.
-            HandedOver::NoAnswer(_) => {
-                self.receipts.taken(hash);
-                return Delivered::Taken;
-            }
-            HandedOver::Full => {
-                let detail =
-                    "too many transactions wait at this node to get into a block; try again, or another node";
-                Problem::new(&MEMPOOL_FULL, detail).retry_after(SOON)
-            }
-            HandedOver::NotTaken(why) => not_ready(why),
+        } else {
+            // It may have been committed long ago.
+            index_building()
         };
-        // A full mempool may have these bytes all the same, from an earlier request: it looks at its size first.
+        // The engine may have these bytes all the same, from an earlier request: a full mempool looks at its size first.
         if self.receipts.not_taken(hash) { Delivered::Taken } else { Delivered::Failed(why) }
     }
 
-    /// Looks a transaction up, as far as it can be at this moment: while the index is being built, one that was committed
-    /// long ago is not found.
-    async fn look_up(&self, hash: TxHash) -> Result<Known, Problem> {
+    async fn look_up(&self, hash: TxHash) -> Result<Found, Problem> {
         let receipts = self.receipts.clone();
         match spawn_blocking(move || receipts.find(hash)).await {
-            Ok(Ok(found)) => Ok(found.known),
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {
                 tracing::error!(%error, "cannot look a transaction up");
                 Err(unreadable())
@@ -358,48 +359,4 @@ impl Submissions {
 /// Permits for a transaction of this length; more than there are for one that no memory has.
 fn cost(bytes: u64) -> u32 {
     u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
-}
-
-/// The answer to a transaction that the rules refuse.
-#[must_use]
-pub fn rejected(hash: TxHash, refusal: &Refusal) -> Problem {
-    let Refusal { code, codespace, message } = refusal;
-    Problem::new(&REJECTED, message.clone())
-        .with("plugin", refusal.plugin())
-        .with("codespace", codespace.clone())
-        .with("code", *code)
-        .with("tx_hash", hash.to_string())
-}
-
-/// The answer when nothing is known of a transaction.
-#[must_use]
-pub fn unknown(hash: TxHash) -> Problem {
-    let detail = "the transaction is not committed on this node, and it has not been submitted here since the node's \
-                  process started; it may still be on its way through another node";
-    Problem::new(&UNKNOWN_TRANSACTION, detail).with("tx_hash", hash.to_string())
-}
-
-/// The answer to a transaction in a batch that is longer than any may be.
-#[must_use]
-pub fn too_long(bytes_max: u64, bytes: u64) -> Problem {
-    let detail = format!("the transaction has {bytes} bytes; this network takes at most {bytes_max}");
-    Problem::new(&BODY_TOO_LARGE, detail).exceeding(bytes_max, Some(bytes), "bytes")
-}
-
-/// The answer when this node's disk does not give what is committed.
-#[must_use]
-pub fn unreadable() -> Problem {
-    Problem::new(&INTERNAL, "the node cannot read what it has committed; its log has the reason")
-}
-
-fn defect() -> Problem {
-    Problem::new(&INTERNAL, "the node could not examine the transaction; its log has the reason")
-}
-
-fn not_ready(why: impl Into<String>) -> Problem {
-    Problem::new(&NOT_READY, why).retry_after(LATER)
-}
-
-fn too_many(why: &'static str) -> Problem {
-    Problem::new(&TOO_MANY_SUBMISSIONS, why).retry_after(SOON)
 }

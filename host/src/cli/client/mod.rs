@@ -63,7 +63,9 @@ pub(super) fn exit_code(err: &Error) -> Option<u8> {
     match err {
         Error::Unreachable { .. } => Some(EXIT_UNREACHABLE),
         Error::OutcomeUnknown { .. } => Some(EXIT_UNKNOWN),
-        Error::Disagree { .. } | Error::RootsDisagree { .. } => Some(EXIT_DISAGREE),
+        Error::Disagree { .. } | Error::RecordsDisagree { .. } | Error::RootsDisagree { .. } => {
+            Some(EXIT_DISAGREE)
+        }
         Error::BeyondEnd { .. } | Error::NoSuchRecord { .. } => Some(EXIT_NOT_FOUND),
         _ => None,
     }

@@ -78,7 +78,11 @@ async fn by_hash(client: &Client, tx_hash: TxHash, args: &Args) -> anyhow::Resul
             ExitCode::from(EXIT_REJECTED)
         }
         Known::Unknown => {
-            line(state_line("unknown", &tx_hash, "no node that answers knows this transaction"))?;
+            line(state_line(
+                "unknown",
+                &tx_hash,
+                "no node that answers has committed it, or knows that it is on its way",
+            ))?;
             ExitCode::from(EXIT_NOT_FOUND)
         }
     })

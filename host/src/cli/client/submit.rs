@@ -20,6 +20,8 @@ use super::super::transactions::{TransactionArgs, Transactions};
 use super::super::{EXIT_FAILED, say};
 use super::data::say_aside;
 use super::{EXIT_REJECTED, EXIT_UNKNOWN, NodesArg, exit_code, receipt_line, run_on_runtime, state_line};
+use crate::app::{CODESPACE, Code};
+use crate::limits;
 use crate::load::words::count;
 
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -90,6 +92,7 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = args.nodes.client()?;
     run_on_runtime(async {
         match transactions {
+            Transactions::One(tx) if tx.len() as u64 > limits::TX_BYTES_CEILING => too_long_for_any(args),
             Transactions::One(tx) => one(&client, tx, args).await,
             Transactions::Many(many) => self::many(&client, many, args).await,
         }
@@ -105,17 +108,34 @@ fn options(args: &Args) -> SubmitOptions {
     SubmitOptions { wait, timeout: args.timeout }
 }
 
+/// Only a part of it was read, so there is no hash of it.
+fn too_long_for_any(args: &Args) -> anyhow::Result<ExitCode> {
+    let max = limits::TX_BYTES_CEILING;
+    let detail = format!("the transaction has more than {max} bytes, the maximum of any network");
+    let object = json!({
+        "state": "rejected", "codespace": CODESPACE, "code": Code::TxTooLarge.value(), "detail": detail,
+    });
+    say(if args.json { object.to_string() } else { format!("rejected   {detail}") })?;
+    Ok(ExitCode::from(EXIT_REJECTED))
+}
+
 async fn one(client: &Client, tx: Bytes, args: &Args) -> anyhow::Result<ExitCode> {
     let tx_hash = TxHash::of(&tx);
     let submitted = client.submit(tx, options(args)).await;
     let mut tally = Tally::default();
     tally.count(&submitted);
-    // The error is on standard error; with JSON the object says it too.
+    let is_unknown = matches!(submitted, Err(Error::OutcomeUnknown { .. }));
     if args.json || submitted.is_ok() {
         say(shown(&submitted, tx_hash, args.json))?;
+    } else if is_unknown {
+        // The reason comes with the error, on standard error.
+        say(state_line("unknown", &tx_hash, ""))?;
     }
     if matches!(submitted, Ok(Submitted::Pending { .. })) && args.wait == WaitArg::Committed {
         say_aside(format!("not committed in time; `dseq receipt {tx_hash} --wait 30s` waits for it"));
+    }
+    if is_unknown {
+        say_aside(format!("ask for it later: `dseq receipt {tx_hash} --wait 30s`"));
     }
     submitted?;
     Ok(tally.exit_code(args.wait))
@@ -162,6 +182,9 @@ async fn many(client: &Client, lines: Lines, args: &Args) -> anyhow::Result<Exit
     say_aside(tally.words());
     if tally.failed > 0 {
         say_aside("stopped: what follows was not sent");
+    }
+    if tally.unknown > 0 {
+        say_aside("ask for what is unknown later: `dseq receipt HASH --wait 30s`");
     }
     match unreadable {
         Some(err) => Err(err),

@@ -131,6 +131,11 @@ impl Collector {
         Self { subjects, network, records, state, stop: Arc::default() }
     }
 
+    /// Whom it looks at.
+    pub(super) fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
     /// What is known now.
     pub(super) fn view(&self) -> View {
         lock(&self.state).view.clone()

@@ -1,8 +1,12 @@
 //! `dseq status`: all nodes side by side, once or as a live view.
+//!
+//! Exit codes when asked once: 0 fine, 1 degraded or failed, 2 no quorum. A usage error is 2 too, as everywhere; then nothing
+//! is printed on standard output.
 
 mod collect;
 mod frame;
 mod screen;
+mod whole;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -14,13 +18,21 @@ use serde_json::{Value, json};
 
 use super::{EXIT_FAILED, say};
 use crate::node::address::Address;
+use crate::node::engine::config::EngineConfig;
+use crate::node::engine::key_files;
+use crate::node::engine::listen;
+use crate::node::engine::rpc::Rpc;
+use crate::node::home::NodeHome;
+use crate::node::members::{self, Member};
 use crate::node::process::signals;
-use crate::node::testnet::{DEFAULT_DIR, Network, NodeState};
+use crate::node::testnet::{DEFAULT_DIR, Network};
+use crate::node::verdict::State;
 use crate::node::view::Subject;
 
 use collect::{Collector, View};
 use frame::Bytes;
 use screen::Screen;
+use whole::Whole;
 
 /// How often the live view is drawn.
 const DRAW: Duration = Duration::from_millis(500);
@@ -31,6 +43,9 @@ const LOOKS_MAX: u32 = 5;
 /// Maximum number of nodes: those of the largest local network. Each takes a thread.
 const NODES_MAX: usize = 32;
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// How long a node may take to name its peers.
+const PATIENCE: Duration = Duration::from_secs(2);
+const EXIT_NO_QUORUM: u8 = 2;
 /// Columns where the terminal does not say how many it has.
 const WIDTH: usize = 100;
 
@@ -39,8 +54,11 @@ pub(super) struct Args {
     /// Nodes to ask, by the address of their RPC [default: those of the local network]
     #[arg(long = "node", value_name = "HOST:PORT", value_delimiter = ',', value_parser = super::load::address)]
     nodes: Vec<Address>,
-    /// Local network to ask, where no --node is given
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR, conflicts_with = "nodes")]
+    /// Node to ask for its network: itself, and each member whose RPC others may ask
+    #[arg(long, value_name = "DIR", conflicts_with = "nodes")]
+    home: Option<PathBuf>,
+    /// Local network to ask, where neither --node nor --home is given
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR, conflicts_with_all = ["nodes", "home"])]
     dir: PathBuf,
     /// Keep showing it: a live view on a terminal, lines every few seconds elsewhere; Ctrl-C ends it
     #[arg(short, long)]
@@ -60,17 +78,48 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let network = if args.nodes.is_empty() { Some(Network::open(&args.dir)?) } else { None };
-    let subjects = match &network {
-        Some(network) => local(network)?,
-        None => args.nodes.iter().map(remote).collect(),
+    let (subjects, network, members) = match &args.home {
+        _ if !args.nodes.is_empty() => (args.nodes.iter().map(remote).collect(), None, Vec::new()),
+        Some(home) => {
+            let home = NodeHome::open(home)?;
+            let members = members::of(&home).map_err(anyhow::Error::msg)?.unwrap_or_default();
+            (of_home(&home, &members)?, None, members)
+        }
+        None => {
+            let network = Network::open(&args.dir)?;
+            (local(&network)?, Some(network), Vec::new())
+        }
     };
     if subjects.len() > NODES_MAX {
         anyhow::bail!("at most {NODES_MAX} nodes can be shown, not {}", subjects.len());
     }
     let as_bytes = if args.hex { Bytes::Hex } else { Bytes::Text };
     let collector = Collector::new(subjects, network, args.records);
-    if args.follow { follow(&collector, as_bytes) } else { once(&collector, args, as_bytes) }
+    if args.follow { follow(&collector, as_bytes) } else { once(&collector, args, as_bytes, &members) }
+}
+
+/// A node of this machine, and those of its network whose RPC can be asked from here.
+fn of_home(home: &NodeHome, members: &[Member]) -> anyhow::Result<Vec<Subject>> {
+    let Some(rpc) = listen::rpc_url(home) else {
+        anyhow::bail!("{} names no address of CometBFT's RPC (rpc.laddr)", home.cometbft_config().display());
+    };
+    let own_id = key_files::node_id(home)?;
+    let own = members.iter().find(|member| Some(&member.node_id) == own_id.as_ref());
+    let name = own.map(|member| member.name.clone());
+    let name = name
+        .or_else(|| EngineConfig::of(home).moniker().map(str::to_owned))
+        .unwrap_or("this node".to_owned());
+    let mut subjects = vec![Subject { name, rpc: rpc.clone(), home: Some(home.root().to_owned()) }];
+    if members.is_empty() {
+        // Without a network file, those that the node itself is connected to.
+        let peers = Rpc::at(rpc, PATIENCE).neighbours().unwrap_or_default();
+        let known = peers.into_iter().filter_map(|peer| Some((peer.moniker, peer.rpc?)));
+        subjects.extend(known.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
+    }
+    let others = members.iter().filter(|member| Some(&member.node_id) != own_id.as_ref());
+    let with_rpc = others.filter_map(|member| Some((member.name.clone(), member.rpc.as_ref()?)));
+    subjects.extend(with_rpc.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
+    Ok(subjects)
 }
 
 fn local(network: &Network) -> anyhow::Result<Vec<Subject>> {
@@ -86,8 +135,7 @@ fn remote(address: &Address) -> Subject {
     Subject { name: address.to_string(), rpc: format!("http://{address}"), home: None }
 }
 
-/// Exits with 0 only if all nodes run and none differs.
-fn once(collector: &Collector, args: &Args, as_bytes: Bytes) -> anyhow::Result<ExitCode> {
+fn once(collector: &Collector, args: &Args, as_bytes: Bytes, members: &[Member]) -> anyhow::Result<ExitCode> {
     collector.look_once();
     // While blocks come, nodes are seldom seen at the same one.
     for _ in 1..LOOKS_MAX {
@@ -100,17 +148,22 @@ fn once(collector: &Collector, args: &Args, as_bytes: Bytes) -> anyhow::Result<E
     collector.look_at_records();
     collector.ask_for_states();
     let view = collector.view();
+    let whole = whole::of(&view, collector.subjects(), members);
     if args.json {
-        say(serde_json::to_string_pretty(&json(&view, as_bytes))?)?;
+        say(serde_json::to_string_pretty(&json(&view, &whole, as_bytes))?)?;
     } else {
         let width = screen::size().map_or(WIDTH, |(width, _)| width);
         say(frame::lines(&view, width, usize::MAX, as_bytes, false).join("\n"))?;
+        say(format!("\n{}", whole.lines().join("\n")))?;
     }
-    let good = view.nodes.iter().all(|node| node.state() == NodeState::Running && !node.differs());
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+    Ok(match whole.verdict.state {
+        State::Fine => ExitCode::SUCCESS,
+        State::Degraded => ExitCode::from(EXIT_FAILED),
+        State::NoQuorum => ExitCode::from(EXIT_NO_QUORUM),
+    })
 }
 
-fn json(view: &View, as_bytes: Bytes) -> Value {
+fn json(view: &View, whole: &Whole, as_bytes: Bytes) -> Value {
     let nodes: Vec<Value> = view
         .nodes
         .iter()
@@ -130,7 +183,12 @@ fn json(view: &View, as_bytes: Bytes) -> Value {
         .collect();
     let record = |record: &crate::node::view::Record| json!({ "index": record.index, "bytes": record.bytes.len(), as_bytes.name(): as_bytes.show(&record.bytes) });
     let records: Vec<Value> = view.records.iter().map(record).collect();
-    json!({ "nodes": nodes, "last_records": records })
+    let twice = whole.twice.as_ref().map(|all| {
+        all.iter()
+            .map(|(block, validator)| json!({ "block": block, "validator": validator }))
+            .collect::<Vec<_>>()
+    });
+    json!({ "network": whole.verdict, "signed_twice": twice, "nodes": nodes, "last_records": records })
 }
 
 /// Shows the nodes until a signal comes.

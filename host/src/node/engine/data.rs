@@ -18,9 +18,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// CometBFT's databases; the same as `cometbft reset-state` removes, with its log.
-const DATABASES: &[&str] = &[BLOCK_STORE, "state.db", "evidence.db", "tx_index.db"];
+const DATABASES: &[&str] = &[BLOCK_STORE, STATE_STORE, "evidence.db", "tx_index.db"];
 
 const BLOCK_STORE: &str = "blockstore.db";
+const STATE_STORE: &str = "state.db";
 
 /// The record of a validator that has signed nothing, as CometBFT writes it.
 const NOTHING_SIGNED: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}";
@@ -140,6 +141,40 @@ impl EngineData {
         }
         found.retain(|path| path.symlink_metadata().is_ok());
         Ok(found)
+    }
+
+    /// Whether CometBFT has stored blocks and has nothing to say about the state after them: it ends at once then.
+    pub(crate) fn lacks_state(&self) -> Result<bool, DataError> {
+        Ok(self.has_blocks()? && !self.databases.join(STATE_STORE).exists())
+    }
+
+    /// The record of what this validator has signed.
+    pub(crate) fn signing_state(&self) -> &Path {
+        &self.signed
+    }
+
+    /// Makes the record say that everything up to a height is signed, so that this validator signs only above it. One that
+    /// says more already stays. Returns the height that it says then.
+    pub(crate) fn sign_only_above(&self, height: u64) -> Result<u64, DataError> {
+        if let Some((signed, _)) = read_signed(&self.signed)?.filter(|(signed, _)| *signed > height) {
+            return Ok(signed);
+        }
+        // The last step of a round that is never reached: CometBFT refuses everything up to it.
+        let last = format!("{{\n  \"height\": \"{height}\",\n  \"round\": {},\n  \"step\": 3\n}}", i32::MAX);
+        self.write_signing_state(if height == 0 { NOTHING_SIGNED } else { &last })?;
+        Ok(height)
+    }
+
+    /// Writes a record of what this validator has signed, for its owner alone.
+    pub(crate) fn write_signing_state(&self, text: &str) -> Result<(), DataError> {
+        if let Some(dir) = self.signed.parent() {
+            fs::create_dir_all(dir).map_err(DataError::of(dir))?;
+        }
+        if self.signed.exists() {
+            return replace(&self.signed, text.as_bytes());
+        }
+        let made = atomic_file::create_private(&self.signed, text.as_bytes());
+        made.map_err(|err| DataError::of(&self.signed)(err.into()))
     }
 
     /// Height of this validator's last signature; 0 if there is none.

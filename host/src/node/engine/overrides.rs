@@ -9,8 +9,10 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 pub const COMMON_CONFIG: &str = include_str!("../../../../networks/common/cometbft.toml");
 /// What every node changes in `genesis.json`.
 pub const COMMON_GENESIS: &str = include_str!("../../../../networks/common/genesis.toml");
-/// What the local testnet changes in `config.toml`.
+/// What the nodes of a local network change in `config.toml`.
 pub const LOCAL_CONFIG: &str = include_str!("../../../../networks/local/cometbft.toml");
+/// What the nodes of a network over long distances change in `config.toml`.
+pub const WIDE_CONFIG: &str = include_str!("../../../../networks/wide/cometbft.toml");
 
 /// A value that cannot be put over a generated file.
 #[derive(Debug, thiserror::Error)]

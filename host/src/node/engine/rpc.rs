@@ -1,6 +1,6 @@
 //! The few questions that we ask CometBFT's RPC.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -8,12 +8,16 @@ use serde_json::Value;
 use crate::excerpt::words;
 use crate::node::address::Address;
 use crate::sequence::Receipt;
+use crate::utc;
 
 /// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
 /// takes 30 KiB.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// The same of an answer that holds transactions: a block of CometBFT's largest, 100 MiB, in base64, with room to spare.
 const TXS_BYTES_MAX: u64 = 256 << 20;
+
+/// What a block without proofs of misdeeds has for their hash: the SHA-256 of nothing.
+const NO_EVIDENCE: &str = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
 
 /// A question that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,21 @@ pub struct Status {
     pub chain_id: Option<String>,
     /// The address of its validator's key, in upper-case hex, whether or not that key has a vote.
     pub validator: Option<String>,
+    /// The version of its CometBFT.
+    pub version: Option<String>,
+}
+
+/// A block, as the validators that committed it signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its height.
+    pub height: u64,
+    /// Its time: the median of its validators' clocks when they precommitted the block before.
+    pub time: SystemTime,
+    /// Its hash, in upper-case hex.
+    pub block: String,
+    /// The addresses of those whose precommits for it the node has.
+    pub signers: Vec<String>,
 }
 
 /// One of those who decide.
@@ -184,9 +203,67 @@ impl Rpc {
                 power: number(&result["validator_info"]["voting_power"])?,
                 chain_id: text(&result["node_info"]["network"]),
                 validator: short(&result["validator_info"]["address"]),
+                version: short(&result["node_info"]["version"]),
             })
         };
         status().ok_or_else(|| self.unexpected("status", &result))
+    }
+
+    /// A block's header and those who signed it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn commit(&self, height: u64) -> Result<Commit, RpcError> {
+        let path = format!("commit?height={height}");
+        let result = self.get(&path)?;
+        let signed = &result["signed_header"];
+        // 2: it signed for this block, and not for none.
+        let signer =
+            |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
+        let commit = || {
+            Some(Commit {
+                height: number(&signed["header"]["height"])?,
+                time: utc::parse(signed["header"]["time"].as_str()?)?,
+                block: short(&signed["commit"]["block_id"]["hash"])?,
+                signers: list(&signed["commit"]["signatures"])?.iter().filter_map(signer).collect(),
+            })
+        };
+        commit().filter(|commit| commit.height == height).ok_or_else(|| self.unexpected(&path, &result))
+    }
+
+    /// The validators that signed twice, as the node's last so many blocks prove: the block with the proof, and the address.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or with something else.
+    pub fn misdeeds(&self, blocks: u64) -> Result<Vec<(u64, String)>, RpcError> {
+        let (first, last) = self.heights()?;
+        let first = first.max(last.saturating_sub(blocks).saturating_add(1)).max(1);
+        let mut with_proofs = Vec::new();
+        let mut to = last;
+        while to >= first {
+            // An answer has at most 20.
+            let from = first.max(to.saturating_sub(19));
+            let path = format!("blockchain?minHeight={from}&maxHeight={to}");
+            let result = self.get(&path)?;
+            let with_proof = |meta: &Value| {
+                let height = number(&meta["header"]["height"])?;
+                Some((meta["header"]["evidence_hash"].as_str()? != NO_EVIDENCE).then_some(height))
+            };
+            let metas: Option<Vec<Option<u64>>> =
+                list(&result["block_metas"]).and_then(|metas| metas.iter().map(with_proof).collect());
+            with_proofs.extend(metas.ok_or_else(|| self.unexpected(&path, &result))?.into_iter().flatten());
+            to = from.saturating_sub(1);
+        }
+        let mut found = Vec::new();
+        for height in with_proofs {
+            let path = format!("block?height={height}");
+            let result = self.get_within(&path, TXS_BYTES_MAX)?;
+            let proofs = list(&result["block"]["evidence"]["evidence"]).unwrap_or_default();
+            found.extend(proofs.iter().flat_map(accused).map(|address| (height, address)));
+        }
+        Ok(found)
     }
 
     /// The ids of the node's peers.
@@ -397,6 +474,14 @@ fn peer(peer: &Value) -> Option<Peer> {
         (!is_local(&said.host) || is_local(&from)).then(|| Address::new(from, said.port))
     };
     Some(Peer { id: short(&info["id"])?, moniker: short(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
+}
+
+/// The addresses of those that a proof is against.
+fn accused(proof: &Value) -> Vec<String> {
+    let value = &proof["value"];
+    let twice = short(&value["vote_a"]["validator_address"]);
+    let attackers = list(&value["byzantine_validators"]).unwrap_or_default();
+    twice.into_iter().chain(attackers.iter().filter_map(|one| short(&one["address"]))).collect()
 }
 
 /// Go writes an empty list as `null`.

@@ -182,6 +182,11 @@ fn check_validators(list: &Field<'_>) -> Result<Vec<Validator>, DocError> {
     Ok(validators)
 }
 
+/// The address of a validator: the first 20 bytes of the SHA-256 of its Ed25519 key.
+pub(crate) fn address_of(key: &[u8]) -> Vec<u8> {
+    Sha256::digest(key)[..20].to_vec()
+}
+
 /// Key and address of a validator. An address that is absent CometBFT computes.
 fn check_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
     let key = validator.get("pub_key")?;
@@ -200,7 +205,7 @@ fn check_key(validator: &Field<'_>) -> Result<(String, String), DocError> {
     let address = validator.get("address")?;
     let found = address.hex()?;
     if length == 32 {
-        let expected = Sha256::digest(&bytes)[..20].to_vec();
+        let expected = address_of(&bytes);
         if !found.is_empty() && found != expected {
             let expected = format!("{}, which is its key's", data_encoding::HEXUPPER.encode(&expected));
             return Err(address.value(address.quoted(), expected));

@@ -69,6 +69,24 @@ impl GenesisFile {
         Ok(Self { path: path.to_owned(), text, whole })
     }
 
+    /// Of strict JSON that was read from another file, by whose path errors call it.
+    ///
+    /// # Errors
+    ///
+    /// When it is no object.
+    pub fn of(path: &Path, whole: Value) -> Result<Self, RulesError> {
+        if !whole.is_object() {
+            return Err(RulesError::GenesisNoObject { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned(), text: format!("{whole:#}\n"), whole })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        self.whole
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -79,6 +97,12 @@ impl GenesisFile {
     #[must_use]
     pub fn chain_id(&self) -> &str {
         self.whole["chain_id"].as_str().unwrap_or_default()
+    }
+
+    /// The time of its first block, as it is written.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        self.whole["genesis_time"].as_str().unwrap_or_default()
     }
 
     /// What CometBFT makes of it.

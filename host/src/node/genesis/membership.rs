@@ -1,10 +1,7 @@
 //! Who decides in a network, and what part a home has in it.
 
-use std::fs;
-
-use serde_json::Value;
-
 use crate::node::engine::config::EngineConfig;
+use crate::node::engine::key_files;
 use crate::node::genesis::document::{GenesisDoc, Validator};
 use crate::node::home::NodeHome;
 
@@ -34,14 +31,9 @@ impl Part {
 
 /// Type and base64 of the key with which a home votes.
 fn public_key(home: &NodeHome) -> Option<(String, String)> {
-    let config = EngineConfig::read(home).ok()?;
-    if config.text(&["priv_validator_laddr"]).is_some_and(|address| !address.is_empty()) {
-        return None;
-    }
-    let file = config.text(&["priv_validator_key_file"]).unwrap_or("config/priv_validator_key.json");
-    let key: Value = serde_json::from_slice(&fs::read(home.root().join(file)).ok()?).ok()?;
-    let text = |field: &str| key["pub_key"][field].as_str().map(str::to_owned);
-    Some((text("type")?, text("value")?))
+    EngineConfig::read(home).ok().filter(|_| !key_files::is_remote(home))?;
+    let key = key_files::validator(home).ok()??;
+    Some((key.kind, key.value))
 }
 
 /// The validators of a network and a home's part among them, in a sentence.
@@ -85,6 +77,8 @@ fn count(validators: &[Validator]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::abci::EngineBounds;
 

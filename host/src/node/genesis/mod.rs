@@ -1,6 +1,6 @@
-//! What a network begins with: its rules as people write them, its genesis file, and the homes that are made from it.
+//! What a network begins with: its rules as people write them, and its genesis file.
 //!
-//! [`create()`] makes the homes of a new network for the [`rules`] that people wrote; [`file`](mod@file) reads and edits a
+//! [`create()`] makes the genesis of a new network for the [`rules`] that people wrote; [`file`](mod@file) reads and edits a
 //! genesis file, and [`document`] checks it by CometBFT's rules; [`membership`] says who decides in a network; [`origin`]
 //! keeps the genesis that a node began with.
 
@@ -14,7 +14,7 @@ pub mod origin;
 pub mod rules;
 mod rules_error;
 
-pub(crate) use create::run;
-pub use create::{Addresses, GenesisError, Member, NetworkSpec, create};
+pub use create::{Founder, GenesisError, NetworkSpec, check, create};
+pub(crate) use create::{run, words};
 pub use document_error::DocError;
 pub use rules_error::RulesError;

@@ -35,7 +35,7 @@ pub enum OriginError {
     #[error(
         "{path} is the genesis of network {found}, but this node began with network {began} and has committed blocks of \
          it. Put the genesis back that it began with: cp {kept} {file}. To take part in network {found}, make another \
-         home with `dseq init` and copy {path} into it",
+         home with `dseq init` and `dseq network join`",
         path = path.display(), kept = shell::word(kept), file = shell::word(path)
     )]
     Other {
@@ -50,7 +50,7 @@ pub enum OriginError {
     },
     /// The same, where an older version of this program kept only the rules.
     #[error(
-        "{path} has {found}, but this node began with {began}. Put the genesis back that it began with; to take part in another network, make another home with `dseq init` and copy {path} into it",
+        "{path} has {found}, but this node began with {began}. Put the genesis back that it began with; to take part in another network, make another home with `dseq init` and `dseq network join`",
         path = path.display()
     )]
     OtherRules {

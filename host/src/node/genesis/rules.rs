@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::RulesError;
 use crate::limits;
-use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec};
+use crate::plugin::{CanonicalJson, Limits, Pipeline, PipelineSpec, PluginDirError, PluginName, PluginSpec};
 use crate::types::PluginHash;
 
 /// A plugin as the command line names it: `name=path.wasm`, and its params.
@@ -141,12 +141,22 @@ fn default_limits(plugins: &[Plugin]) -> Limits {
 }
 
 /// CometBFT's `app_state` for a new network with these plugins.
-pub(crate) fn app_state(plugins: &[Plugin]) -> Value {
+pub(crate) fn app_state(plugins: &[Plugin], inline: bool) -> Value {
     json!({ "dseq": {
         "engine": crate::plugin::engine_id().to_string(),
         "limits": default_limits(plugins),
-        "pipeline": plugins.iter().map(|plugin| plugin.pinned(false)).collect::<Vec<_>>(),
+        "pipeline": plugins.iter().map(|plugin| plugin.pinned(inline)).collect::<Vec<_>>(),
     } })
+}
+
+/// The bytes of the plugin with this hash, which must be one of these.
+///
+/// # Errors
+///
+/// When it is not.
+pub(crate) fn wasm_of(plugins: &[Plugin], wanted: &PluginHash) -> Result<Vec<u8>, PluginDirError> {
+    let found = plugins.iter().find(|plugin| plugin.sha256 == *wanted).map(|plugin| plugin.wasm.clone());
+    found.ok_or_else(|| PluginDirError::NotFound { wanted: *wanted, dir: PathBuf::new(), found: Vec::new() })
 }
 
 /// Admits the pipeline of a new network with these plugins, as its nodes would.
@@ -205,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut files = [plugin(dir.path(), "two", b"2"), plugin(dir.path(), "one", b"1")];
         PluginFile::set_params(&mut files, &[r#"one={"b":1,"a":[2]}"#.to_owned()]).unwrap();
-        let state = app_state(&read_plugins(&files).unwrap());
+        let state = app_state(&read_plugins(&files).unwrap(), false);
         assert_eq!(state["dseq"]["pipeline"][0]["name"], "two");
         assert_eq!(state["dseq"]["pipeline"][0]["sha256"], PluginHash::of(b"2").to_string());
         assert_eq!(state["dseq"]["pipeline"][0]["params"], json!({}));

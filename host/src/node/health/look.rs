@@ -17,6 +17,7 @@ use crate::node::engine::listen;
 use crate::node::engine::rpc::{Rpc, RpcError, Status};
 use crate::node::genesis::file::GenesisFile;
 use crate::node::home::NodeHome;
+use crate::node::network::NetworkFile;
 use crate::node::process::ProcessId;
 use crate::node::process::running::Running;
 use crate::plugin::PluginDir;
@@ -42,6 +43,7 @@ pub(super) struct EngineLook {
     last: Option<(Instant, Engine)>,
     validators: Option<(Instant, Arc<BTreeMap<String, u64>>)>,
     trusted: Arc<BTreeSet<String>>,
+    members: Arc<BTreeMap<String, String>>,
     /// Its id among its peers.
     pub(super) id: String,
 }
@@ -52,7 +54,9 @@ impl EngineLook {
         let genesis = GenesisFile::read(&home.genesis_file()).and_then(|file| file.doc());
         let chain_id = genesis.ok().map(|doc| doc.chain_id.clone());
         let trusted = Arc::new(persistent_peers(home));
-        Self { home: home.clone(), rpc, chain_id, last: None, validators: None, trusted, id: String::new() }
+        let members = Arc::new(members(home));
+        let (home, id) = (home.clone(), String::new());
+        Self { home, rpc, chain_id, last: None, validators: None, trusted, members, id }
     }
 
     /// Asks it.
@@ -102,6 +106,7 @@ impl EngineLook {
             waiting,
             peers,
             trusted: Arc::clone(&self.trusted),
+            members: Arc::clone(&self.members),
         };
         Ok((status, engine))
     }
@@ -138,6 +143,13 @@ fn persistent_peers(home: &NodeHome) -> BTreeSet<String> {
     let ids =
         named.split(',').filter_map(|peer| peer.trim().split_once('@')).map(|(id, _)| id.to_lowercase());
     ids.collect()
+}
+
+/// The validator address of each member of the network that the home joined, by its node id.
+fn members(home: &NodeHome) -> BTreeMap<String, String> {
+    let network = NetworkFile::read(&home.network_file()).ok();
+    let members = network.iter().flat_map(|network| network.members());
+    members.map(|member| (member.node_id.clone(), member.validator_address())).collect()
 }
 
 /// What to say of a process that a signal stopped, if that is so.
@@ -178,13 +190,18 @@ impl Disks {
             Disk { path: path.display().to_string(), free, low: self.low, wal_growth }
         };
         let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-        match (device(&self.sequence), device(&self.databases)) {
-            (Some(one), Some(other)) if one != other => {
-                vec![disk(&self.sequence, 0), disk(&self.databases, wal_growth)]
-            }
-            _ => vec![disk(&self.sequence, wal_growth)],
+        // Before the first start neither is there: then the folder counts that they will be made in.
+        let [sequence, databases] = [&self.sequence, &self.databases].map(|path| existing(path));
+        match (device(sequence), device(databases)) {
+            (Some(one), Some(other)) if one != other => vec![disk(sequence, 0), disk(databases, wal_growth)],
+            _ => vec![disk(sequence, wal_growth)],
         }
     }
+}
+
+/// The folder itself, or the nearest one above it that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|above| above.exists()).unwrap_or(path)
 }
 
 /// The size of the files in a folder, in bytes; 0 if there is none.

@@ -41,7 +41,7 @@ pub use observed::Observed;
 
 use crate::abci::InForce;
 use crate::abci::transport::Connections;
-use crate::api::health::Health;
+use crate::api::health::{Health, State};
 use crate::node::home::NodeHome;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
@@ -51,6 +51,12 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The pause between two surveys, and how much longer it is for each node.
 const SURVEY_EVERY: Duration = Duration::from_millis(1500);
 const SURVEY_EVERY_FOR_EACH: Duration = Duration::from_millis(200);
+
+/// What the check `disk` finds in a home, whether or not its node runs.
+#[must_use]
+pub fn disk(home: &NodeHome, disk_free_bytes_low: u64) -> (State, Option<String>) {
+    checks::disks(&Disks::new(home, disk_free_bytes_low).look())
+}
 
 /// What the checks look at. None of it keeps the log open.
 pub struct Subject {

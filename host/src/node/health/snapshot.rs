@@ -60,6 +60,8 @@ pub(super) struct Engine {
     pub(super) peers: Vec<Peer>,
     /// The ids of those that the operator named.
     pub(super) trusted: Arc<BTreeSet<String>>,
+    /// The validator address of each member of the network, by its node id, as the network's file says.
+    pub(super) members: Arc<BTreeMap<String, String>>,
 }
 
 impl Engine {
@@ -69,12 +71,13 @@ impl Engine {
     }
 
     /// The voting power that these nodes have together, by what this node knows of validators: a node may say anything of
-    /// itself, but no validator counts twice, or this one's own.
-    pub(super) fn power_of<'a>(&self, nodes: impl Iterator<Item = &'a Seen>) -> u64 {
+    /// itself, but no validator counts twice, or this one's own. A peer that cannot be asked has what the network's file says.
+    pub(super) fn power_of<'a>(&self, nodes: impl Iterator<Item = (&'a String, &'a Seen)>) -> u64 {
         let Some(powers) = &self.validators else { return 0 };
         let claimed: BTreeSet<&String> = nodes
-            .filter_map(|seen| match &seen.answer {
+            .filter_map(|(id, seen)| match &seen.answer {
                 Answer::Answers { validator, .. } => validator.as_ref(),
+                Answer::Unreachable(_) if seen.is_peer => self.members.get(id),
                 Answer::Hangs | Answer::Unreachable(_) => None,
             })
             .filter(|address| self.validator.as_ref() != Some(address))
@@ -193,6 +196,7 @@ impl Snapshot {
             waiting: 0,
             peers: (1..=3).map(peer).collect(),
             trusted: Arc::default(),
+            members: Arc::default(),
         };
         let seen = |number: u16| Seen {
             name: format!("node{number} (127.0.0.1:{number})"),

@@ -85,7 +85,7 @@ impl Surveyor {
                 nodes
                     .insert(peer.id.clone(), known.seen(&peer, are_peers, engine.trusted.contains(&peer.id)));
             }
-            let power = engine.power.saturating_add(engine.power_of(nodes.values()));
+            let power = engine.power.saturating_add(engine.power_of(nodes.iter()));
             if engine.power_of_all().is_none_or(|of_all| quorum::decides(power, of_all)) {
                 break;
             }
@@ -352,6 +352,7 @@ mod tests {
             waiting: 0,
             peers: peers.iter().map(|peer| (*peer).clone()).collect(),
             trusted: Arc::default(),
+            members: Arc::default(),
         }
     }
 

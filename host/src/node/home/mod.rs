@@ -2,6 +2,7 @@
 //! (`permissions`), and how a new one is made (`new_home`).
 
 pub mod access;
+pub mod machine;
 pub mod new_home;
 pub mod permissions;
 
@@ -22,7 +23,8 @@ use crate::node::shell;
 ///
 /// | path | what |
 /// |---|---|
-/// | `config/`, `data/` | CometBFT's own files, and in `data/genesis.json` the genesis that the node began with |
+/// | `config/`, `data/` | CometBFT's own files, in `config/checkpoint_key.json` our own key, and in `data/genesis.json` the genesis that the node began with |
+/// | `member.json`, `network.json` | what others may know of the node, and the file of the network that it joined; both public |
 /// | `dseq.toml` | this node's configuration; all of it optional |
 /// | `plugins/` | `.wasm` files, found by their hash |
 /// | `sequence/` | the sequence |
@@ -87,6 +89,16 @@ pub enum HomeError {
         /// Each of them, and its mode.
         found: Vec<TooOpen>,
     },
+    /// A home that belongs to no network yet.
+    #[error(
+        "the node in {path} is in no network yet. Send its member.json to whoever makes the network file, then run \
+         `dseq network join --home {quoted} network.json --expect FINGERPRINT`",
+        path = path.display(), quoted = shell::word(path)
+    )]
+    NoNetwork {
+        /// The home.
+        path: PathBuf,
+    },
     /// CometBFT would run without the mempool that we need.
     #[error("{path}: mempool.type is {found:?}; it must be {needed:?}, or no transaction reaches dseq", path = path.display())]
     Mempool {
@@ -117,6 +129,7 @@ impl HomeError {
             | Self::Missing { .. }
             | Self::NotPrivate { .. }
             | Self::TooOpen { .. }
+            | Self::NoNetwork { .. }
             | Self::Mempool { .. } => true,
             Self::Io { .. } => false,
         }
@@ -130,28 +143,44 @@ impl NodeHome {
         Self { root: root.to_owned() }
     }
 
-    /// Opens a home that was made by `dseq init`.
+    /// Opens a home that is in a network: `dseq init --solo` or `dseq network join` has put a genesis into it.
     ///
     /// # Errors
     ///
     /// When there is no `config/genesis.json` in it, or this user may not look.
     pub fn open(root: &Path) -> Result<Self, HomeError> {
-        let absent =
-            |err: &io::Error| matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-        // What cannot be looked at may well be a home.
-        let refused = |path: &Path, source: io::Error| {
-            if absent(&source) {
-                return HomeError::Missing { path: root.to_owned() };
+        let home = Self::at(root)?;
+        match home.has(&home.genesis_file(), root) {
+            Err(HomeError::Missing { path }) if home.member_file().is_file() => {
+                Err(HomeError::NoNetwork { path })
             }
-            HomeError::Io { path: path.to_owned(), source }
-        };
-        let home = Self { root: root.canonicalize().map_err(|err| refused(root, err))? };
+            found => found.map(|()| home),
+        }
+    }
+
+    /// Opens a home that was made by `dseq init`, whether or not it is in a network yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no `config/config.toml` in it, or this user may not look.
+    pub fn open_made(root: &Path) -> Result<Self, HomeError> {
+        let home = Self::at(root)?;
+        home.has(&home.cometbft_config(), root).map(|()| home)
+    }
+
+    /// A home at a path that is there.
+    fn at(root: &Path) -> Result<Self, HomeError> {
+        let home = Self { root: root.canonicalize().map_err(|err| absent(root, root, err))? };
         check_path(&home.root)?;
-        let genesis = home.genesis_file();
-        match fs::metadata(&genesis) {
-            Ok(found) if found.is_file() => Ok(home),
+        Ok(home)
+    }
+
+    /// Whether a file is there without which this is no home; errors call the home `root`.
+    fn has(&self, file: &Path, root: &Path) -> Result<(), HomeError> {
+        match fs::metadata(file) {
+            Ok(found) if found.is_file() => Ok(()),
             Ok(_) => Err(HomeError::Missing { path: root.to_owned() }),
-            Err(err) => Err(refused(&genesis, err)),
+            Err(err) => Err(absent(root, file, err)),
         }
     }
 
@@ -171,6 +200,36 @@ impl NodeHome {
     #[must_use]
     pub fn genesis_file(&self) -> PathBuf {
         self.root.join("config/genesis.json")
+    }
+
+    /// The key with which the node votes, if it is a validator.
+    #[must_use]
+    pub fn consensus_key(&self) -> PathBuf {
+        self.root.join("config/priv_validator_key.json")
+    }
+
+    /// The key by which its peers know it.
+    #[must_use]
+    pub fn node_key(&self) -> PathBuf {
+        self.root.join("config/node_key.json")
+    }
+
+    /// The key with which it signs checkpoints.
+    #[must_use]
+    pub fn checkpoint_key(&self) -> PathBuf {
+        self.root.join("config/checkpoint_key.json")
+    }
+
+    /// What others may know of the node: its public keys and addresses.
+    #[must_use]
+    pub fn member_file(&self) -> PathBuf {
+        self.root.join("member.json")
+    }
+
+    /// A copy of the file of the network that it joined.
+    #[must_use]
+    pub fn network_file(&self) -> PathBuf {
+        self.root.join("network.json")
     }
 
     /// CometBFT's databases.
@@ -277,6 +336,14 @@ impl NodeHome {
         let found = fs::metadata(&self.root)?;
         Ok(FolderId { device: found.dev(), inode: found.ino() })
     }
+}
+
+/// What to say of a path that cannot be looked at. It may well be a home, unless nothing is there.
+fn absent(root: &Path, path: &Path, source: io::Error) -> HomeError {
+    if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        return HomeError::Missing { path: root.to_owned() };
+    }
+    HomeError::Io { path: path.to_owned(), source }
 }
 
 /// Refuses a path that would not reach CometBFT as it is.

@@ -125,7 +125,7 @@ impl NewHome {
         &self.root
     }
 
-    /// The node's name among its peers: that of its folder, as far as CometBFT takes it.
+    /// A name for the node among its peers: that of its folder, as far as a member may be called that.
     #[must_use]
     pub fn moniker(&self) -> String {
         moniker(&self.root.file_name().unwrap_or_default().to_string_lossy())
@@ -219,11 +219,15 @@ fn is_empty_folder(root: &Path) -> Result<bool, NewHomeError> {
     Err(NewHomeError::NotEmpty { path: root.to_owned(), names })
 }
 
-/// What CometBFT takes as a moniker, printable ASCII with something in it, made of a folder's name.
+/// A name that a member may have, made of a folder's.
 fn moniker(name: &str) -> String {
-    let takes = |one: char| if one.is_ascii_graphic() { one } else { '-' };
+    let takes = |one: char| {
+        let taken = one.is_ascii_alphanumeric() || matches!(one, '-' | '.' | '_');
+        if taken { one } else { '-' }
+    };
     let taken: String = name.chars().map(takes).take(MONIKER_BYTES_MAX).collect();
-    if taken.contains(|one: char| one.is_ascii_alphanumeric()) { taken } else { "node".to_owned() }
+    let taken = taken.trim_start_matches(['-', '.', '_']);
+    if taken.is_empty() { "node".to_owned() } else { taken.to_owned() }
 }
 
 #[cfg(test)]
@@ -231,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moniker_is_what_cometbft_takes_whatever_the_folder_is_called() {
+    fn a_moniker_is_a_name_of_a_member_whatever_the_folder_is_called() {
         for (name, expected) in [
             ("node0", "node0"),
             ("nœud", "n-ud"),
@@ -239,6 +243,7 @@ mod tests {
             (" ", "node"),
             ("", "node"),
             ("日本", "node"),
+            (".hidden\"", "hidden-"),
         ] {
             assert_eq!(moniker(name), expected, "{name}");
         }

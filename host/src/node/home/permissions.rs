@@ -115,7 +115,7 @@ mod tests {
 
     fn home_with(config: &str, keys: &[(&str, u32)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(HOME_MODE_MAX)).unwrap();
         fs::create_dir(dir.path().join("config")).unwrap();
         fs::write(dir.path().join("config/config.toml"), config).unwrap();
         for (name, mode) in keys {

@@ -20,7 +20,8 @@ use crate::node::process::{Ending, ProcessId};
 /// How long one process may take to end after SIGTERM, before SIGKILL.
 pub const END_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a supervisor may: it ends its two children one after the other, each with its own patience.
-const SUPERVISOR_PATIENCE: Duration = END_PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(5));
+pub const SUPERVISOR_PATIENCE: Duration =
+    END_PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(5));
 
 /// The processes of one home, as `run/processes.json` names them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,9 @@ use crate::node::engine::listen;
 use crate::node::engine::log_ahead;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::origin::{self, OriginError};
+use crate::node::home::machine::{self, MachineId};
 use crate::node::home::{HomeError, NodeHome, permissions};
+use crate::node::preflight::{self, PreflightError};
 use crate::node::process::ProcessId;
 use crate::node::process::ports::{self, Unusable};
 use crate::node::process::rotate;
@@ -84,6 +87,8 @@ pub struct Plan {
     pub genesis: GenesisFile,
     /// What CometBFT is given because of it.
     pub engine_environment: Vec<Variable>,
+    /// With which CometBFT uses a key that is thrown away, and so cannot vote; empty: it uses the home's own.
+    pub throwaway_key: Vec<(String, PathBuf)>,
     /// Longest pause between restarts.
     pub backoff_max: Duration,
     /// Whether `dseq testnet` started this.
@@ -116,6 +121,9 @@ pub enum SupervisorError {
     /// The node cannot start with its genesis.
     #[error("{0}")]
     Origin(#[from] OriginError),
+    /// The home must not start as it is.
+    #[error("{0}")]
+    Preflight(#[from] PreflightError),
     /// CometBFT or the app could not listen.
     #[error("{list}\nfree them, or choose others in {config}", list = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Ports {
@@ -163,7 +171,7 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
         }
     }
     config::check_mempool(&plan.home)?;
-    origin::settle(&plan.home, &plan.genesis)?;
+    prepare(plan)?;
     check_ports(plan)?;
     // Where `dseq` itself writes into the home, that log is kept in bounds too.
     let own_log = plan.by_testnet.then(|| plan.home.app_log());
@@ -171,6 +179,20 @@ pub fn run(plan: &Plan) -> Result<End, SupervisorError> {
     let _keeper = rotate::Keeper::of(logs).map_err(io_error("start to keep the logs in bounds"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(io_error("start the supervisor"))?.block_on(supervise(plan))
+}
+
+/// Holds the home against what must not happen with its keys, and against its genesis.
+fn prepare(plan: &Plan) -> Result<(), SupervisorError> {
+    if !plan.throwaway_key.is_empty() {
+        // `dseq recover` looks at the rest, and its node cannot vote.
+        preflight::check_moved(&plan.home)?;
+        return Ok(origin::settle(&plan.home, &plan.genesis)?);
+    }
+    let here = MachineId::here();
+    preflight::check_keys(&plan.home, here.as_ref())?;
+    origin::settle(&plan.home, &plan.genesis)?;
+    preflight::check_data(&plan.home)?;
+    Ok(machine::mark(&plan.home, here.as_ref()).map_err(PreflightError::from)?)
 }
 
 /// Refuses to start what could not listen.
@@ -406,6 +428,7 @@ fn start_cometbft(plan: &Plan) -> io::Result<Child> {
     command
         .args(["start", "--proxy_app", &plan.abci.to_string()])
         .envs(plan.engine_environment.iter().map(|one| (one.name(), one.value.to_string())))
+        .envs(plan.throwaway_key.iter().map(|(name, path)| (name, path)))
         .process_group(0)
         .stdout(log)
         .stderr(log_too);

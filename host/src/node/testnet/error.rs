@@ -10,6 +10,7 @@ use crate::node::genesis::GenesisError;
 use crate::node::home::HomeError;
 use crate::node::home::access::Denied;
 use crate::node::home::new_home::NewHomeError;
+use crate::node::network::NetworkError;
 use crate::node::process::ports::Unusable;
 use crate::node::shell;
 
@@ -140,9 +141,12 @@ pub enum TestnetError {
     /// A node's own settings could not be read or written.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// The homes could not be made.
+    /// The plugins cannot be used, or CometBFT failed.
     #[error("{0}")]
     Genesis(#[from] GenesisError),
+    /// The homes could not be made.
+    #[error("{0}")]
+    Network(#[from] NetworkError),
     /// A home that is not one.
     #[error("{0}")]
     Home(#[from] HomeError),

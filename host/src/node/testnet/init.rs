@@ -10,11 +10,11 @@ use super::{BASE_PORT, METRICS_FROM, NODES_MAX, Ports, TestnetError};
 use crate::node::address::Address;
 use crate::node::config::HTTP_PORT;
 use crate::node::engine::cometbft::CometBft;
-use crate::node::engine::overrides;
+use crate::node::genesis::GenesisError;
 use crate::node::genesis::rules::{self, Plugin, PluginFile};
-use crate::node::genesis::{self, Addresses, GenesisError, Member, NetworkSpec};
 use crate::node::home::NodeHome;
 use crate::node::home::new_home::NewHome;
+use crate::node::network::{self, Founding, Listen, NewMember, Profile};
 
 /// Longest name of a host, in bytes: it becomes a moniker, which stands in tables.
 const HOST_BYTES_MAX: usize = 70;
@@ -69,15 +69,10 @@ fn make(options: &InitOptions) -> Result<(), TestnetError> {
         None => vec![Plugin::passthrough()],
     };
     let place = NewHome::prepare(&options.dir)?;
-    let member = |host: &String| Member {
-        home: NodeHome::new(&place.partial().join(host)),
-        moniker: host.clone(),
-        addresses: Some(addresses(host)),
-    };
-    let members: Vec<Member> = options.hosts.iter().map(member).collect();
-    let config_overrides = &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG];
-    let spec = NetworkSpec { chain_id: None, plugins, config_overrides };
-    genesis::create(&options.cometbft, &spec, &members)?;
+    let home = |host: &String| (NodeHome::new(&place.partial().join(host)), member(host));
+    let homes: Vec<(NodeHome, NewMember)> = options.hosts.iter().map(home).collect();
+    let founding = Founding { chain_id: None, plugins, profile: Profile::Local };
+    network::found(&options.cometbft, founding, &homes)?;
     Ok(place.put_in_place()?)
 }
 
@@ -89,12 +84,13 @@ fn is_there(dir: &Path, hosts: &[String]) -> bool {
         && hosts.iter().all(|host| NodeHome::open(&dir.join(host)).is_ok())
 }
 
-/// All addresses of the host; other nodes find it by its name.
-fn addresses(host: &str) -> Addresses {
+/// Listens on all addresses of the host; other nodes find it by its name.
+fn member(host: &str) -> NewMember {
     let everywhere = |port| Address::new("0.0.0.0", port);
     let [p2p, rpc, metrics] = [PORTS.p2p, PORTS.rpc, PORTS.metrics].map(everywhere);
-    let http = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORTS.http));
-    Addresses { peer: Address::new(host, PORTS.p2p), p2p, rpc, metrics, http }
+    let http = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORTS.http)));
+    let listen = Listen { p2p, rpc, metrics, http };
+    NewMember { name: host.to_owned(), address: Address::new(host, PORTS.p2p), listen, observer: false }
 }
 
 /// Names that CometBFT takes in the list of peers, and the file system as a folder.
@@ -103,16 +99,13 @@ fn check_hosts(hosts: &[String]) -> Result<(), TestnetError> {
     if !(1..=NODES_MAX).contains(&nodes) {
         return Err(TestnetError::BadCount { nodes });
     }
-    let is_name = |host: &str| {
-        let allowed = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '.' | '_');
-        host.chars().all(allowed) && host.starts_with(|one: char| one.is_ascii_alphanumeric())
-    };
+    let is_host = |host: &str| network::parse_address(&Address::new(host, PORTS.p2p).to_string()).is_some();
     let mut seen = BTreeSet::new();
     for host in hosts {
-        let why = if !is_name(host) {
-            "is no host name or IPv4 address: letters, digits, '-', '.' and '_', the first a letter or a digit"
-        } else if host.len() > HOST_BYTES_MAX {
+        let why = if host.len() > HOST_BYTES_MAX {
             "is longer than 70 bytes"
+        } else if !network::is_name(host) || !is_host(host) {
+            "is no host name or IPv4 address: letters, digits, '-', '.' and '_', the first a letter or a digit"
         } else if !seen.insert(host) {
             "is there twice"
         } else {
@@ -145,10 +138,10 @@ mod tests {
 
     #[test]
     fn every_node_listens_on_all_addresses_and_is_found_by_its_name() {
-        let found = addresses("a");
-        let texts = [&found.peer, &found.p2p, &found.rpc, &found.metrics].map(ToString::to_string);
+        let NewMember { address, listen, .. } = member("a");
+        let texts = [&address, &listen.p2p, &listen.rpc, &listen.metrics].map(ToString::to_string);
         assert_eq!(texts, ["a:26656", "0.0.0.0:26656", "0.0.0.0:26657", "0.0.0.0:26670"]);
-        assert_eq!(found.http.to_string(), "0.0.0.0:6900");
+        assert_eq!(listen.http.unwrap().to_string(), "0.0.0.0:6900");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::io;
 use super::{Network, Node, Shape, StartOptions, TestnetError, io_error, shape_file, write_shape};
 use crate::node::address::Address;
 use crate::node::engine::config::EngineConfig;
-use crate::node::engine::overrides;
+use crate::node::genesis::GenesisError;
 use crate::node::genesis::rules::{self, Plugin};
-use crate::node::genesis::{self, GenesisError, Member, NetworkSpec};
 use crate::node::home::NodeHome;
+use crate::node::network::{self, Founding, NewMember, Profile};
 use crate::node::process::ports;
 use crate::sequence::{self, OpenError};
 use crate::types::Height;
@@ -44,29 +44,21 @@ pub(super) fn make(options: &StartOptions) -> Result<Network, TestnetError> {
 fn make_aside(
     options: &StartOptions,
     plugins: Vec<Plugin>,
-    network: &Network,
+    local: &Network,
     nodes: &[Node],
 ) -> Result<(), TestnetError> {
-    let partial = network.dir.join(".partial");
+    let partial = local.dir.join(".partial");
     let at = |what: &str| io_error(format!("{what} {}", partial.display()));
     fs::create_dir(&partial).map_err(at("make"))?;
-    let member = |node: &Node| Member {
-        home: NodeHome::new(&partial.join(&node.name)),
-        moniker: node.name.clone(),
-        addresses: Some(node.ports.addresses()),
-    };
-    let members: Vec<Member> = nodes.iter().map(member).collect();
-    let spec = NetworkSpec {
-        chain_id: None,
-        plugins,
-        config_overrides: &[overrides::COMMON_CONFIG, overrides::LOCAL_CONFIG],
-    };
-    genesis::create(&options.cometbft, &spec, &members)?;
-    for (node, member) in nodes.iter().zip(&members) {
-        fs::rename(member.home.root(), node.home.root()).map_err(at("move out of"))?;
+    let member = |node: &Node| (NodeHome::new(&partial.join(&node.name)), node.ports.member(&node.name));
+    let homes: Vec<(NodeHome, NewMember)> = nodes.iter().map(member).collect();
+    let founding = Founding { chain_id: None, plugins, profile: Profile::Local };
+    network::found(&options.cometbft, founding, &homes)?;
+    for (node, (made, _)) in nodes.iter().zip(&homes) {
+        fs::rename(made.root(), node.home.root()).map_err(at("move out of"))?;
     }
     fs::remove_dir(&partial).map_err(at("remove"))?;
-    write_shape(network)
+    write_shape(local)
 }
 
 /// Refuses ports that somebody listens on; those for metrics count where metrics are on, or are to be, and those for HTTP

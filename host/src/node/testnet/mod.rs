@@ -35,9 +35,9 @@ use error::io_error;
 use super::address::Address;
 use super::config::{self, ConfigError, Given, Settings};
 use super::engine::listen;
-use super::genesis::Addresses;
 use super::home::NodeHome;
 use super::home::access;
+use super::network::{Listen, NewMember};
 use super::process::running::Running;
 use crate::atomic_file;
 
@@ -66,11 +66,21 @@ pub struct Ports {
 impl Ports {
     /// Where the node listens.
     #[must_use]
-    pub fn addresses(self) -> Addresses {
-        let Self { p2p, rpc, metrics, http } = self;
-        let [p2p, rpc, metrics] = [p2p, rpc, metrics].map(Address::loopback);
-        let http = SocketAddr::new(config::HTTP_DEFAULT.ip(), http);
-        Addresses { peer: p2p.clone(), p2p, rpc, metrics, http }
+    pub fn addresses(self) -> Listen {
+        let [p2p, rpc, metrics] = [self.p2p, self.rpc, self.metrics].map(Address::loopback);
+        Listen { p2p, rpc, metrics, http: Some(self.http_address()) }
+    }
+
+    /// The node, as it is to be made.
+    #[must_use]
+    pub fn member(self, name: &str) -> NewMember {
+        let listen = self.addresses();
+        NewMember { name: name.to_owned(), address: listen.p2p.clone(), listen, observer: false }
+    }
+
+    /// Where it answers HTTP.
+    fn http_address(self) -> SocketAddr {
+        SocketAddr::new(config::HTTP_DEFAULT.ip(), self.http)
     }
 }
 

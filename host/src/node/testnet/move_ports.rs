@@ -6,6 +6,7 @@ use crate::node::config;
 use crate::node::engine::cometbft::CometBft;
 use crate::node::engine::config::{EngineConfig, EngineConfigError};
 use crate::node::genesis::{self, GenesisError};
+use crate::node::network::{Member, NetworkError, NetworkFile};
 use crate::node::process::running;
 
 /// Writes the ports that count from `base_port` into each home, with those of its peers; `network.json` comes last, so
@@ -36,6 +37,7 @@ pub(super) fn move_ports(
         ids.push(genesis::run(cometbft, &node.home, "show-node-id")?.trim().to_owned());
     }
     for node in &nodes {
+        readdress(node, &nodes, &ids)?;
         rewrite(node, &nodes, &ids).map_err(GenesisError::from)?;
         if let Some(http) = node.http() {
             config::put(&node.home, &config::HTTP, &http.to_string())?;
@@ -43,6 +45,26 @@ pub(super) fn move_ports(
     }
     write_shape(&moved)?;
     Ok(moved)
+}
+
+/// Moves the members in the home's files of the network; a network that an older version made has none.
+fn readdress(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), NetworkError> {
+    let (member_file, network_file) = (node.home.member_file(), node.home.network_file());
+    if !member_file.exists() || !network_file.exists() {
+        return Ok(());
+    }
+    let change = |member: &mut Member| {
+        let ports = ids.iter().position(|id| *id == member.node_id).and_then(|index| nodes.get(index));
+        let Some(ports) = ports.map(|node| node.ports) else { return };
+        member.address = with_port(&member.address, ports.p2p);
+        member.rpc = member.rpc.take().map(|rpc| with_port(&rpc, ports.rpc));
+        member.http = member.http.take().map(|http| with_port(&http, ports.http));
+    };
+    let network = NetworkFile::read(&network_file)?.readdressed(change)?;
+    network.write(&network_file)?;
+    let mut member = Member::read(&member_file)?;
+    change(&mut member);
+    member.write(&member_file)
 }
 
 fn rewrite(node: &Node, nodes: &[Node], ids: &[String]) -> Result<(), EngineConfigError> {

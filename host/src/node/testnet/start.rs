@@ -262,7 +262,7 @@ fn bring_up(options: &StartOptions, node: &Node) -> Result<Option<Launched>, Fai
 fn settle_http(node: &Node) -> Result<(), String> {
     let set = node.settings().map_err(|err| with_cause(&err))?.http;
     if set.origin == Origin::Default {
-        let address = node.ports.addresses().http.to_string();
+        let address = node.ports.http_address().to_string();
         return config::put(&node.home, &config::HTTP, &address).map_err(|err| with_cause(&err));
     }
     if set.value.is_some_and(|address| address.port() != node.ports.http) {

@@ -1,7 +1,7 @@
 //! Metrics of this process, in the formats that Prometheus reads.
 //!
 //! ```text
-//! abci/metered, node/app ── add ──> Metrics <── read, at a scrape ── the committed head, the memo, the disk, /proc
+//! abci/metered, api, node/app ── add ──> Metrics <── read, at a scrape ── the committed head, the memo, the disk, /proc
 //!                                      └── encode ──> /metrics
 //! ```
 //!

@@ -105,7 +105,7 @@ func measure(ctx context.Context, o options, subjects []*subject) error {
 	for round := 0; round <= o.rounds; round++ {
 		checks, syncChecks, blocks := o.checks, o.syncChecks, o.blocks
 		if round == 0 {
-			checks, syncChecks, blocks = checks/5, syncChecks/5, 2
+			checks, syncChecks, blocks = checks/5, syncChecks/5, 4
 		}
 		// Every other round runs backwards, so that coming first or last favours nobody.
 		slices.Reverse(order)

@@ -3,7 +3,7 @@
 mod network;
 mod node;
 
-use super::snapshot::{Engine, Learned, Snapshot};
+use super::snapshot::{Disk, Engine, Learned, Snapshot};
 use crate::api::health::{Check, Report, State};
 
 /// What a check found, and why.
@@ -38,6 +38,11 @@ pub(super) fn run(snapshot: &Snapshot) -> Report {
         Check::new(name, state, reason)
     };
     Report { checks: ALL.iter().map(check).collect() }
+}
+
+/// What is found of some disks alone.
+pub(super) fn disks(disks: &[Disk]) -> Found {
+    node::disks(disks)
 }
 
 const OK: Found = (State::Ok, None);

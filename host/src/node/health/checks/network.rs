@@ -28,14 +28,18 @@ pub(super) fn peers(snapshot: &Snapshot) -> Found {
         }
         let is_connected = |id: &String| engine.peers.iter().any(|peer| peer.id == *id);
         let reached = survey.nodes.iter().filter(|(id, seen)| !seen.is_peer || is_connected(id));
-        let reached: Vec<&Seen> = reached.map(|(_, seen)| seen).collect();
+        let reached: Vec<(&String, &Seen)> = reached.collect();
         let power = engine.power.saturating_add(engine.power_of(reached.iter().copied()));
         let Some(why) = quorum::lacking(power, of_all) else { return OK };
-        let names = |wanted: fn(&Answer) -> bool| {
-            let found = reached.iter().filter(|seen| wanted(&seen.answer)).map(|seen| seen.name.as_str());
-            some_of(&found.collect::<Vec<_>>())
+        let names = |wanted: &dyn Fn(&String, &Answer) -> bool| {
+            let found = reached.iter().filter(|(id, seen)| wanted(id, &seen.answer));
+            some_of(&found.map(|(_, seen)| seen.name.as_str()).collect::<Vec<_>>())
         };
-        let hidden = names(|answer| matches!(answer, Answer::Unreachable(_)));
+        // What a member has, the network's file says.
+        let is_hidden = |id: &String, answer: &Answer| {
+            matches!(answer, Answer::Unreachable(_)) && !engine.members.contains_key(id)
+        };
+        let hidden = names(&is_hidden);
         let unasked = engine.peers.iter().any(|peer| !survey.nodes.contains_key(&peer.id));
         if !hidden.is_empty() || unasked {
             let count = engine.peers.len();
@@ -45,7 +49,7 @@ pub(super) fn peers(snapshot: &Snapshot) -> Found {
                 "{count} peer{s} connected; the voting power behind {who} cannot be asked from here"
             ));
         }
-        let hanging = names(|answer| matches!(answer, Answer::Hangs));
+        let hanging = names(&|_, answer| matches!(answer, Answer::Hangs));
         failed(if hanging.is_empty() { why } else { format!("{why}; no answer from {hanging}") })
     })
 }
@@ -207,6 +211,23 @@ mod tests {
         assert!(why.starts_with("3 peers connected; the voting power behind node1 (127.0.0.1:1), "), "{why}");
         let (state, _) = after(peers, |snapshot| snapshot.survey.is_done = false);
         assert_eq!(state, State::Unknown);
+    }
+
+    #[test]
+    fn members_that_cannot_be_asked_have_the_power_that_the_networks_file_gives_them() {
+        let hidden = |connected: u16| {
+            after(peers, |snapshot| {
+                let members = (1..=3).map(|number| (format!("id{number}"), format!("V{number}"))).collect();
+                snapshot.engine_mut().members = std::sync::Arc::new(members);
+                for number in 1..=3 {
+                    snapshot.peer_mut(number).answer = Answer::Unreachable("its RPC is its own".to_owned());
+                }
+                (connected + 1..=3).for_each(|number| disconnect(snapshot, number));
+            })
+        };
+        assert_eq!((hidden(3), hidden(2)), (FINE, FINE));
+        let why = "it reaches voting power 20 of 40; a block takes more than two thirds";
+        assert_eq!(hidden(1), (State::Failed, why.to_owned()));
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub(super) fn progress(snapshot: &Snapshot) -> Found {
 }
 
 pub(super) fn disk(snapshot: &Snapshot) -> Found {
+    disks(&snapshot.disks)
+}
+
+/// The worst of some disks.
+pub(super) fn disks(disks: &[Disk]) -> Found {
     let look = |disk: &Disk| {
         let Disk { path, free, low, wal_growth } = disk;
         let free = match free {
@@ -75,7 +80,7 @@ pub(super) fn disk(snapshot: &Snapshot) -> Found {
         }
         OK
     };
-    snapshot.disks.iter().map(look).max_by_key(|(state, _)| *state).unwrap_or(OK)
+    disks.iter().map(look).max_by_key(|(state, _)| *state).unwrap_or(OK)
 }
 
 pub(super) fn store(snapshot: &Snapshot) -> Found {

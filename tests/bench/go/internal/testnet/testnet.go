@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -120,7 +121,7 @@ func (n *Network) start(o Options) error {
 				others = append(others, peer)
 			}
 		}
-		env := append(garbage(), environment(o.Settings)...)
+		env := append(runtimeSettings(), environment(o.Settings)...)
 		env = append(env, environment(map[string]any{
 			"proxy_app":                              proxy,
 			"p2p.laddr":                              fmt.Sprintf("tcp://127.0.0.1:%d", ports[3*i]),
@@ -138,10 +139,14 @@ func (n *Network) start(o Options) error {
 	return nil
 }
 
-// garbage is how dseq start lets Go collect garbage in CometBFT; the no-op application has the same.
-func garbage() []string {
+// runtimeSettings are those that dseq start gives Go's runtime in CometBFT; the no-op application has the same.
+func runtimeSettings() []string {
+	settings := map[string]string{"GOGC": "400", "GOMEMLIMIT": "2GiB"}
+	if runtime.NumCPU() < 8 {
+		settings["GOMAXPROCS"] = "8"
+	}
 	var env []string
-	for name, value := range map[string]string{"GOGC": "400", "GOMEMLIMIT": "2GiB"} {
+	for name, value := range settings {
 		if os.Getenv(name) == "" {
 			env = append(env, name+"="+value)
 		}
