@@ -84,7 +84,7 @@ impl Place {
     }
 
     /// A shell here, as people's: without what the cargo or make that runs the tests has set.
-    fn shell(&self, commands: &str, base_port: u16) -> Command {
+    fn shell(&self, commands: &str, net: &Testnet) -> Command {
         let mut shell = Command::new("sh");
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -101,7 +101,8 @@ impl Place {
             .env("REAL_DSEQ", env!("CARGO_BIN_EXE_dseq"))
             .env("REAL_CURL", &self.curl)
             .env("DSEQ_COMETBFT", workspace_file("build/cometbft"))
-            .env("BASE_PORT", base_port.to_string());
+            .env("DSEQ_NODE", format!("localhost:{}", net.nodes()[0].ports.http))
+            .env("BASE_PORT", net.base_port.to_string());
         shell
     }
 }
@@ -134,8 +135,12 @@ fn the_commands_of_every_page_work() {
     for block in ours {
         let commands = with_ports_of(&net.nodes(), &block.text);
         let commands = commands.replace("/tmp/", &format!("{}/", place.dir.path().display()));
-        let (code, said) = run(&mut place.shell(&commands, net.base_port));
-        assert_eq!(code, 0, "{}:{}\n{commands}\n{said}", block.page, block.line);
+        // What they print may be any bytes.
+        let output = place.shell(&commands, &net).output().unwrap();
+        let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+        let place = format!("{}:{}", block.page, block.line);
+        assert!(output.status.success(), "{place}: {}\n{commands}\n{stdout}\n{stderr}", output.status);
         if commands.contains("make stop") {
             net.started();
         }
