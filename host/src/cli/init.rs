@@ -99,7 +99,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.solo && (args.name.is_none() || args.address.is_none()) {
         return super::plugin::usage(CHOICE);
     }
-    if !args.solo && !(args.pipeline.plugins.is_empty() && args.pipeline.params.is_empty()) {
+    let has_rules = !args.pipeline.plugins.is_empty() || !args.pipeline.params.is_empty();
+    if has_rules && !args.solo {
         return super::plugin::usage(
             "plugins belong to the network: give them to `dseq network create`, or make a network of one with --solo",
         );

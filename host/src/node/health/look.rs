@@ -148,7 +148,7 @@ fn persistent_peers(home: &NodeHome) -> BTreeSet<String> {
 /// The validator address of each member of the network that the home joined, by its node id.
 fn members(home: &NodeHome) -> BTreeMap<String, String> {
     let network = NetworkFile::read(&home.network_file()).ok();
-    let members = network.iter().flat_map(|network| network.members());
+    let members = network.iter().flat_map(NetworkFile::members);
     members.map(|member| (member.node_id.clone(), member.validator_address())).collect()
 }
 

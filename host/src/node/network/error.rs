@@ -161,7 +161,7 @@ pub enum NetworkError {
     },
     /// A member's file and its home do not belong together any more.
     #[error(
-        "{chain_id} has {name} with the {known} of {home} but another {what}: {theirs} there, {ours} here. Send the present \
+        "{chain_id} has {name} with the {known} of {home} but another {what}. Send the present \
          {home}/member.json to whoever makes the network file, and join the new one",
         home = home.display()
     )]
@@ -176,10 +176,6 @@ pub enum NetworkError {
         known: &'static str,
         /// What differs.
         what: &'static str,
-        /// In the network file.
-        theirs: String,
-        /// In the home.
-        ours: String,
     },
     /// A validator that asks to have no vote.
     #[error("{name} is a validator of {chain_id}: leave out --observer")]

@@ -132,14 +132,12 @@ fn check_keys(
     ];
     let known = all.iter().find(|(_, theirs, ours)| theirs == ours).map_or("name", |(what, ..)| what);
     match all.into_iter().find(|(_, theirs, ours)| theirs != ours) {
-        Some((what, theirs, ours)) => Err(NetworkError::OtherKeys {
+        Some((what, ..)) => Err(NetworkError::OtherKeys {
             home: home.root().to_owned(),
             chain_id: network.chain_id().to_owned(),
             name: member.name.clone(),
             known,
             what,
-            theirs: theirs.clone(),
-            ours: ours.clone(),
         }),
         None => Ok(()),
     }

@@ -146,7 +146,7 @@ pub enum TestnetError {
     Genesis(#[from] GenesisError),
     /// The homes could not be made.
     #[error("{0}")]
-    Network(#[from] NetworkError),
+    Network(#[source] Box<NetworkError>),
     /// A home that is not one.
     #[error("{0}")]
     Home(#[from] HomeError),
@@ -161,6 +161,12 @@ pub enum TestnetError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl From<NetworkError> for TestnetError {
+    fn from(err: NetworkError) -> Self {
+        Self::Network(Box::new(err))
+    }
 }
 
 /// The command for a network's folder: `start`, `stop`, `status` or `logs`.
