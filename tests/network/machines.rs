@@ -34,7 +34,9 @@ fn lacks() -> Option<String> {
             return Some(format!("there is no {program}"));
         }
     }
-    let tried = Command::new("unshare").args(["--net", "ip", "link", "add", "b", "type", "bridge"]).output();
+    let tried = Command::new("unshare")
+        .args(["--net", "ip", "link", "add", "name", "switch0", "type", "bridge"])
+        .output();
     let refused = tried.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned()).unwrap();
     (!refused.is_empty()).then(|| format!("no bridge can be made: {refused}"))
 }
@@ -96,7 +98,7 @@ impl Machine {
         let pid = namespace.pid();
         switch.set_up(&format!(
             "ip link add v{number} type veth peer name eth0 netns {pid}
-             ip link set v{number} master switch up"
+             ip link set v{number} master switch0 up"
         ));
         namespace.set_up(&format!(
             "mount --bind {} /etc/hosts
@@ -245,7 +247,7 @@ fn four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_fol
     let dir = tempfile::tempdir().unwrap();
     install(dir.path());
     let switch = Namespace::new();
-    switch.set_up("ip link add switch type bridge; ip link set switch up");
+    switch.set_up("ip link add name switch0 type bridge; ip link set switch0 up");
     let machine = |number| Machine::new(number, &switch, dir.path());
     let mut machines: Vec<Machine> = (0..4).map(machine).collect();
     let fingerprint = found(&machines);

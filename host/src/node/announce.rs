@@ -133,9 +133,10 @@ fn look(home: &NodeHome, url: Option<&str>) -> Option<Look> {
     Some(Look { lacks, peers })
 }
 
-/// The first check that fails.
+/// The check that fails: that of the peers, if it is among them, since without a quorum others fail too.
 fn failed(report: &Report) -> Option<(String, String)> {
-    let failed = report.checks.iter().find(|check| check.state == State::Failed)?;
+    let failed = || report.checks.iter().filter(|check| check.state == State::Failed);
+    let failed = failed().find(|check| check.name == "peers").or_else(|| failed().next())?;
     Some((failed.name.to_string(), failed.reason.clone().unwrap_or_default()))
 }
 
@@ -198,6 +199,9 @@ mod tests {
     fn only_what_fails_keeps_a_node_from_taking_transactions() {
         let report = |state| Report { checks: vec![Check::new("sync", state, Some("why".to_owned()))] };
         assert_eq!(failed(&report(State::Failed)), Some(("sync".to_owned(), "why".to_owned())));
+        let mut both = report(State::Failed);
+        both.checks.push(Check::new("peers", State::Failed, None));
+        assert_eq!(failed(&both), Some(("peers".to_owned(), String::new())));
         assert_eq!(failed(&report(State::Warning)), None);
         assert_eq!(failed(&report(State::Unknown)), None);
     }
