@@ -98,7 +98,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Keys and recovery",
-        about: "Met by `dseq keys`, `dseq recover` and `dseq upgrade check`, and at the start of a node, which then exits with 78. The pages in [run/](run/) say step by step what to do. Exit code 1, or 78 for a home that must not be used as it is.",
+        about: "Met by `dseq keys`, `dseq recover` and `dseq upgrade check`, and at the start of a node, which then exits with 78. The pages beside [run/doctor.md](run/doctor.md) say step by step what to do. Exit code 1, or 78 for a home that must not be used as it is.",
         files: &[
             "node/preflight.rs",
             "node/engine/key_files.rs",
