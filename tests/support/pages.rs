@@ -28,6 +28,19 @@ pub(crate) const RUN_BY: &[(&str, Option<&str>, &str, &str)] = &[
         "tests/network/walk_through.rs",
         "the_walk_through_for_plugin_authors_is_what_really_happens",
     ),
+    (
+        "docs/network.md",
+        None,
+        "tests/network/machines.rs",
+        "four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_follows",
+    ),
+    (
+        "docs/proxy.md",
+        None,
+        "tests/http/proxied.rs",
+        "the_proxy_on_the_page_asks_for_a_password_and_passes_everything_on",
+    ),
+    ("docs/run/", None, "tests/network/run_pages.rs", "the_pages_about_running_a_node_do_what_they_say"),
     ("docs/read.md", None, "tests/http/documented.rs", "every_command_on_the_page_of_reading_works"),
     ("docs/submit.md", None, "tests/network/submit.rs", "the_commands_of_the_page_do_what_it_says"),
     (
