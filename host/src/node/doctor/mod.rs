@@ -1,8 +1,8 @@
 //! Looks at a whole home, whether or not its node runs, and says of each thing that is wrong what to do.
 //!
-//! - [`files`]: what is on disk: permissions, keys, settings, genesis, plugins, data;
-//! - [`machine`]: programs, ports, what is open to the network, free space;
-//! - [`network`]: the running node's own checks, its peers' clocks and blocks, and other nodes with its keys.
+//! - `files`: what is on disk: permissions, keys, settings, genesis, plugins, data;
+//! - `machine`: programs, ports, what is open to the network, free space;
+//! - `network`: the running node's own checks, its peers' clocks and blocks, and other nodes with its keys.
 //!
 //! Nothing is changed, and no file is read twice to decide one thing.
 
