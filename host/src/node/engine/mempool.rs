@@ -294,7 +294,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (count, mempool) = (2 * BATCH_LEN_MAX + 3, Mempool::at(address));
         let lens = runtime.block_on(async move {
-            let all: Vec<_> = (0..count).map(|n| n.to_le_bytes()).collect();
+            let all: Vec<_> = (0..count).map(usize::to_le_bytes).collect();
             let all = futures_util::future::join_all(all.iter().map(|tx| mempool.hand_over(tx)));
             let outcomes = all.await;
             assert_eq!(outcomes, vec![HandedOver::Taken; count]);
