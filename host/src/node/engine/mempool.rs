@@ -26,8 +26,9 @@ use crate::node::address::Address;
 /// Maximum number of connections to CometBFT: a few, so that what comes together is sent together. A call takes a fraction of a
 /// millisecond, and all of them wait while CometBFT updates its mempool after a block.
 const CONNECTIONS_MAX: usize = 4;
-/// Maximum number of transactions in one request. CometBFT works them off one after the other.
-const BATCH_LEN_MAX: usize = 64;
+/// Maximum number of transactions in one request: CometBFT's default `rpc.max_request_batch_size`, beyond which it refuses the whole
+/// request. It works them off one after the other.
+const BATCH_LEN_MAX: usize = 10;
 /// A batch takes no more transactions once they have this many bytes, in base64. What follows from the largest transaction is
 /// below what CometBFT takes as a request (`rpc.max_body_bytes`, above twice that).
 const BATCH_BYTES_MAX: usize = 256 << 10;
