@@ -43,14 +43,11 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Sender>>,
 }
 
-/// The right to use one of a pool's connections.
-pub(crate) struct Permit<'a>(#[expect(dead_code, reason = "held, not read")] SemaphorePermit<'a>);
-
 /// A connection for one request.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     sender: Sender,
-    _permit: Permit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
@@ -62,26 +59,12 @@ impl Pool {
         &self.address
     }
 
-    /// Waits until fewer connections than the bound are in use, then takes an idle one or makes one.
+    /// Takes an idle connection or makes one, when fewer than the bound are in use.
     pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease<'_>, CallError> {
-        self.connection(self.permit(deadline).await?, deadline).await
-    }
-
-    /// The right to use one of the connections.
-    pub(crate) async fn permit(&self, deadline: Instant) -> Result<Permit<'_>, CallError> {
         let not_sent = |words: &str| CallError::NotSent(words.to_owned());
         let permit = timeout_at(deadline.into(), self.permits.acquire());
         let permit = permit.await.map_err(|_| not_sent("all connections were in use all the time"))?;
-        permit.map(Permit).map_err(|_| not_sent("the pool is closed"))
-    }
-
-    /// Takes an idle connection or makes one.
-    pub(crate) async fn connection<'a>(
-        &'a self,
-        permit: Permit<'a>,
-        deadline: Instant,
-    ) -> Result<Lease<'a>, CallError> {
-        let not_sent = |words: &str| CallError::NotSent(words.to_owned());
+        let permit = permit.map_err(|_| not_sent("the pool is closed"))?;
         while let Some(sender) = self.pop() {
             if !sender.is_closed() && sender.is_ready() {
                 return Ok(Lease { pool: self, sender, _permit: permit });
