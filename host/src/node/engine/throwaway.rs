@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! CometBFT never opens the home's own validator key: it is told of other files in its environment, and a configuration
+//! CometBFT never opens the home's own validator key: its environment names other files, and a configuration
 //! that would make it ignore that is refused.
 
 use std::fs::{self, DirBuilder};
