@@ -256,7 +256,7 @@ fn four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_fol
     machines[0].start();
     machines[1].start();
     machines[0].says("2 of 4 validators up: alice, bob, not carol, dave; 1 peer", 0);
-    assert!(machines[0].log().contains("takes no transactions: peers: "), "{}", machines[0].log());
+    machines[0].says("takes no transactions: peers: ", 0);
     machines[2].start();
     machines[3].start();
     for machine in &machines {
