@@ -72,17 +72,17 @@ impl Pages {
     }
 }
 
-fn stop(node: &Node) {
+pub(crate) fn stop(node: &Node) {
     let ids = processes(&node.home);
     ids[0].signal(Signal::TERM).unwrap();
     assert!(ids.iter().all(|id| id.wait_gone(PATIENCE)));
 }
 
-fn rpc(node: &Node) -> Rpc {
+pub(crate) fn rpc(node: &Node) -> Rpc {
     Rpc::at(node.rpc_url(), Duration::from_secs(10))
 }
 
-fn submit(node: &Node, text: &str) {
+pub(crate) fn submit(node: &Node, text: &str) {
     let answer = ask(node.ports.rpc, &format!("broadcast_tx_commit?tx=\"{text}\"")).unwrap();
     assert!(receipt(&answer).is_some(), "{answer}");
 }

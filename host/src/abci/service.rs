@@ -27,6 +27,7 @@ use super::convert::{
 };
 use super::disk::Disk;
 use super::halt::Halt;
+use super::own_votes::OwnVotes;
 use super::pace::{Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
@@ -96,6 +97,8 @@ struct State {
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
     /// Where transactions landed, for queries; set once, if at all.
     receipts: OnceLock<Receipts>,
+    /// Watches over the votes of this node's validator; set once, if at all.
+    own_votes: OnceLock<OwnVotes>,
 }
 
 /// What InitChain, FinalizeBlock and Commit work on, one after the other.
@@ -152,6 +155,7 @@ impl Service {
             metrics,
             on_commit: Box::new(on_commit),
             receipts: OnceLock::new(),
+            own_votes: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
         let service = Self { shared: Arc::new(state) };
@@ -201,6 +205,12 @@ impl Service {
     pub fn answer_from(&self, receipts: Receipts) {
         // Whoever set them before had the same log.
         let _ = self.shared.receipts.set(receipts);
+    }
+
+    /// Stops from now on at a block that shows that this node's validator key votes elsewhere.
+    pub fn watch_over(&self, own_votes: OwnVotes) {
+        // Whoever set it before had the same home.
+        let _ = self.shared.own_votes.set(own_votes);
     }
 
     /// A view of the pipeline in force, which does not keep the log open.
@@ -364,13 +374,16 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When the block is out of order, or this host could not run the pipeline.
+    /// When the block is out of order, or shows that this node's key votes elsewhere, or this host could not run the pipeline.
     pub fn finalize_block(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
         let rules = self.rules().ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
         let height = height_from_wire(request.height);
         let txs = request.txs.len();
         let _span =
             tracing::trace_span!(target: traces::TARGET, "FinalizeBlock", height = height.0, txs).entered();
+        if let Some(own_votes) = self.shared.own_votes.get() {
+            own_votes.check(request)?;
+        }
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
         let misbehavior = request.misbehavior.iter().map(misbehavior).collect();

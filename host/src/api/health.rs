@@ -18,14 +18,15 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, Path, Query, State as Of};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::json::Json;
 use super::problem::{NO_SUCH_CHECK, Problem};
 use super::{Listed, schemas};
 use crate::printable;

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
-use crate::abci::{EXIT_FAILED, Halt, Metered, Service, ServiceOptions, count_block};
+use crate::abci::{EXIT_FAILED, Halt, Metered, OwnVotes, Service, ServiceOptions, count_block};
 use crate::api::health::Health;
 use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::node::engine::data::EngineData;
+use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::health::{self, Checker, Observed, Subject};
 use crate::node::home::NodeHome;
 use crate::node::intake::NodeIntake;
+use crate::node::preflight::Hold;
 use crate::plugin::engine_id;
 use crate::receipts::Receipts;
 use crate::sequence::{self, Log};
@@ -33,6 +36,8 @@ pub struct RunOptions {
     pub engine_restarts: u64,
     /// The node's home, which the checks of its health look at; none: there are no checks, and so it is never ready.
     pub home: Option<NodeHome>,
+    /// Whether `dseq start` runs this, and CometBFT with the keys of the same home.
+    pub supervised: bool,
     /// HTTP; none: it is not served.
     pub http: Option<HttpOptions>,
 }
@@ -97,12 +102,15 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     service.answer_from(receipts.clone());
+    if let Some(own_votes) = options.home.as_ref().filter(|_| options.supervised).and_then(own_votes) {
+        service.watch_over(own_votes);
+    }
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
     let health = Health::default();
     let http = match options
         .http
         .as_ref()
-        .map(|http| serve_http(http, options, &service, receipts, &health))
+        .map(|http| serve_http(http, options, &service, receipts.clone(), &health))
         .transpose()
     {
         // A port that somebody took while the node restarts by itself must not end a validator.
@@ -114,7 +122,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     // Nobody else asks how the node is.
     let checked = options.home.as_ref().filter(|_| http.is_some());
-    let _checker = checked.map(|home| start_checks(options, home, &service, &server, observed, health));
+    let watched = (observed, receipts);
+    let _checker = checked.map(|home| start_checks(options, home, &service, &server, watched, health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
     // After a failure nothing that is asked over HTTP is answered any more: it is cut off.
@@ -123,6 +132,19 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         http.stop();
     }
     Ok(())
+}
+
+/// Watches over the votes of a home's validator key; none: CometBFT does not sign with it here.
+fn own_votes(home: &NodeHome) -> Option<OwnVotes> {
+    // `dseq recover` lets CometBFT run with a key that is thrown away.
+    let is_recovering = !matches!(Hold::Recovering.read(home), Ok(None));
+    if is_recovering || key_files::is_remote(home) {
+        return None;
+    }
+    let address = key_files::validator(home).ok()??.address()?;
+    let address = data_encoding::HEXUPPER.decode(address.as_bytes()).ok()?;
+    let data = EngineData::of(home);
+    Some(OwnVotes::new(address, move || data.signed_height().ok()))
 }
 
 /// Starts HTTP, which sees what is committed and what the service says of itself.
@@ -183,7 +205,7 @@ fn start_checks(
     home: &NodeHome,
     service: &Service,
     server: &Server,
-    observed: Observed,
+    (observed, receipts): (Observed, Receipts),
     health: Health,
 ) -> Option<Checker> {
     let subject = Subject {
@@ -191,6 +213,7 @@ fn start_checks(
         in_force: service.in_force(),
         connections: server.connections(),
         observed,
+        receipts,
         home: home.clone(),
         plugins_dir: options.service.plugins_dir.clone(),
         disk_free_bytes_low: options.service.disk_free_bytes_low,

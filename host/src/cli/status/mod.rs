@@ -23,7 +23,7 @@ use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::engine::rpc::Rpc;
 use crate::node::home::NodeHome;
-use crate::node::members::{self, Member};
+use crate::node::network::{Member, NetworkFile};
 use crate::node::process::signals;
 use crate::node::testnet::{DEFAULT_DIR, Network};
 use crate::node::verdict::State;
@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         _ if !args.nodes.is_empty() => (args.nodes.iter().map(remote).collect(), None, Vec::new()),
         Some(home) => {
             let home = NodeHome::open(home)?;
-            let members = members::of(&home).map_err(anyhow::Error::msg)?.unwrap_or_default();
+            let network = NetworkFile::joined(&home)?;
+            let members = network.map_or_else(Vec::new, |network| network.members().to_vec());
             (of_home(&home, &members)?, None, members)
         }
         None => {
@@ -117,8 +118,8 @@ fn of_home(home: &NodeHome, members: &[Member]) -> anyhow::Result<Vec<Subject>> 
         subjects.extend(known.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
     }
     let others = members.iter().filter(|member| Some(&member.node_id) != own_id.as_ref());
-    let with_rpc = others.filter_map(|member| Some((member.name.clone(), member.rpc.as_ref()?)));
-    subjects.extend(with_rpc.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
+    let with_rpc = others.filter_map(|member| Some((member.name.clone(), member.rpc_url()?)));
+    subjects.extend(with_rpc.map(|(name, rpc)| Subject { name, rpc, home: None }));
     Ok(subjects)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::collect::View;
-use crate::node::members::Member;
+use crate::node::network::Member;
 use crate::node::testnet::NodeState;
 use crate::node::verdict::{Known, State, Verdict};
 use crate::node::view::Subject;
@@ -39,7 +39,7 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     for member in members {
         named.insert(&member.node_id);
         if connected.contains(&member.node_id) {
-            up.extend(member.validator.clone());
+            up.insert(member.validator_address());
         } else if !ids.contains(&member.node_id) {
             troubles.push(format!("{}: no node that answers is connected to it", member.name));
         }

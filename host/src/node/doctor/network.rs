@@ -16,7 +16,7 @@ use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::Part;
 use crate::node::health::ask::{self, RUNS};
 use crate::node::health::quorum;
-use crate::node::members::{self, Member};
+use crate::node::network::{Member, NetworkFile};
 use crate::node::process::running::Running;
 use crate::node::recover::watch::CLOCKS_DIFFER_MAX;
 use crate::utc;
@@ -40,6 +40,11 @@ const REMEDIES: &[(&str, &str)] = &[
     ("disk", "free some space, or move the home to a larger disk"),
     ("store", "stop the node, check the disk, move sequence/ away and start again"),
     ("pipeline", "put the plugin's file back into plugins/ before the next start"),
+    (
+        "receipts",
+        "if it is being built, wait; otherwise let the node's user write to index/ in the home, and free space on its disk: the \
+         node tries again every 30 s, and builds the index from the sequence",
+    ),
     ("double-signing", "stop all nodes with this key but one"),
     ("agreement", "stop the node that differs, and keep its home for the search"),
 ];
@@ -54,11 +59,11 @@ struct Peer {
 
 pub(super) fn all(subject: &Subject<'_>) -> Vec<Finding> {
     let mut found = own_checks(subject);
-    let members = match members::of(subject.home) {
-        Ok(members) => members.unwrap_or_default(),
-        Err(why) => {
+    let members = match NetworkFile::joined(subject.home) {
+        Ok(network) => network.map_or_else(Vec::new, |network| network.members().to_vec()),
+        Err(err) => {
             let remedy = "join the network again, or remove the file";
-            found.push(Finding::warning("members", why, remedy));
+            found.push(Finding::warning("members", err.to_string(), remedy));
             Vec::new()
         }
     };
@@ -123,8 +128,8 @@ fn own_rpc(subject: &Subject<'_>) -> Option<Rpc> {
 fn reachable(subject: &Subject<'_>, members: &[Member], own: Option<&Rpc>) -> Vec<Peer> {
     let mut urls: BTreeMap<String, String> = BTreeMap::new();
     for member in members {
-        if let Some(rpc) = &member.rpc {
-            urls.insert(format!("http://{rpc}"), member.name.clone());
+        if let Some(url) = member.rpc_url() {
+            urls.insert(url, member.name.clone());
         }
     }
     for peer in own.and_then(|own| own.neighbours().ok()).unwrap_or_default() {

@@ -43,6 +43,7 @@ use crate::abci::InForce;
 use crate::abci::transport::Connections;
 use crate::api::health::{Health, State};
 use crate::node::home::NodeHome;
+use crate::receipts::Receipts;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -68,6 +69,8 @@ pub struct Subject {
     pub connections: Connections,
     /// What it committed.
     pub observed: Observed,
+    /// What finds transactions by their hash.
+    pub receipts: Receipts,
     /// The node's home.
     pub home: NodeHome,
     /// Where its plugins are.
@@ -151,6 +154,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             disks: disks.look(),
             store,
             pipeline,
+            receipts: subject.receipts.coverage(),
             misdeeds: subject.observed.misdeeds(),
         };
         let differs = |seen: &snapshot::Seen| {

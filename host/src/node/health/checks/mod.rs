@@ -22,6 +22,7 @@ const ALL: &[(&str, Look)] = &[
     ("disk", node::disk),
     ("store", node::store),
     ("pipeline", node::pipeline),
+    ("receipts", node::receipts),
     ("double-signing", network::double_signing),
     ("agreement", network::agreement),
 ];
