@@ -168,8 +168,12 @@ fn lines_are_answered_in_their_order_and_the_worst_decides_the_exit_code() {
     let long = format!("commit\none\n{}\ntwo\n", "x".repeat((64 << 20) + 1));
     let (code, stdout, stderr) = lines(&long, &[]);
     assert_eq!((code, stdout.lines().count()), (1, 2), "{stderr}");
-    let begins = "2 committed\nstopped: what follows was not sent\nerror: cannot read transaction 3 of standard input";
-    assert!(stderr.starts_with(begins) && stderr.contains("67108864 bytes, the maximum of any network"), "{stderr}");
+    let begins =
+        "2 committed\nstopped: what follows was not sent\nerror: cannot read transaction 3 of standard input";
+    assert!(
+        stderr.starts_with(begins) && stderr.contains("67108864 bytes, the maximum of any network"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn an_older_copy_stops_before_it_votes() {
     fs::remove_dir_all(node.home.root()).unwrap();
     fs::rename(copy.path().join("home"), node.home.root()).unwrap();
     let said = refusal(&node.home);
-    assert!(said.contains("has a signature of this node's validator key") && said.contains("dseq recover"), "{said}");
+    assert!(
+        said.contains("has a signature of this node's validator key") && said.contains("dseq recover"),
+        "{said}"
+    );
     let (code, said) = run(&mut dseq(&["doctor", "--home", node.home.root().to_str().unwrap()]));
     assert!(code == 1 && said.contains("FAILED   key copies"), "{said}");
 }

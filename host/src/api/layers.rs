@@ -12,16 +12,17 @@ use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
+use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tokio::time::timeout;
 use tower_http::timeout::DeadlineBody;
 
 use super::hosts::{Hosts, host_of};
 use super::origins::Origins;
 use super::problem::{
-    ANSWER_TIMEOUT, BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem,
+    ANSWER_TIMEOUT, BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED,
+    NOT_FOUND, Problem,
 };
 use super::{Limits, access_log};
 use crate::excerpt::Excerpt;

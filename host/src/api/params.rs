@@ -40,7 +40,9 @@ impl Params {
         let Some(text) = self.one(name)? else { return Ok(None) };
         match decimal(text) {
             Some(number) => Ok(Some(number)),
-            None => Err(bad(format!("{name} must be a decimal number below 2^64, not {:?}", Excerpt::of(text)))),
+            None => {
+                Err(bad(format!("{name} must be a decimal number below 2^64, not {:?}", Excerpt::of(text))))
+            }
         }
     }
 

@@ -176,7 +176,7 @@ mod tests {
         for end in ["", "\n", "\nnext"] {
             let file = [&vec![b'x'; max], end.as_bytes()].concat();
             assert_eq!(next_line(&mut &file[..]).unwrap().map(|line| line.len()), Some(max));
-            let file = [&[b'x'], &file[..]].concat();
+            let file = [&b"x"[..], &file].concat();
             let refused = next_line(&mut &file[..]).unwrap_err().to_string();
             assert!(refused.contains("more than 67108864 bytes, the maximum"), "{refused}");
         }

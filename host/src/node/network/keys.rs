@@ -26,8 +26,10 @@ impl PublicKeys {
             None => Err(NetworkError::KeyFile { path }),
         };
         let (consensus, checkpoint) = (key_files::validator_path(home), key_files::checkpoint_path(home));
-        let (of_validator, of_checkpoints) =
-            (present(key_files::validator(home), &consensus)?, present(key_files::checkpoint(home), &checkpoint)?);
+        let (of_validator, of_checkpoints) = (
+            present(key_files::validator(home), &consensus)?,
+            present(key_files::checkpoint(home), &checkpoint)?,
+        );
         Ok(Self {
             consensus: ed25519(of_validator, consensus)?,
             checkpoint: ed25519(of_checkpoints, checkpoint)?,

@@ -7,10 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use answers::{AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Status, Validator};
 use answers::{accused, bytes, claim, commit, list, number, outcome, peer, short, text};
-pub use answers::{
-    AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Status, Validator,
-};
 
 use crate::excerpt::words;
 

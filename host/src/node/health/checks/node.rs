@@ -107,7 +107,8 @@ pub(super) fn pipeline(snapshot: &Snapshot) -> Found {
 /// What finds a transaction by its hash: without it, nobody can tell whether one that is submitted is committed already.
 pub(super) fn receipts(snapshot: &Snapshot) -> Found {
     let Coverage { complete, indexed, count, trouble } = &snapshot.receipts;
-    let refuses = "transactions that are submitted over HTTP and receipts of older ones are answered with 503";
+    let refuses =
+        "transactions that are submitted over HTTP and receipts of older ones are answered with 503";
     match (complete, trouble) {
         (true, None) => OK,
         (true, Some(why)) => warning(format!(
