@@ -27,7 +27,7 @@ fn an_older_copy_stops_before_it_votes() {
     until("a block that the node signs", || {
         submit(first, "two");
         let height = rpc(first).status().unwrap().height;
-        (before + 2..=height).find(|height| rpc(first).commit(*height).unwrap().signers.contains(&address))
+        (before + 2..=height).find(|height| rpc(first).commit(*height).unwrap().is_signed_by(&address))
     });
     stop(node);
     fs::remove_dir_all(node.home.root()).unwrap();

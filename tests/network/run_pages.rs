@@ -117,7 +117,7 @@ fn while_used<T>(node: &Node, work: impl FnOnce() -> T) -> T {
 
 /// The heights that a validator has signed, after one and up to another.
 fn signed(rpc: &Rpc, address: &str, after: u64, to: u64) -> Vec<u64> {
-    let is_signer = |height: &u64| rpc.commit(*height).unwrap().signers.iter().any(|one| one == address);
+    let is_signer = |height: &u64| rpc.commit(*height).unwrap().is_signed_by(address);
     (after + 1..=to).filter(is_signer).collect()
 }
 

@@ -348,7 +348,8 @@ mod tests {
             assert_eq!(get(&health, path), (200, lines.to_owned()), "{path}");
         }
         let json = r#"{"status":"healthy","checks":[{"name":"checks","state":"ok"},{"name":"engine","state":"ok"},{"name":"peers","state":"unknown","reason":"because of peers"}]}"#;
-        assert_eq!(get(&health, "/health"), (200, json.to_owned()));
+        let json = format!("{json}\n");
+        assert_eq!(get(&health, "/health"), (200, json.clone()));
         assert_eq!(get(&health, "/ready"), (200, json.replace("healthy", "ready")));
     }
 

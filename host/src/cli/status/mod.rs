@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{EXIT_FAILED, say};
-use crate::node::address::Address;
+use crate::node::address::{self, Address};
+use crate::node::config::{Given, Settings};
 use crate::node::engine::config::EngineConfig;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
@@ -78,13 +79,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (subjects, network, members) = match &args.home {
+    let home = args.home.as_deref().map(NodeHome::open).transpose()?;
+    let (subjects, network, members) = match &home {
         _ if !args.nodes.is_empty() => (args.nodes.iter().map(remote).collect(), None, Vec::new()),
         Some(home) => {
-            let home = NodeHome::open(home)?;
-            let network = NetworkFile::joined(&home)?;
+            let network = NetworkFile::joined(home)?;
             let members = network.map_or_else(Vec::new, |network| network.members().to_vec());
-            (of_home(&home, &members)?, None, members)
+            (of_home(home, &members)?, None, members)
         }
         None => {
             let network = Network::open(&args.dir)?;
@@ -96,7 +97,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let as_bytes = if args.hex { Bytes::Hex } else { Bytes::Text };
     let collector = Collector::new(subjects, network, args.records);
-    if args.follow { follow(&collector, as_bytes) } else { once(&collector, args, as_bytes, &members) }
+    if args.follow {
+        follow(&collector, as_bytes)
+    } else {
+        once(&collector, args, as_bytes, &members, home.as_ref())
+    }
 }
 
 /// A node of this machine, and those of its network whose RPC can be asked from here.
@@ -136,7 +141,13 @@ fn remote(address: &Address) -> Subject {
     Subject { name: address.to_string(), rpc: format!("http://{address}"), home: None }
 }
 
-fn once(collector: &Collector, args: &Args, as_bytes: Bytes, members: &[Member]) -> anyhow::Result<ExitCode> {
+fn once(
+    collector: &Collector,
+    args: &Args,
+    as_bytes: Bytes,
+    members: &[Member],
+    home: Option<&NodeHome>,
+) -> anyhow::Result<ExitCode> {
     collector.look_once();
     // While blocks come, nodes are seldom seen at the same one.
     for _ in 1..LOOKS_MAX {
@@ -148,6 +159,11 @@ fn once(collector: &Collector, args: &Args, as_bytes: Bytes, members: &[Member])
     }
     collector.look_at_records();
     collector.ask_for_states();
+    if let Some(home) = home {
+        let (settings, _) = Settings::gather(Some(home), &Given::new());
+        let http = settings.http.value.map(address::url);
+        collector.ask_for_checks(home, http.as_deref());
+    }
     let view = collector.view();
     let whole = whole::of(&view, collector.subjects(), members);
     if args.json {
@@ -179,6 +195,7 @@ fn json(view: &View, whole: &Whole, as_bytes: Bytes) -> Value {
                 }
             }
             all["agreement"] = json!(node.agreement);
+            all["checks"] = json!(node.checks);
             all
         })
         .collect();

@@ -16,6 +16,8 @@ const BEHIND: u64 = 3;
 /// What the nodes come to together.
 pub(super) struct Whole {
     pub(super) verdict: Verdict,
+    /// Whether no node answers, so that nothing is known of the network.
+    is_silent: bool,
     /// Who signed twice, as the last blocks prove: the block with the proof, and the validator's address; none: nobody could be asked.
     pub(super) twice: Option<Vec<(u64, String)>>,
 }
@@ -36,7 +38,9 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     let connected: BTreeSet<&String> = answering().flat_map(|one| &one.connected).collect();
     let mut named: BTreeSet<&String> = ids.clone();
     let mut troubles = troubles(view);
-    for member in members {
+    let is_silent = answering().next().is_none();
+    // Of nobody nothing follows.
+    for member in members.iter().filter(|_| !is_silent) {
         named.insert(&member.node_id);
         if connected.contains(&member.node_id) {
             up.insert(member.validator_address());
@@ -48,8 +52,7 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
         troubles.push(format!("validator {address} signed twice, as block {block} proves"));
     }
     let has_unknown = connected.iter().any(|id| !named.contains(*id));
-    let is_silent = answering().next().is_none();
-    Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), twice }
+    Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), is_silent, twice }
 }
 
 /// What is wrong with single nodes.
@@ -62,6 +65,7 @@ fn troubles(view: &View) -> Vec<String> {
             (NodeState::Running, _) => {}
             (state, _) => add(state.to_string()),
         }
+        node.checks.iter().for_each(|check| add(check.clone()));
         if let Some(shown) = node.shown() {
             let behind = newest.saturating_sub(shown.height);
             if behind >= BEHIND {
@@ -78,6 +82,11 @@ fn troubles(view: &View) -> Vec<String> {
 impl Whole {
     /// As people read it.
     pub(super) fn lines(&self) -> Vec<String> {
+        if self.is_silent {
+            let mut lines = vec!["network: NO ANSWER; how it is cannot be told from here".to_owned()];
+            lines.extend(self.verdict.reasons.iter().map(|reason| format!("  {reason}")));
+            return lines;
+        }
         let word = match self.verdict.state {
             State::Fine => "fine",
             State::Degraded => "DEGRADED",

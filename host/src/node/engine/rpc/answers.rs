@@ -37,8 +37,25 @@ pub struct Commit {
     pub time: SystemTime,
     /// Its hash, in upper-case hex.
     pub block: String,
-    /// The addresses of those whose precommits for it the node has.
-    pub signers: Vec<String>,
+    /// Those whose precommits for it the node has.
+    pub signers: Vec<Signer>,
+}
+
+impl Commit {
+    /// Whether it has the precommit of the validator with this address, in upper-case hex.
+    #[must_use]
+    pub fn is_signed_by(&self, validator: &str) -> bool {
+        self.signers.iter().any(|one| one.validator == validator)
+    }
+}
+
+/// Who precommitted a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The validator's address, in upper-case hex.
+    pub validator: String,
+    /// When, by its own clock; later if its clock is behind the block before.
+    pub time: SystemTime,
 }
 
 /// One of those who decide.
@@ -141,14 +158,17 @@ pub(super) fn short(value: &Value) -> Option<String> {
 /// A block's header and commit, as `/commit` has them.
 pub(super) fn commit(signed: &Value) -> Option<Commit> {
     let (header, commit) = (&signed["header"], &signed["commit"]);
+    let time = |value: &Value| utc::parse(value.as_str()?);
+    let signer = |one: &Value| {
+        Some(Signer { validator: short(&one["validator_address"])?, time: time(&one["timestamp"])? })
+    };
     // 2: it signed for this block, and not for none.
-    let signer =
-        |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
+    let for_it = list(&commit["signatures"])?.iter().filter(|one| one["block_id_flag"] == 2);
     Some(Commit {
         height: number(&header["height"])?,
-        time: utc::parse(header["time"].as_str()?)?,
+        time: time(&header["time"])?,
         block: short(&commit["block_id"]["hash"])?,
-        signers: list(&commit["signatures"])?.iter().filter_map(signer).collect(),
+        signers: for_it.filter_map(signer).collect(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub use answers::{AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Status, Validator};
+pub use answers::{AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Signer, Status, Validator};
 use answers::{accused, bytes, claim, commit, list, number, outcome, peer, short, text};
 
 use crate::excerpt::words;
