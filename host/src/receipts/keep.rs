@@ -107,7 +107,7 @@ pub(super) fn keep(shared: &Shared, path: &Path) {
                     "cannot keep the index of receipts; trying again in {} s. Receipts of the newest records are found all the same",
                     FAILURE_PAUSE.as_secs()
                 );
-                shared.set_trouble(Some(format!("{} cannot be written: {error}", path.display())));
+                shared.set_trouble(Some(format!("{}: {error}", path.display())));
             }
         }
         if shared.signal.wait(pause, |told| told.stop).stop {

@@ -112,7 +112,7 @@ pub(super) fn receipts(snapshot: &Snapshot) -> Found {
     match (complete, trouble) {
         (true, None) => OK,
         (true, Some(why)) => warning(format!(
-            "the index of receipts cannot be kept: {why}. Every receipt is found as yet, because the log is short"
+            "the index of receipts cannot be kept: {why}. Receipts are found without it as yet, because the sequence is short"
         )),
         (false, Some(why)) => failed(format!("the index of receipts cannot be kept: {why}; {refuses}")),
         (false, None) => failed(format!(
