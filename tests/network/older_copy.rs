@@ -24,8 +24,10 @@ fn an_older_copy_stops_before_it_votes() {
     net.started();
     let address = keys::show(&node.home).unwrap().address.unwrap();
     let before = rpc(first).status().unwrap().height;
+    let mut number = 0;
     until("a block that the node signs", || {
-        submit(first, "two");
+        number += 1;
+        submit(first, &format!("two-{number}"));
         let height = rpc(first).status().unwrap().height;
         (before + 2..=height).find(|height| rpc(first).commit(*height).unwrap().is_signed_by(&address))
     });
