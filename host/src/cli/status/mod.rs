@@ -35,6 +35,12 @@ use frame::Bytes;
 use screen::Screen;
 use whole::Whole;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq status
+  dseq status --follow --hex
+  dseq status --home node            # the network of a node
+  dseq status --node localhost:26657,localhost:26660 --json";
+
 /// How often the live view is drawn.
 const DRAW: Duration = Duration::from_millis(500);
 /// How often lines are written where there is no terminal.
