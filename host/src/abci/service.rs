@@ -279,7 +279,7 @@ impl Service {
             Check::Examined(examined) => {
                 // Only what CometBFT asks about may get to its mempool, and so to a block.
                 if is_new && examined.record.is_ok() {
-                    self.shared.pace.accepted(&examined.tx_hash, weight(&request.tx));
+                    self.shared.pace.accepted(&examined.tx_hash, weight(&request.tx), Instant::now());
                 }
                 check_response(examined)
             }
