@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::finalize::TxResult;
+use super::proposal::Objection;
 use crate::sequence::Committed;
 
 /// A block that has just become durable, with results that are not stored.
@@ -14,6 +15,28 @@ pub struct CommittedBlock {
     pub results: Arc<[TxResult]>,
     /// What the engine proved of validators in it. A piece of evidence is in one block only.
     pub misbehavior: Vec<Misbehavior>,
+    /// The validators without a signature for the block before, in upper-case hex.
+    pub absent: Vec<String>,
+}
+
+/// What the engine says of validators with a decided block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// What it proved of them.
+    pub misbehavior: Vec<Misbehavior>,
+    /// Those without a signature for the block before, in upper-case hex.
+    pub absent: Vec<String>,
+}
+
+/// A proposed block that this node voted against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VotedDown {
+    /// Its height.
+    pub height: u64,
+    /// The validator that proposed it, in upper-case hex.
+    pub proposer: String,
+    /// Why.
+    pub objection: Objection,
 }
 
 /// A validator that broke the rules of consensus, as the engine proved it in a block.

@@ -1,13 +1,13 @@
-//! What the checks keep of committed blocks: the last roots, and who signed twice.
+//! What the checks keep of blocks: the last roots, who signed twice or not at all, and whose proposals were voted down.
 //!
 //! # Limits
 //!
 //! The last [`BLOCKS_MAX`] blocks with records; a head is some 4 KiB. Roots are computed only when they are asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::app::CommittedBlock;
+use crate::app::{CommittedBlock, VotedDown};
 use crate::sequence::Committed;
 use crate::types::{RecordsRoot, SequenceRoot};
 
@@ -16,6 +16,8 @@ use crate::types::{RecordsRoot, SequenceRoot};
 const BLOCKS_MAX: usize = 1024;
 /// How many proven misdeeds are kept.
 const MISDEEDS_MAX: usize = 16;
+/// How many validators are kept whose proposals were voted down.
+const ACCUSED_MAX: usize = 16;
 
 /// What a sequence with a number of records hashes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,19 @@ pub(super) struct Misdeed {
     pub validator: String,
 }
 
+/// A validator whose proposals this node voted against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accused {
+    /// Its address, in upper-case hex.
+    pub proposer: String,
+    /// How many of them.
+    pub times: u64,
+    /// The height of the last one.
+    pub height: u64,
+    /// What was wrong with it.
+    pub why: String,
+}
+
 /// The blocks that this process committed, as far as the checks need them; clones share one state.
 #[derive(Clone, Debug)]
 pub struct Observed(Arc<Mutex<Kept>>);
@@ -46,13 +61,36 @@ struct Kept {
     /// In ascending order of their number of records, which is different for each.
     heads: VecDeque<Arc<Committed>>,
     misdeeds: VecDeque<Misdeed>,
+    /// The least recent first.
+    accused: VecDeque<Accused>,
+    /// How many blocks in a row, up to the last one, have no signature of a validator; none if that one has.
+    missed: BTreeMap<String, u64>,
 }
 
 impl Observed {
     /// Begins with what was committed before this process started.
     #[must_use]
     pub fn new(committed: Arc<Committed>) -> Self {
-        Self(Arc::new(Mutex::new(Kept { heads: VecDeque::from([committed]), misdeeds: VecDeque::new() })))
+        let heads = VecDeque::from([committed]);
+        let (misdeeds, accused, missed) = Default::default();
+        Self(Arc::new(Mutex::new(Kept { heads, misdeeds, accused, missed })))
+    }
+
+    /// Takes a proposal that this node votes against.
+    pub fn take_voted_down(&self, voted_down: &VotedDown) {
+        let mut kept = self.kept();
+        let VotedDown { height, proposer, objection } = voted_down;
+        let before = kept.accused.iter().position(|one| one.proposer == *proposer);
+        let times = before.and_then(|at| kept.accused.remove(at)).map_or(0, |one| one.times);
+        kept.accused.push_back(Accused {
+            proposer: proposer.clone(),
+            times: times.saturating_add(1),
+            height: *height,
+            why: objection.to_string(),
+        });
+        while kept.accused.len() > ACCUSED_MAX {
+            kept.accused.pop_front();
+        }
     }
 
     /// Takes a committed block. Costs a lock and no hashing.
@@ -74,6 +112,12 @@ impl Observed {
         while kept.misdeeds.len() > MISDEEDS_MAX {
             kept.misdeeds.pop_front();
         }
+        // Whoever is not absent has signed, or is no validator any more.
+        let missed = |validator: &String| {
+            let before = kept.missed.get(validator).copied().unwrap_or(0);
+            (validator.clone(), before.saturating_add(1))
+        };
+        kept.missed = block.absent.iter().map(missed).collect();
     }
 
     /// The roots of the sequence when it had this many records.
@@ -104,6 +148,16 @@ impl Observed {
         self.kept().misdeeds.iter().cloned().collect()
     }
 
+    /// The validators whose proposals this node voted against.
+    pub(super) fn accused(&self) -> Vec<Accused> {
+        self.kept().accused.iter().cloned().collect()
+    }
+
+    /// How many blocks in a row, up to the last one, have no signature of a validator.
+    pub(super) fn missed(&self) -> BTreeMap<String, u64> {
+        self.kept().missed.clone()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,7 +178,7 @@ pub(super) enum NotKept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Misbehavior, MisbehaviorKind};
+    use crate::app::{Misbehavior, MisbehaviorKind, Objection};
     use crate::sequence::{HashedRecord, Log, Staging};
     use crate::types::{AppHash, Height, PipelineId, TxHash};
 
@@ -150,8 +204,13 @@ mod tests {
                 staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
             }
             self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
-            let committed = self.log.reader().committed();
-            self.observed.take(&CommittedBlock { committed, results: Arc::from([]), misbehavior });
+            self.take(misbehavior, &[]);
+        }
+
+        fn take(&self, misbehavior: Vec<Misbehavior>, absent: &[&str]) {
+            let absent = absent.iter().map(|one| (*one).to_owned()).collect();
+            let (committed, results) = (self.log.reader().committed(), Arc::from([]));
+            self.observed.take(&CommittedBlock { committed, results, misbehavior, absent });
         }
     }
 
@@ -177,6 +236,35 @@ mod tests {
         }
         assert_eq!(chain.observed.roots_at(0), Err(NotKept::Before));
         assert!(chain.observed.roots_at(1).is_ok() && chain.observed.roots_at(BLOCKS_MAX as u64).is_ok());
+    }
+
+    #[test]
+    fn blocks_that_a_validator_missed_in_a_row_are_counted_until_it_signs() {
+        let chain = Chain::new();
+        let after = |absent: &[&str]| {
+            chain.take(Vec::new(), absent);
+            chain.observed.missed()
+        };
+        after(&["V1", "V2"]);
+        let both = after(&["V1", "V2"]);
+        assert_eq!(both, BTreeMap::from([("V1".to_owned(), 2), ("V2".to_owned(), 2)]));
+        assert_eq!(after(&["V1"]), BTreeMap::from([("V1".to_owned(), 3)]));
+        assert_eq!(after(&["V2"]), BTreeMap::from([("V2".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn proposals_that_were_voted_down_are_counted_by_who_proposed_them() {
+        let chain = Chain::new();
+        for height in 0..100 {
+            for proposer in [format!("V{height}"), "V".to_owned()] {
+                let objection = Objection::TooLarge;
+                chain.observed.take_voted_down(&VotedDown { height, proposer, objection });
+            }
+        }
+        let accused = chain.observed.accused();
+        let last = accused.last().unwrap();
+        assert_eq!((accused.len(), last.times, last.height), (ACCUSED_MAX, 100, 99));
+        assert_eq!(accused[0].proposer, "V85");
     }
 
     #[test]
