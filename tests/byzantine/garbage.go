@@ -202,4 +202,3 @@ func damaged(message []byte) []byte {
 	}
 	return message[:1+rand.IntN(len(message))]
 }
-

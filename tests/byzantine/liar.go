@@ -104,8 +104,8 @@ func (l *liar) otherVote(vote *pbtypes.Vote) *pbtypes.Vote {
 	return &other
 }
 
-// number says which variant a peer gets at a place. At every other height all peers get different ones, and no block has a
-// majority; at the others two of three get the same.
+// number says which variant a peer gets at a place. At every other height three peers get different ones, and no block has a
+// majority. At the others two of three get the same one: the node's own, or another.
 func (l *liar) number(peer p2p.ID, at place) int {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -116,7 +116,7 @@ func (l *liar) number(peer p2p.ID, at place) int {
 		l.peers[at] = append(l.peers[at], peer)
 	}
 	variants := 2 + int(at.height%2)
-	return slices.Index(l.peers[at], peer) % variants
+	return (slices.Index(l.peers[at], peer) + int(at.height/2)) % variants
 }
 
 // otherProposal is the proposal of the variant that a peer gets, and all of its parts; every other proposal stays as it is.

@@ -94,9 +94,10 @@ pub(super) fn conduct(block: &wire::RequestFinalizeBlock) -> Conduct {
 
 /// What CometBFT proves of a validator in a decided block.
 fn misbehavior(proven: &wire::Misbehavior) -> Misbehavior {
-    let (validator, power) = proven.validator.as_ref().map_or((String::new(), 0), |validator| {
-        (HEXUPPER.encode(&validator.address), validator.power)
-    });
+    let (validator, power) = proven
+        .validator
+        .as_ref()
+        .map_or((String::new(), 0), |validator| (HEXUPPER.encode(&validator.address), validator.power));
     let kind = match proven.r#type() {
         wire::MisbehaviorType::DuplicateVote => MisbehaviorKind::DuplicateVote,
         wire::MisbehaviorType::LightClientAttack => MisbehaviorKind::LightClientAttack,

@@ -124,7 +124,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     // Nobody else asks how the node is.
     let checked = options.home.as_ref().filter(|_| http.is_some());
-    let _checker = checked.map(|home| start_checks(options, home, &service, &server, (observed, names), health));
+    let _checker =
+        checked.map(|home| start_checks(options, home, &service, &server, (observed, names), health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
     // After a failure nothing that is asked over HTTP is answered any more: it is cut off.

@@ -146,7 +146,10 @@ mod tests {
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let id = "4b".repeat(20);
         let line = |err: &str| {
-            format!("E[x] {:<44} module=p2p peer=\"Peer{{MConn{{1.2.3.4:5}} {id} in}}\" err={err}\n", "Stopping peer for error")
+            format!(
+                "E[x] {:<44} module=p2p peer=\"Peer{{MConn{{1.2.3.4:5}} {id} in}}\" err={err}\n",
+                "Stopping peer for error"
+            )
         };
         std::fs::write(&log, line("before")).unwrap();
         let mut cut_offs = CutOffs::new(&home);

@@ -52,6 +52,9 @@ use crate::node::names::Names;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
+/// The checks of how other validators and nodes behave, but for what blocks prove.
+pub const CONDUCT: [&str; 3] = ["proposals", "signing", "messages"];
+
 /// How often the checks run.
 const EVERY: Duration = Duration::from_secs(1);
 /// The pause between two surveys, and how much longer it is for each node.
@@ -206,7 +209,8 @@ impl Others {
 
 /// The validators that are connected, by the network's file, or else by what they say; and this node's own.
 fn validators_up(engine: &Engine, survey: &Survey) -> BTreeSet<String> {
-    let of_peer = |id: &String| match (engine.members.get(id), survey.nodes.get(id).map(|seen| &seen.answer)) {
+    let of_peer = |id: &String| match (engine.members.get(id), survey.nodes.get(id).map(|seen| &seen.answer))
+    {
         (Some(validator), _) => Some(validator.clone()),
         (None, Some(Answer::Answers { validator, .. })) => validator.clone(),
         (None, _) => None,

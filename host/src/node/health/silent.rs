@@ -9,7 +9,7 @@ use super::snapshot::Silent;
 use crate::node::names::Names;
 
 /// How many blocks in a row a validator has to miss.
-const BLOCKS: u64 = 50;
+const BLOCKS: u64 = 20;
 /// For how long it has to be up meanwhile: a network with much to do makes as many blocks in a second.
 const FOR: Duration = Duration::from_secs(10);
 /// Maximum number of validators that are followed.
@@ -51,8 +51,8 @@ impl Silence {
                 tracing::warn!(
                     validator,
                     blocks,
-                    "{who} has signed none of the last {blocks} blocks: it is up, but overloaded, cut off from other validators, or \
-                     withholds its votes"
+                    "{who} has signed none of the last {blocks} blocks: it is up, but catches up, is overloaded or cut off from \
+                     other validators, or withholds its votes"
                 );
             }
         }

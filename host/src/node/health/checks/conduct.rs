@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(at(7, vec![accused("V3", 2, 5)]), (State::Warning, why.to_owned()));
         assert_eq!(at(1005, vec![accused("V3", 2, 5)]).0, State::Ok);
         let (_, why) = at(7, vec![accused("V3", 2, 5), accused("V0", 1, 6)]);
-        assert!(why.starts_with("this node's validator V0 proposed") && why.ends_with("; 1 more does so"), "{why}");
+        assert!(
+            why.starts_with("this node's validator V0 proposed") && why.ends_with("; 1 more does so"),
+            "{why}"
+        );
         // While a block is decided, its height is above the last one's.
         assert_eq!(at(4, vec![accused("V3", 1, 5)]).0, State::Warning);
     }
@@ -121,8 +124,12 @@ mod tests {
     fn a_peer_that_sent_what_the_protocol_does_not_allow_is_named() {
         let (state, why) = after(messages, |snapshot| {
             let why = "unknown channel 99".to_owned();
-            snapshot.violations =
-                vec![Violation { node: "carol (node id3)".to_owned(), times: 1, why, ago: Duration::from_secs(3) }];
+            snapshot.violations = vec![Violation {
+                node: "carol (node id3)".to_owned(),
+                times: 1,
+                why,
+                ago: Duration::from_secs(3),
+            }];
         });
         let expected = "CometBFT ended the connection to carol (node id3) because of what it sent, once, most recently 3 s ago: \
                         unknown channel 99";
