@@ -262,6 +262,20 @@ impl Net {
         }
     }
 
+    /// What the commands of the page for operators say at a node.
+    fn by_the_page(&self, node: &Node) -> String {
+        let page = fs::read_to_string(workspace_file("docs/run/misbehaviour.md")).unwrap();
+        let block = page.split("```sh\n").nth(1).expect("a block").split("```").next().unwrap();
+        let bin = Path::new(env!("CARGO_BIN_EXE_dseq")).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", &block.replace("/var/lib/dseq", node.root())]).env("PATH", path);
+        shell.env("DSEQ_COMETBFT", workspace_file("build/cometbft")).env_remove("DSEQ_HTTP");
+        let (code, said) = run(&mut shell);
+        assert_eq!(code, 1, "{said}");
+        said
+    }
+
     fn in_status(&self, words: &str) {
         let (code, said) = self.nodes[0].says(&["status"]);
         assert!(code == 1 && said.contains(words), "{words:?} in: {said}");
@@ -284,6 +298,11 @@ fn proposes_what_is_rejected(net: &Net) {
         format!("voting no: the block that {mallory} proposes must not be in the sequence: transaction ");
     net.named(&log, &proposed, "compare dseq genesis verify and dseq version with its operator");
     net.in_status(&format!("validator {mallory} proposed what this node votes against"));
+    let said = net.by_the_page(&net.nodes[1]);
+    assert!(
+        said.contains(&format!("  bob says: validator {mallory} proposed")) && said.contains("to do: "),
+        "{said}"
+    );
 }
 
 fn signs_twice(net: &Net, behaviour: &str, deed: &str) {

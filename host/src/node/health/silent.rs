@@ -89,9 +89,9 @@ mod tests {
             found.into_iter().map(|one| (one.validator, one.blocks)).collect::<Vec<_>>()
         };
         assert_eq!(at(0, 100, &["V0", "V1"], 900), [], "it has just come");
-        assert_eq!(at(20, 149, &["V0", "V1"], 949), [], "not many blocks since");
-        assert_eq!(at(21, 150, &["V0", "V1"], 950), [("V1".to_owned(), 50)]);
-        assert_eq!(at(22, 151, &["V0", "V1"], 0), [], "it signed");
+        assert_eq!(at(20, 119, &["V0", "V1"], 919), [], "not many blocks since");
+        assert_eq!(at(21, 120, &["V0", "V1"], 920), [("V1".to_owned(), 20)]);
+        assert_eq!(at(22, 121, &["V0", "V1"], 0), [], "it signed");
         assert_eq!(at(23, 500, &["V0", "V1"], 300), [("V1".to_owned(), 300)]);
         assert_eq!(at(24, 501, &["V0"], 301), [], "it is down");
         assert_eq!(at(25, 551, &["V0", "V1"], 351), []);
