@@ -1,10 +1,10 @@
-//! What the service passes on of other validators: who did not sign, and who proposed what this node votes against.
+//! What the service passes on of other validators: who proposed and signed a block, and who proposed what this node votes against.
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use dseq::abci::{Service, ServiceOptions};
-use dseq::app::{Objection, VotedDown};
+use dseq::app::{CommittedBlock, Conduct, Objection, VotedDown, Voter};
 use dseq::sequence::Log;
 use dseq::types::TxHash;
 use serde_json::json;
@@ -17,10 +17,10 @@ use crate::support::plugins::genesis;
 
 type Seen<T> = Arc<Mutex<Vec<T>>>;
 
-/// A service, who was absent from each block, and what it voted against.
+/// A service, what it told of each block's validators, and what it voted against.
 struct Watched {
     service: Service,
-    absent: Seen<Vec<String>>,
+    conduct: Seen<Conduct>,
     voted_down: Seen<VotedDown>,
     _home: tempfile::TempDir,
 }
@@ -30,16 +30,14 @@ impl Watched {
         let home = tempfile::tempdir().unwrap();
         let log = Log::open(&home.path().join("sequence")).unwrap();
         let options = ServiceOptions { plugins_dir: home.path().join("plugins"), disk_free_bytes_low: 0 };
-        let (absent, voted_down): (Seen<Vec<String>>, Seen<VotedDown>) = Default::default();
-        let (blocks, votes) = (Arc::clone(&absent), Arc::clone(&voted_down));
-        let on_commit = move |block: &dseq::app::CommittedBlock| {
-            blocks.lock().unwrap().push(block.absent.clone());
-        };
+        let (conduct, voted_down): (Seen<Conduct>, Seen<VotedDown>) = Default::default();
+        let (blocks, votes) = (Arc::clone(&conduct), Arc::clone(&voted_down));
+        let on_commit = move |block: &CommittedBlock| blocks.lock().unwrap().push(block.conduct.clone());
         let service = Service::open(log, &options, Arc::default(), on_commit).unwrap();
         service.tell_of_voted_down(move |voted_down| votes.lock().unwrap().push(voted_down.clone()));
         let app_state_bytes = Bytes::from(genesis(&json!([])).to_string());
         service.init_chain(&RequestInitChain { app_state_bytes, ..Default::default() }).unwrap();
-        Self { service, absent, voted_down, _home: home }
+        Self { service, conduct, voted_down, _home: home }
     }
 
     fn vote(&self, txs: &[&'static [u8]]) {
@@ -51,7 +49,7 @@ impl Watched {
 }
 
 #[test]
-fn who_did_not_sign_the_block_before_comes_with_a_block() {
+fn who_proposed_a_block_and_signed_the_one_before_comes_with_it() {
     let watched = Watched::start();
     let vote = |address: &'static [u8], flag: BlockIdFlag| VoteInfo {
         validator: Some(Validator { address: address.into(), power: 10 }),
@@ -62,15 +60,20 @@ fn who_did_not_sign_the_block_before_comes_with_a_block() {
         vote(b"\x02", BlockIdFlag::Absent),
         vote(b"\x03", BlockIdFlag::Nil),
     ];
-    for (height, decided_last_commit) in
-        [(1, None), (2, Some(CommitInfo { round: 0, votes })), (3, Some(CommitInfo::default()))]
-    {
-        let request = RequestFinalizeBlock { height, decided_last_commit, ..Default::default() };
+    for (height, votes) in [(1, Vec::new()), (2, votes)] {
+        let request = RequestFinalizeBlock {
+            height,
+            decided_last_commit: Some(CommitInfo { round: 0, votes }),
+            proposer_address: Bytes::from_static(b"\xab\x01"),
+            ..Default::default()
+        };
         watched.service.finalize_block(&request).unwrap();
         watched.service.commit().unwrap();
     }
-    let absent = watched.absent.lock().unwrap();
-    assert_eq!(*absent, [vec![], vec!["02".to_owned(), "03".to_owned()], vec![]]);
+    let told = watched.conduct.lock().unwrap();
+    let voter = |validator: &str, signed| Voter { validator: validator.to_owned(), power: 10, signed };
+    assert_eq!((told.len(), told[0].voters.len(), told[1].proposer.as_str()), (2, 0, "AB01"));
+    assert_eq!(told[1].voters, [voter("01", true), voter("02", false), voter("03", false)]);
 }
 
 #[test]

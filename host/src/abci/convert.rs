@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci as wire;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
 use tendermint_proto::v0_38::types::BlockIdFlag;
 
-use crate::app::{Conduct, Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult};
+use crate::app::{Conduct, Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult, Voter};
 use crate::sequence::Receipt;
 use crate::types::{Fuel, Height};
 
@@ -83,12 +83,19 @@ fn record_event(receipt: &Receipt) -> Event {
 /// What CometBFT says of validators with a decided block.
 pub(super) fn conduct(block: &wire::RequestFinalizeBlock) -> Conduct {
     let votes = block.decided_last_commit.iter().flat_map(|commit| &commit.votes);
-    // A vote for no block commits none either.
-    let absent = votes.filter(|vote| vote.block_id_flag != i32::from(BlockIdFlag::Commit));
-    let address = |vote: &wire::VoteInfo| vote.validator.as_ref().map(|one| HEXUPPER.encode(&one.address));
+    let voter = |vote: &wire::VoteInfo| {
+        let wire::Validator { address, power } = vote.validator.as_ref()?;
+        Some(Voter {
+            validator: HEXUPPER.encode(address),
+            power: u64::try_from(*power).unwrap_or(0),
+            // A vote for no block commits none either.
+            signed: vote.block_id_flag == i32::from(BlockIdFlag::Commit),
+        })
+    };
     Conduct {
         misbehavior: block.misbehavior.iter().map(misbehavior).collect(),
-        absent: absent.filter_map(address).collect(),
+        proposer: HEXUPPER.encode(&block.proposer_address),
+        voters: votes.filter_map(voter).collect(),
     }
 }
 

@@ -421,8 +421,7 @@ impl Service {
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
             results: decided.results,
-            misbehavior: decided.conduct.misbehavior,
-            absent: decided.conduct.absent,
+            conduct: decided.conduct,
         };
         // Called under the lock, which keeps blocks in order. Only InitChain, FinalizeBlock and Commit take the lock, and the
         // engine sends none of them before this Commit is answered.

@@ -13,19 +13,30 @@ pub struct CommittedBlock {
     pub committed: Arc<Committed>,
     /// What became of each of its transactions, in order.
     pub results: Arc<[TxResult]>,
-    /// What the engine proved of validators in it. A piece of evidence is in one block only.
-    pub misbehavior: Vec<Misbehavior>,
-    /// The validators without a signature for the block before, in upper-case hex.
-    pub absent: Vec<String>,
+    /// What the engine says of validators with it.
+    pub conduct: Conduct,
 }
 
 /// What the engine says of validators with a decided block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conduct {
-    /// What it proved of them.
+    /// What it proved of them. A piece of evidence is in one block only.
     pub misbehavior: Vec<Misbehavior>,
-    /// Those without a signature for the block before, in upper-case hex.
-    pub absent: Vec<String>,
+    /// Who proposed the block, in upper-case hex as the engine writes addresses.
+    pub proposer: String,
+    /// The validators of the block before.
+    pub voters: Vec<Voter>,
+}
+
+/// A validator, and whether it signed a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    /// Its address, in upper-case hex.
+    pub validator: String,
+    /// Its voting power.
+    pub power: u64,
+    /// Whether the block has its signature, as far as the next proposer had received it.
+    pub signed: bool,
 }
 
 /// A proposed block that this node voted against.

@@ -229,7 +229,7 @@ fn log_block(block: &CommittedBlock, names: &Names) {
     let (height, length) = (head.height().0, head.length());
     let records = block.results.iter().filter(|result| result.receipt.is_ok()).count();
     tracing::debug!(height, length, records, "block committed");
-    for proven in &block.misbehavior {
+    for proven in &block.conduct.misbehavior {
         log_misbehavior(height, proven, names);
     }
 }

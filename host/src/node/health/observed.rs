@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::app::{CommittedBlock, VotedDown};
+use crate::app::{CommittedBlock, Conduct, VotedDown, Voter};
 use crate::sequence::Committed;
 use crate::types::{RecordsRoot, SequenceRoot};
 
@@ -52,6 +52,17 @@ pub(super) struct Accused {
     pub why: String,
 }
 
+/// What a validator missed up to the last block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// How many blocks in a row have no signature of it.
+    pub signatures: u64,
+    /// How many blocks in a row others proposed.
+    pub proposals: u64,
+    /// After how many blocks it is its turn to propose, as its power has it.
+    pub turn: u64,
+}
+
 /// The blocks that this process committed, as far as the checks need them; clones share one state.
 #[derive(Clone, Debug)]
 pub struct Observed(Arc<Mutex<Kept>>);
@@ -63,8 +74,8 @@ struct Kept {
     misdeeds: VecDeque<Misdeed>,
     /// The least recent first.
     accused: VecDeque<Accused>,
-    /// How many blocks in a row, up to the last one, have no signature of a validator; none if that one has.
-    missed: BTreeMap<String, u64>,
+    /// What each validator missed up to the last block.
+    missed: BTreeMap<String, Missed>,
 }
 
 impl Observed {
@@ -103,7 +114,7 @@ impl Observed {
         while kept.heads.len() > BLOCKS_MAX {
             kept.heads.pop_front();
         }
-        let proven = block.misbehavior.iter().map(|one| Misdeed {
+        let proven = block.conduct.misbehavior.iter().map(|one| Misdeed {
             block: block.committed.head.height().0,
             height: one.height,
             validator: one.validator.clone(),
@@ -112,12 +123,20 @@ impl Observed {
         while kept.misdeeds.len() > MISDEEDS_MAX {
             kept.misdeeds.pop_front();
         }
-        // Whoever is not absent has signed, or is no validator any more.
-        let missed = |validator: &String| {
-            let before = kept.missed.get(validator).copied().unwrap_or(0);
-            (validator.clone(), before.saturating_add(1))
+        let Conduct { proposer, voters, .. } = &block.conduct;
+        let power_of_all = voters.iter().fold(0_u64, |sum, voter| sum.saturating_add(voter.power));
+        let missed = |Voter { validator, power, signed }: &Voter| {
+            let before = kept.missed.get(validator);
+            let more =
+                |did: bool, before: Option<u64>| if did { 0 } else { before.unwrap_or(0).saturating_add(1) };
+            let missed = Missed {
+                signatures: more(*signed, before.map(|one| one.signatures)),
+                proposals: more(proposer == validator, before.map(|one| one.proposals)),
+                turn: power_of_all.div_ceil((*power).max(1)),
+            };
+            (validator.clone(), missed)
         };
-        kept.missed = block.absent.iter().map(missed).collect();
+        kept.missed = voters.iter().map(missed).collect();
     }
 
     /// The roots of the sequence when it had this many records.
@@ -153,8 +172,8 @@ impl Observed {
         self.kept().accused.iter().cloned().collect()
     }
 
-    /// How many blocks in a row, up to the last one, have no signature of a validator.
-    pub(super) fn missed(&self) -> BTreeMap<String, u64> {
+    /// What each validator missed up to the last block.
+    pub(super) fn missed(&self) -> BTreeMap<String, Missed> {
         self.kept().missed.clone()
     }
 
@@ -204,13 +223,12 @@ mod tests {
                 staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
             }
             self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
-            self.take(misbehavior, &[]);
+            self.take(Conduct { misbehavior, ..Conduct::default() });
         }
 
-        fn take(&self, misbehavior: Vec<Misbehavior>, absent: &[&str]) {
-            let absent = absent.iter().map(|one| (*one).to_owned()).collect();
+        fn take(&self, conduct: Conduct) {
             let (committed, results) = (self.log.reader().committed(), Arc::from([]));
-            self.observed.take(&CommittedBlock { committed, results, misbehavior, absent });
+            self.observed.take(&CommittedBlock { committed, results, conduct });
         }
     }
 
@@ -239,17 +257,24 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_a_validator_missed_in_a_row_are_counted_until_it_signs() {
+    fn what_a_validator_misses_in_a_row_is_counted_until_it_signs_or_proposes() {
         let chain = Chain::new();
-        let after = |absent: &[&str]| {
-            chain.take(Vec::new(), absent);
-            chain.observed.missed()
+        let after = |proposer: &str, signed: [bool; 2]| {
+            let voter = |(name, power, signed): (&str, u64, bool)| Voter {
+                validator: name.to_owned(),
+                power,
+                signed,
+            };
+            let voters = vec![voter(("V1", 10, signed[0])), voter(("V2", 20, signed[1]))];
+            chain.take(Conduct { proposer: proposer.to_owned(), voters, ..Conduct::default() });
+            let missed = chain.observed.missed();
+            ["V1", "V2"].map(|name| (missed[name].signatures, missed[name].proposals, missed[name].turn))
         };
-        after(&["V1", "V2"]);
-        let both = after(&["V1", "V2"]);
-        assert_eq!(both, BTreeMap::from([("V1".to_owned(), 2), ("V2".to_owned(), 2)]));
-        assert_eq!(after(&["V1"]), BTreeMap::from([("V1".to_owned(), 3)]));
-        assert_eq!(after(&["V2"]), BTreeMap::from([("V2".to_owned(), 1)]));
+        assert_eq!(after("V2", [false, true]), [(1, 1, 3), (0, 0, 2)]);
+        assert_eq!(after("V2", [false, false]), [(2, 2, 3), (1, 0, 2)]);
+        assert_eq!(after("V1", [true, false]), [(0, 0, 3), (2, 1, 2)]);
+        chain.take(Conduct::default());
+        assert!(chain.observed.missed().is_empty(), "they are no validators any more");
     }
 
     #[test]

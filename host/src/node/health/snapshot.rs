@@ -44,7 +44,7 @@ pub(super) struct Snapshot {
     pub(super) misdeeds: Vec<Misdeed>,
     /// Validators whose proposals this node voted against.
     pub(super) accused: Vec<Accused>,
-    /// Validators that are up and sign nothing.
+    /// Validators that are up and sign or propose nothing.
     pub(super) silent: Vec<Silent>,
     /// Nodes that sent what CometBFT's protocol does not allow.
     pub(super) violations: Vec<Violation>,
@@ -52,13 +52,24 @@ pub(super) struct Snapshot {
     pub(super) names: Arc<Names>,
 }
 
-/// A validator that is up and signs nothing.
+/// A validator that is up and signs or proposes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Silent {
     /// Its address.
     pub(super) validator: String,
-    /// Of how many blocks in a row it has signed none.
+    /// What it does not do.
+    pub(super) lack: Lack,
+    /// In how many blocks in a row.
     pub(super) blocks: u64,
+}
+
+/// What a validator does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lack {
+    /// It signs none.
+    Signs,
+    /// It signs, and proposed none, although it was its turn several times.
+    Proposes,
 }
 
 /// A node that sent what CometBFT's protocol does not allow.

@@ -297,7 +297,7 @@ impl Metrics {
         self.shared.peer_disagreement.store(disagrees.into(), Ordering::Relaxed);
     }
 
-    /// How many validators are up and sign nothing.
+    /// How many validators are up and sign or propose nothing.
     pub fn set_silent_validators(&self, count: u64) {
         self.shared.silent_validators.store(count, Ordering::Relaxed);
     }

@@ -106,7 +106,7 @@ table! {
     PEER_DISAGREEMENT = Gauge "dseq_peer_disagreement" []
         "1 if a peer holds another sequence at an equal number of records, else 0.";
     SILENT_VALIDATORS = Gauge "dseq_silent_validators" []
-        "Validators that are connected, or this node's own, and have signed none of the last 20 blocks.";
+        "Validators that are connected, or this node's own, and sign or propose nothing.";
     PEER_VIOLATIONS = Counter "dseq_peer_violations" []
         "Connections that CometBFT ended because of what the peer sent.";
     ENGINE_RESTARTS = Counter "dseq_engine_restarts" []

@@ -1,8 +1,10 @@
 //! The checks of how other validators and nodes behave: what they propose, sign and send.
 
+use std::cmp::Reverse;
+
 use super::{Found, OK, warning};
 use crate::node::health::silent::who;
-use crate::node::health::snapshot::{Learned, Snapshot};
+use crate::node::health::snapshot::{Lack, Learned, Silent, Snapshot};
 
 /// For how many blocks it is shown that a proposal was voted down.
 const VOTED_DOWN_BLOCKS: u64 = 1000;
@@ -30,15 +32,20 @@ pub(super) fn proposals(snapshot: &Snapshot) -> Found {
     ))
 }
 
-/// Whether all validators that are up sign.
+/// Whether all validators that are up sign and propose.
 pub(super) fn signing(snapshot: &Snapshot) -> Found {
-    let Some(most) = snapshot.silent.iter().max_by_key(|one| one.blocks) else { return OK };
-    let who = who(&most.validator, own(snapshot), &snapshot.names);
+    // Who signs nothing comes first.
+    let by_lack = |one: &&Silent| (Reverse(one.lack), one.blocks);
+    let Some(Silent { validator, lack, blocks }) = snapshot.silent.iter().max_by_key(by_lack) else {
+        return OK;
+    };
+    let who = who(validator, own(snapshot), &snapshot.names);
+    let lacks = match lack {
+        Lack::Signs => format!("does not sign: none of the last {blocks} blocks has its signature"),
+        Lack::Proposes => format!("proposes nothing: none of the last {blocks} blocks is its"),
+    };
     let others = others(snapshot.silent.len());
-    warning(format!(
-        "{who} is up and does not sign: none of the last {} blocks has its signature{others}",
-        most.blocks
-    ))
+    warning(format!("{who} is up and {lacks}{others}"))
 }
 
 /// Whether peers keep to CometBFT's protocol.
@@ -73,7 +80,7 @@ mod tests {
     use super::*;
     use crate::api::health::State;
     use crate::node::health::observed::Accused;
-    use crate::node::health::snapshot::{Silent, Violation};
+    use crate::node::health::snapshot::Violation;
     use crate::node::names::Names;
 
     fn after(check: fn(&Snapshot) -> Found, change: impl FnOnce(&mut Snapshot)) -> (State, String) {
@@ -110,14 +117,22 @@ mod tests {
         assert_eq!(at(4, vec![accused("V3", 1, 5)]).0, State::Warning);
     }
 
+    fn silent(validator: &str, lack: Lack, blocks: u64) -> Silent {
+        Silent { validator: validator.to_owned(), lack, blocks }
+    }
+
     #[test]
     fn a_validator_that_is_up_and_signs_nothing_is_named() {
         let (state, why) = after(signing, |snapshot| {
-            let silent = |validator: &str, blocks| Silent { validator: validator.to_owned(), blocks };
-            snapshot.silent = vec![silent("V3", 70), silent("V2", 50)];
+            snapshot.silent = vec![silent("V2", Lack::Proposes, 90), silent("V3", Lack::Signs, 70)];
         });
         let expected = "validator carol (V3) is up and does not sign: none of the last 70 blocks has its signature; 1 more does so";
         assert_eq!((state, why.as_str()), (State::Warning, expected));
+        let (_, why) = after(signing, |snapshot| snapshot.silent = vec![silent("V0", Lack::Proposes, 90)]);
+        assert_eq!(
+            why,
+            "this node's validator V0 is up and proposes nothing: none of the last 90 blocks is its"
+        );
     }
 
     #[test]
