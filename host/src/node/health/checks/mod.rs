@@ -1,5 +1,6 @@
 //! The checks: each a function of one snapshot.
 
+mod conduct;
 mod network;
 mod node;
 
@@ -23,6 +24,9 @@ const ALL: &[(&str, Look)] = &[
     ("store", node::store),
     ("pipeline", node::pipeline),
     ("double-signing", network::double_signing),
+    ("proposals", conduct::proposals),
+    ("signing", conduct::signing),
+    ("messages", conduct::messages),
     ("agreement", network::agreement),
 ];
 
