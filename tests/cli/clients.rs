@@ -164,6 +164,16 @@ fn lines_are_answered_in_their_order_and_the_worst_decides_the_exit_code() {
     assert!(code == 1 && stdout.lines().count() < 20, "{code}: {stderr}");
     assert!(stderr.contains("1 failed\nstopped: what follows was not sent"), "{stderr}");
     assert_eq!(lines("", &[]).0, 0);
+    // One that no network takes ends the input, and what was sent before it is reported.
+    let long = format!("commit\none\n{}\ntwo\n", "x".repeat((64 << 20) + 1));
+    let (code, stdout, stderr) = lines(&long, &[]);
+    assert_eq!((code, stdout.lines().count()), (1, 2), "{stderr}");
+    let begins =
+        "2 committed\nstopped: what follows was not sent\nerror: cannot read transaction 3 of standard input";
+    assert!(
+        stderr.starts_with(begins) && stderr.contains("67108864 bytes, the maximum of any network"),
+        "{stderr}"
+    );
 }
 
 #[test]

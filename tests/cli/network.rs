@@ -84,7 +84,9 @@ impl Place {
     fn home(&self, number: u8) -> NodeHome {
         let home = NodeHome::new(&self.path(name(number)));
         fs::create_dir_all(home.root().join("config")).unwrap();
-        let public = |of| json!({ "pub_key": { "value": key(number, of) } }).to_string();
+        let public = |of| {
+            json!({ "pub_key": { "type": "tendermint/PubKeyEd25519", "value": key(number, of) } }).to_string()
+        };
         fs::write(home.consensus_key(), public(1)).unwrap();
         fs::write(home.checkpoint_key(), public(2)).unwrap();
         let private = data_encoding::BASE64.encode(&node_key(number));

@@ -4,6 +4,7 @@
 //! by how long something takes.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod answer_time;
 mod client;
 mod connections;
 mod documented;
@@ -42,6 +43,7 @@ fn limits() -> Limits {
     Limits {
         head_time_max: never,
         body_time_max: never,
+        answer_time_max: never,
         write_wait_max: never,
         grace: Duration::from_secs(60),
         linger: Duration::from_secs(60),

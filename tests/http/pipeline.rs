@@ -36,7 +36,7 @@ fn the_rules_are_those_of_genesis_with_params_as_they_are_written_there() {
     let answer = answer(Some(spec.clone()));
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     assert_eq!(
-        answer.text(),
+        answer.text().trim_end(),
         format!(
             r#"{{"pipeline":"{}","engine":"{}","limits":{{"tx_bytes_max":1048576,"record_bytes_max":4194304,"fuel_max":400000000,"memory_bytes_max":6291456}},"plugins":[{{"name":"lines","sha256":"{}","params":{{}}}},{{"name":"json","sha256":"{}","params":{params}}}]}}"#,
             spec.id(),

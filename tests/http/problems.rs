@@ -42,6 +42,7 @@ not-ready 503 retry
 overloaded 503 retry
 too-many-submissions 503 retry
 too-many-connections 503 retry
+answer-timeout 504 retry
 ";
     let mut found = String::new();
     for ProblemType { name, status, retry, .. } in TYPES {

@@ -32,6 +32,12 @@ fn the_list_has_every_route_and_every_route_is_there() {
         let answer = client.answer();
         let no_route = answer.status == 405 || answer.text().contains("nothing is at");
         assert!(!no_route, "{method} {path}: {answer:?}");
+        let is_json =
+            answer.headers.get("content-type").is_some_and(|media_type| media_type.ends_with("json"));
+        assert!(
+            !is_json || answer.text().ends_with("}\n"),
+            "{method} {path}: JSON without a line feed: {answer:?}"
+        );
         let row = format!("| `{method} {path}` | {what} |");
         assert!(PAGE.contains(&row), "docs/http.md must have this row:\n{row}");
     }

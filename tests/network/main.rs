@@ -26,6 +26,7 @@ mod monitoring;
 #[path = "../support/noise.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod noise;
+mod older_copy;
 mod one_node;
 mod page;
 mod page_commands;

@@ -72,17 +72,17 @@ impl Pages {
     }
 }
 
-fn stop(node: &Node) {
+pub(crate) fn stop(node: &Node) {
     let ids = processes(&node.home);
     ids[0].signal(Signal::TERM).unwrap();
     assert!(ids.iter().all(|id| id.wait_gone(PATIENCE)));
 }
 
-fn rpc(node: &Node) -> Rpc {
+pub(crate) fn rpc(node: &Node) -> Rpc {
     Rpc::at(node.rpc_url(), Duration::from_secs(10))
 }
 
-fn submit(node: &Node, text: &str) {
+pub(crate) fn submit(node: &Node, text: &str) {
     let answer = ask(node.ports.rpc, &format!("broadcast_tx_commit?tx=\"{text}\"")).unwrap();
     assert!(receipt(&answer).is_some(), "{answer}");
 }
@@ -117,7 +117,7 @@ fn while_used<T>(node: &Node, work: impl FnOnce() -> T) -> T {
 
 /// The heights that a validator has signed, after one and up to another.
 fn signed(rpc: &Rpc, address: &str, after: u64, to: u64) -> Vec<u64> {
-    let is_signer = |height: &u64| rpc.commit(*height).unwrap().signers.iter().any(|one| one == address);
+    let is_signer = |height: &u64| rpc.commit(*height).unwrap().is_signed_by(address);
     (after + 1..=to).filter(is_signer).collect()
 }
 

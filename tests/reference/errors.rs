@@ -100,7 +100,7 @@ const SECTIONS: &[Section] = &[
         title: "Keys and recovery",
         about: "Met by `dseq keys`, `dseq recover` and `dseq upgrade check`, and at the start of a node, which then exits with 78. [Restore](run/restore.md), [moving](run/move.md), [a lost disk](run/lost-disk.md) and [a copied home](run/copied-home.md) say step by step what to do. Exit code 1, or 78 for a home that must not be used as it is.",
         files: &[
-            "node/preflight.rs",
+            "node/preflight/error.rs",
             "node/engine/key_files.rs",
             "node/engine/throwaway.rs",
             "node/keys/archive.rs",
@@ -147,7 +147,12 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Local networks and several nodes",
         about: "Met by `dseq testnet`, `dseq checksum` and what asks nodes over RPC. Exit code 1, or 2 for a wrong flag.",
-        files: &["node/testnet/error.rs", "node/testnet/logs.rs", "node/checksum.rs", "node/engine/rpc.rs"],
+        files: &[
+            "node/testnet/error.rs",
+            "node/testnet/logs.rs",
+            "node/checksum.rs",
+            "node/engine/rpc/mod.rs",
+        ],
     },
     Section {
         title: "Clients",

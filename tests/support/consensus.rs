@@ -81,6 +81,7 @@ impl Node {
             },
             engine_restarts: 0,
             home: None,
+            supervised: false,
             http: None,
         }
     }

@@ -1,5 +1,6 @@
 //! HTTP with one node: a request, and an answer whose body is read as it comes.
 
+use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
@@ -36,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
-    /// How long the head of the answer may take.
+    /// How long the head of the answer may take; the connection may take half of that at most.
     pub(crate) patience: Duration,
 }
 
@@ -112,11 +113,23 @@ impl Http {
             builder = builder.header(name, value);
         }
         let built = builder.body(Full::new(request.body.clone()));
-        let built = built.map_err(|err| Why::NotConnected(words(&err)))?;
-        let answer = timeout(request.patience, self.0.request(built))
-            .await
-            .map_err(|_| nothing_within(request.patience))?;
-        let answer = answer.map_err(|err| {
+        let mut built = built.map_err(|err| Why::NotConnected(words(&err)))?;
+        let mut connection = capture_connection(&mut built);
+        let to_connect = request.patience / 2;
+        let unconnected = async {
+            // Without a connection nothing was sent, which the end of the patience alone would not tell.
+            if timeout(to_connect, connection.wait_for_connection_metadata()).await.is_ok() {
+                pending::<()>().await;
+            }
+        };
+        let answer = tokio::select! {
+            answer = timeout(request.patience, self.0.request(built)) => answer,
+            () = unconnected => {
+                let seconds = to_connect.as_secs_f64();
+                return Err(Why::NotConnected(format!("no connection within {seconds:.1} s")));
+            }
+        };
+        let answer = answer.map_err(|_| nothing_within(request.patience))?.map_err(|err| {
             let why = innermost(&err);
             if err.is_connect() { Why::NotConnected(why) } else { Why::NoAnswer(why) }
         })?;

@@ -48,6 +48,18 @@ pub enum Halt {
         /// What follows from the head and the rules.
         computed: AppHash,
     },
+    /// The validator's key votes elsewhere.
+    #[error(
+        "block {height} has a signature of this node's validator key, and this home has signed nothing above {signed}: another \
+         node votes with the same key (a copy of the home, or a cloned machine), or this home is an older copy. Stop the other \
+         node for good, then run dseq recover"
+    )]
+    SignedElsewhere {
+        /// The block.
+        height: u64,
+        /// The height of the last signature that the home knows of.
+        signed: u64,
+    },
     /// The socket cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -73,6 +85,7 @@ impl Halt {
             | Self::Bounds(_)
             | Self::PluginFile { .. }
             | Self::Admit(_)
+            | Self::SignedElsewhere { .. }
             | Self::AppHash { .. } => EXIT_REFUSED,
             Self::Open(OpenError::Io(_) | OpenError::Locked { .. }) => EXIT_FAILED,
             Self::Open(_) => EXIT_REFUSED,

@@ -13,6 +13,7 @@
 //! disk        refuses new transactions when little disk space is left
 //! metered     counts and times all of that for metrics
 //! pace        bounds proposals and the queue by how fast the last blocks were decided
+//! own_votes   stops a node whose validator key votes elsewhere
 //! halt        why the node ends
 //! ```
 //!
@@ -27,6 +28,7 @@ mod disk;
 mod halt;
 mod handler;
 mod metered;
+mod own_votes;
 mod pace;
 mod prefix;
 mod query;
@@ -38,5 +40,6 @@ pub mod transport;
 pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
 pub use metered::{Metered, count_block};
+pub use own_votes::OwnVotes;
 pub use pace::Overload;
 pub use service::{Check, InForce, Service, ServiceOptions};

@@ -27,6 +27,7 @@ use super::convert::{
 };
 use super::disk::Disk;
 use super::halt::Halt;
+use super::own_votes::OwnVotes;
 use super::pace::{Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
@@ -98,6 +99,8 @@ struct State {
     receipts: OnceLock<Receipts>,
     /// What is told of proposals that this node votes against; set once, if at all.
     on_voted_down: OnceLock<OnVotedDown>,
+    /// Watches over the votes of this node's validator; set once, if at all.
+    own_votes: OnceLock<OwnVotes>,
 }
 
 type OnVotedDown = Box<dyn Fn(&VotedDown) + Send + Sync>;
@@ -157,6 +160,7 @@ impl Service {
             on_commit: Box::new(on_commit),
             receipts: OnceLock::new(),
             on_voted_down: OnceLock::new(),
+            own_votes: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
         let service = Self { shared: Arc::new(state) };
@@ -212,6 +216,12 @@ impl Service {
     pub fn tell_of_voted_down(&self, tell: impl Fn(&VotedDown) + Send + Sync + 'static) {
         // Only the first counts, as with receipts.
         let _ = self.shared.on_voted_down.set(Box::new(tell));
+    }
+
+    /// Stops from now on at a block that shows that this node's validator key votes elsewhere.
+    pub fn watch_over(&self, own_votes: OwnVotes) {
+        // Whoever set it before had the same home.
+        let _ = self.shared.own_votes.set(own_votes);
     }
 
     /// A view of the pipeline in force, which does not keep the log open.
@@ -376,13 +386,16 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When the block is out of order, or this host could not run the pipeline.
+    /// When the block is out of order, or shows that this node's key votes elsewhere, or this host could not run the pipeline.
     pub fn finalize_block(&self, request: &RequestFinalizeBlock) -> Result<ResponseFinalizeBlock, Halt> {
         let rules = self.rules().ok_or(SequencingError::NoGenesis { request: "FinalizeBlock" })?;
         let height = height_from_wire(request.height);
         let txs = request.txs.len();
         let _span =
             tracing::trace_span!(target: traces::TARGET, "FinalizeBlock", height = height.0, txs).entered();
+        if let Some(own_votes) = self.shared.own_votes.get() {
+            own_votes.check(request)?;
+        }
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
         let conduct = conduct(request);

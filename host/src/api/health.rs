@@ -18,14 +18,15 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, Path, Query, State as Of};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::json::Json;
 use super::problem::{NO_SUCH_CHECK, Problem};
 use super::{Listed, schemas};
 use crate::printable;
@@ -347,7 +348,8 @@ mod tests {
             assert_eq!(get(&health, path), (200, lines.to_owned()), "{path}");
         }
         let json = r#"{"status":"healthy","checks":[{"name":"checks","state":"ok"},{"name":"engine","state":"ok"},{"name":"peers","state":"unknown","reason":"because of peers"}]}"#;
-        assert_eq!(get(&health, "/health"), (200, json.to_owned()));
+        let json = format!("{json}\n");
+        assert_eq!(get(&health, "/health"), (200, json.clone()));
         assert_eq!(get(&health, "/ready"), (200, json.replace("healthy", "ready")));
     }
 

@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
+use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -20,7 +21,8 @@ use tower_http::timeout::DeadlineBody;
 use super::hosts::{Hosts, host_of};
 use super::origins::Origins;
 use super::problem::{
-    BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem,
+    ANSWER_TIMEOUT, BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED,
+    NOT_FOUND, Problem,
 };
 use super::{Limits, access_log};
 use crate::excerpt::Excerpt;
@@ -96,7 +98,7 @@ async fn for_this_host(State(hosts): State<Arc<Hosts>>, request: Request, next: 
     Problem::new(&FOREIGN_HOST, detail).into_response()
 }
 
-/// Refuses heads that are too large, and bounds the time that a body may take.
+/// Refuses heads that are too large, and bounds the time that a body and the beginning of the answer may take.
 async fn within_limits(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let (bytes_max, fields_max) = (limits.head_bytes_max, limits.header_fields_max);
@@ -116,10 +118,16 @@ async fn within_limits(State(limits): State<Arc<Limits>>, request: Request, next
             .exceeding(bytes_max, Some(bytes), "bytes")
             .into_response();
     }
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    next.run(request.map(|body| Body::new(DeadlineBody::new(limits.body_time_max, body)))).await
+    let request = if request.body().is_end_stream() {
+        request
+    } else {
+        request.map(|body| Body::new(DeadlineBody::new(limits.body_time_max, body)))
+    };
+    timeout(limits.answer_time_max, next.run(request)).await.unwrap_or_else(|_| {
+        let seconds = limits.answer_time_max.as_secs();
+        tracing::error!("no answer to an HTTP request within {seconds} s: does the disk answer?");
+        Problem::new(&ANSWER_TIMEOUT, format!("the node had no answer within {seconds} s")).into_response()
+    })
 }
 
 async fn secured(request: Request, next: Next) -> Response {

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::params::WAIT_SECONDS_MAX;
+
 /// Maximum size of the buffers in which hyper keeps what it reads and writes, in bytes for each connection and direction.
 /// hyper's own default is six times that, and with it a few thousand connections would fill the memory of a small machine.
 ///
@@ -80,6 +82,12 @@ pub struct Limits {
     /// A slower one gets 408 `request-timeout` and is closed.
     pub body_time_max: Duration,
 
+    /// Maximum time for a route to begin its answer, the reading of the request's body and all waiting that the request asks for
+    /// included. None takes that long unless the disk hangs.
+    ///
+    /// Beyond it the answer is 504 `answer-timeout`.
+    pub answer_time_max: Duration,
+
     /// Time that a connection may spend waiting for its reader, before [`Self::write_bytes_min`] have to be taken. Only
     /// time in which there is something to send that the kernel does not take counts.
     ///
@@ -112,6 +120,7 @@ impl Limits {
         head_bytes_max: 16 << 10,
         header_fields_max: 64,
         body_time_max: Duration::from_secs(60),
+        answer_time_max: Duration::from_secs(150),
         write_wait_max: Duration::from_secs(30),
         write_bytes_min: 64 << 10,
         grace: Duration::from_secs(3),
@@ -133,6 +142,10 @@ const _: () = assert!(
     Limits::DEFAULT.connections_per_loopback_address_max + Limits::DEFAULT.connections_per_address_max
         < Limits::DEFAULT.connections_max,
     "a proxy on this machine leaves connections for others"
+);
+const _: () = assert!(
+    Limits::DEFAULT.answer_time_max.as_secs() > Limits::DEFAULT.body_time_max.as_secs() + WAIT_SECONDS_MAX,
+    "whoever sends slowly and waits as long as may be gets an answer"
 );
 const _: () = assert!(
     Limits::DEFAULT.linger.as_millis() < Limits::DEFAULT.grace.as_millis(),

@@ -31,6 +31,7 @@ mod connection;
 mod connections;
 pub mod health;
 mod hosts;
+mod json;
 mod layers;
 mod limits;
 mod origins;

@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::json::{self, Json};
 
 /// What the `type` of each problem begins with.
 pub const TYPE_PREFIX: &str = "urn:dseq:problem:";
@@ -106,6 +107,8 @@ types! {
         "Too many requests that submit wait at this node, or their bodies are too long together; this one was not read.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
+    ANSWER_TIMEOUT: "answer-timeout", 504, "The node did not answer in time", retry: true, closes: false,
+        "The node's disk or another part of it hangs. A transaction that was submitted may have been taken: ask for its receipt.";
 }
 
 /// A bound that a request exceeded.
@@ -201,8 +204,7 @@ impl Problem {
 
     /// The whole response as bytes, for a connection that hyper does not serve (any more).
     pub(super) fn raw_response(&self) -> Vec<u8> {
-        // A document of strings and numbers always has a JSON form.
-        let body = serde_json::to_string(&self.document()).unwrap_or_default();
+        let body = json::text(&self.document());
         let status = StatusCode::from_u16(self.of.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self
             .retry_after

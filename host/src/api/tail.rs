@@ -27,6 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::sequence::{ENTRIES_READ_MAX, ENTRY_BYTES, Entry, Prefix, ReadError, Reader};
 
@@ -39,6 +40,8 @@ const RECENT_CHUNKS_MAX: usize = 4096;
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// The identity of a sequence without records.
 pub(super) const EMPTY: &str = "empty";
+/// Maximum time for one read of the log's files. A disk that takes longer hangs, and a response that waits for it is cut off.
+const READ_TIME_MAX: Duration = Duration::from_secs(30);
 /// How soon the thread ends after the last follower and the server have gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -68,6 +71,9 @@ pub enum TailError {
     /// The thread that read is gone, after a defect of this program.
     #[error("the thread that read committed bytes ended early")]
     Reading,
+    /// The disk does not answer.
+    #[error("the disk did not give committed bytes within {} s", READ_TIME_MAX.as_secs())]
+    Slow,
 }
 
 impl Tip {
@@ -141,13 +147,13 @@ impl Tail {
             return Ok(bytes);
         }
         let prefix = self.now().prefix;
-        let read = move || {
+        read(move || {
             let mut bytes = vec![0; wanted];
             let count = prefix.read(range.start, &mut bytes)?;
             bytes.truncate(count);
             Ok(Bytes::from(bytes))
-        };
-        spawn_blocking(read).await.map_err(|_| TailError::Reading)?
+        })
+        .await
     }
 
     /// Entries of the records in `range`: at least one if it is not empty, and `count_max` at most.
@@ -164,8 +170,18 @@ impl Tail {
         }
         let prefix = self.now().prefix;
         let end = range.start.saturating_add(wanted as u64);
-        let read = spawn_blocking(move || prefix.entries(range.start..end));
-        Ok(read.await.map_err(|_| TailError::Reading)??)
+        read(move || prefix.entries(range.start..end)).await
+    }
+}
+
+/// Reads the log's files on a thread that may wait for the disk.
+async fn read<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, TailError> {
+    match timeout(READ_TIME_MAX, spawn_blocking(read)).await {
+        Ok(Ok(read)) => Ok(read?),
+        Ok(Err(_)) => Err(TailError::Reading),
+        Err(_) => Err(TailError::Slow),
     }
 }
 

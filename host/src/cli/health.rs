@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::duration::duration;
 use super::{EXIT_FAILED, say};
 use crate::api::health::{Check, State};
-use crate::node::address::Address;
+use crate::node::address;
 use crate::node::config::HOME_ENV;
 use crate::node::health::ask::{self, Found};
 use crate::node::home::NodeHome;
@@ -93,11 +93,7 @@ fn subjects(args: &Args, matches: &ArgMatches) -> anyhow::Result<Vec<Subject>> {
 fn of_home(home: &Path, matches: &ArgMatches) -> anyhow::Result<Subject> {
     let home = NodeHome::open(home)?;
     let settings = super::settings::load(Some(&home), matches)?;
-    let url = settings.http.value.map(|listens| {
-        let address = Address::new(listens.ip().to_string(), listens.port());
-        format!("http://{}", address.reached_locally())
-    });
-    Ok(Subject::Home(home, url))
+    Ok(Subject::Home(home, settings.http.value.map(address::url)))
 }
 
 /// `host:port` is taken as a URL too.

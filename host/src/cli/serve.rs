@@ -65,6 +65,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             .value
             .map(|listen| HttpOptions { listen, cors_origins: settings.http_cors_origins.value.clone() }),
         home: Some(home.clone()),
+        supervised: args.supervised,
     };
     app::run(&options, |server| {
         if args.supervised {

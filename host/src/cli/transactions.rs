@@ -123,7 +123,10 @@ fn next_line(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() as u64 > max {
-        bail!("the line has more than {max} bytes, the maximum of any network");
+        bail!(
+            "the line has more than {max} bytes, the maximum of any network. If a line is not a transaction here, use --input \
+             (one transaction) or --length-prefixed (many)"
+        );
     }
     Ok(Some(line))
 }
@@ -165,6 +168,18 @@ mod tests {
         assert_eq!(all(next_line, b"one\n\ntwo\r\n\xff"), [&b"one"[..], b"", b"two\r", b"\xff"]);
         assert_eq!(all(next_line, b"one\n"), [b"one"]);
         assert!(all(next_line, b"").is_empty());
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_a_transaction_of_any_network_and_no_longer() {
+        let max = usize::try_from(limits::TX_BYTES_CEILING).unwrap();
+        for end in ["", "\n", "\nnext"] {
+            let file = [&vec![b'x'; max], end.as_bytes()].concat();
+            assert_eq!(next_line(&mut &file[..]).unwrap().map(|line| line.len()), Some(max));
+            let file = [&b"x"[..], &file].concat();
+            let refused = next_line(&mut &file[..]).unwrap_err().to_string();
+            assert!(refused.contains("more than 67108864 bytes, the maximum"), "{refused}");
+        }
     }
 
     #[test]

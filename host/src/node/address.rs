@@ -1,7 +1,7 @@
 //! Where something listens: a host and a port.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,13 @@ impl Address {
         let everywhere = self.host == "0.0.0.0" || self.host == "::";
         if everywhere { Self::loopback(self.port) } else { self.clone() }
     }
+}
+
+/// The URL at which this machine reaches what listens there for HTTP.
+#[must_use]
+pub fn url(listens: SocketAddr) -> String {
+    let address = Address::new(listens.ip().to_string(), listens.port());
+    format!("http://{}", address.reached_locally())
 }
 
 impl fmt::Display for Address {

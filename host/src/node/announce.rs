@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::engine::config::EngineConfig;
 use super::engine::listen;
 use super::engine::rpc::Rpc;
@@ -77,10 +77,7 @@ fn announce(home: &NodeHome, http: Option<SocketAddr>) {
     let members = NetworkFile::read(&home.network_file()).map(|network| network.members().to_vec());
     let members = members.unwrap_or_default();
     let own = Member::read(&home.member_file()).map(|own| own.node_id).unwrap_or_default();
-    let url = http.map(|http| {
-        let listens = Address::new(http.ip().to_string(), http.port());
-        format!("http://{}", listens.reached_locally())
-    });
+    let url = http.map(address::url);
     let (mut said, mut seen, mut times) = (None::<Look>, None::<Look>, 0);
     loop {
         thread::sleep(EVERY);

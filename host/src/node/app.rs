@@ -6,16 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
-use crate::abci::{EXIT_FAILED, Halt, Metered, Service, ServiceOptions, count_block};
+use crate::abci::{EXIT_FAILED, Halt, Metered, OwnVotes, Service, ServiceOptions, count_block};
 use crate::api::health::Health;
 use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind, VotedDown};
+use crate::node::engine::data::EngineData;
+use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::health::{self, Checker, Observed, Subject};
 use crate::node::home::NodeHome;
 use crate::node::intake::NodeIntake;
 use crate::node::names::Names;
+use crate::node::preflight::Hold;
 use crate::plugin::engine_id;
 use crate::receipts::Receipts;
 use crate::sequence::{self, Log};
@@ -34,6 +37,8 @@ pub struct RunOptions {
     pub engine_restarts: u64,
     /// The node's home, which the checks of its health look at; none: there are no checks, and so it is never ready.
     pub home: Option<NodeHome>,
+    /// Whether `dseq start` runs this, and CometBFT with the keys of the same home.
+    pub supervised: bool,
     /// HTTP; none: it is not served.
     pub http: Option<HttpOptions>,
 }
@@ -107,12 +112,15 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
             observed.take_voted_down(voted_down);
         }
     });
+    if let Some(own_votes) = options.home.as_ref().filter(|_| options.supervised).and_then(own_votes) {
+        service.watch_over(own_votes);
+    }
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
     let health = Health::default();
     let http = match options
         .http
         .as_ref()
-        .map(|http| serve_http(http, options, &service, receipts, &health))
+        .map(|http| serve_http(http, options, &service, receipts.clone(), &health))
         .transpose()
     {
         // A port that somebody took while the node restarts by itself must not end a validator.
@@ -124,8 +132,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     // Nobody else asks how the node is.
     let checked = options.home.as_ref().filter(|_| http.is_some());
-    let _checker =
-        checked.map(|home| start_checks(options, home, &service, &server, (observed, names), health));
+    let watched = (observed, receipts, names);
+    let _checker = checked.map(|home| start_checks(options, home, &service, &server, watched, health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
     // After a failure nothing that is asked over HTTP is answered any more: it is cut off.
@@ -134,6 +142,19 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         http.stop();
     }
     Ok(())
+}
+
+/// Watches over the votes of a home's validator key; none: CometBFT does not sign with it here.
+fn own_votes(home: &NodeHome) -> Option<OwnVotes> {
+    // `dseq recover` lets CometBFT run with a key that is thrown away.
+    let is_recovering = !matches!(Hold::Recovering.read(home), Ok(None));
+    if is_recovering || key_files::is_remote(home) {
+        return None;
+    }
+    let address = key_files::validator(home).ok()??.address()?;
+    let address = data_encoding::HEXUPPER.decode(address.as_bytes()).ok()?;
+    let data = EngineData::of(home);
+    Some(OwnVotes::new(address, move || data.signed_height().ok()))
 }
 
 /// Starts HTTP, which sees what is committed and what the service says of itself.
@@ -194,7 +215,7 @@ fn start_checks(
     home: &NodeHome,
     service: &Service,
     server: &Server,
-    (observed, names): (Observed, Arc<Names>),
+    (observed, receipts, names): (Observed, Receipts, Arc<Names>),
     health: Health,
 ) -> Option<Checker> {
     let subject = Subject {
@@ -202,6 +223,7 @@ fn start_checks(
         in_force: service.in_force(),
         connections: server.connections(),
         observed,
+        receipts,
         home: home.clone(),
         names,
         plugins_dir: options.service.plugins_dir.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::home::NodeHome;
-use super::members;
+use super::network::NetworkFile;
 
 /// The members' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,10 @@ impl Names {
     #[must_use]
     pub fn of(home: &NodeHome) -> Self {
         let mut names = Self::default();
-        for member in members::of(home).ok().flatten().unwrap_or_default() {
-            names.add(&member.name, &member.node_id, member.validator.as_deref());
+        let network = NetworkFile::joined(home).ok().flatten();
+        for member in network.iter().flat_map(NetworkFile::members) {
+            let validator = (!member.observer).then(|| member.validator_address());
+            names.add(&member.name, &member.node_id, validator.as_deref());
         }
         names
     }

@@ -94,17 +94,21 @@ pub(super) fn keep(shared: &Shared, path: &Path) {
             Ok(Ok(End::Stopped)) => return,
             Ok(Ok(End::Broken)) | Err(_) => {
                 tracing::warn!("the index of receipts does not answer; building a new one");
+                shared.set_trouble(Some("it does not answer, and is built anew".to_owned()));
                 // What cannot be removed is damaged still when it is opened.
                 let _ = std::fs::remove_file(path);
                 if !std::mem::replace(&mut broke_before, true) {
                     pause = Duration::ZERO;
                 }
             }
-            Ok(Err(error)) => tracing::warn!(
-                path = %path.display(), %error,
-                "cannot keep the index of receipts; trying again in {} s. Receipts of the newest records are found all the same",
-                FAILURE_PAUSE.as_secs()
-            ),
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    path = %path.display(), %error,
+                    "cannot keep the index of receipts; trying again in {} s. Receipts of the newest records are found all the same",
+                    FAILURE_PAUSE.as_secs()
+                );
+                shared.set_trouble(Some(format!("{}: {error}", path.display())));
+            }
         }
         if shared.signal.wait(pause, |told| told.stop).stop {
             return;
@@ -140,6 +144,7 @@ fn follow(shared: &Shared, path: &Path) -> Result<End, Box<dyn std::error::Error
                 thread::yield_now();
             }
         }
+        shared.set_trouble(None);
         if std::mem::take(&mut is_first) && began.elapsed() >= CATCH_UP_IS_LONG {
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(records = behind, seconds, "the index of receipts has caught up with the log");

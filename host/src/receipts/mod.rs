@@ -85,6 +85,19 @@ pub struct Found {
     pub complete: bool,
 }
 
+/// How far look-ups by hash can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Whether a look-up that finds nothing has looked through the whole log.
+    pub complete: bool,
+    /// Records that the index has: the first ones of the log.
+    pub indexed: u64,
+    /// Records that there are.
+    pub count: u64,
+    /// Why the index could not be kept the last time; none: it is kept, or being opened.
+    pub trouble: Option<String>,
+}
+
 /// The receipts of one log; clones share one state.
 #[derive(Clone)]
 pub struct Receipts {
@@ -99,6 +112,8 @@ struct Shared {
     index: Mutex<Option<Arc<Index>>>,
     /// Records below this one are in the index.
     indexed: AtomicU64,
+    /// Why the index could not be kept the last time.
+    trouble: Mutex<Option<String>>,
     /// To the thread that keeps the index.
     signal: Signal,
 }
@@ -120,8 +135,15 @@ impl Receipts {
     /// The system gives no thread.
     pub fn open(reader: Reader, index: Option<PathBuf>) -> std::io::Result<Self> {
         let memory = Mutex::new(Memory::new(reader.committed().head.count()));
-        let (indexed, signal) = (AtomicU64::new(0), Signal::default());
-        let shared = Arc::new(Shared { reader, memory, index: Mutex::default(), indexed, signal });
+        let shared = Shared {
+            reader,
+            memory,
+            index: Mutex::default(),
+            indexed: AtomicU64::new(0),
+            trouble: Mutex::default(),
+            signal: Signal::default(),
+        };
+        let shared = Arc::new(shared);
         if let Some(path) = index {
             let keeping = Arc::clone(&shared);
             let keep = move || keep::keep(&keeping, &path);
@@ -171,6 +193,22 @@ impl Receipts {
     #[must_use]
     pub fn indexed(&self) -> u64 {
         self.shared.indexed.load(Ordering::Relaxed)
+    }
+
+    /// How far look-ups can be relied on now. Reads no file.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        let shared = &self.shared;
+        let trouble = shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let has_index = shared.index.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let indexed = if has_index { self.indexed() } else { 0 };
+        let first = shared.memory().first();
+        Coverage {
+            complete: first.saturating_sub(SCANNED_MAX) <= indexed,
+            indexed,
+            count: shared.reader.committed().head.count(),
+            trouble,
+        }
     }
 
     /// Waits for a transaction from now on.
@@ -234,6 +272,10 @@ impl Shared {
 
     fn set_index(&self, index: Option<Arc<Index>>) {
         *self.index.lock().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Indexes of the transaction's records below `end`, and whether all of those records were looked at.

@@ -245,6 +245,31 @@ fn without_a_place_for_the_index_the_newest_records_are_found_all_the_same() {
 }
 
 #[test]
+fn what_look_ups_lack_without_an_index_and_why_it_cannot_be_kept_is_known() {
+    let (mut chain, count) = long_chain();
+    // A file where the folder should be.
+    let folder = chain.dir.path().join("index");
+    std::fs::write(&folder, "").unwrap();
+    chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+    let until = |chain: &Chain, is: &dyn Fn(&Coverage) -> bool| {
+        let began = Instant::now();
+        while !is(&chain.receipts.coverage()) {
+            assert!(began.elapsed() < Duration::from_secs(120), "{:?}", chain.receipts.coverage());
+            thread::sleep(Duration::from_millis(5));
+        }
+        chain.receipts.coverage()
+    };
+    let found = until(&chain, &|found| found.trouble.is_some());
+    assert_eq!((found.complete, found.indexed, found.count), (false, 0, count));
+    let why = found.trouble.unwrap();
+    assert!(why.contains("index/receipts.redb: "), "{why}");
+    std::fs::remove_file(&folder).unwrap();
+    chain.receipts = Receipts::open(chain.log.reader(), Some(chain.index())).unwrap();
+    let found = until(&chain, &|found| found.indexed == count);
+    assert_eq!((found.complete, found.trouble), (true, None));
+}
+
+#[test]
 fn a_block_that_has_not_been_taken_yet_is_found_in_the_log() {
     let mut chain = Chain::new();
     chain.commit(&["a"]);

@@ -54,9 +54,15 @@ fn params() -> impl Strategy<Value = (Vec<(String, String)>, bool)> {
     })
 }
 
+/// Whether the time to wait may be over, on a busy machine, before it is known what the model says: then it is pending.
+fn hurries(query: &[(String, String)]) -> bool {
+    query.iter().any(|(name, _)| name == "timeout")
+}
+
 #[test]
 fn what_is_said_of_a_transaction_is_what_the_model_says() {
     fuzz(400, (tx(), params()), |node, (tx, (query, is_right))| {
+        let hurries = hurries(&query);
         let asked = Asked {
             method: "POST",
             path: "/v1/submit".to_owned(),
@@ -73,6 +79,9 @@ fn what_is_said_of_a_transaction_is_what_the_model_says() {
             _ => (202, ""),
         };
         let problem = answer.problem();
+        if is_right && hurries && answer.status == 202 {
+            return Ok(());
+        }
         prop_assert_eq!((answer.status, problem.as_str()), expected);
         let document = answer.json();
         if answer.status < 300 || answer.status == 422 {
@@ -162,6 +171,7 @@ fn a_batch_has_a_line_for_each_transaction_or_is_refused_whole() {
                 Some((400, "bad-batch"))
             }
         };
+        let hurries = hurries(&query);
         let asked = Asked { method: "POST", path: "/v1/submit/batch".to_owned(), query, headers, body };
         let Some(answer) = node.ask(&asked, false)? else { return Ok(()) };
         let refused = if is_right { refused } else { Some((400, "bad-parameter")) };
@@ -177,7 +187,9 @@ fn a_batch_has_a_line_for_each_transaction_or_is_refused_whole() {
             let line: Value = serde_json::from_slice(line).unwrap();
             let hash = TxHash::of(tx).to_string();
             prop_assert_eq!(line["tx_hash"].as_str(), Some(hash.as_str()));
-            prop_assert_eq!(line["state"].as_str(), Some(state(node, tx)), "{}", line);
+            if !(hurries && line["state"] == "pending") {
+                prop_assert_eq!(line["state"].as_str(), Some(state(node, tx)), "{}", line);
+            }
         }
         Ok(())
     });

@@ -5,6 +5,7 @@ mod mock;
 mod reading;
 mod records;
 mod submitting;
+mod unconnected;
 
 use std::time::Duration;
 

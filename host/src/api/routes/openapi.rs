@@ -68,7 +68,7 @@ static JSON: LazyLock<Bytes> = LazyLock::new(|| {
         }
     }
     // A description of strings, numbers and lists always has a JSON form.
-    description.to_pretty_json().unwrap_or_default().into()
+    (description.to_pretty_json().unwrap_or_default() + "\n").into()
 });
 
 fn operation_of<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Operation> {

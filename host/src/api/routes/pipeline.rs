@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State as Extract;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Listed, State};
+use crate::api::json::Json;
 use crate::api::params::Params;
 use crate::api::problem::NOT_READY;
 use crate::api::{Problem, schemas};

@@ -1,20 +1,21 @@
 //! `GET /v1/receipts/{tx_hash}` and `GET /v1/receipts`: where transactions landed.
 
+use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Listed, State};
+use crate::api::json::Json;
+use crate::api::params::{Params, bad, hash};
 use crate::api::problem::{INTERNAL, NOT_COMMITTED, Problem};
 use crate::api::schemas;
-use crate::api::submit::params::{Query, bad, hash};
 use crate::api::submit::{index_building, overdue, unknown, unreadable};
 use crate::receipts::{Document, Found, Known, Receipts};
 use crate::sequence::{Place, ReadError, Reader};
@@ -60,9 +61,9 @@ pub(super) async fn by_hash(
     // The path may be no UTF-8 once it is decoded.
     let Path(text) = text.map_err(|_| bad("the hash of a transaction: it is not UTF-8"))?;
     let hash = hash(&text)?;
-    let mut query = Query::parse(&uri)?;
-    let wait = query.seconds("wait")?;
-    query.done("wait")?;
+    let params = Params::of(&uri)?;
+    params.only(&["wait"])?;
+    let wait = params.seconds("wait")?;
     let receipts = state.submissions.receipts();
     let Some(wait) = wait else { return answer(hash, &find(receipts, hash).await?) };
     let _turn = state.submissions.turn()?;
@@ -130,12 +131,12 @@ enum Asked {
     (status = 404, description = "Beyond what is committed here: `not-committed`; `actual` is what there is", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Json<Page>, Problem> {
-    let mut query = Query::parse(&uri)?;
-    let (index, offset) =
-        (query.number("index")?.map(Asked::Index), query.number("offset")?.map(Asked::Offset));
-    let (height, from) = (query.number("height")?.map(Asked::Height), query.number("from")?.map(Asked::From));
-    let limit = query.number("limit")?.unwrap_or(LIMIT_DEFAULT);
-    query.done("index, offset, height, from and limit")?;
+    let params = Params::of(&uri)?;
+    params.only(&["index", "offset", "height", "from", "limit"])?;
+    let number = |name| params.number(name);
+    let (index, offset) = (number("index")?.map(Asked::Index), number("offset")?.map(Asked::Offset));
+    let (height, from) = (number("height")?.map(Asked::Height), number("from")?.map(Asked::From));
+    let limit = number("limit")?.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(bad(format!("limit is {limit}; it must be a number from 1 to {LIMIT_MAX}")));
     }

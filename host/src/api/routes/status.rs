@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State as Extract;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use tokio::task::spawn_blocking;
 
 use super::{Listed, State};
+use crate::api::json::Json;
 use crate::api::params::Params;
 use crate::api::problem::INTERNAL;
 use crate::api::{Problem, schemas};

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
 use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Listed, State};
+use crate::api::json::Json;
+use crate::api::params::Params;
 use crate::api::schemas;
-use crate::api::submit::params::{Patience, Query};
+use crate::api::submit::params::Patience;
 use crate::api::submit::{Load, Submitted, Turn, too_long};
 use crate::api::{Problem, body};
 use crate::sequence::{Place, as_text};
@@ -96,9 +98,7 @@ impl Begun {
         bounds: impl FnOnce(u64) -> Result<(u64, u64), Problem>,
     ) -> Result<Self, Problem> {
         let since = Instant::now();
-        let mut query = Query::parse(uri)?;
-        let patience = query.patience()?;
-        query.done("wait and timeout")?;
+        let patience = Patience::of(&Params::of(uri)?)?;
         let submissions = &state.submissions;
         let tx_bytes_max = submissions.tx_bytes_max()?;
         let (bytes_max, more) = bounds(tx_bytes_max)?;

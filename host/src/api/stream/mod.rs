@@ -272,7 +272,7 @@ impl<S: Source> Stream<S> {
 fn ended(error: &TailError) -> Problem {
     tracing::error!(%error, "cannot follow the sequence");
     let of = match error {
-        TailError::Read(_) => &STORE_UNREADABLE,
+        TailError::Read(_) | TailError::Slow => &STORE_UNREADABLE,
         TailError::Ended | TailError::Reading => &INTERNAL,
     };
     Problem::new(of, "what is committed cannot be followed; the node's log has the reason")

@@ -192,7 +192,7 @@ impl Writer {
 
     fn end(&self, out: &mut Vec<u8>) {
         if self.format == Format::Json {
-            out.extend_from_slice(format!("],\"next\":{}}}", self.index).as_bytes());
+            out.extend_from_slice(format!("],\"next\":{}}}\n", self.index).as_bytes());
         }
     }
 

@@ -180,7 +180,7 @@ async fn many(client: &Client, lines: Lines, args: &Args) -> anyhow::Result<Exit
     }
     progress.end();
     say_aside(tally.words());
-    if tally.failed > 0 {
+    if tally.failed > 0 || unreadable.is_some() {
         say_aside("stopped: what follows was not sent");
     }
     if tally.unknown > 0 {

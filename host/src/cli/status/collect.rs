@@ -4,6 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::api::health;
+use crate::node::health::ask;
+use crate::node::home::NodeHome;
+use crate::node::process::running::Running;
+use crate::node::shell;
 use crate::node::testnet::{self, Network, NodeState, NodeStatus};
 use crate::node::view::{Agreement, Agreements, Rate, Record, Shown, Subject};
 
@@ -23,6 +28,8 @@ pub(super) struct NodeView {
     status: Option<(NodeState, Option<String>)>,
     pub(super) rate: Option<f64>,
     pub(super) agreement: Agreement,
+    /// What the node's own checks find wrong, if it was asked.
+    pub(super) checks: Vec<String>,
 }
 
 impl NodeView {
@@ -124,6 +131,7 @@ impl Collector {
             status: None,
             rate: None,
             agreement: Agreement::Unknown,
+            checks: Vec::new(),
         };
         let view = View { nodes: subjects.iter().map(node).collect(), records: Vec::new(), records_of: None };
         let rates = subjects.iter().map(|_| Rate::default()).collect();
@@ -155,6 +163,25 @@ impl Collector {
         if let Some(network) = &self.network {
             ask_for_states(network, &self.state);
         }
+    }
+
+    /// Asks the first node, which is this home's, whether it runs and what its own checks find.
+    pub(super) fn ask_for_checks(&self, home: &NodeHome, http: Option<&str>) {
+        let runs = Running::read(home).is_some_and(|running| running.supervisor.is_alive());
+        let found = ask::home(home, http);
+        let mut state = lock(&self.state);
+        let Some(node) = state.view.nodes.first_mut() else { return };
+        if !runs && node.shown().is_none() {
+            let start = format!("it does not run: dseq start --home {}", shell::word(home.root()));
+            node.status = Some((NodeState::Stopped, Some(start)));
+            return;
+        }
+        let wrong = found.report.checks.iter().filter(|check| check.state >= health::State::Warning);
+        let said = |check: &health::Check| {
+            format!("{}: {}", check.name, check.reason.as_deref().unwrap_or_default())
+        };
+        // That HTTP does not answer is no news where it is off.
+        node.checks = wrong.filter(|check| check.name != ask::RUNS || http.is_some()).map(said).collect();
     }
 
     /// Reads the last records of the node that has most of them.

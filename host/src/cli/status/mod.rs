@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{EXIT_FAILED, say};
-use crate::node::address::Address;
+use crate::node::address::{self, Address};
+use crate::node::config::{Given, Settings};
 use crate::node::engine::config::EngineConfig;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::engine::rpc::Rpc;
 use crate::node::home::NodeHome;
-use crate::node::members::{self, Member};
+use crate::node::network::{Member, NetworkFile};
 use crate::node::process::signals;
 use crate::node::testnet::{DEFAULT_DIR, Network};
 use crate::node::verdict::State;
@@ -78,12 +79,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (subjects, network, members) = match &args.home {
+    let home = args.home.as_deref().map(NodeHome::open).transpose()?;
+    let (subjects, network, members) = match &home {
         _ if !args.nodes.is_empty() => (args.nodes.iter().map(remote).collect(), None, Vec::new()),
         Some(home) => {
-            let home = NodeHome::open(home)?;
-            let members = members::of(&home).map_err(anyhow::Error::msg)?.unwrap_or_default();
-            (of_home(&home, &members)?, None, members)
+            let network = NetworkFile::joined(home)?;
+            let members = network.map_or_else(Vec::new, |network| network.members().to_vec());
+            (of_home(home, &members)?, None, members)
         }
         None => {
             let network = Network::open(&args.dir)?;
@@ -95,7 +97,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let as_bytes = if args.hex { Bytes::Hex } else { Bytes::Text };
     let collector = Collector::new(subjects, network, args.records);
-    if args.follow { follow(&collector, as_bytes) } else { once(&collector, args, as_bytes, &members) }
+    if args.follow {
+        follow(&collector, as_bytes)
+    } else {
+        once(&collector, args, as_bytes, &members, home.as_ref())
+    }
 }
 
 /// A node of this machine, and those of its network whose RPC can be asked from here.
@@ -117,8 +123,8 @@ fn of_home(home: &NodeHome, members: &[Member]) -> anyhow::Result<Vec<Subject>> 
         subjects.extend(known.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
     }
     let others = members.iter().filter(|member| Some(&member.node_id) != own_id.as_ref());
-    let with_rpc = others.filter_map(|member| Some((member.name.clone(), member.rpc.as_ref()?)));
-    subjects.extend(with_rpc.map(|(name, rpc)| Subject { name, rpc: format!("http://{rpc}"), home: None }));
+    let with_rpc = others.filter_map(|member| Some((member.name.clone(), member.rpc_url()?)));
+    subjects.extend(with_rpc.map(|(name, rpc)| Subject { name, rpc, home: None }));
     Ok(subjects)
 }
 
@@ -135,7 +141,13 @@ fn remote(address: &Address) -> Subject {
     Subject { name: address.to_string(), rpc: format!("http://{address}"), home: None }
 }
 
-fn once(collector: &Collector, args: &Args, as_bytes: Bytes, members: &[Member]) -> anyhow::Result<ExitCode> {
+fn once(
+    collector: &Collector,
+    args: &Args,
+    as_bytes: Bytes,
+    members: &[Member],
+    home: Option<&NodeHome>,
+) -> anyhow::Result<ExitCode> {
     collector.look_once();
     // While blocks come, nodes are seldom seen at the same one.
     for _ in 1..LOOKS_MAX {
@@ -147,6 +159,11 @@ fn once(collector: &Collector, args: &Args, as_bytes: Bytes, members: &[Member])
     }
     collector.look_at_records();
     collector.ask_for_states();
+    if let Some(home) = home {
+        let (settings, _) = Settings::gather(Some(home), &Given::new());
+        let http = settings.http.value.map(address::url);
+        collector.ask_for_checks(home, http.as_deref());
+    }
     let view = collector.view();
     let whole = whole::of(&view, collector.subjects(), members);
     if args.json {
@@ -178,6 +195,7 @@ fn json(view: &View, whole: &Whole, as_bytes: Bytes) -> Value {
                 }
             }
             all["agreement"] = json!(node.agreement);
+            all["checks"] = json!(node.checks);
             all
         })
         .collect();

@@ -6,7 +6,7 @@ use super::collect::View;
 use crate::api::health::State as CheckState;
 use crate::node::health::{CONDUCT, ask};
 use crate::node::home::NodeHome;
-use crate::node::members::Member;
+use crate::node::network::Member;
 use crate::node::testnet::NodeState;
 use crate::node::verdict::{Known, State, Verdict};
 use crate::node::view::Subject;
@@ -19,6 +19,8 @@ const BEHIND: u64 = 3;
 /// What the nodes come to together.
 pub(super) struct Whole {
     pub(super) verdict: Verdict,
+    /// Whether no node answers, so that nothing is known of the network.
+    is_silent: bool,
     /// Who signed twice, as the last blocks prove: the block with the proof, and the validator's address; none: nobody could be asked.
     pub(super) twice: Option<Vec<(u64, String)>>,
 }
@@ -40,10 +42,12 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     let mut named: BTreeSet<&String> = ids.clone();
     let mut troubles = troubles(view);
     troubles.extend(accusations(view, subjects));
-    for member in members {
+    let is_silent = answering().next().is_none();
+    // Of nobody nothing follows.
+    for member in members.iter().filter(|_| !is_silent) {
         named.insert(&member.node_id);
         if connected.contains(&member.node_id) {
-            up.extend(member.validator.clone());
+            up.insert(member.validator_address());
         } else if !ids.contains(&member.node_id) {
             troubles.push(format!("{}: no node that answers is connected to it", member.name));
         }
@@ -52,8 +56,7 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
         troubles.push(format!("validator {address} signed twice, as block {block} proves"));
     }
     let has_unknown = connected.iter().any(|id| !named.contains(*id));
-    let is_silent = answering().next().is_none();
-    Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), twice }
+    Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), is_silent, twice }
 }
 
 /// How other validators and nodes behave by what the nodes of this machine found: of each check, what the first node says.
@@ -84,6 +87,7 @@ fn troubles(view: &View) -> Vec<String> {
             (NodeState::Running, _) => {}
             (state, _) => add(state.to_string()),
         }
+        node.checks.iter().for_each(|check| add(check.clone()));
         if let Some(shown) = node.shown() {
             let behind = newest.saturating_sub(shown.height);
             if behind >= BEHIND {
@@ -100,6 +104,11 @@ fn troubles(view: &View) -> Vec<String> {
 impl Whole {
     /// As people read it.
     pub(super) fn lines(&self) -> Vec<String> {
+        if self.is_silent {
+            let mut lines = vec!["network: NO ANSWER; how it is cannot be told from here".to_owned()];
+            lines.extend(self.verdict.reasons.iter().map(|reason| format!("  {reason}")));
+            return lines;
+        }
         let word = match self.verdict.state {
             State::Fine => "fine",
             State::Degraded => "DEGRADED",

@@ -136,8 +136,10 @@ fn plugins(subject: &Subject<'_>, genesis: &GenesisFile) -> Finding {
         Err(err) => return Finding::refused("plugins", err),
     };
     let dir = PluginDir::new(subject.home.plugins_dir());
+    // What is in the genesis itself is read from there before the first block, and from its file afterwards.
+    let is_begun = origin::has_blocks(subject.home).unwrap_or(true);
     for (plugin, inline) in rules.pipeline.plugins.iter().zip(&rules.inline_wasm) {
-        if inline.is_none()
+        if (is_begun || inline.is_none())
             && let Err(err) = dir.find(&plugin.sha256)
         {
             return Finding::refused("plugins", format!("plugin {}: {err}", plugin.name));
@@ -160,9 +162,18 @@ fn data(subject: &Subject<'_>) -> Finding {
     match sequence::committed_head(&subject.home.sequence_dir()) {
         Ok(head) => Finding::ok(
             "data",
-            format!("block {}, {} bytes, {} records", head.height().0, head.length(), head.count()),
+            format!(
+                "block {}, {}, {}",
+                head.height().0,
+                counted(head.length(), "byte"),
+                counted(head.count(), "record")
+            ),
         ),
         Err(OpenError::NoLog { .. }) => Finding::ok("data", "no block yet"),
         Err(err) => Finding::refused("data", err),
     }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -2,10 +2,12 @@
 //!
 //! - `files`: what is on disk: permissions, keys, settings, genesis, plugins, data;
 //! - `machine`: programs, ports, what is open to the network, free space;
-//! - `network`: the running node's own checks, its peers' clocks and blocks, and other nodes with its keys.
+//! - `network`: the running node's own checks, its peers and their blocks, and other nodes with its keys;
+//! - `clocks`: its clock beside theirs.
 //!
 //! Nothing is changed, and no file is read twice to decide one thing.
 
+mod clocks;
 mod files;
 mod machine;
 mod network;
@@ -75,6 +77,11 @@ pub fn examine(root: &Path, given: &Given) -> Result<Vec<Finding>, HomeError> {
     let subject = Subject { home: &home, settings: &settings, given, cometbft: cometbft.as_deref() };
     let mut found = files::all(&subject);
     found.extend(machine::all(&subject));
-    found.extend(network::all(&subject));
+    let of_network = network::all(&subject);
+    // The node looks at its disk as well.
+    let is_new =
+        |one: &Finding| !found.iter().any(|other| format!("{}: {}", other.check, other.found) == one.found);
+    let of_network: Vec<Finding> = of_network.into_iter().filter(is_new).collect();
+    found.extend(of_network);
     Ok(found)
 }

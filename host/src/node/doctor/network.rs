@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Finding, Subject};
+use super::{Finding, Subject, clocks};
 use crate::api::health::{Check, State};
-use crate::node::address::Address;
-use crate::node::clock::{self, Clock};
+use crate::node::address;
 use crate::node::engine::cometbft::VERSION;
 use crate::node::engine::data::EngineData;
 use crate::node::engine::key_files;
@@ -16,17 +15,14 @@ use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::membership::Part;
 use crate::node::health::ask::{self, RUNS};
 use crate::node::health::quorum;
-use crate::node::members::{self, Member};
+use crate::node::network::{Member, NetworkFile};
 use crate::node::process::running::Running;
-use crate::node::recover::watch::CLOCKS_DIFFER_MAX;
 use crate::utc;
 
 /// How long a node may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Maximum number of peers that are asked.
 const PEERS_MAX: usize = 32;
-/// From this difference on, a clock is worth a warning.
-const CLOCK_WARNING: Duration = Duration::from_secs(3);
 
 /// What to do about each of the running node's own checks.
 const REMEDIES: &[(&str, &str)] = &[
@@ -40,6 +36,11 @@ const REMEDIES: &[(&str, &str)] = &[
     ("disk", "free some space, or move the home to a larger disk"),
     ("store", "stop the node, check the disk, move sequence/ away and start again"),
     ("pipeline", "put the plugin's file back into plugins/ before the next start"),
+    (
+        "receipts",
+        "if it is being built, wait; otherwise let the node's user write to index/ in the home, and free space on its disk: the \
+         node tries again every 30 s, and builds the index from the sequence",
+    ),
     (
         "double-signing",
         "stop all nodes with this key but one; if it is another member's, tell its operator (docs/run/misbehaviour.md)",
@@ -61,30 +62,37 @@ const REMEDIES: &[(&str, &str)] = &[
 ];
 
 /// A node that answers.
-struct Peer {
-    name: String,
+pub(super) struct Peer {
+    pub(super) name: String,
     rpc: Rpc,
-    url: String,
+    pub(super) url: String,
     status: Status,
 }
 
 pub(super) fn all(subject: &Subject<'_>) -> Vec<Finding> {
     let mut found = own_checks(subject);
-    let members = match members::of(subject.home) {
-        Ok(members) => members.unwrap_or_default(),
-        Err(why) => {
+    let members = match NetworkFile::joined(subject.home) {
+        Ok(network) => network.map_or_else(Vec::new, |network| network.members().to_vec()),
+        Err(err) => {
             let remedy = "join the network again, or remove the file";
-            found.push(Finding::warning("members", why, remedy));
+            found.push(Finding::warning("members", err.to_string(), remedy));
             Vec::new()
         }
     };
     let own = own_rpc(subject);
     let peers = reachable(subject, &members, own.as_ref());
+    found.extend(own.as_ref().and_then(|own| connected(subject, own, &members)));
     if peers.is_empty() {
-        let why = "no peer's RPC can be asked from here, so clocks, blocks and key copies are not compared with others";
+        let why = "no peer's RPC can be asked from here, so its blocks and version are not compared with this node's";
         found.push(Finding::unknown("network", why));
+        let address = key_files::validator(subject.home).ok().flatten().and_then(|key| key.address());
+        found.extend(
+            own.as_ref().zip(address).map(|(own, validator)| {
+                clocks::by_votes(own, &validator, |address| name_of(&members, address))
+            }),
+        );
     } else {
-        found.push(clocks(&peers));
+        found.push(clocks::by_date(&peers));
         found.push(blocks(subject, own.as_ref(), &peers));
         found.push(engines(&peers));
         if own.is_none() {
@@ -97,10 +105,7 @@ pub(super) fn all(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// What the running node finds itself.
 fn own_checks(subject: &Subject<'_>) -> Vec<Finding> {
-    let url = subject.settings.http.value.map(|listens| {
-        let address = Address::new(listens.ip().to_string(), listens.port());
-        format!("http://{}", address.reached_locally())
-    });
+    let url = subject.settings.http.value.map(address::url);
     let is_up = Running::read(subject.home).is_some_and(|running| running.supervisor.is_alive());
     if !is_up
         && url.as_deref().is_none_or(|url| ask::at(url).report.checks.iter().any(|check| check.name == RUNS))
@@ -139,8 +144,8 @@ fn own_rpc(subject: &Subject<'_>) -> Option<Rpc> {
 fn reachable(subject: &Subject<'_>, members: &[Member], own: Option<&Rpc>) -> Vec<Peer> {
     let mut urls: BTreeMap<String, String> = BTreeMap::new();
     for member in members {
-        if let Some(rpc) = &member.rpc {
-            urls.insert(format!("http://{rpc}"), member.name.clone());
+        if let Some(url) = member.rpc_url() {
+            urls.insert(url, member.name.clone());
         }
     }
     for peer in own.and_then(|own| own.neighbours().ok()).unwrap_or_default() {
@@ -166,26 +171,32 @@ fn reachable(subject: &Subject<'_>, members: &[Member], own: Option<&Rpc>) -> Ve
     peers
 }
 
-/// This machine's clock against those of the peers: if it differs from most, it is the one that is wrong.
-fn clocks(peers: &[Peer]) -> Finding {
-    let known: Vec<(&Peer, Clock)> =
-        peers.iter().filter_map(|peer| Some((peer, clock::of(&peer.url, PATIENCE)?))).collect();
-    let Some((peer, clock)) = known.iter().max_by_key(|(_, clock)| clock.differs) else {
-        return Finding::unknown("clock", "no peer says what time it is");
-    };
-    let found = format!(
-        "{} differs by {:.1} s or more; {} asked",
-        peer.name,
-        clock.differs.as_secs_f64(),
-        known.len()
-    );
-    let remedy =
-        "set this machine's clock by NTP (chrony, systemd-timesyncd), and see whether that node's is right";
-    match clock.differs {
-        differs if differs >= CLOCKS_DIFFER_MAX => Finding::failed("clock", found, remedy),
-        differs if differs >= CLOCK_WARNING => Finding::warning("clock", found, remedy),
-        _ => Finding::ok("clock", format!("as the clocks of {} peers", known.len())),
+/// Whether this node is connected to the other validators of its network.
+fn connected(subject: &Subject<'_>, own: &Rpc, members: &[Member]) -> Option<Finding> {
+    let own_id = key_files::node_id(subject.home).ok().flatten();
+    let ids = own.peers().ok()?;
+    let others: Vec<&Member> =
+        members.iter().filter(|one| !one.observer && Some(&one.node_id) != own_id.as_ref()).collect();
+    let missing: Vec<&&Member> = others.iter().filter(|one| !ids.contains(&one.node_id)).collect();
+    if others.is_empty() {
+        return None;
     }
+    if missing.is_empty() {
+        return Some(Finding::ok("members", format!("connected to all {} other validators", others.len())));
+    }
+    let named: Vec<String> = missing.iter().map(|one| format!("{} ({})", one.name, one.address)).collect();
+    let found = format!("not connected to {} of {} other validators: ", missing.len(), others.len());
+    Some(Finding::warning(
+        "members",
+        found + &named.join(", "),
+        "ask its operator whether the node runs; if it does, see whether that address can be reached from here, and this one's from there",
+    ))
+}
+
+/// What a validator is called: as the network's file names it, or the beginning of its address.
+fn name_of(members: &[Member], address: &str) -> String {
+    let member = members.iter().find(|one| one.validator_address() == address);
+    member.map_or_else(|| format!("validator {address}"), |one| one.name.clone())
 }
 
 /// Whether the peers are of the same network, and have the same first block.
@@ -301,8 +312,6 @@ fn copies(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
 /// The newest of a node's last blocks that a validator has signed.
 fn newest_signed(rpc: &Rpc, address: &str) -> Option<u64> {
     let height = rpc.status().ok()?.height;
-    let signed = |height: &u64| {
-        rpc.commit(*height).is_ok_and(|commit| commit.signers.iter().any(|one| one == address))
-    };
+    let signed = |height: &u64| rpc.commit(*height).is_ok_and(|commit| commit.is_signed_by(address));
     (height.saturating_sub(2)..=height).rev().filter(|height| *height > 0).find(signed)
 }

@@ -113,9 +113,7 @@ impl EngineData {
                 folders.insert(parent, new_folder(parent, folder)?);
             }
             let to = folders[parent].join(name);
-            fs::rename(path, &to)
-                .and_then(|()| atomic_file::sync_folder_of(&to))
-                .map_err(DataError::of(path))?;
+            rename(path, &to)?;
         }
         for folder in folders.values() {
             atomic_file::sync_folder_of(folder).map_err(DataError::of(folder))?;
@@ -217,6 +215,18 @@ fn read_signed(path: &Path) -> Result<Option<(u64, Vec<u8>)>, DataError> {
     let state: Value = serde_json::from_slice(&text).map_err(|err| invalid(&err.to_string()))?;
     let height = state["height"].as_str().and_then(|height| height.parse().ok());
     Ok(Some((height.ok_or_else(|| invalid("no height"))?, text)))
+}
+
+/// Moves a folder to that name beside it, or to that name with a number, and returns where it is then.
+pub(crate) fn move_aside(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let to = new_folder(folder.parent().unwrap_or(folder), name)?;
+    // In place of the empty one.
+    rename(folder, &to)?;
+    Ok(to)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), DataError> {
+    fs::rename(from, to).and_then(|()| atomic_file::sync_folder_of(to)).map_err(DataError::of(from))
 }
 
 /// Makes a folder of that name, or of that name with a number.

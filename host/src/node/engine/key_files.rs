@@ -11,9 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::config::EngineConfig;
+use crate::node::genesis::document::address_of;
 use crate::node::home::NodeHome;
 
 /// Where the validator key is, unless CometBFT's configuration says otherwise.
@@ -60,13 +60,23 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// The bytes of an Ed25519 key; none: another kind of key.
+    #[must_use]
+    pub fn ed25519(&self) -> Option<Vec<u8>> {
+        ed25519(&self.value).filter(|_| self.kind == "tendermint/PubKeyEd25519")
+    }
+
     /// The address of an Ed25519 key, in upper-case hexadecimal, as CometBFT names a validator; none: another kind of key.
     #[must_use]
     pub fn address(&self) -> Option<String> {
-        let bytes = data_encoding::BASE64.decode(self.value.as_bytes()).ok()?;
-        let is_ed25519 = self.kind == "tendermint/PubKeyEd25519" && bytes.len() == 32;
-        is_ed25519.then(|| data_encoding::HEXUPPER.encode(&Sha256::digest(&bytes)[..20]))
+        Some(data_encoding::HEXUPPER.encode(&address_of(&self.ed25519()?)))
     }
+}
+
+/// The bytes of an Ed25519 public key in base64; none: it is something else.
+#[must_use]
+pub fn ed25519(base64: &str) -> Option<Vec<u8>> {
+    data_encoding::BASE64.decode(base64.as_bytes()).ok().filter(|bytes| bytes.len() == 32)
 }
 
 /// Whether the validator key is with a remote signer, which keeps the record of what it signed too.
@@ -132,9 +142,7 @@ pub fn node_id(home: &NodeHome) -> Result<Option<String>, KeyError> {
     let bytes =
         key["priv_key"]["value"].as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
     match bytes.as_deref().and_then(|bytes| bytes.get(32..)) {
-        Some(public) if public.len() == 32 => {
-            Ok(Some(data_encoding::HEXLOWER.encode(&Sha256::digest(public)[..20])))
-        }
+        Some(public) if public.len() == 32 => Ok(Some(data_encoding::HEXLOWER.encode(&address_of(public)))),
         _ => Err(KeyError::NoKey { path }),
     }
 }
@@ -171,6 +179,23 @@ pub(in crate::node) mod tests {
             let _ = fs::remove_file(&path);
             atomic_file::create_private(&path, text.as_bytes()).unwrap();
         }
+    }
+
+    #[test]
+    fn the_id_of_a_node_is_what_cometbft_makes_of_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = NodeHome::new(dir.path());
+        write_keys(&home, 1);
+        // `cometbft gen-node-key` printed the id for this key.
+        let key = "2F2J2t6N3gK1/9fEX0br0KozJKfmgGApYGTo1BXy25Frybi2qTvZY880h7RBPlisIhy31oeQ4RLB1uDabcmA2A==";
+        fs::write(
+            node_path(&home),
+            format!(r#"{{"priv_key":{{"type":"tendermint/PrivKeyEd25519","value":"{key}"}}}}"#),
+        )
+        .unwrap();
+        assert_eq!(node_id(&home).unwrap().as_deref(), Some("8df6939dbdabd7f06d8051e5edd34efcb1079dda"));
+        fs::write(node_path(&home), r#"{"priv_key":{"value":"AAAA"}}"#).unwrap();
+        assert!(matches!(node_id(&home), Err(KeyError::NoKey { .. })));
     }
 
     #[test]

@@ -49,6 +49,7 @@ use crate::abci::transport::Connections;
 use crate::api::health::{Health, State};
 use crate::node::home::NodeHome;
 use crate::node::names::Names;
+use crate::receipts::Receipts;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
 
@@ -77,6 +78,8 @@ pub struct Subject {
     pub connections: Connections,
     /// What it committed.
     pub observed: Observed,
+    /// What finds transactions by their hash.
+    pub receipts: Receipts,
     /// The node's home.
     pub home: NodeHome,
     /// What messages call validators and nodes.
@@ -164,6 +167,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             disks: disks.look(),
             store,
             pipeline,
+            receipts: subject.receipts.coverage(),
             misdeeds: subject.observed.misdeeds(),
             accused: subject.observed.accused(),
             silent,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::observed::{Accused, Misdeed, Roots};
 use crate::node::engine::rpc::Peer;
 use crate::node::names::Names;
+use crate::receipts::Coverage;
 
 /// What was learned of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Snapshot {
     pub(super) store: Result<(), String>,
     /// The pipeline in force.
     pub(super) pipeline: Pipeline,
+    /// How far transactions can be looked up by their hash.
+    pub(super) receipts: Coverage,
     /// Validators that signed twice, as committed blocks proved since this process started.
     pub(super) misdeeds: Vec<Misdeed>,
     /// Validators whose proposals this node voted against.
@@ -263,6 +266,7 @@ impl Snapshot {
             }],
             store: Ok(()),
             pipeline: Pipeline::Runs { id: "p".to_owned(), committed: Some("p".to_owned()), missing: None },
+            receipts: Coverage { complete: true, indexed: 5, count: 5, trouble: None },
             misdeeds: Vec::new(),
             accused: Vec::new(),
             silent: Vec::new(),

@@ -29,6 +29,7 @@ use crate::node::genesis::document::GenesisDoc;
 use crate::node::genesis::file::GenesisFile;
 use crate::node::genesis::rules::Plugin;
 use crate::node::genesis::{self, Founder, NetworkSpec};
+use crate::node::home::NodeHome;
 
 /// How many members a network may begin with: each dials all others.
 pub(super) const MEMBERS_MAX: usize = 100;
@@ -91,6 +92,19 @@ impl NetworkFile {
             "dseq_network": VERSION, "genesis": genesis, "members": members, "profile": draft.profile,
         });
         Self::from_value(whole, Path::new("the new network"))
+    }
+
+    /// The network that a home joined; none: it has no such file.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkFile::read`].
+    pub fn joined(home: &NodeHome) -> Result<Option<Self>, NetworkError> {
+        let path = home.network_file();
+        match path.try_exists() {
+            Ok(false) => Ok(None),
+            _ => Self::read(&path).map(Some),
+        }
     }
 
     /// Reads a network's file.

@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::NetworkError;
-use super::keys::is_public_key;
 use crate::atomic_file;
 use crate::json;
 use crate::node::address::Address;
+use crate::node::engine::key_files;
 use crate::node::genesis::document::address_of;
 
 /// Maximum size of a member file, in bytes: ten times what the longest names take.
@@ -129,7 +129,7 @@ impl Member {
         }
         for (field, key) in [("consensus_key", &self.consensus_key), ("checkpoint_key", &self.checkpoint_key)]
         {
-            if !is_public_key(key) {
+            if key_files::ed25519(key).is_none() {
                 return bad(field, key, "the base64 of an Ed25519 key, which has 32 bytes");
             }
         }
@@ -154,8 +154,14 @@ impl Member {
     /// The address of its consensus key, by which CometBFT knows a validator: upper-case hexadecimal.
     #[must_use]
     pub fn validator_address(&self) -> String {
-        let key = data_encoding::BASE64.decode(self.consensus_key.as_bytes()).unwrap_or_default();
+        let key = key_files::ed25519(&self.consensus_key).unwrap_or_default();
         data_encoding::HEXUPPER.encode(&address_of(&key))
+    }
+
+    /// Its CometBFT's RPC as a URL, if others may ask it.
+    #[must_use]
+    pub fn rpc_url(&self) -> Option<String> {
+        self.rpc.as_ref().map(|address| format!("http://{address}"))
     }
 
     /// As CometBFT names a peer: `id@host:port`.

@@ -28,12 +28,10 @@
 pub mod run;
 pub mod watch;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::atomic_file;
-use crate::node::engine::data::{DataError, EngineData};
+use crate::node::engine::data::{self, DataError, EngineData};
 use crate::node::engine::key_files::{self, KeyError};
 use crate::node::genesis::RulesError;
 use crate::node::genesis::file::GenesisFile;
@@ -166,18 +164,9 @@ fn set_aside(home: &NodeHome) -> Result<Vec<PathBuf>, RecoverError> {
     }
     let sequence = home.sequence_dir();
     if sequence.exists() {
-        let to = unused(home.root());
-        fs::rename(&sequence, &to)
-            .and_then(|()| atomic_file::sync_folder_of(&to))
-            .map_err(io_error(&sequence))?;
-        moved.push(to);
+        moved.push(data::move_aside(&sequence, "sequence-before-recovery")?);
     }
     Ok(moved)
-}
-
-fn unused(root: &Path) -> PathBuf {
-    let named = |number: u64| root.join(format!("sequence-before-recovery-{number}"));
-    (1..).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(0))
 }
 
 /// Lets a home start again that has caught up: its validator signs only above this height.

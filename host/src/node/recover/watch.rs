@@ -100,7 +100,7 @@ impl Watch {
             if commit.time <= self.began + CLOCKS_DIFFER_MAX {
                 return Ok(Seen::Waits { height: status.height });
             }
-            if commit.signers.contains(&self.validator) {
+            if commit.is_signed_by(&self.validator) {
                 return Err(WatchError::VotesElsewhere { height });
             }
         }
@@ -111,6 +111,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::engine::rpc::Signer;
 
     fn seen(catching_up: bool, validator: &str, after: u64, signers: &[&str]) -> Result<Seen, WatchError> {
         let watch = Watch::of("V0".to_owned());
@@ -127,7 +128,10 @@ mod tests {
             height,
             time: watch.began + Duration::from_secs(after + height),
             block: String::new(),
-            signers: signers.iter().map(|one| (*one).to_owned()).collect(),
+            signers: signers
+                .iter()
+                .map(|one| Signer { validator: (*one).to_owned(), time: watch.began })
+                .collect(),
         };
         watch.look_at(&status, |height| Ok(commit(height)))
     }

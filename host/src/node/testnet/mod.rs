@@ -32,7 +32,7 @@ pub use stop::{Stopped, stop};
 
 use error::io_error;
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::config::{self, ConfigError, Given, Settings};
 use super::engine::listen;
 use super::home::NodeHome;
@@ -206,9 +206,7 @@ impl Node {
     /// Its HTTP, as this machine reaches it; none: it has `off`.
     #[must_use]
     pub fn http_url(&self) -> Option<String> {
-        let listens = self.http()?;
-        let address = Address::new(listens.ip().to_string(), listens.port());
-        Some(format!("http://{}", address.reached_locally()))
+        self.http().map(address::url)
     }
 
     /// What its `dseq.toml` says.

@@ -23,6 +23,7 @@ const ALL: &[(&str, Look)] = &[
     ("disk", node::disk),
     ("store", node::store),
     ("pipeline", node::pipeline),
+    ("receipts", node::receipts),
     ("double-signing", network::double_signing),
     ("proposals", conduct::proposals),
     ("signing", conduct::signing),

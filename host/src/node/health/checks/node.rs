@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Found, OK, failed, of_engine, unknown, warning};
 use crate::node::health::quorum::{self, STALLED_AFTER};
 use crate::node::health::snapshot::{Disk, Learned, Pipeline, Snapshot};
+use crate::receipts::Coverage;
 
 /// CometBFT opens a connection each for consensus, mempool, queries and snapshots.
 const CONNECTIONS: usize = 4;
@@ -100,6 +101,23 @@ pub(super) fn pipeline(snapshot: &Snapshot) -> Found {
             warning(format!("it runs as pinned, and would not start again: {why}"))
         }
         Pipeline::Runs { .. } => OK,
+    }
+}
+
+/// What finds a transaction by its hash: without it, nobody can tell whether one that is submitted is committed already.
+pub(super) fn receipts(snapshot: &Snapshot) -> Found {
+    let Coverage { complete, indexed, count, trouble } = &snapshot.receipts;
+    let refuses =
+        "transactions that are submitted over HTTP and receipts of older ones are answered with 503";
+    match (complete, trouble) {
+        (true, None) => OK,
+        (true, Some(why)) => warning(format!(
+            "the index of receipts cannot be kept: {why}. Receipts are found without it as yet, because the sequence is short"
+        )),
+        (false, Some(why)) => failed(format!("the index of receipts cannot be kept: {why}; {refuses}")),
+        (false, None) => failed(format!(
+            "the index of receipts is being opened or built, and has {indexed} of {count} records; until then {refuses}"
+        )),
     }
 }
 
@@ -220,6 +238,23 @@ mod tests {
         );
         let why = "it runs as pinned, and would not start again: no file";
         assert_eq!(with(runs(Some("p"), Some("no file"))), (State::Warning, why.to_owned()));
+    }
+
+    #[test]
+    fn an_index_of_receipts_that_cannot_tell_fails_and_one_that_is_not_needed_yet_is_a_warning() {
+        let with = |complete, trouble: Option<&str>| {
+            after(receipts, |snapshot| {
+                let trouble = trouble.map(str::to_owned);
+                snapshot.receipts = Coverage { complete, indexed: 3, count: 9, trouble };
+            })
+        };
+        assert_eq!(with(true, None), FINE);
+        let (state, why) = with(true, Some("no space"));
+        assert!(state == State::Warning && why.contains("cannot be kept: no space"), "{why}");
+        let (state, why) = with(false, Some("no space"));
+        assert!(state == State::Failed && why.contains("no space; transactions that are submitted"), "{why}");
+        let (state, why) = with(false, None);
+        assert!(state == State::Failed && why.contains("has 3 of 9 records"), "{why}");
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! The few questions that we ask CometBFT's RPC.
+//! The few questions that we ask CometBFT's RPC: here how it is asked, in `answers` what it says.
 
-use std::time::{Duration, SystemTime};
+mod answers;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use answers::{AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Signer, Status, Validator};
+use answers::{accused, bytes, claim, commit, list, number, outcome, peer, short, text};
+
 use crate::excerpt::words;
-use crate::node::address::Address;
-use crate::sequence::Receipt;
-use crate::utc;
 
 /// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
 /// takes 30 KiB.
@@ -40,107 +42,6 @@ pub enum RpcError {
         /// What it said, without its middle if that is long.
         said: String,
     },
-}
-
-/// What `/status` says that we care about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The node's id among its peers.
-    pub id: String,
-    /// The newest block's height; 0 before the first.
-    pub height: u64,
-    /// Whether it still fetches old blocks from its peers.
-    pub catching_up: bool,
-    /// Its voting power; 0 if it is no validator.
-    pub power: u64,
-    /// The chain's id.
-    pub chain_id: Option<String>,
-    /// The address of its validator's key, in upper-case hex, whether or not that key has a vote.
-    pub validator: Option<String>,
-    /// The version of its CometBFT.
-    pub version: Option<String>,
-}
-
-/// A block, as the validators that committed it signed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Its height.
-    pub height: u64,
-    /// Its time: the median of its validators' clocks when they precommitted the block before.
-    pub time: SystemTime,
-    /// Its hash, in upper-case hex.
-    pub block: String,
-    /// The addresses of those whose precommits for it the node has.
-    pub signers: Vec<String>,
-}
-
-/// One of those who decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validator {
-    /// The address of its key, in upper-case hex.
-    pub address: Option<String>,
-    /// Its voting power.
-    pub power: u64,
-}
-
-/// A peer, as a node that is connected to it knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its id.
-    pub id: String,
-    /// What it calls itself.
-    pub moniker: String,
-    /// Where its RPC listens by what it says of itself, at the address that it is connected from; `None`: only its own
-    /// machine reaches it, or nobody.
-    pub rpc: Option<Address>,
-}
-
-/// What the app says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppStatus {
-    /// Why it would take no transaction now, whatever its bytes; none: it would look at one.
-    pub unready: Option<String>,
-    /// What it has committed; none: it does not say.
-    pub committed: Option<Claim>,
-}
-
-/// What an app says that it has committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Its last block.
-    pub height: u64,
-    /// Number of its records.
-    pub records: u64,
-    /// BLAKE3 of its sequence, in hex.
-    pub sequence_root: String,
-    /// Merkle root over its records, in hex.
-    pub records_root: String,
-}
-
-/// How far an app has committed, and whether it takes transactions.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-pub struct Committed {
-    /// The last block.
-    pub height: u64,
-    /// Length of the sequence, in bytes.
-    pub length: u64,
-    /// Number of records.
-    pub records: u64,
-    /// What consensus agreed on, in hexadecimal.
-    pub app_hash: String,
-    /// Why it would take no transaction now.
-    pub reason: Option<String>,
-    /// Whether that is because its disk is nearly full.
-    pub disk_low: bool,
-}
-
-/// A transaction of a decided block, and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecidedTx {
-    /// Its bytes.
-    pub tx: Bytes,
-    /// Where its record landed; or its code, codespace and log, if it has none.
-    pub result: Result<Receipt, (u32, String, String)>,
 }
 
 /// A client of one node's RPC.
@@ -217,19 +118,8 @@ impl Rpc {
     pub fn commit(&self, height: u64) -> Result<Commit, RpcError> {
         let path = format!("commit?height={height}");
         let result = self.get(&path)?;
-        let signed = &result["signed_header"];
-        // 2: it signed for this block, and not for none.
-        let signer =
-            |one: &Value| (one["block_id_flag"] == 2).then(|| short(&one["validator_address"])).flatten();
-        let commit = || {
-            Some(Commit {
-                height: number(&signed["header"]["height"])?,
-                time: utc::parse(signed["header"]["time"].as_str()?)?,
-                block: short(&signed["commit"]["block_id"]["hash"])?,
-                signers: list(&signed["commit"]["signatures"])?.iter().filter_map(signer).collect(),
-            })
-        };
-        commit().filter(|commit| commit.height == height).ok_or_else(|| self.unexpected(&path, &result))
+        let commit = commit(&result["signed_header"]).filter(|commit| commit.height == height);
+        commit.ok_or_else(|| self.unexpected(&path, &result))
     }
 
     /// The validators that signed twice, as the node's last so many blocks prove: the block with the proof, and the address.
@@ -434,75 +324,6 @@ impl Rpc {
         RpcError::Refused { url: format!("{}/{path}", self.base), said: words(said) }
     }
 }
-
-/// CometBFT writes its 64-bit integers as strings.
-fn number(value: &Value) -> Option<u64> {
-    value.as_str()?.parse().ok()
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
-}
-
-fn claim(status: &Value) -> Option<Claim> {
-    Some(Claim {
-        height: status["height"].as_u64()?,
-        records: status["records"].as_u64()?,
-        sequence_root: root(&status["sequence_root"])?,
-        records_root: root(&status["records_root"])?,
-    })
-}
-
-/// A root, which is 64 hexadecimal digits; a peer may say anything.
-fn root(value: &Value) -> Option<String> {
-    text(value).filter(|root| root.len() == 64 && root.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// An id or an address; longer text is none.
-fn short(value: &Value) -> Option<String> {
-    text(value).filter(|text| text.len() <= 64)
-}
-
-/// A peer may say anything of itself. So its RPC is asked only at the address that it is connected from, and not at all
-/// when it says that it listens to its own machine alone, unless that is this one.
-fn peer(peer: &Value) -> Option<Peer> {
-    let info = &peer["node_info"];
-    let (said, from) = (text(&info["other"]["rpc_address"]), text(&peer["remote_ip"]));
-    let rpc = || {
-        let (said, from) = (Address::parse(&said?)?, from?);
-        let is_local = |host: &str| host == "localhost" || host == "::1" || host.starts_with("127.");
-        (!is_local(&said.host) || is_local(&from)).then(|| Address::new(from, said.port))
-    };
-    Some(Peer { id: short(&info["id"])?, moniker: short(&info["moniker"]).unwrap_or_default(), rpc: rpc() })
-}
-
-/// The addresses of those that a proof is against.
-fn accused(proof: &Value) -> Vec<String> {
-    let value = &proof["value"];
-    let twice = short(&value["vote_a"]["validator_address"]);
-    let attackers = list(&value["byzantine_validators"]).unwrap_or_default();
-    twice.into_iter().chain(attackers.iter().filter_map(|one| short(&one["address"]))).collect()
-}
-
-/// Go writes an empty list as `null`.
-fn list(value: &Value) -> Option<&[Value]> {
-    if value.is_null() { Some(&[]) } else { value.as_array().map(Vec::as_slice) }
-}
-
-fn bytes(value: &Value) -> Option<Bytes> {
-    data_encoding::BASE64.decode(value.as_str()?.as_bytes()).ok().map(Bytes::from)
-}
-
-/// What became of a transaction, as `/block_results` says.
-fn outcome(result: &Value) -> Option<Result<Receipt, (u32, String, String)>> {
-    let code = u32::try_from(result["code"].as_u64()?).ok()?;
-    if code == 0 {
-        return Receipt::decode(&bytes(&result["data"])?).map(Ok);
-    }
-    let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
-    Some(Err((code, text("codespace"), text("log"))))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Write};
@@ -527,18 +348,6 @@ mod tests {
         let _ = stream.write_all((head + body).as_bytes());
         drop((stream, lines));
         asked.join().unwrap()
-    }
-
-    #[test]
-    fn what_a_peer_says_of_itself_is_kept_only_in_its_own_form() {
-        let status = |root: &str| serde_json::json!({ "height": 1, "records": 1, "sequence_root": root, "records_root": root });
-        assert!(claim(&status(&"0a".repeat(32))).is_some());
-        for bad in ["", "0a", &"0g".repeat(32), &"0a".repeat(1 << 20)] {
-            assert!(claim(&status(bad)).is_none(), "{} bytes", bad.len());
-        }
-        let named = |id: &str| serde_json::json!({ "node_info": { "id": id, "moniker": id } });
-        assert!(peer(&named(&"a".repeat(40))).is_some());
-        assert!(peer(&named(&"a".repeat(65))).is_none());
     }
 
     #[test]

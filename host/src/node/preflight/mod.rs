@@ -9,191 +9,18 @@
 //!   last blocks carries its own signature. After any ordinary restart one does. An idle network makes no further blocks, and
 //!   when all nodes are restarted at once none of them would ever start again.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod error;
+mod hold;
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-use crate::atomic_file;
-use crate::node::engine::data::{DataError, EngineData};
+pub use self::error::PreflightError;
+pub use self::hold::{Hold, Note};
+use crate::node::engine::data::EngineData;
 use crate::node::engine::key_files;
 use crate::node::home::NodeHome;
-use crate::node::home::machine::{self, MachineError, MachineId};
-use crate::node::shell;
+use crate::node::home::machine::{self, MachineId};
 use crate::sequence;
-
-/// A home that must not start as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum PreflightError {
-    /// Its keys are elsewhere now.
-    #[error(
-        "the keys of {home} were moved away on {at} (`dseq keys move`): start the home that they were restored into. If the \
-         archive was never restored anywhere, take them back: dseq keys restore ARCHIVE --home {quoted}",
-        home = home.display(), quoted = shell::word(home)
-    )]
-    MovedAway {
-        /// The home.
-        home: PathBuf,
-        /// When.
-        at: String,
-    },
-    /// It may vote only after it has caught up.
-    #[error("{home} must catch up before it votes ({why}): dseq recover --home {quoted}", home = home.display(), quoted = shell::word(home))]
-    Recovering {
-        /// The home.
-        home: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// It may be a copy.
-    #[error("{0}")]
-    Machine(#[from] MachineError),
-    /// The validator key is gone, but not what it signed: CometBFT would make another one.
-    #[error(
-        "{path} is missing, but this validator has signed up to height {height}; restore it from a backup. To go on as a full \
-         node with another key instead, remove {record}",
-        path = path.display(), record = record.display()
-    )]
-    NoKey {
-        /// The key file.
-        path: PathBuf,
-        /// Height of the last signature.
-        height: u64,
-        /// The record of what was signed.
-        record: PathBuf,
-    },
-    /// The record of what was signed is gone.
-    #[error(
-        "{path} is missing, so nobody knows what this validator has signed, and it must not sign that again: \
-         dseq recover --home {quoted}",
-        path = path.display(), quoted = shell::word(home)
-    )]
-    NoRecord {
-        /// The record.
-        path: PathBuf,
-        /// The home.
-        home: PathBuf,
-    },
-    /// CometBFT's blocks are gone, the sequence is not.
-    #[error(
-        "{sequence} ends with block {height}, but {data} has no blocks: CometBFT's data was lost or replaced. Put it back from \
-         the moment at which the sequence was copied too, or get all of it from the peers: dseq recover --home {quoted}",
-        sequence = sequence.display(), data = data.display(), quoted = shell::word(home)
-    )]
-    NoBlocks {
-        /// The home.
-        home: PathBuf,
-        /// The sequence's folder.
-        sequence: PathBuf,
-        /// Its last block.
-        height: u64,
-        /// The folder of CometBFT's databases.
-        data: PathBuf,
-    },
-    /// CometBFT has blocks, and lost what it knows of them.
-    #[error(
-        "{data} has blocks, but no state.db: part of CometBFT's data was lost. Get it from the peers: \
-         dseq recover --home {quoted}",
-        data = data.display(), quoted = shell::word(home)
-    )]
-    NoState {
-        /// The home.
-        home: PathBuf,
-        /// The folder of CometBFT's databases.
-        data: PathBuf,
-    },
-    /// The file system refused.
-    #[error("cannot use {path}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-impl From<DataError> for PreflightError {
-    fn from(DataError { path, source }: DataError) -> Self {
-        Self::Io { path, source }
-    }
-}
-
-impl PreflightError {
-    /// Whether trying again cannot help.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Io { .. } => false,
-            Self::Machine(err) => err.is_refusal(),
-            _ => true,
-        }
-    }
-}
-
-/// A note in `config/` that keeps a home from starting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// Why it was made, or when.
-    pub said: String,
-}
-
-/// The notes that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The home must catch up before it votes.
-    Recovering,
-    /// Its keys are elsewhere.
-    MovedAway,
-}
-
-impl Hold {
-    /// Where the note of a home is.
-    #[must_use]
-    pub fn file(self, home: &NodeHome) -> PathBuf {
-        home.root().join(match self {
-            Self::Recovering => "config/recover.json",
-            Self::MovedAway => "config/moved.json",
-        })
-    }
-
-    /// The note of a home, if there is one. One that cannot be understood holds too.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub fn read(self, home: &NodeHome) -> io::Result<Option<Note>> {
-        let damaged = |err: serde_json::Error| Note { said: format!("a note that cannot be read: {err}") };
-        match fs::read(self.file(home)) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).unwrap_or_else(damaged))),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(err) => Err(err),
-        }
-    }
-
-    /// Makes the note of a home.
-    ///
-    /// # Errors
-    ///
-    /// When the file system refuses.
-    pub fn set(self, home: &NodeHome, said: String) -> io::Result<()> {
-        let text = serde_json::to_vec(&Note { said })?;
-        Ok(atomic_file::replace(&self.file(home), &text)?)
-    }
-
-    /// Removes it.
-    ///
-    /// # Errors
-    ///
-    /// When the file system refuses.
-    pub fn lift(self, home: &NodeHome) -> io::Result<()> {
-        let path = self.file(home);
-        match fs::remove_file(&path) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| atomic_file::sync_folder_of(&path)),
-        }
-    }
-}
 
 /// Refuses a home whose keys must not be used here. Changes nothing.
 ///
@@ -300,6 +127,8 @@ fn check_record(home: &NodeHome) -> Result<(), PreflightError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::node::engine::key_files::tests::write_keys;
     use crate::sequence::{HashedRecord, Log, Staging};
