@@ -14,6 +14,8 @@ COMETBFT_PIN := $(shell cat networks/cometbft.version)
 # The version that running networks come from; only `make rolling` needs it.
 COMETBFT_OLD := $(shell cat networks/cometbft.previous)
 COMETBFT_OLD_BIN := $(BUILD)/tools/cometbft-$(COMETBFT_OLD)/cometbft
+# One that breaks the rules, for tests.
+BYZANTINE    := $(BUILD)/tools/byzantine/cometbft
 OTELCOL_PIN  := 0.165.0
 OTELCOL      := $(BUILD)/tools/otelcol/otelcol
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
@@ -200,7 +202,7 @@ test-streams: build ## Durable Streams: the public conformance suite, and the of
 test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitizer; needs a nightly toolchain
 	@tests/race/run
 
-e2e: build ## Four real nodes, killed and brought back
+e2e: build $(BYZANTINE) ## Four real nodes, killed and brought back, and one that breaks the rules
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
 check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
@@ -223,6 +225,11 @@ rolling: build $(COMETBFT_OLD_BIN) ## A running network moves to the pinned Come
 $(COMETBFT_OLD_BIN):
 	@echo "Building CometBFT $(COMETBFT_OLD) (a minute or two)"
 	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_OLD)
+
+# Its packages are those of CometBFT: what was compiled for one is there for the other. `go build` knows what is new.
+.PHONY: $(BYZANTINE)
+$(BYZANTINE): go-pins
+	@CGO_ENABLED=0 go build -C tests/byzantine -o $(abspath $@) .
 
 trace-test: build $(OTELCOL) ## One transaction on four nodes is one trace in OpenTelemetry's collector
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored traces::
@@ -297,20 +304,31 @@ consistency: build ## Kills and stops for DURATION=10m: one sequence must explai
 
 ##@ Code
 
-.PHONY: fmt fmt-check lint vet doc docs deny
+.PHONY: fmt fmt-check lint vet doc docs deny go-pins
+GO_MODULES := tests/bench/go tests/byzantine
 fmt: rustfmt ## Format the code
 	@cargo fmt --all
+	@gofmt -w $(GO_MODULES)
 
 fmt-check: rustfmt
 	@cargo fmt --all --check
+	@test -z "$$(gofmt -l $(GO_MODULES))" || { gofmt -d $(GO_MODULES); exit 1; }
 
 # Clients verify formats in browsers too: what the crate for them is made of has to build for wasm.
-lint: clippy ## Clippy; every warning is an error
+lint: clippy go-pins ## Clippy; every warning is an error
 	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	@for std in --no-default-features --features=std; do \
 		cargo clippy --locked --profile plugin --target wasm32-unknown-unknown -p conformance $$std -- -D warnings || exit 1; \
 	done
 	@cargo build $(CARGO_FLAGS) --target wasm32-unknown-unknown -p dseq-format
+	@for module in $(GO_MODULES); do CGO_ENABLED=0 go vet -C $$module ./... || exit 1; done
+
+# They stand for the CometBFT that the networks run.
+go-pins:
+	@for module in $(GO_MODULES); do \
+		grep -q '^	github.com/cometbft/cometbft v$(COMETBFT_PIN)$$' $$module/go.mod \
+			|| { echo "$$module/go.mod has another CometBFT than networks/cometbft.version: $(COMETBFT_PIN)" >&2; exit 1; }; \
+	done
 
 vet: toolchain ## Does it compile? Faster than lint
 	@cargo check $(CARGO_FLAGS) --workspace --all-targets

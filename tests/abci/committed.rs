@@ -110,9 +110,9 @@ fn misbehavior_comes_with_the_block_that_proves_it() {
     let request = RequestFinalizeBlock { height: 1, misbehavior: vec![proven], ..Default::default() };
     followed.service.finalize_block(&request).unwrap();
     followed.service.commit().unwrap();
-    let proven = followed.last().misbehavior;
+    let proven = followed.last().conduct.misbehavior;
     assert_eq!((proven[0].kind, proven[0].height, proven.len()), (MisbehaviorKind::DuplicateVote, 7, 1));
     followed.finalize(2, &[]);
     followed.service.commit().unwrap();
-    assert!(followed.last().misbehavior.is_empty());
+    assert!(followed.last().conduct.misbehavior.is_empty());
 }

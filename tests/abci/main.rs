@@ -7,6 +7,7 @@ mod support;
 mod answers;
 mod bounds;
 mod committed;
+mod conduct;
 mod handshake;
 mod model;
 mod overload;

@@ -129,7 +129,7 @@ fn commit(log: &mut Log, records: u64) -> Result<CommittedBlock> {
     }
     log.commit(&staging.finish(), AppHash::default(), PipelineId::default())?;
     let committed = log.reader().committed();
-    Ok(CommittedBlock { committed, results: results.into(), misbehavior: Vec::new() })
+    Ok(CommittedBlock { committed, results: results.into(), conduct: Default::default() })
 }
 
 /// Microseconds for each look-up, in turn.

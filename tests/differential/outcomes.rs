@@ -13,7 +13,7 @@ mod suite;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dseq::app::{App, ExaminedBlock, Rules};
+use dseq::app::{App, Conduct, ExaminedBlock, Rules};
 use dseq::plugin::{
     CanonicalJson, Limits, Pipeline, PipelineSpec, PluginName, PluginSpec, engine_id, on_large_stack,
 };
@@ -60,7 +60,7 @@ fn print_outcomes(name: &str, wasm: &[u8], params: &str, txs: &[Bytes]) {
     println!("{name} init: fuel {}", pipeline.init_fuel());
     let (mut app, rules) = (App::default(), Rules { initial_height: Height(1), pipeline });
     let block = ExaminedBlock::of(rules, txs).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let decided = app.finalize(&Head::default(), Height(1), block, Vec::new());
+    let decided = app.finalize(&Head::default(), Height(1), block, Conduct::default());
     let decided = decided.unwrap_or_else(|error| panic!("{name}: {error}"));
     for (n, result) in decided.results.iter().enumerate() {
         println!("{name} {n}: fuel {}, {}", result.fuel, escaped(&format!("{:?}", result.receipt)));

@@ -130,7 +130,7 @@ fn node() -> Node {
     let results = [&b"first"[..], b"second"].iter().map(result).collect();
     log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
     let committed = log.reader().committed();
-    receipts.unwrap().take(&CommittedBlock { committed, results, misbehavior: Vec::new() });
+    receipts.unwrap().take(&CommittedBlock { committed, results, conduct: Default::default() });
     let node = Node { http, _log: log, _dir: dir };
     until("told", || node.connect().get("/v1/sequence", "").answer().body == b"firstsecond");
     node

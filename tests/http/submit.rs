@@ -113,7 +113,7 @@ impl Node {
         let results = records.iter().map(result).collect();
         self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
         let committed = self.log.reader().committed();
-        self.receipts.take(&CommittedBlock { committed, results, misbehavior: Vec::new() });
+        self.receipts.take(&CommittedBlock { committed, results, conduct: Default::default() });
     }
 }
 

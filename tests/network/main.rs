@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod acknowledgement;
+mod byzantine;
 mod chromium;
 mod clients;
 mod consistency;

@@ -40,6 +40,12 @@ pub(crate) const RUN_BY: &[(&str, Option<&str>, &str, &str)] = &[
         "tests/http/proxied.rs",
         "the_proxy_on_the_page_asks_for_a_password_and_passes_everything_on",
     ),
+    (
+        "docs/run/misbehaviour.md",
+        None,
+        "tests/network/byzantine.rs",
+        "a_byzantine_validator_is_named_and_three_honest_ones_stay_equal_and_live",
+    ),
     ("docs/run/", None, "tests/network/run_pages.rs", "the_pages_about_running_a_node_do_what_they_say"),
     ("docs/read.md", None, "tests/http/documented.rs", "every_command_on_the_page_of_reading_works"),
     ("docs/submit.md", None, "tests/network/submit.rs", "the_commands_of_the_page_do_what_it_says"),

@@ -1,10 +1,12 @@
 //! The state machine's results as CometBFT's messages, and what it takes from them.
 
 use bytes::Bytes;
+use data_encoding::HEXUPPER;
 use tendermint_proto::v0_38::abci as wire;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
+use tendermint_proto::v0_38::types::BlockIdFlag;
 
-use crate::app::{Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult};
+use crate::app::{Conduct, Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult, Voter};
 use crate::sequence::Receipt;
 use crate::types::{Fuel, Height};
 
@@ -78,11 +80,31 @@ fn record_event(receipt: &Receipt) -> Event {
     }
 }
 
+/// What CometBFT says of validators with a decided block.
+pub(super) fn conduct(block: &wire::RequestFinalizeBlock) -> Conduct {
+    let votes = block.decided_last_commit.iter().flat_map(|commit| &commit.votes);
+    let voter = |vote: &wire::VoteInfo| {
+        let wire::Validator { address, power } = vote.validator.as_ref()?;
+        Some(Voter {
+            validator: HEXUPPER.encode(address),
+            power: u64::try_from(*power).unwrap_or(0),
+            // A vote for no block commits none either.
+            signed: vote.block_id_flag == i32::from(BlockIdFlag::Commit),
+        })
+    };
+    Conduct {
+        misbehavior: block.misbehavior.iter().map(misbehavior).collect(),
+        proposer: HEXUPPER.encode(&block.proposer_address),
+        voters: votes.filter_map(voter).collect(),
+    }
+}
+
 /// What CometBFT proves of a validator in a decided block.
-pub(super) fn misbehavior(proven: &wire::Misbehavior) -> Misbehavior {
-    let (validator, power) = proven.validator.as_ref().map_or((String::new(), 0), |validator| {
-        (data_encoding::HEXUPPER.encode(&validator.address), validator.power)
-    });
+fn misbehavior(proven: &wire::Misbehavior) -> Misbehavior {
+    let (validator, power) = proven
+        .validator
+        .as_ref()
+        .map_or((String::new(), 0), |validator| (HEXUPPER.encode(&validator.address), validator.power));
     let kind = match proven.r#type() {
         wire::MisbehaviorType::DuplicateVote => MisbehaviorKind::DuplicateVote,
         wire::MisbehaviorType::LightClientAttack => MisbehaviorKind::LightClientAttack,

@@ -150,7 +150,7 @@ pub fn count_block(metrics: &Metrics, block: &CommittedBlock) {
     }
     let accepted = block.results.iter().filter(|result| result.receipt.is_ok());
     metrics.committed(&counted, accepted.map(|result| beginning(result.tx_hash)));
-    for proven in &block.misbehavior {
+    for proven in &block.conduct.misbehavior {
         metrics.misbehaved(match proven.kind {
             MisbehaviorKind::DuplicateVote => Misbehaviour::DuplicateVote,
             MisbehaviorKind::LightClientAttack => Misbehaviour::LightClientAttack,

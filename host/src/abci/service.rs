@@ -23,7 +23,7 @@ use tendermint_proto::v0_38::types::{ConsensusParams, VersionParams};
 use tracing::field::Empty;
 
 use super::convert::{
-    check_refused, check_response, height_from_wire, height_to_wire, misbehavior, proposal_bytes, tx_result,
+    check_refused, check_response, conduct, height_from_wire, height_to_wire, proposal_bytes, tx_result,
 };
 use super::disk::Disk;
 use super::halt::Halt;
@@ -33,12 +33,12 @@ use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
     self, App, Code, CommittedBlock, Examined, ExaminedBlock, ProposalBounds, Refusal, Rules,
-    SequencingError, Status, parse_genesis,
+    SequencingError, Status, VotedDown, parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::receipts::Receipts;
 use crate::sequence::{Chain, Log, Reader};
-use crate::telemetry::metrics::{Metrics, Now};
+use crate::telemetry::metrics::{Metrics, Now, Vote};
 use crate::types::{AppHash, Height, TxHash};
 
 /// Version of the application's protocol, in every block header; another one is consensus-breaking.
@@ -97,9 +97,13 @@ struct State {
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
     /// Where transactions landed, for queries; set once, if at all.
     receipts: OnceLock<Receipts>,
+    /// What is told of proposals that this node votes against; set once, if at all.
+    on_voted_down: OnceLock<OnVotedDown>,
     /// Watches over the votes of this node's validator; set once, if at all.
     own_votes: OnceLock<OwnVotes>,
 }
+
+type OnVotedDown = Box<dyn Fn(&VotedDown) + Send + Sync>;
 
 /// What InitChain, FinalizeBlock and Commit work on, one after the other.
 struct Core {
@@ -155,6 +159,7 @@ impl Service {
             metrics,
             on_commit: Box::new(on_commit),
             receipts: OnceLock::new(),
+            on_voted_down: OnceLock::new(),
             own_votes: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
@@ -205,6 +210,12 @@ impl Service {
     pub fn answer_from(&self, receipts: Receipts) {
         // Whoever set them before had the same log.
         let _ = self.shared.receipts.set(receipts);
+    }
+
+    /// Calls this with each proposal that this node votes against, from now on. It delays the vote.
+    pub fn tell_of_voted_down(&self, tell: impl Fn(&VotedDown) + Send + Sync + 'static) {
+        // Only the first counts, as with receipts.
+        let _ = self.shared.on_voted_down.set(Box::new(tell));
     }
 
     /// Stops from now on at a block that shows that this node's validator key votes elsewhere.
@@ -289,7 +300,7 @@ impl Service {
             Check::Examined(examined) => {
                 // Only what CometBFT asks about may get to its mempool, and so to a block.
                 if is_new && examined.record.is_ok() {
-                    self.shared.pace.accepted(&examined.tx_hash, weight(&request.tx));
+                    self.shared.pace.accepted(&examined.tx_hash, weight(&request.tx), Instant::now());
                 }
                 check_response(examined)
             }
@@ -356,17 +367,18 @@ impl Service {
         let (height, txs) = (height_from_wire(request.height), request.txs.len());
         let span = tracing::trace_span!(target: traces::TARGET, "ProcessProposal", height = height.0, txs, accept = Empty);
         let _entered = span.enter();
-        let accept = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
-        span.record("accept", accept);
+        let objection = app::process(&pipeline, &request.txs).map_err(SequencingError::from)?;
+        span.record("accept", objection.is_none());
         traces::name_transactions(&request.txs);
-        if !accept {
-            tracing::warn!(
-                height = height.0,
-                txs,
-                "voting no: the proposal holds what the pipeline rejects, or is too large"
-            );
+        let (status, vote) = match objection {
+            None => (ProposalStatus::Accept, Vote::Accept),
+            Some(_) => (ProposalStatus::Reject, Vote::Reject),
+        };
+        self.shared.metrics.voted(vote);
+        if let Some((objection, tell)) = objection.zip(self.shared.on_voted_down.get()) {
+            let proposer = data_encoding::HEXUPPER.encode(&request.proposer_address);
+            tell(&VotedDown { height: height.0, proposer, objection });
         }
-        let status = if accept { ProposalStatus::Accept } else { ProposalStatus::Reject };
         Ok(ResponseProcessProposal { status: status.into() })
     }
 
@@ -386,13 +398,13 @@ impl Service {
         }
         // Outside the lock; the engine sends no InitChain meanwhile, which alone changes the rules.
         let block = ExaminedBlock::of(rules, &request.txs).map_err(SequencingError::from)?;
-        let misbehavior = request.misbehavior.iter().map(misbehavior).collect();
+        let conduct = conduct(request);
         let block_weight = request.txs.iter().map(weight).sum();
         let mut core = self.core();
         core.block_weight = block_weight;
         let Core { app, log, .. } = &mut *core;
         let staging = Instant::now();
-        let decided = app.finalize(log.head(), height, block, misbehavior)?;
+        let decided = app.finalize(log.head(), height, block, conduct)?;
         self.shared.metrics.staged(staging.elapsed());
         let (results, app_hash) = (Arc::clone(&decided.results), decided.app_hash);
         drop(core);
@@ -422,7 +434,7 @@ impl Service {
         let block = CommittedBlock {
             committed: self.shared.reader.committed(),
             results: decided.results,
-            misbehavior: decided.misbehavior,
+            conduct: decided.conduct,
         };
         // Called under the lock, which keeps blocks in order. Only InitChain, FinalizeBlock and Commit take the lock, and the
         // engine sends none of them before this Commit is answered.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::finalize::TxResult;
+use super::proposal::Objection;
 use crate::sequence::Committed;
 
 /// A block that has just become durable, with results that are not stored.
@@ -12,8 +13,41 @@ pub struct CommittedBlock {
     pub committed: Arc<Committed>,
     /// What became of each of its transactions, in order.
     pub results: Arc<[TxResult]>,
-    /// What the engine proved of validators in it. A piece of evidence is in one block only.
+    /// What the engine says of validators with it.
+    pub conduct: Conduct,
+}
+
+/// What the engine says of validators with a decided block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// What it proved of them. A piece of evidence is in one block only.
     pub misbehavior: Vec<Misbehavior>,
+    /// Who proposed the block, in upper-case hex as the engine writes addresses.
+    pub proposer: String,
+    /// The validators of the block before.
+    pub voters: Vec<Voter>,
+}
+
+/// A validator, and whether it signed a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    /// Its address, in upper-case hex.
+    pub validator: String,
+    /// Its voting power.
+    pub power: u64,
+    /// Whether the block has its signature, as far as the next proposer had received it.
+    pub signed: bool,
+}
+
+/// A proposed block that this node voted against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VotedDown {
+    /// Its height.
+    pub height: u64,
+    /// The validator that proposed it, in upper-case hex.
+    pub proposer: String,
+    /// Why.
+    pub objection: Objection,
 }
 
 /// A validator that broke the rules of consensus, as the engine proved it in a block.

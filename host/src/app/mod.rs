@@ -29,11 +29,11 @@ mod status;
 
 pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
-pub use committed::{CommittedBlock, Misbehavior, MisbehaviorKind};
+pub use committed::{CommittedBlock, Conduct, Misbehavior, MisbehaviorKind, VotedDown, Voter};
 pub use examine::{Examined, Refusal, examine, refuse_by_size};
 pub use finalize::{ExaminedBlock, TxResult};
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};
-pub use proposal::{ProposalBounds, prepare, process, weight};
+pub use proposal::{Objection, ProposalBounds, prepare, process, weight};
 pub use rules::Rules;
 pub use state::{App, Decided, SequencingError, may_init};
 pub use status::Status;

@@ -11,14 +11,15 @@
 //!
 //! Here records are measured and dropped: what a proposal costs in memory is a record for each processor.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
-use super::examine::{Examined, examine_all, look, run};
+use super::examine::{Examined, Refusal, examine_all, look, run};
 use crate::limits;
 use crate::plugin::{Fatal, Found, Pipeline, in_parallel};
+use crate::types::TxHash;
 
 /// Transactions of a mempool that are measured together before the block is looked at. What is measured in vain is
 /// bounded by it, and was checked before: its results are remembered.
@@ -108,8 +109,32 @@ pub fn prepare(
     Ok(picked)
 }
 
-/// Whether to vote for a proposal: only if the pipeline accepts every transaction in it and the block is within its
-/// bounds.
+/// Why a node votes against a proposal. Of several reasons it is the one that was found first: for messages, not for hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// It holds a transaction that the pipeline rejects.
+    Rejected {
+        /// The transaction.
+        tx_hash: TxHash,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Its transactions come to more than a block may have.
+    TooLarge,
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected { tx_hash, refusal: Refusal { code, codespace, message } } => {
+                write!(f, "transaction {tx_hash} is rejected (code {code} of {codespace}: {message})")
+            }
+            Self::TooLarge => f.write_str("its records or their fuel come to more than a block may have"),
+        }
+    }
+}
+
+/// Why to vote against a proposal; `None`: the pipeline accepts every transaction in it, and the block is within its bounds.
 ///
 /// The sums do not depend on the order in which transactions are done, so nothing is run any more once the vote is no:
 /// a proposal costs no more fuel than a block may, and one transaction for each processor.
@@ -117,13 +142,13 @@ pub fn prepare(
 /// # Errors
 ///
 /// [`Fatal`] when this host could not run the pipeline.
-pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
-    let (used, refused) = (Mutex::new(Used::default()), AtomicBool::new(false));
-    let is_refused = || refused.load(Ordering::Relaxed);
+pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<Option<Objection>, Fatal> {
+    let (used, found) = (Mutex::new(Used::default()), OnceLock::new());
+    let is_refused = || found.get().is_some();
     let count = |examined: &Examined| {
-        let take = |measured| used.lock().unwrap_or_else(PoisonError::into_inner).take(measured);
-        if !measured(examined).is_some_and(take) {
-            refused.store(true, Ordering::Relaxed);
+        if let Some(objection) = object(examined, &used) {
+            // Another thread may have found one too.
+            let _ = found.set(objection);
         }
     };
     let look = |tx| {
@@ -144,7 +169,19 @@ pub fn process(pipeline: &Pipeline, txs: &[Bytes]) -> Result<bool, Fatal> {
         }
         Ok(())
     })?;
-    Ok(!is_refused())
+    Ok(found.into_inner())
+}
+
+/// Adds a transaction to what a proposal has used up; why not, if it may not be in it.
+fn object(examined: &Examined, used: &Mutex<Used>) -> Option<Objection> {
+    match &examined.record {
+        Err(refusal) => Some(Objection::Rejected { tx_hash: examined.tx_hash, refusal: refusal.clone() }),
+        Ok(record) => {
+            let tx = Measured { record_bytes: record.len() as u64, fuel: examined.fuel.0 };
+            let fits = used.lock().unwrap_or_else(PoisonError::into_inner).take(tx);
+            (!fits).then_some(Objection::TooLarge)
+        }
+    }
 }
 
 /// What a transaction takes of a block; `None` if the pipeline rejects it.

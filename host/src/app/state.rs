@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::app_hash::app_hash;
-use super::committed::Misbehavior;
+use super::committed::Conduct;
 use super::finalize::{ExaminedBlock, TxResult};
 use super::rules::Rules;
 use crate::plugin::Fatal;
@@ -27,8 +27,8 @@ pub struct Decided {
     pub app_hash: AppHash,
     /// What became of each transaction, in order.
     pub results: Arc<[TxResult]>,
-    /// What the block proves of validators.
-    pub misbehavior: Vec<Misbehavior>,
+    /// What the engine says of validators with it.
+    pub conduct: Conduct,
 }
 
 /// Consensus asked for something out of order; this program or the engine is broken.
@@ -95,7 +95,7 @@ impl App {
         head: &Head,
         height: Height,
         block: ExaminedBlock,
-        misbehavior: Vec<Misbehavior>,
+        conduct: Conduct,
     ) -> Result<&Decided, SequencingError> {
         self.decided = None;
         let expected = next_height(head, &block.rules);
@@ -107,7 +107,7 @@ impl App {
         let results = block.stage(&mut staging).into();
         let staged = staging.finish();
         let app_hash = app_hash(staged.head(), pipeline);
-        Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results, misbehavior }))
+        Ok(self.decided.insert(Decided { staged, pipeline, app_hash, results, conduct }))
     }
 
     /// Takes the block to make durable. There is no way to put it back: if making it durable fails, the node ends.

@@ -10,13 +10,14 @@ use crate::abci::{EXIT_FAILED, Halt, Metered, OwnVotes, Service, ServiceOptions,
 use crate::api::health::Health;
 use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
-use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind};
+use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind, VotedDown};
 use crate::node::engine::data::EngineData;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
 use crate::node::health::{self, Checker, Observed, Subject};
 use crate::node::home::NodeHome;
 use crate::node::intake::NodeIntake;
+use crate::node::names::Names;
 use crate::node::preflight::Hold;
 use crate::plugin::engine_id;
 use crate::receipts::Receipts;
@@ -91,17 +92,26 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     let observed = Observed::new(log.reader().committed());
     let receipts = Receipts::open(log.reader(), options.home.as_ref().map(NodeHome::receipts_index))
         .map_err(api::BindError::Threads)?;
+    let names = Arc::new(options.home.as_ref().map(Names::of).unwrap_or_default());
     let on_commit = {
         let (metrics, observed, receipts) = (Arc::clone(&metrics), observed.clone(), receipts.clone());
+        let names = Arc::clone(&names);
         move |block: &CommittedBlock| {
             count_block(&metrics, block);
-            log_block(block);
+            log_block(block, &names);
             observed.take(block);
             receipts.take(block);
         }
     };
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     service.answer_from(receipts.clone());
+    service.tell_of_voted_down({
+        let (observed, names) = (observed.clone(), Arc::clone(&names));
+        move |voted_down| {
+            log_voted_down(voted_down, &names);
+            observed.take_voted_down(voted_down);
+        }
+    });
     if let Some(own_votes) = options.home.as_ref().filter(|_| options.supervised).and_then(own_votes) {
         service.watch_over(own_votes);
     }
@@ -122,7 +132,7 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     // Nobody else asks how the node is.
     let checked = options.home.as_ref().filter(|_| http.is_some());
-    let watched = (observed, receipts);
+    let watched = (observed, receipts, names);
     let _checker = checked.map(|home| start_checks(options, home, &service, &server, watched, health));
     tracing::info!(listen = %options.listen, "serving ABCI");
     on_ready(server.shutdown_handle());
@@ -205,7 +215,7 @@ fn start_checks(
     home: &NodeHome,
     service: &Service,
     server: &Server,
-    (observed, receipts): (Observed, Receipts),
+    (observed, receipts, names): (Observed, Receipts, Arc<Names>),
     health: Health,
 ) -> Option<Checker> {
     let subject = Subject {
@@ -215,6 +225,7 @@ fn start_checks(
         observed,
         receipts,
         home: home.clone(),
+        names,
         plugins_dir: options.service.plugins_dir.clone(),
         disk_free_bytes_low: options.service.disk_free_bytes_low,
         metrics: service.metrics(),
@@ -223,19 +234,31 @@ fn start_checks(
     started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()
 }
 
+/// Logs that this node votes against a proposal, with who proposed it.
+fn log_voted_down(voted_down: &VotedDown, names: &Names) {
+    let VotedDown { height, proposer, objection } = voted_down;
+    let who = names.validator(proposer);
+    tracing::warn!(
+        height,
+        validator = %proposer,
+        "voting no: the block that {who} proposes must not be in the sequence: {objection}"
+    );
+}
+
 /// Logs a committed block, and what it proves of validators.
-fn log_block(block: &CommittedBlock) {
+fn log_block(block: &CommittedBlock, names: &Names) {
     let head = &block.committed.head;
     let (height, length) = (head.height().0, head.length());
     let records = block.results.iter().filter(|result| result.receipt.is_ok()).count();
     tracing::debug!(height, length, records, "block committed");
-    for proven in &block.misbehavior {
-        log_misbehavior(height, proven);
+    for proven in &block.conduct.misbehavior {
+        log_misbehavior(height, proven, names);
     }
 }
 
 /// Logs what a validator did, with what to do: once on each node, and again only by a node that replays the chain.
-fn log_misbehavior(block: u64, proven: &Misbehavior) {
+fn log_misbehavior(block: u64, proven: &Misbehavior, names: &Names) {
+    let who = names.validator(&proven.validator);
     let (kind, deed) = match proven.kind {
         MisbehaviorKind::DuplicateVote => {
             ("duplicate vote", "signed two different votes at one height (double signing)")
@@ -253,7 +276,7 @@ fn log_misbehavior(block: u64, proven: &Misbehavior) {
         height = proven.height,
         time = proven.time.as_deref().unwrap_or("unknown"),
         block,
-        "a validator {deed}: its key runs in two places, or was stolen, or its priv_validator_state.json was lost; \
+        "the validator {who} {deed}: its key runs in two places, or was stolen, or its priv_validator_state.json was lost; \
          its operator has to stop all nodes with this key but one. Its vote still counts: \
          if validators with a third of the power do this, nodes can disagree"
     );

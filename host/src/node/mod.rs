@@ -11,6 +11,7 @@
 //! - [`process`]: processes, signals, ports and logs of this machine;
 //! - [`supervisor`]: keeps the app and CometBFT running in a home;
 //! - [`clock`]: what time it is on other machines;
+//! - [`names`]: what messages call validators and nodes;
 //! - [`preflight`]: what keeps a home from starting;
 //! - [`keys`]: keys shown, backed up, moved and restored;
 //! - [`recover`]: a validator that lost the record of what it signed;
@@ -44,6 +45,7 @@ pub mod health;
 pub mod home;
 mod intake;
 pub mod keys;
+pub mod names;
 pub mod network;
 pub mod preflight;
 pub mod process;

@@ -34,7 +34,7 @@ impl Chain {
         }
         self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
         let committed = self.log.reader().committed();
-        CommittedBlock { committed, results: results.into(), misbehavior: Vec::new() }
+        CommittedBlock { committed, results: results.into(), conduct: Default::default() }
     }
 
     fn index(&self) -> PathBuf {

@@ -5,7 +5,8 @@
 //! waiting  weight of what this node accepted and no block has brought yet
 //! queue    waiting / budget: how many blocks it takes; for checks, by a budget that shrinks slowly
 //! checks   refuse none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
-//! HTTP     refuses all beyond QUEUE_SUBMIT, long before
+//! wait     how long the transactions of the last block had been waiting at this node
+//! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT or the wait beyond WAIT_SUBMIT, long before checks do
 //! ```
 //!
 //! The unit is [`weight`](crate::app::weight): a transaction's bytes and a constant.
@@ -38,8 +39,17 @@ use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
 
-/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next.
-const QUEUE_SUBMIT: f64 = 2.0;
+/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and a part of the next. With one
+/// alone, a moment in which the machine is busy with other things would be a reason.
+const QUEUE_SUBMIT: f64 = 1.5;
+
+/// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
+/// carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues: then this is what
+/// shows them.
+const WAIT_SUBMIT: f64 = 2.0;
+
+/// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
+const WAIT_QUEUE: f64 = 0.5;
 
 /// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
 const QUEUE_FREE: f64 = 32.0;
@@ -71,6 +81,8 @@ pub(super) struct Pace {
     block_micros: AtomicU64,
     /// Weight of what waits.
     waiting_weight: AtomicU64,
+    /// How long the transactions of the last block had waited here, in microseconds.
+    wait_micros: AtomicU64,
     waiting: Mutex<Waiting>,
     budget: Mutex<Budget>,
 }
@@ -84,6 +96,7 @@ impl Pace {
             checks_block_weight: AtomicU64::new(u64::MAX),
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
+            wait_micros: AtomicU64::new(0),
             waiting: Mutex::new(Waiting::new(now)),
             budget: Mutex::new(budget),
         }
@@ -126,14 +139,21 @@ impl Pace {
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        let block = &self.queue_block_weight;
-        if self.queue(block) <= QUEUE_SUBMIT {
-            return None;
+        if self.submit_overload().is_some() {
+            self.forget_old(now());
         }
-        self.forget_old(now());
-        let queue = self.queue(block);
-        let (wait, wait_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
-        (queue > QUEUE_SUBMIT).then_some(Overload { wait, wait_max })
+        self.submit_overload()
+    }
+
+    fn submit_overload(&self) -> Option<Overload> {
+        let queue = self.queue(&self.queue_block_weight);
+        let (expected, expected_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
+        if queue > QUEUE_SUBMIT {
+            return Some(Overload { wait: expected, wait_max: expected_max });
+        }
+        let wait = Duration::from_micros(self.wait_micros.load(Ordering::Relaxed));
+        let wait_max = self.time_of(WAIT_SUBMIT);
+        (queue > WAIT_QUEUE && wait > wait_max).then_some(Overload { wait, wait_max })
     }
 
     fn overloaded(&self, queue: f64) -> Refusal {
@@ -146,9 +166,9 @@ impl Pace {
     }
 
     /// Counts a transaction that a check accepted. One that is waiting already is counted once.
-    pub(super) fn accepted(&self, tx: &TxHash, weight: u64) {
+    pub(super) fn accepted(&self, tx: &TxHash, weight: u64, now: Instant) {
         let mut waiting = self.waiting();
-        waiting.insert(tx, weight);
+        waiting.insert(tx, weight, now);
         self.publish(&waiting);
     }
 
@@ -156,19 +176,18 @@ impl Pace {
     /// afterwards, so none of them is counted again.
     pub(super) fn committed(&self, now: Instant, weight: u64, txs: impl IntoIterator<Item = TxHash>) {
         let mut waiting = self.waiting();
-        for tx in txs {
-            waiting.remove(&tx);
-        }
+        let waited = txs.into_iter().filter_map(|tx| waiting.remove(&tx));
+        let waited = waited.map(|since| now.saturating_duration_since(since)).collect();
         waiting.forget_old(now);
         let left = self.publish(&waiting);
         drop(waiting);
+        self.wait_micros.store(micros(longest_usual(waited)), Ordering::Relaxed);
 
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.note(now, weight, left > 0);
         self.proposal_weight.store(budget.weight(), Ordering::Relaxed);
         if let Some(block_time) = budget.proven() {
-            let micros = u64::try_from(block_time.as_micros()).unwrap_or(u64::MAX);
-            self.block_micros.store(micros, Ordering::Relaxed);
+            self.block_micros.store(micros(block_time), Ordering::Relaxed);
             self.queue_block_weight.store(budget.weight(), Ordering::Relaxed);
             let before = self.checks_block_weight.load(Ordering::Relaxed);
             let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
@@ -194,6 +213,16 @@ impl Pace {
         self.waiting_weight.store(weight, Ordering::Relaxed);
         weight
     }
+}
+
+/// The longest but for one in ten, which may have been lost on the way and handed in once more; 0 of nothing.
+fn longest_usual(mut waited: Vec<Duration>) -> Duration {
+    let at = waited.len() * 9 / 10;
+    if waited.is_empty() { Duration::ZERO } else { *waited.select_nth_unstable(at).1 }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Network {
             if self.is_refused(tx) {
                 self.refused += 1;
             } else {
-                self.pace.accepted(&tx, TX);
+                self.pace.accepted(&tx, TX, self.now);
                 self.queue.push_back(tx);
             }
         }
@@ -125,7 +125,7 @@ fn a_burst_is_taken_and_decided() {
     // Such a burst over HTTP would be taken in parts.
     let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
     assert!((2.5..3.5).contains(&wait.as_secs_f64()), "{wait:?}");
-    assert_eq!(wait_max, Duration::from_secs(1));
+    assert_eq!(wait_max, Duration::from_millis(750));
     network.blocks(8, 0);
     assert_eq!(network.pace.overload(|| network.now), None);
 }
@@ -235,4 +235,30 @@ fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
     assert_eq!(network.refused, 0);
     network.offer(4_000);
     assert_eq!(network.refused, 0);
+}
+
+#[test]
+fn queues_of_other_nodes_that_gossip_has_not_brought_show_in_how_long_transactions_waited() {
+    let mut network = Network::overloaded(50);
+    while !network.queue.is_empty() {
+        network.block(0);
+    }
+    // Blocks of what other nodes know alone, while one block's worth waits here.
+    network.offer(450);
+    let others = |network: &mut Network| {
+        let txs = (0..450).map(|n| TxHash::of(format!("other {} {n}", network.offered).as_bytes())).collect();
+        network.decide(txs, 0);
+    };
+    for _ in 0..6 {
+        others(&mut network);
+        assert_eq!(network.pace.overload(|| network.now), None, "nothing of this node was decided");
+    }
+    let own: Vec<TxHash> = network.queue.drain(..100).collect();
+    network.decide(own, 0);
+    let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
+    assert!((3.0..3.6).contains(&wait.as_secs_f64()), "{wait:?}");
+    assert_eq!(wait_max, Duration::from_secs(1));
+    // Little is left: it is gone before what comes now is decided.
+    network.block(0);
+    assert_eq!(network.pace.overload(|| network.now), None);
 }

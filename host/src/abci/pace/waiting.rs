@@ -19,7 +19,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// have is not counted.
 const GENERATION_LEN_MAX: usize = 25_000;
 
-/// Weights of waiting transactions, by the first bytes of their hashes, in two generations.
+/// Waiting transactions, by the first bytes of their hashes, in two generations.
 pub(super) struct Waiting {
     young: Generation,
     old: Generation,
@@ -28,16 +28,22 @@ pub(super) struct Waiting {
 
 #[derive(Default)]
 struct Generation {
-    weights: HashMap<u64, u32>,
-    /// The sum.
+    txs: HashMap<u64, Tx>,
+    /// The sum of their weights.
     weight: u64,
 }
 
+/// A waiting transaction.
+struct Tx {
+    weight: u32,
+    since: Instant,
+}
+
 impl Generation {
-    fn remove(&mut self, key: u64) -> Option<u64> {
-        let weight = u64::from(self.weights.remove(&key)?);
-        self.weight = self.weight.saturating_sub(weight);
-        Some(weight)
+    fn remove(&mut self, key: u64) -> Option<Instant> {
+        let Tx { weight, since } = self.txs.remove(&key)?;
+        self.weight = self.weight.saturating_sub(u64::from(weight));
+        Some(since)
     }
 }
 
@@ -52,24 +58,23 @@ impl Waiting {
     }
 
     /// Adds a transaction; once, however often it comes.
-    pub(super) fn insert(&mut self, tx: &TxHash, weight: u64) {
+    pub(super) fn insert(&mut self, tx: &TxHash, weight: u64, now: Instant) {
         let key = key(tx);
-        if self.old.weights.contains_key(&key) {
+        if self.young.txs.contains_key(&key) || self.old.txs.contains_key(&key) {
             return;
         }
-        if self.young.weights.len() >= GENERATION_LEN_MAX {
+        if self.young.txs.len() >= GENERATION_LEN_MAX {
             self.old = std::mem::take(&mut self.young);
         }
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        if self.young.weights.insert(key, weight).is_none() {
-            self.young.weight = self.young.weight.saturating_add(u64::from(weight));
-        }
+        self.young.txs.insert(key, Tx { weight, since: now });
+        self.young.weight = self.young.weight.saturating_add(u64::from(weight));
     }
 
-    /// Takes a transaction out; answers its weight, 0 if it was not waiting.
-    pub(super) fn remove(&mut self, tx: &TxHash) -> u64 {
+    /// Takes a transaction out; answers since when it was waiting, if it was.
+    pub(super) fn remove(&mut self, tx: &TxHash) -> Option<Instant> {
         let key = key(tx);
-        self.young.remove(key).or_else(|| self.old.remove(key)).unwrap_or(0)
+        self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
     /// Forgets what has waited for too long.
@@ -97,12 +102,14 @@ mod tests {
 
     #[test]
     fn a_transaction_counts_once_until_it_is_taken_out() {
-        let mut waiting = Waiting::new(Instant::now());
-        waiting.insert(&tx(1), 10);
-        waiting.insert(&tx(1), 10);
-        waiting.insert(&tx(2), 5);
+        let start = Instant::now();
+        let later = start + Duration::from_secs(1);
+        let mut waiting = Waiting::new(start);
+        waiting.insert(&tx(1), 10, start);
+        waiting.insert(&tx(1), 10, later);
+        waiting.insert(&tx(2), 5, later);
         assert_eq!(waiting.weight(), 15);
-        assert_eq!([1, 1, 3].map(|n| waiting.remove(&tx(n))), [10, 0, 0]);
+        assert_eq!([1, 1, 3].map(|n| waiting.remove(&tx(n))), [Some(start), None, None]);
         assert_eq!(waiting.weight(), 5);
     }
 
@@ -110,15 +117,15 @@ mod tests {
     fn what_no_block_brings_is_forgotten_after_a_while() {
         let start = Instant::now();
         let mut waiting = Waiting::new(start);
-        waiting.insert(&tx(1), 10);
+        waiting.insert(&tx(1), 10, start);
         waiting.forget_old(start + FORGOTTEN_AFTER / 2);
         assert_eq!(waiting.weight(), 10);
         waiting.forget_old(start + FORGOTTEN_AFTER);
-        waiting.insert(&tx(1), 10);
-        waiting.insert(&tx(2), 5);
+        waiting.insert(&tx(1), 10, start);
+        waiting.insert(&tx(2), 5, start);
         assert_eq!(waiting.weight(), 15, "old ones count, and once");
-        assert_eq!(waiting.remove(&tx(1)), 10, "and can be taken out");
-        waiting.insert(&tx(1), 10);
+        assert_eq!(waiting.remove(&tx(1)), Some(start), "and can be taken out");
+        waiting.insert(&tx(1), 10, start);
         waiting.forget_old(start + 2 * FORGOTTEN_AFTER);
         waiting.forget_old(start + 3 * FORGOTTEN_AFTER);
         assert_eq!(waiting.weight(), 0);
@@ -128,9 +135,9 @@ mod tests {
     fn memory_is_bounded_whatever_is_never_decided() {
         let mut waiting = Waiting::new(Instant::now());
         for n in 0..5 * GENERATION_LEN_MAX {
-            waiting.insert(&tx(n), 1);
+            waiting.insert(&tx(n), 1, Instant::now());
         }
-        let count = waiting.young.weights.len() + waiting.old.weights.len();
+        let count = waiting.young.txs.len() + waiting.old.txs.len();
         assert!((GENERATION_LEN_MAX..=2 * GENERATION_LEN_MAX).contains(&count), "{count}");
         assert_eq!(waiting.weight(), count as u64);
     }

@@ -84,7 +84,7 @@ pub(super) fn overloaded(overload: Overload) -> Problem {
     let Overload { wait, wait_max } = overload;
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let detail = format!(
-        "the transactions that wait at this node take {:.1} s to get into blocks; it takes new ones below {:.1} s",
+        "the transactions that wait at this node take {:.2} s to get into blocks; it takes new ones below {:.2} s",
         wait.as_secs_f64(),
         wait_max.as_secs_f64()
     );

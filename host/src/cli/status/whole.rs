@@ -1,8 +1,11 @@
-//! The network as a whole, when it is asked once: quorum, behind, who signed twice.
+//! The network as a whole, when it is asked once: quorum, behind, who signed twice, and whom nodes of this machine accuse.
 
 use std::collections::BTreeSet;
 
 use super::collect::View;
+use crate::api::health::State as CheckState;
+use crate::node::health::{CONDUCT, ask};
+use crate::node::home::NodeHome;
 use crate::node::network::Member;
 use crate::node::testnet::NodeState;
 use crate::node::verdict::{Known, State, Verdict};
@@ -38,6 +41,7 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     let connected: BTreeSet<&String> = answering().flat_map(|one| &one.connected).collect();
     let mut named: BTreeSet<&String> = ids.clone();
     let mut troubles = troubles(view);
+    troubles.extend(accusations(view, subjects));
     let is_silent = answering().next().is_none();
     // Of nobody nothing follows.
     for member in members.iter().filter(|_| !is_silent) {
@@ -53,6 +57,24 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     }
     let has_unknown = connected.iter().any(|id| !named.contains(*id));
     Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), is_silent, twice }
+}
+
+/// How other validators and nodes behave by what the nodes of this machine found: of each check, what the first node says.
+fn accusations(view: &View, subjects: &[Subject]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut said = BTreeSet::new();
+    for (node, subject) in view.nodes.iter().zip(subjects) {
+        let Some(home) = subject.home.as_ref().filter(|_| node.shown().is_some()) else { continue };
+        for check in ask::running(&NodeHome::new(home)).report.checks {
+            if let (CheckState::Warning, Some(reason)) = (check.state, &check.reason)
+                && CONDUCT.contains(&&*check.name)
+                && said.insert(check.name.clone())
+            {
+                found.push(format!("{} says: {reason}", node.name));
+            }
+        }
+    }
+    found
 }
 
 /// What is wrong with single nodes.

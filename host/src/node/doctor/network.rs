@@ -41,7 +41,23 @@ const REMEDIES: &[(&str, &str)] = &[
         "if it is being built, wait; otherwise let the node's user write to index/ in the home, and free space on its disk: the \
          node tries again every 30 s, and builds the index from the sequence",
     ),
-    ("double-signing", "stop all nodes with this key but one"),
+    (
+        "double-signing",
+        "stop all nodes with this key but one; if it is another member's, tell its operator (docs/run/misbehaviour.md)",
+    ),
+    (
+        "proposals",
+        "compare dseq genesis verify and dseq version with its operator: one of the two runs another program or other rules, or it \
+         breaks them on purpose",
+    ),
+    (
+        "signing",
+        "ask its operator whether it is overloaded or cut off; while it signs nothing, the network has one validator less to lose",
+    ),
+    (
+        "messages",
+        "ask its operator which program sends this; to go on without it, remove it from persistent_peers and block its address",
+    ),
     ("agreement", "stop the node that differs, and keep its home for the search"),
 ];
 

@@ -3,6 +3,7 @@
 pub mod cometbft;
 pub mod config;
 pub(crate) mod connection;
+pub(crate) mod cut_off;
 pub(crate) mod data;
 pub mod databases;
 pub mod environment;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::look;
 use crate::api::health::{Check, Report, State};
 use crate::excerpt::words;
+use crate::node::address::Address;
+use crate::node::config::{Given, Settings};
 use crate::node::home::NodeHome;
 use crate::node::home::access;
 use crate::node::process::running::Running;
@@ -36,6 +38,17 @@ pub struct Found {
 #[must_use]
 pub fn at(url: &str) -> Found {
     Found { report: get(url).unwrap_or_else(does_not_run), restarted: None }
+}
+
+/// Asks the node of a home where its settings say that it answers.
+#[must_use]
+pub fn running(node: &NodeHome) -> Found {
+    let (settings, _) = Settings::gather(Some(node), &Given::new());
+    let url = settings.http.value.map(|listens| {
+        let address = Address::new(listens.ip().to_string(), listens.port());
+        format!("http://{}", address.reached_locally())
+    });
+    home(node, url.as_deref())
 }
 
 /// Asks the node of a home, whose HTTP is at this URL; `None`: it serves none.

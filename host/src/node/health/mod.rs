@@ -16,13 +16,16 @@
 
 pub mod ask;
 mod checks;
+mod cut_off;
 mod look;
 mod observed;
 pub mod quorum;
+mod silent;
 mod snapshot;
 mod survey;
 mod trends;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -31,8 +34,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cut_off::CutOffs;
 use look::{Disks, EngineLook, ReadBack};
-use snapshot::{Agreement, Answer, Engine, Learned, Snapshot, Survey};
+use silent::Silence;
+use snapshot::{Agreement, Answer, Engine, Learned, Silent, Snapshot, Survey, Violation};
 use survey::Surveyor;
 use trends::Trends;
 
@@ -43,9 +48,13 @@ use crate::abci::InForce;
 use crate::abci::transport::Connections;
 use crate::api::health::{Health, State};
 use crate::node::home::NodeHome;
+use crate::node::names::Names;
 use crate::receipts::Receipts;
 use crate::sequence::Reader;
 use crate::telemetry::metrics::Metrics;
+
+/// The checks of how other validators and nodes behave, but for what blocks prove.
+pub const CONDUCT: [&str; 3] = ["proposals", "signing", "messages"];
 
 /// How often the checks run.
 const EVERY: Duration = Duration::from_secs(1);
@@ -73,6 +82,8 @@ pub struct Subject {
     pub receipts: Receipts,
     /// The node's home.
     pub home: NodeHome,
+    /// What messages call validators and nodes.
+    pub names: Arc<Names>,
     /// Where its plugins are.
     pub plugins_dir: PathBuf,
     /// Free space below which it takes no transactions, in bytes.
@@ -128,6 +139,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
     let disks = Disks::new(&subject.home, subject.disk_free_bytes_low);
     let mut read_back = ReadBack::new(subject.plugins_dir.clone());
     let mut trends = Trends::at(subject.reader.committed().head.height().0);
+    let mut others = Others { silence: Silence::default(), cut_offs: CutOffs::new(&subject.home) };
     while !is_over.load(Ordering::Relaxed) {
         let began = Instant::now();
         let engine = engine_look.look();
@@ -144,6 +156,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
         let ahead = trends::ahead_of(height, heights_of_peers(&survey));
         let (stalled, behind) = trends.take(height, has_work, ahead, Instant::now());
         let (store, pipeline) = read_back.look(&subject.reader, &subject.in_force);
+        let (silent, violations) = others.look(subject, &engine, &survey, height);
         let snapshot = Snapshot {
             connections: subject.connections.count(),
             height,
@@ -156,6 +169,10 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             pipeline,
             receipts: subject.receipts.coverage(),
             misdeeds: subject.observed.misdeeds(),
+            accused: subject.observed.accused(),
+            silent,
+            violations,
+            names: Arc::clone(&subject.names),
         };
         let differs = |seen: &snapshot::Seen| {
             seen.is_peer && seen.is_trusted && matches!(seen.agreement, Agreement::Differs { .. })
@@ -164,6 +181,46 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
         health.replace(checks::run(&snapshot));
         thread::sleep(EVERY.saturating_sub(began.elapsed()));
     }
+}
+
+/// How other validators and nodes behave, from one look to the next.
+struct Others {
+    silence: Silence,
+    cut_offs: CutOffs,
+}
+
+impl Others {
+    /// Looks at them; what becomes known is logged and counted.
+    fn look(
+        &mut self,
+        subject: &Subject,
+        engine: &Learned<Engine>,
+        survey: &Survey,
+        height: u64,
+    ) -> (Vec<Silent>, Vec<Violation>) {
+        let (names, metrics, now) = (&*subject.names, &*subject.metrics, Instant::now());
+        let (mut up, mut own) = (BTreeSet::new(), None);
+        if let Learned::Known(engine) = engine {
+            self.cut_offs.know(engine);
+            (up, own) = (validators_up(engine, survey), engine.validator.as_deref());
+        }
+        let silent = self.silence.take(&up, &subject.observed.missed(), height, now);
+        self.silence.log(&silent, own, names);
+        metrics.set_silent_validators(silent.len() as u64);
+        (silent, self.cut_offs.look(names, metrics, now))
+    }
+}
+
+/// The validators that are connected, by the network's file, or else by what they say; and this node's own.
+fn validators_up(engine: &Engine, survey: &Survey) -> BTreeSet<String> {
+    let of_peer = |id: &String| match (engine.members.get(id), survey.nodes.get(id).map(|seen| &seen.answer))
+    {
+        (Some(validator), _) => Some(validator.clone()),
+        (None, Some(Answer::Answers { validator, .. })) => validator.clone(),
+        (None, _) => None,
+    };
+    let own = engine.validator.clone().filter(|_| !engine.catching_up);
+    engine.peers.iter().filter_map(|peer| of_peer(&peer.id)).chain(own).collect()
 }
 
 /// Heights of trusted peers.

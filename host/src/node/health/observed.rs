@@ -1,13 +1,13 @@
-//! What the checks keep of committed blocks: the last roots, and who signed twice.
+//! What the checks keep of blocks: the last roots, who signed twice or not at all, and whose proposals were voted down.
 //!
 //! # Limits
 //!
 //! The last [`BLOCKS_MAX`] blocks with records; a head is some 4 KiB. Roots are computed only when they are asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::app::CommittedBlock;
+use crate::app::{CommittedBlock, Conduct, VotedDown, Voter};
 use crate::sequence::Committed;
 use crate::types::{RecordsRoot, SequenceRoot};
 
@@ -16,6 +16,8 @@ use crate::types::{RecordsRoot, SequenceRoot};
 const BLOCKS_MAX: usize = 1024;
 /// How many proven misdeeds are kept.
 const MISDEEDS_MAX: usize = 16;
+/// How many validators are kept whose proposals were voted down.
+const ACCUSED_MAX: usize = 16;
 
 /// What a sequence with a number of records hashes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,30 @@ pub(super) struct Misdeed {
     pub validator: String,
 }
 
+/// A validator whose proposals this node voted against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accused {
+    /// Its address, in upper-case hex.
+    pub proposer: String,
+    /// How many of them.
+    pub times: u64,
+    /// The height of the last one.
+    pub height: u64,
+    /// What was wrong with it.
+    pub why: String,
+}
+
+/// What a validator missed up to the last block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// How many blocks in a row have no signature of it.
+    pub signatures: u64,
+    /// How many blocks in a row others proposed.
+    pub proposals: u64,
+    /// After how many blocks it is its turn to propose, as its power has it.
+    pub turn: u64,
+}
+
 /// The blocks that this process committed, as far as the checks need them; clones share one state.
 #[derive(Clone, Debug)]
 pub struct Observed(Arc<Mutex<Kept>>);
@@ -46,13 +72,36 @@ struct Kept {
     /// In ascending order of their number of records, which is different for each.
     heads: VecDeque<Arc<Committed>>,
     misdeeds: VecDeque<Misdeed>,
+    /// The least recent first.
+    accused: VecDeque<Accused>,
+    /// What each validator missed up to the last block.
+    missed: BTreeMap<String, Missed>,
 }
 
 impl Observed {
     /// Begins with what was committed before this process started.
     #[must_use]
     pub fn new(committed: Arc<Committed>) -> Self {
-        Self(Arc::new(Mutex::new(Kept { heads: VecDeque::from([committed]), misdeeds: VecDeque::new() })))
+        let heads = VecDeque::from([committed]);
+        let (misdeeds, accused, missed) = Default::default();
+        Self(Arc::new(Mutex::new(Kept { heads, misdeeds, accused, missed })))
+    }
+
+    /// Takes a proposal that this node votes against.
+    pub fn take_voted_down(&self, voted_down: &VotedDown) {
+        let mut kept = self.kept();
+        let VotedDown { height, proposer, objection } = voted_down;
+        let before = kept.accused.iter().position(|one| one.proposer == *proposer);
+        let times = before.and_then(|at| kept.accused.remove(at)).map_or(0, |one| one.times);
+        kept.accused.push_back(Accused {
+            proposer: proposer.clone(),
+            times: times.saturating_add(1),
+            height: *height,
+            why: objection.to_string(),
+        });
+        while kept.accused.len() > ACCUSED_MAX {
+            kept.accused.pop_front();
+        }
     }
 
     /// Takes a committed block. Costs a lock and no hashing.
@@ -65,7 +114,7 @@ impl Observed {
         while kept.heads.len() > BLOCKS_MAX {
             kept.heads.pop_front();
         }
-        let proven = block.misbehavior.iter().map(|one| Misdeed {
+        let proven = block.conduct.misbehavior.iter().map(|one| Misdeed {
             block: block.committed.head.height().0,
             height: one.height,
             validator: one.validator.clone(),
@@ -74,6 +123,20 @@ impl Observed {
         while kept.misdeeds.len() > MISDEEDS_MAX {
             kept.misdeeds.pop_front();
         }
+        let Conduct { proposer, voters, .. } = &block.conduct;
+        let power_of_all = voters.iter().fold(0_u64, |sum, voter| sum.saturating_add(voter.power));
+        let missed = |Voter { validator, power, signed }: &Voter| {
+            let before = kept.missed.get(validator);
+            let more =
+                |did: bool, before: Option<u64>| if did { 0 } else { before.unwrap_or(0).saturating_add(1) };
+            let missed = Missed {
+                signatures: more(*signed, before.map(|one| one.signatures)),
+                proposals: more(proposer == validator, before.map(|one| one.proposals)),
+                turn: power_of_all.div_ceil((*power).max(1)),
+            };
+            (validator.clone(), missed)
+        };
+        kept.missed = voters.iter().map(missed).collect();
     }
 
     /// The roots of the sequence when it had this many records.
@@ -104,6 +167,16 @@ impl Observed {
         self.kept().misdeeds.iter().cloned().collect()
     }
 
+    /// The validators whose proposals this node voted against.
+    pub(super) fn accused(&self) -> Vec<Accused> {
+        self.kept().accused.iter().cloned().collect()
+    }
+
+    /// What each validator missed up to the last block.
+    pub(super) fn missed(&self) -> BTreeMap<String, Missed> {
+        self.kept().missed.clone()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,7 +197,7 @@ pub(super) enum NotKept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Misbehavior, MisbehaviorKind};
+    use crate::app::{Misbehavior, MisbehaviorKind, Objection};
     use crate::sequence::{HashedRecord, Log, Staging};
     use crate::types::{AppHash, Height, PipelineId, TxHash};
 
@@ -150,8 +223,12 @@ mod tests {
                 staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
             }
             self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
-            let committed = self.log.reader().committed();
-            self.observed.take(&CommittedBlock { committed, results: Arc::from([]), misbehavior });
+            self.take(Conduct { misbehavior, ..Conduct::default() });
+        }
+
+        fn take(&self, conduct: Conduct) {
+            let (committed, results) = (self.log.reader().committed(), Arc::from([]));
+            self.observed.take(&CommittedBlock { committed, results, conduct });
         }
     }
 
@@ -177,6 +254,42 @@ mod tests {
         }
         assert_eq!(chain.observed.roots_at(0), Err(NotKept::Before));
         assert!(chain.observed.roots_at(1).is_ok() && chain.observed.roots_at(BLOCKS_MAX as u64).is_ok());
+    }
+
+    #[test]
+    fn what_a_validator_misses_in_a_row_is_counted_until_it_signs_or_proposes() {
+        let chain = Chain::new();
+        let after = |proposer: &str, signed: [bool; 2]| {
+            let voter = |(name, power, signed): (&str, u64, bool)| Voter {
+                validator: name.to_owned(),
+                power,
+                signed,
+            };
+            let voters = vec![voter(("V1", 10, signed[0])), voter(("V2", 20, signed[1]))];
+            chain.take(Conduct { proposer: proposer.to_owned(), voters, ..Conduct::default() });
+            let missed = chain.observed.missed();
+            ["V1", "V2"].map(|name| (missed[name].signatures, missed[name].proposals, missed[name].turn))
+        };
+        assert_eq!(after("V2", [false, true]), [(1, 1, 3), (0, 0, 2)]);
+        assert_eq!(after("V2", [false, false]), [(2, 2, 3), (1, 0, 2)]);
+        assert_eq!(after("V1", [true, false]), [(0, 0, 3), (2, 1, 2)]);
+        chain.take(Conduct::default());
+        assert!(chain.observed.missed().is_empty(), "they are no validators any more");
+    }
+
+    #[test]
+    fn proposals_that_were_voted_down_are_counted_by_who_proposed_them() {
+        let chain = Chain::new();
+        for height in 0..100 {
+            for proposer in [format!("V{height}"), "V".to_owned()] {
+                let objection = Objection::TooLarge;
+                chain.observed.take_voted_down(&VotedDown { height, proposer, objection });
+            }
+        }
+        let accused = chain.observed.accused();
+        let last = accused.last().unwrap();
+        assert_eq!((accused.len(), last.times, last.height), (ACCUSED_MAX, 100, 99));
+        assert_eq!(accused[0].proposer, "V85");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::observed::{Misdeed, Roots};
+use super::observed::{Accused, Misdeed, Roots};
 use crate::node::engine::rpc::Peer;
+use crate::node::names::Names;
 use crate::receipts::Coverage;
 
 /// What was learned of something.
@@ -44,6 +45,47 @@ pub(super) struct Snapshot {
     pub(super) receipts: Coverage,
     /// Validators that signed twice, as committed blocks proved since this process started.
     pub(super) misdeeds: Vec<Misdeed>,
+    /// Validators whose proposals this node voted against.
+    pub(super) accused: Vec<Accused>,
+    /// Validators that are up and sign or propose nothing.
+    pub(super) silent: Vec<Silent>,
+    /// Nodes that sent what CometBFT's protocol does not allow.
+    pub(super) violations: Vec<Violation>,
+    /// What messages call validators and nodes.
+    pub(super) names: Arc<Names>,
+}
+
+/// A validator that is up and signs or proposes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Silent {
+    /// Its address.
+    pub(super) validator: String,
+    /// What it does not do.
+    pub(super) lack: Lack,
+    /// In how many blocks in a row.
+    pub(super) blocks: u64,
+}
+
+/// What a validator does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lack {
+    /// It signs none.
+    Signs,
+    /// It signs, and proposed none, although it was its turn several times.
+    Proposes,
+}
+
+/// A node that sent what CometBFT's protocol does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// As messages call it.
+    pub(super) node: String,
+    /// How many connections to it were ended.
+    pub(super) times: u64,
+    /// Why the last one was.
+    pub(super) why: String,
+    /// How long ago that was.
+    pub(super) ago: Duration,
 }
 
 /// What CometBFT says of itself.
@@ -226,6 +268,10 @@ impl Snapshot {
             pipeline: Pipeline::Runs { id: "p".to_owned(), committed: Some("p".to_owned()), missing: None },
             receipts: Coverage { complete: true, indexed: 5, count: 5, trouble: None },
             misdeeds: Vec::new(),
+            accused: Vec::new(),
+            silent: Vec::new(),
+            violations: Vec::new(),
+            names: Arc::default(),
         }
     }
 

@@ -95,6 +95,16 @@ label! {
 }
 
 label! {
+    /// How this node votes on a proposal.
+    pub Vote = "vote" {
+        /// For it.
+        Accept = "accept",
+        /// Against it: it holds what the pipeline rejects, or is too large.
+        Reject = "reject",
+    }
+}
+
+label! {
     /// A plugin's verdict.
     pub Verdict = "verdict" {
         /// Accepted as it is.

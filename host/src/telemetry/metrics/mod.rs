@@ -41,7 +41,7 @@ use prometheus_client::registry::Registry;
 
 pub use exposition::Format;
 pub use http::{Guard, Http};
-pub use labels::{CommitStep, Method, Misbehaviour, Reason, Stage, Status, Verdict};
+pub use labels::{CommitStep, Method, Misbehaviour, Reason, Stage, Status, Verdict, Vote};
 pub use plugins::Plugin;
 pub use sampling::{Sampled, due};
 
@@ -136,9 +136,12 @@ struct Shared {
     finalize_nanos: AtomicU64,
     staging: Histogram,
     commit_steps: Histograms<CommitStep>,
+    proposals: Counters<Vote>,
     misbehaviour: Counters<Misbehaviour>,
     plugins: Plugins,
     peer_disagreement: AtomicI64,
+    silent_validators: AtomicU64,
+    peer_violations: AtomicU64,
     readers: Gauge,
     http: Http,
 }
@@ -178,9 +181,12 @@ impl Metrics {
             finalize_nanos: AtomicU64::new(0),
             staging: Histogram::new(BLOCK_SECONDS),
             commit_steps: Histograms::new(BLOCK_SECONDS),
+            proposals: Counters::default(),
             misbehaviour: Counters::default(),
             plugins: Plugins::default(),
             peer_disagreement: AtomicI64::new(0),
+            silent_validators: AtomicU64::new(0),
+            peer_violations: AtomicU64::new(0),
             readers: Gauge::default(),
             http: Http::new(),
         });
@@ -271,6 +277,11 @@ impl Metrics {
         }
     }
 
+    /// This node voted on a proposal.
+    pub fn voted(&self, vote: Vote) {
+        self.shared.proposals.add(vote, 1);
+    }
+
     /// A committed block proves that a validator broke the rules.
     pub fn misbehaved(&self, kind: Misbehaviour) {
         self.shared.misbehaviour.add(kind, 1);
@@ -284,6 +295,16 @@ impl Metrics {
     /// Whether a peer holds another sequence at an equal number of records.
     pub fn set_peer_disagreement(&self, disagrees: bool) {
         self.shared.peer_disagreement.store(disagrees.into(), Ordering::Relaxed);
+    }
+
+    /// How many validators are up and sign or propose nothing.
+    pub fn set_silent_validators(&self, count: u64) {
+        self.shared.silent_validators.store(count, Ordering::Relaxed);
+    }
+
+    /// The engine ended a connection because of what the peer sent.
+    pub fn peer_violated(&self) {
+        self.shared.peer_violations.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request is answered from the sequence until the guard is dropped.
@@ -381,6 +402,7 @@ impl Shared {
         to.put(&table::ABCI_REQUESTS, &self.requests)?;
         to.put(&table::STAGING, &self.staging)?;
         to.put(&table::COMMIT_STEPS, &self.commit_steps)?;
+        to.put(&table::PROPOSALS, &self.proposals)?;
         to.put(&table::MISBEHAVIOUR, &self.misbehaviour)
     }
 
@@ -403,6 +425,8 @@ impl Shared {
         }
         to.gauge(&table::DISK_LOW, now.disk_free_bytes_low)?;
         to.put(&table::PEER_DISAGREEMENT, &ConstGauge::new(self.peer_disagreement.load(Ordering::Relaxed)))?;
+        to.gauge(&table::SILENT_VALIDATORS, self.silent_validators.load(Ordering::Relaxed))?;
+        to.put(&table::PEER_VIOLATIONS, &Count(self.peer_violations.load(Ordering::Relaxed)))?;
         to.put(&table::ENGINE_RESTARTS, &Count(self.engine_restarts))?;
         to.gauge(&table::MEMORY_USAGE, usage.memory_bytes)?;
         to.put(&table::READERS, &self.readers)?;

@@ -77,6 +77,8 @@ table! {
         "Time to stage a block's records in memory and compute both roots, within FinalizeBlock.";
     COMMIT_STEPS = Histogram "dseq_commit_step_duration_seconds" ["step"]
         "Time for one step of making a block durable, within Commit.";
+    PROPOSALS = Counter "dseq_proposals" ["vote"]
+        "Proposals that this node voted on: reject if one holds what the pipeline rejects, or is too large.";
     MISBEHAVIOUR = Counter "dseq_misbehaviour" ["kind"]
         "Proofs in committed blocks that a validator broke the rules of consensus.";
 
@@ -103,6 +105,10 @@ table! {
         "Free space below which the node refuses new transactions.";
     PEER_DISAGREEMENT = Gauge "dseq_peer_disagreement" []
         "1 if a peer holds another sequence at an equal number of records, else 0.";
+    SILENT_VALIDATORS = Gauge "dseq_silent_validators" []
+        "Validators that are connected, or this node's own, and sign or propose nothing.";
+    PEER_VIOLATIONS = Counter "dseq_peer_violations" []
+        "Connections that CometBFT ended because of what the peer sent.";
     ENGINE_RESTARTS = Counter "dseq_engine_restarts" []
         "Times that dseq start has restarted the app and CometBFT since it was started itself.";
     MEMORY_USAGE = Gauge "dseq_memory_usage_bytes" []

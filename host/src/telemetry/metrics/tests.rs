@@ -40,7 +40,10 @@ fn used() -> Metrics {
     metrics.commit_step(CommitStep::Sync, Duration::from_millis(5));
     metrics.answered(Method::Commit, Duration::from_millis(6));
     metrics.committed(&Block { accepted: 3, ..Block::default() }, [1, 2, 3].into_iter());
+    metrics.voted(Vote::Reject);
     metrics.misbehaved(Misbehaviour::DuplicateVote);
+    metrics.set_silent_validators(1);
+    metrics.peer_violated();
     metrics.http().answered(Some("/metrics"), "GET", 200, Duration::from_millis(1));
     metrics
 }
@@ -132,6 +135,10 @@ fn a_block_is_counted_where_it_belongs() {
         "dseq_commit_step_duration_seconds_count{step=\"sync\"} 1",
         "dseq_commit_step_duration_seconds_bucket{step=\"sync\",le=\"0.005\"} 1",
         "dseq_commit_step_duration_seconds_bucket{step=\"sync\",le=\"+Inf\"} 1",
+        "dseq_proposals_total{vote=\"accept\"} 0",
+        "dseq_proposals_total{vote=\"reject\"} 1",
+        "dseq_silent_validators 1",
+        "dseq_peer_violations_total 1",
         "dseq_misbehaviour_total{kind=\"duplicate_vote\"} 1",
         "dseq_misbehaviour_total{kind=\"light_client_attack\"} 0",
         "dseq_plugin_calls_total{plugin=\"p\",verdict=\"faulted\"} 1",
@@ -173,6 +180,7 @@ fn the_page_explains_every_metric() {
         ("`method` of `dseq_abci_request_duration_seconds`", Method::VALUES),
         ("`method` of `dseq_transaction_duration_seconds`", Stage::VALUES),
         ("`step`", CommitStep::VALUES),
+        ("`vote`", Vote::VALUES),
         ("`kind`", Misbehaviour::VALUES),
         ("`verdict`", Verdict::VALUES),
     ];

@@ -1,5 +1,6 @@
 //! The checks: each a function of one snapshot.
 
+mod conduct;
 mod network;
 mod node;
 
@@ -24,6 +25,9 @@ const ALL: &[(&str, Look)] = &[
     ("pipeline", node::pipeline),
     ("receipts", node::receipts),
     ("double-signing", network::double_signing),
+    ("proposals", conduct::proposals),
+    ("signing", conduct::signing),
+    ("messages", conduct::messages),
     ("agreement", network::agreement),
 ];
 

@@ -65,12 +65,15 @@ pub(super) fn double_signing(snapshot: &Snapshot) -> Found {
     if let Some(deed) = ours {
         return failed(format!(
             "this node's validator {} signed twice at height {}: its key runs in two places; stop all but one of them",
-            deed.validator, deed.height
+            snapshot.names.validator(&deed.validator),
+            deed.height
         ));
     }
-    let mut validators: Vec<&str> = recent.iter().map(|misdeed| misdeed.validator.as_str()).collect();
+    let mut validators: Vec<String> =
+        recent.iter().map(|misdeed| snapshot.names.validator(&misdeed.validator)).collect();
     validators.sort_unstable();
     validators.dedup();
+    let validators: Vec<&str> = validators.iter().map(String::as_str).collect();
     match recent.last() {
         None => OK,
         Some(last) => warning(format!(
