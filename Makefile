@@ -26,6 +26,13 @@ CYCLONEDX_PIN := 0.5.9
 CYCLONEDX    := $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN)/bin/cargo-cyclonedx
 CYCLONEDX_GO_PIN := 1.10.0
 CYCLONEDX_GO := $(BUILD)/tools/cyclonedx-gomod-$(CYCLONEDX_GO_PIN)/cyclonedx-gomod
+# A C compiler and linker for other processors and C libraries (zig), and what makes cargo use it.
+ZIGBUILD_PIN := 0.24.1
+ZIG_PIN      := 0.17.1
+ZIGBUILD     := $(BUILD)/tools/cargo-zigbuild-$(ZIGBUILD_PIN)-$(ZIG_PIN)/bin/cargo-zigbuild
+# What the scripts in networks/dist and networks/docker call.
+RELEASE_TOOLS := $(ZIGBUILD) $(CYCLONEDX) $(CYCLONEDX_GO)
+with-release-tools = PATH="$(abspath $(dir $(ZIGBUILD))):$(abspath $(dir $(CYCLONEDX))):$(abspath $(dir $(CYCLONEDX_GO))):$$PATH"
 CARGO_FLAGS  := --locked --release
 # Where the recipes below look for what was built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(abspath target)
@@ -155,24 +162,34 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 # docs/install.md says how to use them.
 .PHONY: dist
-dist: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## build/dist: archives and Debian packages for linux/amd64 and linux/arm64; the same bytes each time
-	@networks/dist/build
+dist: plugins llvm-tools $(RELEASE_TOOLS) ## build/dist: an archive and Debian packages for linux/amd64 and linux/arm64; the same bytes each time
+	@$(with-release-tools) networks/dist/build
 
 ##@ Docker
 
 # docs/docker.md says what an image holds and how to use it.
 .PHONY: build-docker build-docker-local start-docker stop-docker
-build-docker: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## Images for linux/amd64 and linux/arm64; the same digest each time
-	@networks/docker/build all
+build-docker: llvm-tools $(RELEASE_TOOLS) ## Images for linux/amd64 and linux/arm64; the same digest each time
+	@$(with-release-tools) networks/docker/build all
 
-build-docker-local: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## An image for this machine, dseq:local, in Docker
-	@networks/docker/build local
+build-docker-local: llvm-tools $(RELEASE_TOOLS) ## An image for this machine, dseq:local, in Docker
+	@$(with-release-tools) networks/docker/build local
 
 start-docker: build-docker-local ## Four nodes in containers, on the ports of `make start`
 	@networks/docker/compose up
 
 stop-docker: ## Stop them; the data stays in a volume
 	@networks/docker/compose down
+
+# From PyPI, in one step: an interrupted installation leaves nothing behind.
+$(ZIGBUILD):
+	@python3 -m pip --version >/dev/null 2>&1 || { \
+		echo "python3 with pip is needed to install zig; on Debian and Ubuntu: apt-get install python3-pip" >&2; exit 1; }
+	@echo "Installing zig $(ZIG_PIN) and cargo-zigbuild $(ZIGBUILD_PIN)"
+	@rm -rf $(BUILD)/partial/zig; mkdir -p $(BUILD)/tools
+	@python3 -m pip install --quiet --disable-pip-version-check --no-compile --target $(BUILD)/partial/zig \
+		cargo-zigbuild==$(ZIGBUILD_PIN) ziglang==$(ZIG_PIN)
+	@mv $(BUILD)/partial/zig $(patsubst %/bin/,%,$(dir $@))
 
 $(CYCLONEDX):
 	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN) cargo-cyclonedx@$(CYCLONEDX_PIN)
@@ -252,13 +269,12 @@ fuzz: plugins ## A hundred times what the tests try of random input
 regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
 	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
 
-# Needs qemu-aarch64-static (qemu-user-static in the distribution), and cargo-zigbuild and ziglang (both from PyPI).
+# Needs qemu-aarch64-static (qemu-user-static in the distribution).
 AARCH64 := aarch64-unknown-linux-musl
-test-aarch64: plugins ## The same outcomes and app hashes on another processor, emulated
-	@for tool in qemu-aarch64-static cargo-zigbuild; do \
-		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
+test-aarch64: plugins $(ZIGBUILD) ## The same outcomes and app hashes on another processor, emulated
+	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is not on PATH" >&2; exit 1; }
 	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
-	@networks/dist/zigbuild arm64 -p dseq --example outcomes --features small-address-space
+	@$(with-release-tools) networks/dist/zigbuild arm64 -p dseq --example outcomes --features small-address-space
 	@target/release/examples/outcomes >$(BUILD)/outcomes.here
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
@@ -267,7 +283,7 @@ test-docker: plugins ## The images: built twice, run with compose, written to, k
 	@tests/docker/run
 
 # As root, it installs the package in a bare root and runs a node there.
-test-dist: plugins ## The archives and packages: built twice, checked, installed and run; skipped where zig is missing
+test-dist: plugins ## The archive and packages: built twice, checked, installed and run; skipped where a tool is missing
 	@tests/dist/run
 
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
