@@ -187,7 +187,7 @@ $(ZIGBUILD):
 		echo "python3 with pip is needed to install zig; on Debian and Ubuntu: apt-get install python3-pip" >&2; exit 1; }
 	@echo "Installing zig $(ZIG_PIN) and cargo-zigbuild $(ZIGBUILD_PIN)"
 	@rm -rf $(BUILD)/partial/zig; mkdir -p $(BUILD)/tools
-	@python3 -m pip install --quiet --disable-pip-version-check --no-compile --target $(BUILD)/partial/zig \
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --target $(BUILD)/partial/zig \
 		cargo-zigbuild==$(ZIGBUILD_PIN) ziglang==$(ZIG_PIN)
 	@mv $(BUILD)/partial/zig $(patsubst %/bin/,%,$(dir $@))
 
@@ -220,9 +220,9 @@ test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitize
 e2e: build ## Four real nodes, killed and brought back
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
-check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
+check: fmt-check lint doc docs deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist docs ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
@@ -338,9 +338,9 @@ doc: toolchain ## The documentation; every warning is an error
 docs: $(MDBOOK) ## The book of all pages: build/docs
 	@docs/build $(MDBOOK)
 
-# Without what watches and serves a book: half as much to compile.
+# Without what watches and serves a book, and not optimised: the book takes a second either way.
 $(MDBOOK):
-	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
+	@env -u CARGO_TARGET_DIR cargo install --locked --debug --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
 
 deny: $(DENY) ## Licences, duplicates and sources of the dependencies
 	@echo "Skipped: advisories. Their database is a git repository that not every machine can reach; run \`cargo deny check advisories\` where it can be."
