@@ -247,6 +247,7 @@ $(COMETBFT_OLD_BIN):
 # Its packages are those of CometBFT: what was compiled for one is there for the other. `go build` knows what is new.
 .PHONY: $(BYZANTINE)
 $(BYZANTINE): go-pins
+	@command -v go >/dev/null || { echo "the byzantine validator of the tests must be built, and there is no go on PATH" >&2; exit 1; }
 	@CGO_ENABLED=0 go build -C tests/byzantine -o $(abspath $@) .
 
 trace-test: build $(OTELCOL) ## One transaction on four nodes is one trace in OpenTelemetry's collector
