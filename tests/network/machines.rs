@@ -265,6 +265,10 @@ fn four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_fol
     assert!(machines[0].log().contains("for RPC on 127.0.0.1:26657 (this machine only)"));
     let used = machines[0].runs(&block("5. Use it", 0), "");
     assert!(used.contains("committed  index 0") && used.contains("{\"from\":\"alice\"}"), "{used}");
+    let examined = machines[0].runs("dseq doctor --home ~/audit", "");
+    for found in ["connected to all 3 other validators", "ok       clock", "by their votes"] {
+        assert!(examined.contains(found), "{examined}");
+    }
 
     // One is cut off: the others go on without it.
     let dave = machines[3].log().len();
@@ -283,6 +287,11 @@ fn four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_fol
     machines[2].cut_off(false);
     machines[0].says("takes transactions; 3 of 4 validators up: alice, bob, carol, not dave", alice);
     machines[1].submit("{\"from\":\"bob\"}");
+    let examined = machines[0].runs("dseq doctor --home ~/audit", "");
+    assert!(
+        examined.contains("not connected to 1 of 3 other validators: dave (dave.example:26656)"),
+        "{examined}"
+    );
     machines[3].cut_off(false);
     machines[3].says("takes transactions; 4 of 4", dave);
 
@@ -303,6 +312,10 @@ fn four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_fol
     for said in ["\"alice\"", "the three", "alice, with bob", "\"bob\"", "dave, alone"] {
         assert!(String::from_utf8_lossy(&sequence).contains(said), "{said}");
     }
+    // A plugin that genesis holds too is read from its file from the first block on.
+    let spoil = "for file in ~/audit/plugins/*.wasm; do echo >> $file; done; dseq doctor --home ~/audit";
+    let (code, said) = run(&mut eve.shell(spoil, ""));
+    assert!(code == 1 && said.contains("FAILED   plugins"), "{said}");
     let status: Value = serde_json::from_str(&eve.runs("dseq network show --json network.json", "")).unwrap();
     assert_eq!(status["fingerprint"]["words"], fingerprint.as_str());
 }

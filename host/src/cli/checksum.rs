@@ -11,6 +11,10 @@ use crate::node::checksum::{self, Compared, Comparison, Verdict};
 use crate::node::home::NodeHome;
 use crate::node::testnet::{DEFAULT_DIR, Network};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq checksum
+  dseq checksum --home node0 node1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Local network to compare

@@ -11,6 +11,11 @@ use crate::node::config::{self as node_config, Origin, Settings};
 use crate::node::engine::config::{EngineConfig, check_mempool};
 use crate::node::home::{NodeHome, permissions};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq config show --home node
+  dseq config default                # every setting with its default and reason, as a dseq.toml
+  dseq config check --home node";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Show every setting, its value and its origin

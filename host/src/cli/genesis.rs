@@ -18,6 +18,11 @@ use crate::node::home::NodeHome;
 use crate::node::network::NetworkFile;
 use crate::plugin::{Pipeline, PluginDir, engine_id};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq genesis show --home node
+  dseq genesis set --home node --plugin json=json.wasm --limit tx_bytes_max=65536
+  dseq genesis verify --file genesis.json";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Show the engine, the limits and the pipeline

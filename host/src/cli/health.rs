@@ -15,6 +15,10 @@ use crate::node::config::HOME_ENV;
 use crate::node::health::ask::{self, Found};
 use crate::node::home::NodeHome;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq health --home node
+  dseq health --url 127.0.0.1:6900 127.0.0.1:6901 --wait 30s";
+
 /// Where a node is asked when neither a home nor a URL is given.
 const DEFAULT_URL: &str = "http://127.0.0.1:6900";
 /// How often a node is asked again while it is waited for.

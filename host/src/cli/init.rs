@@ -15,6 +15,11 @@ use crate::node::home::new_home::NewHome;
 use crate::node::network::{self, Founding, Listen, Member, NetworkError, NewMember, Profile};
 use crate::node::shell;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq init --home node --name alice --address alice.example:26656
+  dseq init --home node --name eve --address eve.example:26656 --observer
+  dseq init --home node --solo --plugin json=json.wasm";
+
 /// The port of a node's peers, unless its address has another.
 const P2P_PORT: u16 = 26656;
 /// The port of CometBFT's RPC.

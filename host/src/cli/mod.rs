@@ -18,6 +18,7 @@ mod load;
 mod man;
 mod network;
 mod plugin;
+mod print;
 mod recover;
 mod serve;
 mod settings;
@@ -28,12 +29,13 @@ mod transactions;
 mod upgrade;
 mod version;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::print::{log_may_have_colors, may_color, say, say_labelled, table};
 use crate::abci::EXIT_REFUSED;
 use crate::load::plan::PlanError;
 use crate::node::config::{self as node_config, ConfigError, Origin};
@@ -65,64 +67,6 @@ const EXAMPLES: &str = "Examples:
   dseq checksum                      # do all nodes hold the same bytes?
   dseq plugin run plugin.wasm hello  # run a transaction through a plugin";
 
-const INIT_EXAMPLES: &str = "Examples:
-  dseq init --home node --name alice --address alice.example:26656
-  dseq init --home node --name eve --address eve.example:26656 --observer
-  dseq init --home node --solo --plugin json=json.wasm";
-
-const NETWORK_EXAMPLES: &str = "Examples:
-  dseq network create --chain-id audit-1 --plugin json=json.wasm alice.json bob.json carol.json dave.json
-  dseq network show network.json
-  dseq network join --home node network.json --expect able-able-able-able-able-able-able-able-able-able-able";
-
-const START_EXAMPLES: &str = "Examples:
-  dseq start --home node
-  dseq start --home node --log-level debug";
-
-const SERVE_EXAMPLES: &str = "Examples:
-  dseq serve --home node
-  dseq serve --home node --abci tcp://127.0.0.1:26658";
-
-const TESTNET_EXAMPLES: &str = "Examples:
-  dseq testnet start
-  dseq testnet start --dir net --nodes 7 --base-port 30000
-  dseq testnet logs node0 --follow
-  dseq testnet logs --follow --level warn
-  dseq testnet stop";
-
-const CHECKSUM_EXAMPLES: &str = "Examples:
-  dseq checksum
-  dseq checksum --home node0 node1";
-
-const HEALTH_EXAMPLES: &str = "Examples:
-  dseq health --home node
-  dseq health --url 127.0.0.1:6900 127.0.0.1:6901 --wait 30s";
-
-const GENESIS_EXAMPLES: &str = "Examples:
-  dseq genesis show --home node
-  dseq genesis set --home node --plugin json=json.wasm --limit tx_bytes_max=65536
-  dseq genesis verify --file genesis.json";
-
-const CONFIG_EXAMPLES: &str = "Examples:
-  dseq config show --home node
-  dseq config default                # every setting with its default and reason, as a dseq.toml
-  dseq config check --home node";
-
-/// Cyan, yellow, green, magenta, blue, and the same bright: red is for errors.
-const LABEL_COLORS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
-
-const LOAD_EXAMPLES: &str = "Examples:
-  dseq load --requests 1000 --concurrency 30
-  dseq load --rate 500 --arrival poisson --duration 1m --report load.html
-  dseq load --node localhost:26657 --size 100..4096
-  dseq load --find-max";
-
-const STATUS_EXAMPLES: &str = "Examples:
-  dseq status
-  dseq status --follow --hex
-  dseq status --home node            # the network of a node
-  dseq status --node localhost:26657,localhost:26660 --json";
-
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
@@ -139,19 +83,19 @@ enum Command {
     /// Create a node's home: its keys, and the public file that the other members get
     ///
     /// `dseq network` then makes the network of several machines. With --solo the node is a network of its own.
-    #[command(before_help = INIT_EXAMPLES)]
+    #[command(before_help = init::EXAMPLES)]
     Init(Box<init::Args>),
     /// Make a network of several machines, and join it
-    #[command(subcommand, before_help = NETWORK_EXAMPLES)]
+    #[command(subcommand, before_help = network::EXAMPLES)]
     Network(network::Command),
     /// Run a node: the app and CometBFT, which are restarted when either exits
-    #[command(before_help = START_EXAMPLES)]
+    #[command(before_help = start::EXAMPLES)]
     Start(start::Args),
     /// Run the app alone, beside a CometBFT that you run yourself
-    #[command(before_help = SERVE_EXAMPLES)]
+    #[command(before_help = serve::EXAMPLES)]
     Serve(serve::Args),
     /// Run a local network of several nodes
-    #[command(subcommand, before_help = TESTNET_EXAMPLES)]
+    #[command(subcommand, before_help = testnet::EXAMPLES)]
     Testnet(testnet::Command),
     /// Submit bytes, and print the receipt: where they are in the sequence
     ///
@@ -182,7 +126,7 @@ enum Command {
     ///
     /// Prints each check that is not ok, with the reason. Exits with 0 only if no check fails or warns; docs/health.md has the
     /// checks and what to do.
-    #[command(before_help = HEALTH_EXAMPLES)]
+    #[command(before_help = health::EXAMPLES)]
     Health(health::Args),
     /// Look at a whole home, and say what is wrong and what to do
     ///
@@ -208,28 +152,28 @@ enum Command {
     ///
     /// Exits with 0 only if all nodes hold the same bytes, up to the shortest committed length; with 1 if they differ, or if
     /// there is nothing to compare: nodes of several networks, or a node that has not committed a byte.
-    #[command(before_help = CHECKSUM_EXAMPLES)]
+    #[command(before_help = checksum::EXAMPLES)]
     Checksum(checksum::Args),
     /// Show all nodes side by side: how far they are, whether they agree, and their last records
     ///
     /// Exits with 0 if all is fine, 1 if the network is degraded (a node is down, behind or differs, or a validator signed
     /// twice), and 2 if it has no quorum. A wrong flag is 2 too, with nothing on standard output.
-    #[command(before_help = STATUS_EXAMPLES)]
+    #[command(before_help = status::EXAMPLES)]
     Status(status::Args),
     /// Load a network with transactions, measure, and verify that each is where its receipt says, on every node
     ///
     /// Exits with 0 only if the run is valid, transactions were committed, and the verification found each of them exactly once,
     /// at its receipt's offset, on every node. Ctrl-C ends a run early and still reports.
-    #[command(before_help = LOAD_EXAMPLES)]
+    #[command(before_help = load::EXAMPLES)]
     Load(Box<load::Args>),
     /// Work with plugins, without a network
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Show, change or check the rules in a genesis file, before its network starts
-    #[command(subcommand, before_help = GENESIS_EXAMPLES)]
+    #[command(subcommand, before_help = genesis::EXAMPLES)]
     Genesis(genesis::Command),
     /// Show, explain or check the configuration
-    #[command(subcommand, before_help = CONFIG_EXAMPLES)]
+    #[command(subcommand, before_help = config::EXAMPLES)]
     Config(config::Command),
     /// Print completions of this program's commands for a shell
     #[command(before_help = completions::EXAMPLES)]
@@ -397,58 +341,6 @@ fn is_broken_pipe(err: &anyhow::Error) -> bool {
     err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line, or several, to standard output: the one place from which anything gets there.
-fn say(text: impl AsRef<str>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", printable::text(text.as_ref()))?;
-    out.flush()
-}
-
-/// Prints lines, each behind a label, which has a color on a terminal: the one way besides [`say`].
-fn say_labelled(lines: &[(&str, usize, &str)]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let colors = may_color(&out);
-    for line in lines {
-        writeln!(out, "{}", labelled(*line, colors))?;
-    }
-    out.flush()
-}
-
-fn labelled((label, color, line): (&str, usize, &str), colors: bool) -> String {
-    let (label, line) = (printable::line(label), printable::text(line));
-    match LABEL_COLORS.get(color % LABEL_COLORS.len()).filter(|_| colors) {
-        Some(code) => format!("\u{1b}[{code}m{label}\u{1b}[0m | {line}"),
-        None => format!("{label} | {line}"),
-    }
-}
-
-/// Whether what is written there may have colors: it is a terminal, and its user wants them (see no-color.org).
-fn may_color(out: &impl IsTerminal) -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    out.is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// As [`may_color`], of the log.
-fn log_may_have_colors() -> bool {
-    may_color(&io::stderr())
-}
-
-/// Lays out rows in columns; the first row is the heading. A cell is one line, whatever is in it.
-fn table(rows: &[Vec<String>]) -> String {
-    let cells = |row: &Vec<String>| row.iter().map(|cell| printable::line(cell).into_owned()).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,17 +355,17 @@ mod tests {
     fn the_examples_of_the_help_are_well_formed() {
         let all = [
             EXAMPLES,
-            INIT_EXAMPLES,
-            NETWORK_EXAMPLES,
-            START_EXAMPLES,
-            SERVE_EXAMPLES,
-            TESTNET_EXAMPLES,
-            CHECKSUM_EXAMPLES,
-            LOAD_EXAMPLES,
-            HEALTH_EXAMPLES,
-            STATUS_EXAMPLES,
-            GENESIS_EXAMPLES,
-            CONFIG_EXAMPLES,
+            init::EXAMPLES,
+            network::EXAMPLES,
+            start::EXAMPLES,
+            serve::EXAMPLES,
+            testnet::EXAMPLES,
+            checksum::EXAMPLES,
+            load::EXAMPLES,
+            health::EXAMPLES,
+            status::EXAMPLES,
+            genesis::EXAMPLES,
+            config::EXAMPLES,
             completions::EXAMPLES,
             man::EXAMPLES,
             doctor::EXAMPLES,
@@ -498,19 +390,6 @@ mod tests {
     fn causes_are_shown_once_each() {
         let err = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("cannot start");
         assert_eq!(describe(&err), "error: cannot start\n  caused by: cannot write x: disk full");
-    }
-
-    #[test]
-    fn only_labels_have_colors_and_only_where_they_may() {
-        let line = ("node1\u{1b}[2J", 11, "a\u{1b}[31mb");
-        assert_eq!(labelled(line, false), "node1\\u001b[2J | a\\u001b[31mb");
-        assert_eq!(labelled(line, true), "\u{1b}[33mnode1\\u001b[2J\u{1b}[0m | a\\u001b[31mb");
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["node".to_owned(), "height".to_owned()], vec!["node10".to_owned(), "7".to_owned()]];
-        assert_eq!(table(&rows), "node    height\nnode10  7");
     }
 
     #[test]

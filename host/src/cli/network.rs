@@ -16,6 +16,11 @@ use crate::node::network::{self, Draft, Expected, Joined, Member, NetworkError, 
 use crate::node::shell;
 use crate::plugin::engine_id;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq network create --chain-id audit-1 --plugin json=json.wasm alice.json bob.json carol.json dave.json
+  dseq network show network.json
+  dseq network join --home node network.json --expect able-able-able-able-able-able-able-able-able-able-able";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Make a network's file from its members' files

@@ -20,6 +20,10 @@ use crate::node::supervisor;
 use crate::printable;
 use crate::telemetry;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq serve --home node
+  dseq serve --home node --abci tcp://127.0.0.1:26658";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

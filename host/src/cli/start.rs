@@ -21,6 +21,10 @@ use crate::node::home::NodeHome;
 use crate::node::supervisor::{self, End, Plan};
 use crate::telemetry;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq start --home node
+  dseq start --home node --log-level debug";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

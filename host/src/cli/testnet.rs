@@ -18,6 +18,13 @@ use crate::node::testnet::{
     Started, Stopped, TestnetError,
 };
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq testnet start
+  dseq testnet start --dir net --nodes 7 --base-port 30000
+  dseq testnet logs node0 --follow
+  dseq testnet logs --follow --level warn
+  dseq testnet stop";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Start the network, creating it first if there is none, and wait until it accepts transactions

@@ -22,6 +22,12 @@ use crate::node::testnet::{self, DEFAULT_DIR, Network};
 
 use progress::Progress;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq load --requests 1000 --concurrency 30
+  dseq load --rate 500 --arrival poisson --duration 1m --report load.html
+  dseq load --node localhost:26657 --size 100..4096
+  dseq load --find-max";
+
 const SEED: u64 = 1;
 /// The rate with which the search for the highest one begins, in transactions a second.
 const SEARCH_RATE: f64 = 100.0;

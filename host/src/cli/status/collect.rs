@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::health;
-use crate::node::health::ask;
+use crate::node::health::{CONDUCT, ask};
 use crate::node::home::NodeHome;
 use crate::node::process::running::Running;
 use crate::node::shell;
@@ -166,9 +166,9 @@ impl Collector {
     }
 
     /// Asks the first node, which is this home's, whether it runs and what its own checks find.
-    pub(super) fn ask_for_checks(&self, home: &NodeHome, http: Option<&str>) {
+    pub(super) fn ask_for_checks(&self, home: &NodeHome) {
         let runs = Running::read(home).is_some_and(|running| running.supervisor.is_alive());
-        let found = ask::home(home, http);
+        let found = ask::running(home);
         let mut state = lock(&self.state);
         let Some(node) = state.view.nodes.first_mut() else { return };
         if !runs && node.shown().is_none() {
@@ -176,12 +176,16 @@ impl Collector {
             node.status = Some((NodeState::Stopped, Some(start)));
             return;
         }
+        // How others behave is asked of all nodes of this machine.
+        let is_of_others =
+            |check: &&health::Check| check.state == health::State::Warning && CONDUCT.contains(&&*check.name);
         let wrong = found.report.checks.iter().filter(|check| check.state >= health::State::Warning);
         let said = |check: &health::Check| {
             format!("{}: {}", check.name, check.reason.as_deref().unwrap_or_default())
         };
-        // That HTTP does not answer is no news where it is off.
-        node.checks = wrong.filter(|check| check.name != ask::RUNS || http.is_some()).map(said).collect();
+        // A node without HTTP cannot be asked, and RPC says whether it answers.
+        node.checks =
+            wrong.filter(|check| check.name != ask::RUNS && !is_of_others(check)).map(said).collect();
     }
 
     /// Reads the last records of the node that has most of them.

@@ -17,8 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{EXIT_FAILED, say};
-use crate::node::address::{self, Address};
-use crate::node::config::{Given, Settings};
+use crate::node::address::Address;
 use crate::node::engine::config::EngineConfig;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
@@ -34,6 +33,12 @@ use collect::{Collector, View};
 use frame::Bytes;
 use screen::Screen;
 use whole::Whole;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dseq status
+  dseq status --follow --hex
+  dseq status --home node            # the network of a node
+  dseq status --node localhost:26657,localhost:26660 --json";
 
 /// How often the live view is drawn.
 const DRAW: Duration = Duration::from_millis(500);
@@ -160,9 +165,7 @@ fn once(
     collector.look_at_records();
     collector.ask_for_states();
     if let Some(home) = home {
-        let (settings, _) = Settings::gather(Some(home), &Given::new());
-        let http = settings.http.value.map(address::url);
-        collector.ask_for_checks(home, http.as_deref());
+        collector.ask_for_checks(home);
     }
     let view = collector.view();
     let whole = whole::of(&view, collector.subjects(), members);

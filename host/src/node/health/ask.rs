@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::look;
 use crate::api::health::{Check, Report, State};
 use crate::excerpt::words;
-use crate::node::address::Address;
+use crate::node::address;
 use crate::node::config::{Given, Settings};
 use crate::node::home::NodeHome;
 use crate::node::home::access;
@@ -44,11 +44,7 @@ pub fn at(url: &str) -> Found {
 #[must_use]
 pub fn running(node: &NodeHome) -> Found {
     let (settings, _) = Settings::gather(Some(node), &Given::new());
-    let url = settings.http.value.map(|listens| {
-        let address = Address::new(listens.ip().to_string(), listens.port());
-        format!("http://{}", address.reached_locally())
-    });
-    home(node, url.as_deref())
+    home(node, settings.http.value.map(address::url).as_deref())
 }
 
 /// Asks the node of a home, whose HTTP is at this URL; `None`: it serves none.
