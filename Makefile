@@ -19,6 +19,7 @@ BYZANTINE    := $(BUILD)/tools/byzantine/cometbft
 OTELCOL_PIN  := 0.165.0
 OTELCOL      := $(BUILD)/tools/otelcol/otelcol
 TOOLCHAIN    := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+# Tools in Rust are compiled unoptimised: that takes half the time, and they have a second or two of work each.
 DENY_PIN     := 0.20.2
 DENY         := $(BUILD)/tools/cargo-deny-$(DENY_PIN)/bin/cargo-deny
 MDBOOK_PIN   := 0.5.4
@@ -28,6 +29,13 @@ CYCLONEDX_PIN := 0.5.9
 CYCLONEDX    := $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN)/bin/cargo-cyclonedx
 CYCLONEDX_GO_PIN := 1.10.0
 CYCLONEDX_GO := $(BUILD)/tools/cyclonedx-gomod-$(CYCLONEDX_GO_PIN)/cyclonedx-gomod
+# A C compiler and linker for other processors and C libraries (zig), and what makes cargo use it.
+ZIGBUILD_PIN := 0.24.1
+ZIG_PIN      := 0.17.1
+ZIGBUILD     := $(BUILD)/tools/cargo-zigbuild-$(ZIGBUILD_PIN)-$(ZIG_PIN)/bin/cargo-zigbuild
+# What the scripts in networks/dist and networks/docker call.
+RELEASE_TOOLS := $(ZIGBUILD) $(CYCLONEDX) $(CYCLONEDX_GO)
+with-release-tools = PATH="$(abspath $(dir $(ZIGBUILD))):$(abspath $(dir $(CYCLONEDX))):$(abspath $(dir $(CYCLONEDX_GO))):$$PATH"
 CARGO_FLAGS  := --locked --release
 # Where the recipes below look for what was built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(abspath target)
@@ -157,18 +165,18 @@ clean: ## Stop the nodes; remove their data and what was built (`cargo clean` re
 
 # docs/install.md says how to use them.
 .PHONY: dist
-dist: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## build/dist: archives and Debian packages for linux/amd64 and linux/arm64; the same bytes each time
-	@networks/dist/build
+dist: plugins llvm-tools $(RELEASE_TOOLS) ## build/dist: an archive and Debian packages for linux/amd64 and linux/arm64; the same bytes each time
+	@$(with-release-tools) networks/dist/build
 
 ##@ Docker
 
 # docs/docker.md says what an image holds and how to use it.
 .PHONY: build-docker build-docker-local start-docker stop-docker
-build-docker: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## Images for linux/amd64 and linux/arm64; the same digest each time
-	@networks/docker/build all
+build-docker: llvm-tools $(RELEASE_TOOLS) ## Images for linux/amd64 and linux/arm64; the same digest each time
+	@$(with-release-tools) networks/docker/build all
 
-build-docker-local: llvm-tools $(CYCLONEDX) $(CYCLONEDX_GO) ## An image for this machine, dseq:local, in Docker
-	@networks/docker/build local
+build-docker-local: llvm-tools $(RELEASE_TOOLS) ## An image for this machine, dseq:local, in Docker
+	@$(with-release-tools) networks/docker/build local
 
 start-docker: build-docker-local ## Four nodes in containers, on the ports of `make start`
 	@networks/docker/compose up
@@ -176,8 +184,18 @@ start-docker: build-docker-local ## Four nodes in containers, on the ports of `m
 stop-docker: ## Stop them; the data stays in a volume
 	@networks/docker/compose down
 
+# From PyPI, in one step: an interrupted installation leaves nothing behind.
+$(ZIGBUILD):
+	@python3 -m pip --version >/dev/null 2>&1 || { \
+		echo "python3 with pip is needed to install zig; on Debian and Ubuntu: apt-get install python3-pip" >&2; exit 1; }
+	@echo "Installing zig $(ZIG_PIN) and cargo-zigbuild $(ZIGBUILD_PIN)"
+	@rm -rf $(BUILD)/partial/zig; mkdir -p $(BUILD)/tools
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --target $(BUILD)/partial/zig \
+		cargo-zigbuild==$(ZIGBUILD_PIN) ziglang==$(ZIG_PIN)
+	@mv $(BUILD)/partial/zig $(patsubst %/bin/,%,$(dir $@))
+
 $(CYCLONEDX):
-	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN) cargo-cyclonedx@$(CYCLONEDX_PIN)
+	@env -u CARGO_TARGET_DIR cargo install --locked --debug --root $(BUILD)/tools/cargo-cyclonedx-$(CYCLONEDX_PIN) cargo-cyclonedx@$(CYCLONEDX_PIN)
 
 $(CYCLONEDX_GO):
 	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(CYCLONEDX_GO_PIN)
@@ -205,9 +223,9 @@ test-race: plugins ## Data races in transport, store and HTTP, by ThreadSanitize
 e2e: build $(BYZANTINE) ## Four real nodes, killed and brought back, and one that breaks the rules
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored --skip rolling:: --skip monitoring:: --skip traces:: --skip page::
 
-check: fmt-check lint doc deny plugins-verify e2e test ## All that CI runs
+check: fmt-check lint doc docs deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist docs ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
@@ -229,6 +247,7 @@ $(COMETBFT_OLD_BIN):
 # Its packages are those of CometBFT: what was compiled for one is there for the other. `go build` knows what is new.
 .PHONY: $(BYZANTINE)
 $(BYZANTINE): go-pins
+	@command -v go >/dev/null || { echo "the byzantine validator of the tests must be built, and there is no go on PATH" >&2; exit 1; }
 	@CGO_ENABLED=0 go build -C tests/byzantine -o $(abspath $@) .
 
 trace-test: build $(OTELCOL) ## One transaction on four nodes is one trace in OpenTelemetry's collector
@@ -259,13 +278,12 @@ fuzz: plugins ## A hundred times what the tests try of random input
 regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
 	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
 
-# Needs qemu-aarch64-static (qemu-user-static in the distribution), and cargo-zigbuild and ziglang (both from PyPI).
+# Needs qemu-aarch64-static (qemu-user-static in the distribution).
 AARCH64 := aarch64-unknown-linux-musl
-test-aarch64: plugins ## The same outcomes and app hashes on another processor, emulated
-	@for tool in qemu-aarch64-static cargo-zigbuild; do \
-		command -v $$tool >/dev/null || { echo "$$tool is not on PATH" >&2; exit 1; }; done
+test-aarch64: plugins $(ZIGBUILD) ## The same outcomes and app hashes on another processor, emulated
+	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is not on PATH" >&2; exit 1; }
 	@cargo build $(CARGO_FLAGS) -p dseq --example outcomes
-	@networks/dist/zigbuild arm64 -p dseq --example outcomes --features small-address-space
+	@$(with-release-tools) networks/dist/zigbuild arm64 -p dseq --example outcomes --features small-address-space
 	@target/release/examples/outcomes >$(BUILD)/outcomes.here
 	@qemu-aarch64-static target/$(AARCH64)/release/examples/outcomes >$(BUILD)/outcomes.aarch64
 	@diff $(BUILD)/outcomes.here $(BUILD)/outcomes.aarch64 && wc -l <$(BUILD)/outcomes.here | sed 's/$$/ outcomes, the same on both/'
@@ -274,7 +292,7 @@ test-docker: plugins ## The images: built twice, run with compose, written to, k
 	@tests/docker/run
 
 # As root, it installs the package in a bare root and runs a node there.
-test-dist: plugins ## The archives and packages: built twice, checked, installed and run; skipped where zig is missing
+test-dist: plugins ## The archive and packages: built twice, checked, installed and run; skipped where a tool is missing
 	@tests/dist/run
 
 bench-limits: ## What fuel and admission allow the worst plugins; fails beyond the goals
@@ -340,16 +358,16 @@ doc: toolchain ## The documentation; every warning is an error
 docs: $(MDBOOK) ## The book of all pages: build/docs
 	@docs/build $(MDBOOK)
 
-# Without what watches and serves a book: half as much to compile.
+# Without what watches and serves a book.
 $(MDBOOK):
-	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
+	@env -u CARGO_TARGET_DIR cargo install --locked --debug --root $(BUILD)/tools/mdbook-$(MDBOOK_PIN) --no-default-features --features search mdbook@$(MDBOOK_PIN)
 
 deny: $(DENY) ## Licences, duplicates and sources of the dependencies
 	@echo "Skipped: advisories. Their database is a git repository that not every machine can reach; run \`cargo deny check advisories\` where it can be."
 	@$(DENY) --locked check bans licenses sources
 
 $(DENY):
-	@env -u CARGO_TARGET_DIR cargo install --locked --root $(BUILD)/tools/cargo-deny-$(DENY_PIN) cargo-deny@$(DENY_PIN)
+	@env -u CARGO_TARGET_DIR cargo install --locked --debug --root $(BUILD)/tools/cargo-deny-$(DENY_PIN) cargo-deny@$(DENY_PIN)
 
 .PHONY: help
 help: ## This

@@ -11,7 +11,7 @@ const NO_PAGES: &[&str] = &["target", "build", "node_modules", ".git"];
 /// Pages that stand alone: they go with what is made of them.
 const ALONE: &[&str] =
     &["docs/SUMMARY.md", "host/src/cli/plugin/template/README.md", "networks/dist/README.md"];
-/// What the book has beside its pages; `docs/build` copies it.
+/// What the book has beside its pages; `docs/copy` takes it along.
 const BESIDE: &[&str] = &["docs/images", "networks/local/monitoring", "LICENSE"];
 /// Languages whose blocks are commands or programs.
 const RUNNABLE: &[&str] = &["sh", "bash", "console", "python", "javascript", "rust"];

@@ -42,7 +42,7 @@ const STALE_AFTER: Duration = Duration::from_secs(15);
 pub enum State {
     /// All is well.
     Ok,
-    /// It cannot be told from here, which is no failure.
+    /// It cannot be checked from here, which is no failure.
     Unknown,
     /// Something is wrong that somebody must look at, and this node serves all the same.
     Warning,

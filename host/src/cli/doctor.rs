@@ -69,7 +69,7 @@ fn summary(failed: usize, warnings: usize, unknown: usize) -> String {
         ),
     };
     if unknown > 0 {
-        said.push_str(&format!("; {} be told from here", count(unknown, "thing cannot", "things cannot")));
+        said.push_str(&format!("; {} be made from here", count(unknown, "check cannot", "checks cannot")));
     }
     said + "."
 }
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_counted() {
         assert_eq!(summary(0, 0, 0), "Nothing that was looked at is wrong.");
-        assert_eq!(summary(0, 1, 1), "Nothing has failed; 1 warning; 1 thing cannot be told from here.");
+        assert_eq!(summary(0, 1, 1), "Nothing has failed; 1 warning; 1 check cannot be made from here.");
         assert_eq!(summary(2, 0, 0), "2 checks failed.");
-        assert_eq!(summary(1, 2, 3), "1 check failed; 2 warnings; 3 things cannot be told from here.");
+        assert_eq!(summary(1, 2, 3), "1 check failed; 2 warnings; 3 checks cannot be made from here.");
     }
 }

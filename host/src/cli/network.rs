@@ -63,9 +63,9 @@ pub(super) struct CreateArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ProfileArg {
-    /// On one machine, or in one building
+    /// On one machine, or up to 50 ms (round trip) apart
     Local,
-    /// In several places, up to 300 ms apart
+    /// Up to 300 ms (round trip) apart
     Wide,
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn status(Extract(state): Extract<Arc<State>>, uri: Uri) -> Res
         // It panicked, which the panic's own message told.
         Err(err) => {
             tracing::error!("cannot tell the status: {err}");
-            Err(Problem::new(&INTERNAL, "the status could not be told; the node's log has the reason"))
+            Err(Problem::new(&INTERNAL, "the status could not be read; the node's log has the reason"))
         }
     }
 }

@@ -105,7 +105,7 @@ impl Whole {
     /// As people read it.
     pub(super) fn lines(&self) -> Vec<String> {
         if self.is_silent {
-            let mut lines = vec!["network: NO ANSWER; how it is cannot be told from here".to_owned()];
+            let mut lines = vec!["network: NO ANSWER; its state is unknown here".to_owned()];
             lines.extend(self.verdict.reasons.iter().map(|reason| format!("  {reason}")));
             return lines;
         }

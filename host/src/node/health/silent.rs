@@ -69,7 +69,7 @@ impl Silence {
                 tracing::warn!(
                     validator,
                     blocks,
-                    "{who} has {does} none of the last {blocks} blocks: it is up, but catches up, is overloaded or cut off from \
+                    "{who} has {does} none of the last {blocks} blocks: it is up, but hangs, catches up, is overloaded or cut off from \
                      other validators, or withholds its messages"
                 );
             }

@@ -12,9 +12,9 @@ use crate::node::engine::overrides;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// On one machine, or in one building.
+    /// On one machine, or up to 50 ms (round trip) apart.
     Local,
-    /// In several places, up to 300 ms apart.
+    /// Up to 300 ms (round trip) apart.
     Wide,
 }
 
