@@ -364,7 +364,8 @@ fn a_file_that_is_damaged_or_of_another_version_says_so() {
     assert!(code == 1 && said.contains("cannot use ") && said.contains("No such file"), "{said}");
 }
 
-/// Calls `dseq network create` with these members, and a CometBFT that only makes a genesis.
+/// Calls `dseq network create` with these members, and a CometBFT that only makes a genesis. As in a container, there is no folder
+/// for temporary files.
 fn create(place: &Place, members: &[Value], more: &[&str]) -> (i32, String, String) {
     let genesis = place.write("generated.json", &good_genesis());
     let script = format!("mkdir -p \"$2/config\" && cp {} \"$2/config/genesis.json\"", text(&genesis));
@@ -373,7 +374,12 @@ fn create(place: &Place, members: &[Value], more: &[&str]) -> (i32, String, Stri
     for (number, member) in members.iter().enumerate() {
         command.arg(place.write(&format!("{number}.json"), member));
     }
-    run(command.args(more).current_dir(place.0.path()))
+    let (code, stdout, stderr) =
+        run(command.args(more).current_dir(place.0.path()).env("TMPDIR", place.path("absent")));
+    let names = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with(".dseq")).collect();
+    assert!(left.is_empty(), "{left:?} is left");
+    (code, stdout, stderr)
 }
 
 #[test]

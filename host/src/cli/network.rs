@@ -1,6 +1,6 @@
 //! `dseq network`: the file with which several machines begin one network, and a home's part in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -124,7 +124,8 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
             ProfileArg::Wide => Profile::Wide,
         },
     };
-    let network = NetworkFile::create(&cometbft, &draft)?;
+    let folder = args.output.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let network = NetworkFile::create(&cometbft, &draft, folder)?;
     network.write_new(&args.output)?;
     say(format!(
         "{}\n\nWrote {file}. Send it to every member. Each compares the fingerprint with the others, by telephone for example, \

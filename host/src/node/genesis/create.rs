@@ -101,7 +101,8 @@ pub enum GenesisError {
     },
 }
 
-/// Makes the genesis of a new network that [`check`] has passed, with each founder a validator of equal power.
+/// Makes the genesis of a new network that [`check`] has passed, with each founder a validator of equal power. CometBFT works in a
+/// folder below `scratch`, which is removed again.
 ///
 /// # Errors
 ///
@@ -110,8 +111,9 @@ pub fn create(
     cometbft: &CometBft,
     spec: &NetworkSpec<'_>,
     founders: &[Founder],
+    scratch: &Path,
 ) -> Result<Value, GenesisError> {
-    let mut genesis = generated(cometbft)?;
+    let mut genesis = generated(cometbft, scratch)?;
     let validators = founders.iter().map(validator).collect::<Result<Vec<_>, _>>()?;
     let chain_id = spec.chain_id.map_or_else(|| made_up_chain_id(&validators), str::to_owned);
     genesis["chain_id"] = chain_id.into();
@@ -142,11 +144,12 @@ pub fn check(spec: &NetworkSpec<'_>) -> Result<(), GenesisError> {
     Ok(())
 }
 
-/// The genesis that CometBFT generates, with our consensus parameters; made in a folder that is removed again.
-fn generated(cometbft: &CometBft) -> Result<Value, GenesisError> {
+/// The genesis that CometBFT generates, with our consensus parameters. Not made in a folder for temporary files: a container
+/// may have none, and others could have made what is there.
+fn generated(cometbft: &CometBft, scratch: &Path) -> Result<Value, GenesisError> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let unique = format!("dseq-genesis-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let place = NewHome::prepare(&std::env::temp_dir().join(unique).join("home"))?;
+    let unique = format!(".dseq-genesis-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let place = NewHome::prepare(&scratch.join(unique).join("home"))?;
     let home = NodeHome::new(place.partial());
     run(cometbft, &home, "init")?;
     let path = home.genesis_file();

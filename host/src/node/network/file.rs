@@ -75,7 +75,7 @@ impl NetworkFile {
     /// # Errors
     ///
     /// When two members cannot be told apart, the limits make no sense, or CometBFT fails.
-    pub fn create(cometbft: &CometBft, draft: &Draft) -> Result<Self, NetworkError> {
+    pub fn create(cometbft: &CometBft, draft: &Draft, scratch: &Path) -> Result<Self, NetworkError> {
         check_members(&draft.members)?;
         let founder =
             |member: &Member| Founder { name: member.name.clone(), key: member.consensus_key.clone() };
@@ -86,7 +86,7 @@ impl NetworkFile {
             limits: &draft.limits,
             inline: draft.inline,
         };
-        let genesis = genesis::create(cometbft, &spec, &founders)?;
+        let genesis = genesis::create(cometbft, &spec, &founders, scratch)?;
         let members: Vec<Value> = draft.members.iter().map(|member| json!(member)).collect();
         let whole = json!({
             "dseq_network": VERSION, "genesis": genesis, "members": members, "profile": draft.profile,

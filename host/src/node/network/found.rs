@@ -1,6 +1,7 @@
 //! A network whose homes are all made by one process: a network of one, or one for tests.
 
 use std::fs;
+use std::path::Path;
 
 use super::join::put;
 use super::{Draft, Member, NetworkError, NetworkFile, NewMember, Profile, make_home};
@@ -46,7 +47,8 @@ pub fn found(
     }
     let ids: Vec<String> = members.iter().map(|member| member.node_id.clone()).collect();
     let draft = Draft { chain_id, plugins, limits: Vec::new(), inline: false, members, profile };
-    let network = NetworkFile::create(cometbft, &draft)?;
+    let scratch = homes.first().map_or(Path::new("."), |(home, _)| home.root());
+    let network = NetworkFile::create(cometbft, &draft, scratch)?;
     for ((home, _), id) in homes.iter().zip(&ids) {
         put(home, &network, id)?;
     }
