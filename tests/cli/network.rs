@@ -162,10 +162,28 @@ fn a_member_joins_and_its_home_has_genesis_plugins_and_peers() {
     assert!(config.contains(&format!("p2p.persistent_peers = \"{peers}\"")), "{config}");
     let ids = (1..4).map(node_id).collect::<Vec<_>>().join(",");
     assert!(config.contains(&format!("p2p.unconditional_peer_ids = \"{ids}\"")), "{config}");
-    assert!(config.contains("consensus.timeout_commit = \"100ms\""), "of the wide profile: {config}");
+    assert!(config.contains("consensus.timeout_commit = \"200ms\""), "of the wide profile: {config}");
 
     let (code, stdout, _) = place.join(&home, &network(), &[]);
     assert!(code == 0 && stdout.contains("is in the network audit-1 already, as a validator;"), "{stdout}");
+}
+
+#[test]
+fn who_changes_the_genesis_of_a_joined_home_is_shown_that_it_left_the_network_and_can_join_again() {
+    let place = Place::new();
+    let home = place.home(0);
+    assert_eq!(place.join(&home, &network(), &[]).0, 0);
+    let before = place.fingerprint(&home.network_file()).1;
+    let set = ["genesis", "set", "--home", text(home.root()), "--limit", "fuel_max=50_000_000"];
+    let (code, stdout, stderr) = run(&mut dseq(&set));
+    assert_eq!(code, 0, "{stderr}");
+    let after = place.fingerprint(&home.network_file()).1;
+    assert!(after != before && stdout.contains(&after), "{before}: {stdout}");
+    assert!(stdout.contains("another network than the one it joined"), "{stdout}");
+
+    let (code, stdout, stderr) = place.join(&home, &network(), &[]);
+    assert!(code == 0 && stdout.contains("is in the network audit-1, as a validator"), "{stdout}{stderr}");
+    assert_eq!(place.fingerprint(&home.network_file()).1, before);
 }
 
 #[test]

@@ -201,12 +201,14 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     let pinned_engine = file.engine();
     let pipeline = change(&mut file, args, &place.plugins)?;
     file.write()?;
+    let mut fingerprint = None;
     if let Some(home) = &place.home
         && home.network_file().exists()
     {
         // The home's copy of the network's file says the same as its genesis, unless somebody has edited one of them by hand.
         if let Ok(network) = NetworkFile::read(&home.network_file()).and_then(|old| old.with_genesis(&file)) {
             network.write(&home.network_file())?;
+            fingerprint = Some(network.fingerprint()).filter(|_| network.members().len() > 1);
         }
     }
     say(format!("{} is changed; its pipeline id is {}", place.genesis.display(), pipeline.id()))?;
@@ -215,6 +217,12 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     }
     if place.home.is_some() {
         say("Every node of the network needs the same file, and the plugins it pins.")?;
+    }
+    if let Some(fingerprint) = fingerprint {
+        say(format!(
+            "This home is now of another network than the one it joined; its fingerprint is\n  {fingerprint}\nThe other members \
+             need the same change, or a new file by `dseq network create` that all of them join."
+        ))?;
     }
     if place.home.as_ref().is_some_and(|home| home.kept_genesis().exists()) {
         say(
