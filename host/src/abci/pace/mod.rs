@@ -51,6 +51,9 @@ const WAIT_SUBMIT: f64 = 2.0;
 /// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
 const WAIT_QUEUE: f64 = 0.5;
 
+/// Transactions of this node's that a block must have for that to count.
+const WAITED_MIN: usize = 10;
+
 /// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
 const QUEUE_FREE: f64 = 32.0;
 
@@ -181,7 +184,7 @@ impl Pace {
         waiting.forget_old(now);
         let left = self.publish(&waiting);
         drop(waiting);
-        self.wait_micros.store(micros(longest_usual(waited)), Ordering::Relaxed);
+        self.wait_micros.store(micros(usual(waited)), Ordering::Relaxed);
 
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.note(now, weight, left > 0);
@@ -215,10 +218,10 @@ impl Pace {
     }
 }
 
-/// The longest but for one in ten, which may have been lost on the way and handed in once more; 0 of nothing.
-fn longest_usual(mut waited: Vec<Duration>) -> Duration {
-    let at = waited.len() * 9 / 10;
-    if waited.is_empty() { Duration::ZERO } else { *waited.select_nth_unstable(at).1 }
+/// What nine in ten do not exceed; 0 of a few, of which one that was lost on the way and handed in once more says nothing.
+fn usual(mut waited: Vec<Duration>) -> Duration {
+    let at = waited.len().saturating_sub(1) * 9 / 10;
+    if waited.len() < WAITED_MIN { Duration::ZERO } else { *waited.select_nth_unstable(at).1 }
 }
 
 fn micros(time: Duration) -> u64 {

@@ -262,3 +262,19 @@ fn queues_of_other_nodes_that_gossip_has_not_brought_show_in_how_long_transactio
     network.block(0);
     assert_eq!(network.pace.overload(|| network.now), None);
 }
+
+#[test]
+fn a_few_transactions_that_took_long_are_no_reason() {
+    let mut network = Network::overloaded(50);
+    while !network.queue.is_empty() {
+        network.block(0);
+    }
+    network.offer(450);
+    network.now += Duration::from_secs(10);
+    let few: Vec<TxHash> = network.queue.drain(..WAITED_MIN - 1).collect();
+    network.decide(few, 0);
+    assert_eq!(network.pace.overload(|| network.now), None);
+    let more: Vec<TxHash> = network.queue.drain(..WAITED_MIN).collect();
+    network.decide(more, 0);
+    assert!(network.pace.overload(|| network.now).is_some());
+}
