@@ -162,7 +162,7 @@ fn a_member_joins_and_its_home_has_genesis_plugins_and_peers() {
     assert!(config.contains(&format!("p2p.persistent_peers = \"{peers}\"")), "{config}");
     let ids = (1..4).map(node_id).collect::<Vec<_>>().join(",");
     assert!(config.contains(&format!("p2p.unconditional_peer_ids = \"{ids}\"")), "{config}");
-    assert!(config.contains("consensus.timeout_commit = \"100ms\""), "of the wide profile: {config}");
+    assert!(config.contains("consensus.timeout_commit = \"200ms\""), "of the wide profile: {config}");
 
     let (code, stdout, _) = place.join(&home, &network(), &[]);
     assert!(code == 0 && stdout.contains("is in the network audit-1 already, as a validator;"), "{stdout}");
