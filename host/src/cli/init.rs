@@ -181,7 +181,7 @@ fn made(root: &std::path::Path, new: &NewMember, member: &Member) -> String {
     let role = if new.observer { "a full node, without a vote" } else { "a member of a network to come" };
     format!(
         "Made {root}: {name}, {role}. It listens on\n{exposed}\n\nIts member file, {root}/member.json, is public: send it to \
-         whoever makes the network file.\nThe keys in {root}/config are secret: they never leave this machine.\n\n\
+         whoever makes the network file.\nThe keys in {root}/config are secret: never send them to anyone.\n\n\
          {text}\nThen join the network, and start the node:\n  dseq network join --home {quoted} network.json --expect \
          FINGERPRINT\n  dseq start --home {quoted}",
         root = root.display(),
