@@ -14,6 +14,8 @@ import (
 const (
 	// Proposes what the pipeline rejects, and votes for it.
 	reject = "reject"
+	// Proposes what the pipeline rejects, in the name of another validator.
+	forge = "forge"
 	// Proposes different blocks to different peers, and votes for each of them.
 	equivocate = "equivocate"
 	// Signs two votes wherever it should sign one.

@@ -45,7 +45,7 @@ func (l *liar) instead(peer p2p.ID, e p2p.Envelope) []p2p.Envelope {
 		if vote, ok := e.Message.(*pb.Vote); ok && l.isOwn(vote.Vote) {
 			return []p2p.Envelope{e, envelope(consensus.VoteChannel, &pb.Vote{Vote: l.otherVote(vote.Vote)})}
 		}
-	case l.asked.is(equivocate):
+	case l.asked.is(equivocate), l.asked.is(forge):
 		switch message := e.Message.(type) {
 		case *pb.Proposal:
 			return l.otherProposal(peer, e, &message.Proposal)
@@ -54,7 +54,7 @@ func (l *liar) instead(peer p2p.ID, e p2p.Envelope) []p2p.Envelope {
 				return nil
 			}
 		case *pb.Vote:
-			if l.isOwn(message.Vote) {
+			if l.isOwn(message.Vote) && !l.asked.is(forge) {
 				return l.otherBlocksVote(peer, e, message.Vote)
 			}
 		}

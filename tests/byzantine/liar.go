@@ -9,6 +9,7 @@ import (
 	"github.com/cosmos/gogoproto/proto"
 
 	"github.com/cometbft/cometbft/consensus"
+	cstypes "github.com/cometbft/cometbft/consensus/types"
 	"github.com/cometbft/cometbft/crypto"
 	"github.com/cometbft/cometbft/crypto/tmhash"
 	"github.com/cometbft/cometbft/libs/log"
@@ -104,13 +105,16 @@ func (l *liar) otherVote(vote *pbtypes.Vote) *pbtypes.Vote {
 	return &other
 }
 
-// number says which variant a peer gets at a place. At every other height three peers get different ones, and no block has a
+// number says which variant a peer gets at a place. All get the same one if it is in the name of another validator. Else, at every other height three peers get different ones, and no block has a
 // majority. At the others two of three get the same one: the node's own, or another.
 func (l *liar) number(peer p2p.ID, at place) int {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if len(l.blocks[at]) == 0 {
 		return 0
+	}
+	if l.asked.is(forge) {
+		return 1
 	}
 	if !slices.Contains(l.peers[at], peer) {
 		l.peers[at] = append(l.peers[at], peer)
@@ -183,22 +187,38 @@ func (l *liar) propose(at place) bool {
 		clear(l.blocks)
 		l.blocks[at] = []variant{{id: types.BlockID{Hash: now.ProposalBlock.Hash(), PartSetHeader: now.ProposalBlockParts.Header()}}}
 		for number := 1; number < 3; number++ {
-			l.blocks[at] = append(l.blocks[at], l.variant(at, now.ProposalBlock, number))
+			l.blocks[at] = append(l.blocks[at], l.variant(at, now, number))
 		}
-		l.logger.Error("proposed different blocks", "height", at.height, "round", at.round)
+		if l.asked.is(forge) {
+			l.logger.Error("proposed as another", "height", at.height, "round", at.round)
+		} else {
+			l.logger.Error("proposed different blocks", "height", at.height, "round", at.round)
+		}
 		return true
 	}
 	return false
 }
 
-// variant is a valid block like another, with a transaction of its own.
-func (l *liar) variant(at place, block *types.Block, number int) variant {
-	text := fmt.Sprintf(`{"byzantine":"block %d of height %d, round %d"}`, number, at.height, at.round)
-	txs := append(slices.Clone(block.Txs), types.Tx(text))
+// variant is a block like the node's own with one transaction more: a valid one, or one that the pipeline rejects and in the name
+// of another validator.
+func (l *liar) variant(at place, now *cstypes.RoundState, number int) variant {
+	block := now.ProposalBlock
+	tx := fmt.Appendf(nil, `{"byzantine":"block %d of height %d, round %d"}`, number, at.height, at.round)
+	proposer := block.ProposerAddress
+	if l.asked.is(forge) {
+		tx = rejected
+		for _, one := range now.Validators.Validators {
+			if !slices.Equal(one.Address, l.address) {
+				proposer = one.Address
+			}
+		}
+	}
+	txs := append(slices.Clone(block.Txs), tx)
 	other := types.MakeBlock(block.Height, txs, block.LastCommit, block.Evidence.Evidence)
 	dataHash := other.DataHash
 	other.Header = block.Header
 	other.DataHash = dataHash
+	other.ProposerAddress = proposer
 	parts, err := other.MakePartSet(types.BlockPartSizeBytes)
 	if err != nil {
 		panic(err)

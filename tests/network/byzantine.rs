@@ -296,11 +296,12 @@ fn proposes_what_is_rejected(net: &Net) {
     });
     net.mallory_is("");
     net.check(&net.nodes);
-    let proposed = format!("proposals: validator {mallory} proposed what this node votes against, ");
-    let log =
-        format!("voting no: the block that {mallory} proposes must not be in the sequence: transaction ");
+    let proposed = format!(
+        "proposed in the name of validator {mallory} (whoever proposes a block can forge the name), "
+    );
+    let log = format!("rejecting a block proposed in the name of {mallory}: transaction ");
     net.named(&log, &proposed, "compare dseq genesis verify and dseq version with its operator");
-    net.in_status(&format!("validator {mallory} proposed what this node votes against"));
+    net.in_status(&proposed);
     // It may well propose a block that is taken meanwhile, and then the check passes.
     for node in net.honest() {
         assert!(
@@ -311,9 +312,28 @@ fn proposes_what_is_rejected(net: &Net) {
     }
     let said = net.by_the_page(&net.nodes[1]);
     assert!(
-        said.contains(&format!("  bob says: validator {mallory} proposed")) && said.contains("to do: "),
+        said.contains("  bob says: this node rejected ")
+            && said.contains(&proposed)
+            && said.contains("to do: "),
         "{said}"
     );
+}
+
+/// No honest node takes a forged name for a proof.
+fn proposes_as_another(net: &Net) {
+    net.mallory_is("forge");
+    let framed = |log: &str| {
+        let log = log.split("rejecting a block proposed in the name of ");
+        log.skip(1).any(|one| net.honest().iter().any(|node| one.starts_with(node.name)))
+    };
+    net.write_until("forge", net.honest(), |node| framed(&node.log()));
+    assert!(net.times("proposed as another") > 0);
+    net.mallory_is("");
+    net.check(&net.nodes);
+    for node in net.honest() {
+        let (code, said) = node.says(&["health"]);
+        assert!(code == 1 && said.contains("(whoever proposes a block can forge the name)"), "{said}");
+    }
 }
 
 fn signs_twice(net: &Net, behaviour: &str, deed: &str) {
@@ -380,6 +400,7 @@ fn a_byzantine_validator_is_named_and_three_honest_ones_stay_equal_and_live() {
         assert!(!said.contains("mallory"), "nobody is accused yet: {said}");
     }
     proposes_what_is_rejected(&net);
+    proposes_as_another(&net);
     signs_twice(&net, "equivocate", "proposed different blocks");
     signs_twice(&net, "double-vote", "signed twice component=cometbft");
     signs_nothing(&net);

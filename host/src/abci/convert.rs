@@ -6,7 +6,9 @@ use tendermint_proto::v0_38::abci as wire;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult, ResponseCheckTx};
 use tendermint_proto::v0_38::types::BlockIdFlag;
 
-use crate::app::{Conduct, Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult, Voter};
+use crate::app::{
+    Conduct, Examined, Misbehavior, MisbehaviorKind, Refusal, TxResult, ValidatorAddress, Voter,
+};
 use crate::sequence::Receipt;
 use crate::types::{Fuel, Height};
 
@@ -80,13 +82,18 @@ fn record_event(receipt: &Receipt) -> Event {
     }
 }
 
+/// `None`: no key of CometBFT's has such an address.
+fn validator_address(bytes: &[u8]) -> Option<ValidatorAddress> {
+    bytes.try_into().ok().map(ValidatorAddress)
+}
+
 /// What CometBFT says of validators with a decided block.
 pub(super) fn conduct(block: &wire::RequestFinalizeBlock) -> Conduct {
     let votes = block.decided_last_commit.iter().flat_map(|commit| &commit.votes);
     let voter = |vote: &wire::VoteInfo| {
         let wire::Validator { address, power } = vote.validator.as_ref()?;
         Some(Voter {
-            validator: HEXUPPER.encode(address),
+            validator: validator_address(address)?,
             power: u64::try_from(*power).unwrap_or(0),
             // A vote for no block commits none either.
             signed: vote.block_id_flag == i32::from(BlockIdFlag::Commit),
@@ -94,7 +101,7 @@ pub(super) fn conduct(block: &wire::RequestFinalizeBlock) -> Conduct {
     };
     Conduct {
         misbehavior: block.misbehavior.iter().map(misbehavior).collect(),
-        proposer: HEXUPPER.encode(&block.proposer_address),
+        proposer: validator_address(&block.proposer_address),
         voters: votes.filter_map(voter).collect(),
     }
 }

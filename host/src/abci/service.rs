@@ -32,8 +32,8 @@ use super::pace::{Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
-    self, App, Code, CommittedBlock, Examined, ExaminedBlock, ProposalBounds, Refusal, Rules,
-    SequencingError, Status, VotedDown, parse_genesis,
+    self, App, Code, CommittedBlock, Examined, ExaminedBlock, ProposalBounds, Refusal, RejectedProposal,
+    Rules, SequencingError, Status, parse_genesis,
 };
 use crate::plugin::{Pipeline, PluginDir};
 use crate::receipts::Receipts;
@@ -97,13 +97,13 @@ struct State {
     on_commit: Box<dyn Fn(&CommittedBlock) + Send + Sync>,
     /// Where transactions landed, for queries; set once, if at all.
     receipts: OnceLock<Receipts>,
-    /// What is told of proposals that this node votes against; set once, if at all.
-    on_voted_down: OnceLock<OnVotedDown>,
+    /// Called with each proposal that this node rejects; set once, if at all.
+    on_rejected_proposal: OnceLock<OnRejectedProposal>,
     /// Watches over the votes of this node's validator; set once, if at all.
     own_votes: OnceLock<OwnVotes>,
 }
 
-type OnVotedDown = Box<dyn Fn(&VotedDown) + Send + Sync>;
+type OnRejectedProposal = Box<dyn Fn(&RejectedProposal) + Send + Sync>;
 
 /// What InitChain, FinalizeBlock and Commit work on, one after the other.
 struct Core {
@@ -159,7 +159,7 @@ impl Service {
             metrics,
             on_commit: Box::new(on_commit),
             receipts: OnceLock::new(),
-            on_voted_down: OnceLock::new(),
+            on_rejected_proposal: OnceLock::new(),
             own_votes: OnceLock::new(),
         };
         state.disk.refresh(&state.reader);
@@ -212,10 +212,10 @@ impl Service {
         let _ = self.shared.receipts.set(receipts);
     }
 
-    /// Calls this with each proposal that this node votes against, from now on. It delays the vote.
-    pub fn tell_of_voted_down(&self, tell: impl Fn(&VotedDown) + Send + Sync + 'static) {
+    /// Calls this with each proposal that this node rejects, from now on. The call delays the vote.
+    pub fn on_rejected_proposal(&self, call: impl Fn(&RejectedProposal) + Send + Sync + 'static) {
         // Only the first counts, as with receipts.
-        let _ = self.shared.on_voted_down.set(Box::new(tell));
+        let _ = self.shared.on_rejected_proposal.set(Box::new(call));
     }
 
     /// Stops from now on at a block that shows that this node's validator key votes elsewhere.
@@ -375,9 +375,9 @@ impl Service {
             Some(_) => (ProposalStatus::Reject, Vote::Reject),
         };
         self.shared.metrics.voted(vote);
-        if let Some((objection, tell)) = objection.zip(self.shared.on_voted_down.get()) {
+        if let Some((objection, call)) = objection.zip(self.shared.on_rejected_proposal.get()) {
             let proposer = data_encoding::HEXUPPER.encode(&request.proposer_address);
-            tell(&VotedDown { height: height.0, proposer, objection });
+            call(&RejectedProposal { height: height.0, proposer, objection });
         }
         Ok(ResponseProcessProposal { status: status.into() })
     }

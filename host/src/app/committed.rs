@@ -1,5 +1,6 @@
 //! A committed block and its results, as passed to what follows the log: receipts, metrics, logs.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::finalize::TxResult;
@@ -22,29 +23,40 @@ pub struct CommittedBlock {
 pub struct Conduct {
     /// What it proved of them. A piece of evidence is in one block only.
     pub misbehavior: Vec<Misbehavior>,
-    /// Who proposed the block, in upper-case hex as the engine writes addresses.
-    pub proposer: String,
+    /// Who proposed the block, by its header. Whoever proposes a block can write any validator there.
+    pub proposer: Option<ValidatorAddress>,
     /// The validators of the block before.
     pub voters: Vec<Voter>,
 }
 
+/// The address of a validator's key. It is shown in upper-case hex, as the engine shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ValidatorAddress(pub [u8; 20]);
+
+impl fmt::Display for ValidatorAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXUPPER.encode(&self.0))
+    }
+}
+
 /// A validator, and whether it signed a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voter {
-    /// Its address, in upper-case hex.
-    pub validator: String,
+    /// Its address.
+    pub validator: ValidatorAddress,
     /// Its voting power.
     pub power: u64,
     /// Whether the block has its signature, as far as the next proposer had received it.
     pub signed: bool,
 }
 
-/// A proposed block that this node voted against.
+/// A proposed block that this node rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VotedDown {
+pub struct RejectedProposal {
     /// Its height.
     pub height: u64,
-    /// The validator that proposed it, in upper-case hex.
+    /// The validator that its header names as the proposer, in upper-case hex. Whoever proposes a block can write any
+    /// validator there: the engine does not compare it with the key that signed the proposal.
     pub proposer: String,
     /// Why.
     pub objection: Objection,

@@ -29,7 +29,9 @@ mod status;
 
 pub use app_hash::app_hash;
 pub use codes::{CODESPACE, Code};
-pub use committed::{CommittedBlock, Conduct, Misbehavior, MisbehaviorKind, VotedDown, Voter};
+pub use committed::{
+    CommittedBlock, Conduct, Misbehavior, MisbehaviorKind, RejectedProposal, ValidatorAddress, Voter,
+};
 pub use examine::{Examined, Refusal, examine, refuse_by_size};
 pub use finalize::{ExaminedBlock, TxResult};
 pub use genesis::{GenesisError, GenesisRules, parse_genesis};

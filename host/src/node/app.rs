@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::abci::transport::{ListenAddr, Server, ShutdownHandle};
 use crate::abci::{EXIT_FAILED, Halt, Metered, OwnVotes, Service, ServiceOptions, count_block};
 use crate::api::health::Health;
 use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
-use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind, VotedDown};
+use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind, RejectedProposal};
 use crate::node::engine::data::EngineData;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
@@ -105,11 +106,11 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     };
     let service = Service::open(log, &options.service, Arc::clone(&metrics), on_commit)?;
     service.answer_from(receipts.clone());
-    service.tell_of_voted_down({
+    service.on_rejected_proposal({
         let (observed, names) = (observed.clone(), Arc::clone(&names));
-        move |voted_down| {
-            log_voted_down(voted_down, &names);
-            observed.take_voted_down(voted_down);
+        move |rejected| {
+            log_rejected_proposal(rejected, &names);
+            observed.take_rejected(rejected, Instant::now());
         }
     });
     if let Some(own_votes) = options.home.as_ref().filter(|_| options.supervised).and_then(own_votes) {
@@ -234,14 +235,14 @@ fn start_checks(
     started.map_err(|error| tracing::error!(%error, "cannot start the checks of the node's health")).ok()
 }
 
-/// Logs that this node votes against a proposal, with who proposed it.
-fn log_voted_down(voted_down: &VotedDown, names: &Names) {
-    let VotedDown { height, proposer, objection } = voted_down;
+/// Logs that this node rejects a proposal, with the proposer that the block names.
+fn log_rejected_proposal(rejected: &RejectedProposal, names: &Names) {
+    let RejectedProposal { height, proposer, objection } = rejected;
     let who = names.validator(proposer);
     tracing::warn!(
         height,
         validator = %proposer,
-        "voting no: the block that {who} proposes must not be in the sequence: {objection}"
+        "rejecting a block proposed in the name of {who}: {objection}"
     );
 }
 

@@ -47,8 +47,8 @@ const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "proposals",
-        "compare dseq genesis verify and dseq version with its operator: one of the two runs another program or other rules, or it \
-         breaks them on purpose",
+        "compare dseq genesis verify and dseq version with its operator: one of the two runs another program or other rules; or \
+         another validator forged the name (docs/run/misbehaviour.md)",
     ),
     (
         "signing",

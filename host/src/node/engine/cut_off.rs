@@ -9,24 +9,36 @@ const ENDED: &str = "Stopping peer for error";
 /// Maximum length of a reason that is kept, in characters.
 const WHY_CHARS_MAX: usize = 200;
 
-/// How an error begins that a message of the peer has led to, whatever follows.
-const BY_MESSAGE: &str = "recovered from panic: ";
-/// Errors that say nothing against a peer: the connection broke, or the peer was slow, or an answer of it came late.
-const HARMLESS: &[&str] = &[
-    "connection reset",
-    "broken pipe",
-    "use of closed",
-    "timed out",
-    "timeout",
-    "no route to host",
-    "network is unreachable",
-    "peer did not send us anything",
-    "peer is not sending us data fast enough",
-    "already committed block",
-    "unsolicited BlockResponse",
-    "we didn't expect (current height",
-    "requested block #",
+/// How an error of the operating system begins. All of it is CometBFT's and the system's words.
+const OF_SOCKET: &[&str] = &["read tcp ", "write tcp ", "set tcp "];
+/// How such an error ends if the connection broke.
+const BROKE: &[&str] = &[
+    ": connection reset by peer",
+    ": broken pipe",
+    ": use of closed network connection",
+    ": connection timed out",
+    ": operation timed out",
+    ": i/o timeout",
+    ": no route to host",
+    ": network is unreachable",
 ];
+/// Errors that say nothing against a peer, whole: it ended the connection, or was slow.
+const ENDED_OR_SLOW: &[&str] = &[
+    "EOF",
+    "unexpected EOF",
+    "pong timeout",
+    "peer did not send us anything",
+    "transient error: peer did not send us anything",
+    "peer is not sending us data fast enough",
+];
+/// How errors begin that say that a block came late, when it was not asked for any more. No words of the peer are in them.
+const LATE: &[&str] = &["peer sent us block #", "requested block #"];
+/// The same of a block that CometBFT refuses before it takes it apart: this, the peer's id, and `LATE_UNREAD`.
+const REFUSED_UNREAD: &str = "recovered from panic: rejected msg on chID 0x40 from ";
+const LATE_UNREAD: &str = ": unsolicited BlockResponse from peer ";
+/// How an error of block sync begins that ends the connections to two peers: that of an invalid block and that of the next one,
+/// whose commit it is checked with.
+const OF_TWO_PEERS: &str = "reactor validation error: ";
 
 /// A connection that was ended because of what came over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +73,24 @@ fn is_id(word: &str) -> bool {
     word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Only whole errors and their beginnings count, and ends where the rest is known: the peer may have written what is between.
 fn is_harmless(why: &str) -> bool {
-    let is_end = why == "EOF" || why == "unexpected EOF" || why.ends_with(": EOF");
-    !why.starts_with(BY_MESSAGE) && (is_end || HARMLESS.iter().any(|part| why.contains(part)))
+    let begins = |with: &[&str]| with.iter().any(|start| why.starts_with(start));
+    let broke = begins(OF_SOCKET) && BROKE.iter().any(|end| why.ends_with(end));
+    let refused = why.strip_prefix(REFUSED_UNREAD).and_then(|rest| rest.split_at_checked(40));
+    let is_late =
+        begins(LATE) || refused.is_some_and(|(id, rest)| is_id(id) && rest.starts_with(LATE_UNREAD));
+    ENDED_OR_SLOW.contains(&why) || broke || is_late
+}
+
+/// Says of whom the reason of a [`CutOff`] speaks.
+#[must_use]
+pub(crate) fn because(why: &str) -> &'static str {
+    if why.starts_with(OF_TWO_PEERS) {
+        "because a block from it or from another peer is invalid"
+    } else {
+        "because of what it sent"
+    }
 }
 
 /// On one line and bounded: parts of it may be the peer's words.
@@ -104,6 +131,10 @@ mod tests {
             "received message exceeds available capacity: 1048576 < 1048600",
             "negative Height",
             "proto: illegal wireType 7",
+            "reactor validation error: wrong Block.Header.ChainID. Expected a, got x: connection reset by peer",
+            "negative Height: peer did not send us anything",
+            "recovered from panic: rejected msg on chID 0x40 from \
+             4be1aa0c3f0f7f6a3f4be1aa0c3f0f7f6a3f4be1: unsolicited BlockResponse: blocksync not active",
         ] {
             assert_eq!(cut_off(err), Some(CutOff { id: ID.to_owned(), why: err.to_owned() }));
         }
@@ -113,8 +144,13 @@ mod tests {
             "read tcp 127.0.0.1:26656->127.0.0.1:51542: read: connection reset by peer",
             "write tcp 127.0.0.1:26656->127.0.0.1:51542: write: broken pipe",
             "pong timeout",
-            "peer did not send us anything for 15s",
-            "unsolicited BlockResponse: blocksync not active",
+            "read tcp 127.0.0.1:26656->127.0.0.1:51542: i/o timeout",
+            "peer did not send us anything",
+            "transient error: peer did not send us anything",
+            "requested block #7 from 4be1, not 4be1",
+            "peer sent us block #9 we didn't expect (current height: 7, start height: 1)",
+            "recovered from panic: rejected msg on chID 0x40 from 4be1aa0c3f0f7f6a3f4be1aa0c3f0f7f6a3f4be1: \
+             unsolicited BlockResponse from peer 4be1aa0c3f0f7f6a3f4be1aa0c3f0f7f6a3f4be1",
         ] {
             assert_eq!(cut_off(err), None, "{err}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::snapshot::{Engine, Violation};
-use crate::node::engine::cut_off::CutOff;
+use crate::node::engine::cut_off::{CutOff, because};
 use crate::node::engine::log_line;
 use crate::node::home::NodeHome;
 use crate::node::names::Names;
@@ -99,11 +99,8 @@ impl CutOffs {
                 peer.logged = Some(now);
                 let moniker = self.monikers.get(id).map(String::as_str);
                 let (node, times, why) = (names.node(id, moniker), peer.times, &peer.why);
-                tracing::warn!(
-                    node = id,
-                    times,
-                    "CometBFT ended the connection to {node} because of what it sent: {why}"
-                );
+                let because = because(why);
+                tracing::warn!(node = id, times, "CometBFT ended the connection to {node} {because}: {why}");
             }
         }
     }

@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //!
-//! - Nothing here runs because somebody asks, or makes consensus wait: a committed block costs a lock and a pointer.
+//! - Nothing here runs because somebody asks, or makes consensus wait: a committed block costs a lock, a pointer, and a look-up for each
+//!   validator.
 //! - A check fails only on what is known. What cannot be asked is unknown, which does not count against the node.
 
 pub mod ask;
@@ -169,7 +170,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             pipeline,
             receipts: subject.receipts.coverage(),
             misdeeds: subject.observed.misdeeds(),
-            accused: subject.observed.accused(),
+            accused: subject.observed.accused(Instant::now()),
             silent,
             violations,
             names: Arc::clone(&subject.names),

@@ -1,13 +1,14 @@
-//! What the checks keep of blocks: the last roots, who signed twice or not at all, and whose proposals were voted down.
+//! What the checks keep of blocks: the last roots, who signed twice or not at all, and in whose name blocks were rejected.
 //!
 //! # Limits
 //!
 //! The last [`BLOCKS_MAX`] blocks with records; a head is some 4 KiB. Roots are computed only when they are asked for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::app::{CommittedBlock, Conduct, VotedDown, Voter};
+use crate::app::{CommittedBlock, Conduct, RejectedProposal, ValidatorAddress};
 use crate::sequence::Committed;
 use crate::types::{RecordsRoot, SequenceRoot};
 
@@ -16,8 +17,10 @@ use crate::types::{RecordsRoot, SequenceRoot};
 const BLOCKS_MAX: usize = 1024;
 /// How many proven misdeeds are kept.
 const MISDEEDS_MAX: usize = 16;
-/// How many validators are kept whose proposals were voted down.
+/// How many validators are kept in whose name blocks were rejected.
 const ACCUSED_MAX: usize = 16;
+/// For how long they are kept after the last such block.
+const ACCUSED_FOR: Duration = Duration::from_secs(600);
 
 /// What a sequence with a number of records hashes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,25 +42,27 @@ pub(super) struct Misdeed {
     pub validator: String,
 }
 
-/// A validator whose proposals this node voted against.
+/// A validator in whose name blocks were proposed that this node rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accused {
-    /// Its address, in upper-case hex.
+    /// Its address, in upper-case hex, by the headers of these blocks: another validator may have written it there.
     pub proposer: String,
     /// How many of them.
     pub times: u64,
     /// The height of the last one.
     pub height: u64,
+    /// When that was rejected.
+    pub last: Instant,
     /// What was wrong with it.
     pub why: String,
 }
 
 /// What a validator missed up to the last block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missed {
     /// How many blocks in a row have no signature of it.
     pub signatures: u64,
-    /// How many blocks in a row others proposed.
+    /// How many blocks in a row others proposed, by their headers. A validator that writes another one there accuses itself.
     pub proposals: u64,
     /// After how many blocks it is its turn to propose, as its power has it.
     pub turn: u64,
@@ -75,7 +80,7 @@ struct Kept {
     /// The least recent first.
     accused: VecDeque<Accused>,
     /// What each validator missed up to the last block.
-    missed: BTreeMap<String, Missed>,
+    missed: BTreeMap<ValidatorAddress, Missed>,
 }
 
 impl Observed {
@@ -87,16 +92,18 @@ impl Observed {
         Self(Arc::new(Mutex::new(Kept { heads, misdeeds, accused, missed })))
     }
 
-    /// Takes a proposal that this node votes against.
-    pub fn take_voted_down(&self, voted_down: &VotedDown) {
+    /// Takes a proposal that this node rejects now.
+    pub fn take_rejected(&self, rejected: &RejectedProposal, now: Instant) {
         let mut kept = self.kept();
-        let VotedDown { height, proposer, objection } = voted_down;
+        forget(&mut kept.accused, now);
+        let RejectedProposal { height, proposer, objection } = rejected;
         let before = kept.accused.iter().position(|one| one.proposer == *proposer);
         let times = before.and_then(|at| kept.accused.remove(at)).map_or(0, |one| one.times);
         kept.accused.push_back(Accused {
             proposer: proposer.clone(),
             times: times.saturating_add(1),
             height: *height,
+            last: now,
             why: objection.to_string(),
         });
         while kept.accused.len() > ACCUSED_MAX {
@@ -104,7 +111,7 @@ impl Observed {
         }
     }
 
-    /// Takes a committed block. Costs a lock and no hashing.
+    /// Takes a committed block. Costs a lock and a look-up for each validator; no hashing, and no memory for each.
     pub fn take(&self, block: &CommittedBlock) {
         let mut kept = self.kept();
         let count = block.committed.head.count();
@@ -125,18 +132,20 @@ impl Observed {
         }
         let Conduct { proposer, voters, .. } = &block.conduct;
         let power_of_all = voters.iter().fold(0_u64, |sum, voter| sum.saturating_add(voter.power));
-        let missed = |Voter { validator, power, signed }: &Voter| {
-            let before = kept.missed.get(validator);
-            let more =
-                |did: bool, before: Option<u64>| if did { 0 } else { before.unwrap_or(0).saturating_add(1) };
-            let missed = Missed {
-                signatures: more(*signed, before.map(|one| one.signatures)),
-                proposals: more(proposer == validator, before.map(|one| one.proposals)),
-                turn: power_of_all.div_ceil((*power).max(1)),
+        let more = |did: bool, before: u64| if did { 0 } else { before.saturating_add(1) };
+        for voter in voters {
+            let missed = kept.missed.entry(voter.validator).or_default();
+            *missed = Missed {
+                signatures: more(voter.signed, missed.signatures),
+                proposals: more(*proposer == Some(voter.validator), missed.proposals),
+                turn: power_of_all.div_ceil(voter.power.max(1)),
             };
-            (validator.clone(), missed)
-        };
-        kept.missed = voters.iter().map(missed).collect();
+        }
+        // All voters are in it: what is more is no validator any more.
+        if kept.missed.len() > voters.len() {
+            let current: BTreeSet<_> = voters.iter().map(|voter| voter.validator).collect();
+            kept.missed.retain(|validator, _| current.contains(validator));
+        }
     }
 
     /// The roots of the sequence when it had this many records.
@@ -167,20 +176,30 @@ impl Observed {
         self.kept().misdeeds.iter().cloned().collect()
     }
 
-    /// The validators whose proposals this node voted against.
-    pub(super) fn accused(&self) -> Vec<Accused> {
-        self.kept().accused.iter().cloned().collect()
+    /// The validators in whose name this node rejected blocks lately, the least recent first.
+    pub(super) fn accused(&self, now: Instant) -> Vec<Accused> {
+        let mut kept = self.kept();
+        forget(&mut kept.accused, now);
+        kept.accused.iter().cloned().collect()
     }
 
-    /// What each validator missed up to the last block.
+    /// What each validator missed up to the last block, by its address in upper-case hex.
     pub(super) fn missed(&self) -> BTreeMap<String, Missed> {
-        self.kept().missed.clone()
+        // A commit may wait for the lock: the addresses are written out without it.
+        let missed: Vec<_> =
+            self.kept().missed.iter().map(|(validator, missed)| (*validator, *missed)).collect();
+        missed.into_iter().map(|(validator, missed)| (validator.to_string(), missed)).collect()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Drops those of whom nothing was heard for long: an idle network makes no blocks that could count for it.
+fn forget(accused: &mut VecDeque<Accused>, now: Instant) {
+    accused.retain(|one| now.saturating_duration_since(one.last) < ACCUSED_FOR);
 }
 
 /// Why the roots of a number of records are not known.
@@ -197,7 +216,7 @@ pub(super) enum NotKept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Misbehavior, MisbehaviorKind, Objection};
+    use crate::app::{Misbehavior, MisbehaviorKind, Objection, Voter};
     use crate::sequence::{HashedRecord, Log, Staging};
     use crate::types::{AppHash, Height, PipelineId, TxHash};
 
@@ -259,37 +278,43 @@ mod tests {
     #[test]
     fn what_a_validator_misses_in_a_row_is_counted_until_it_signs_or_proposes() {
         let chain = Chain::new();
-        let after = |proposer: &str, signed: [bool; 2]| {
-            let voter = |(name, power, signed): (&str, u64, bool)| Voter {
-                validator: name.to_owned(),
-                power,
-                signed,
-            };
-            let voters = vec![voter(("V1", 10, signed[0])), voter(("V2", 20, signed[1]))];
-            chain.take(Conduct { proposer: proposer.to_owned(), voters, ..Conduct::default() });
+        let address = |byte: u8| ValidatorAddress([byte; 20]);
+        let voter = |byte, power, signed| Voter { validator: address(byte), power, signed };
+        let after = |proposer, signed: [bool; 2]| {
+            let voters = vec![voter(0xa1, 10, signed[0]), voter(0xa2, 20, signed[1])];
+            chain.take(Conduct { proposer: Some(address(proposer)), voters, ..Conduct::default() });
             let missed = chain.observed.missed();
-            ["V1", "V2"].map(|name| (missed[name].signatures, missed[name].proposals, missed[name].turn))
+            ["A1", "A2"]
+                .map(|byte| missed[&byte.repeat(20)])
+                .map(|one| (one.signatures, one.proposals, one.turn))
         };
-        assert_eq!(after("V2", [false, true]), [(1, 1, 3), (0, 0, 2)]);
-        assert_eq!(after("V2", [false, false]), [(2, 2, 3), (1, 0, 2)]);
-        assert_eq!(after("V1", [true, false]), [(0, 0, 3), (2, 1, 2)]);
+        assert_eq!(after(0xa2, [false, true]), [(1, 1, 3), (0, 0, 2)]);
+        assert_eq!(after(0xa2, [false, false]), [(2, 2, 3), (1, 0, 2)]);
+        assert_eq!(after(0xa1, [true, false]), [(0, 0, 3), (2, 1, 2)]);
+        let voters = vec![voter(0xa2, 20, false), voter(0xa3, 20, true)];
+        chain.take(Conduct { voters, ..Conduct::default() });
+        let missed: Vec<_> =
+            chain.observed.missed().into_iter().map(|(name, one)| (name, one.signatures)).collect();
+        assert_eq!(missed, [("A2".repeat(20), 3), ("A3".repeat(20), 0)], "another took the place of one");
         chain.take(Conduct::default());
         assert!(chain.observed.missed().is_empty(), "they are no validators any more");
     }
 
     #[test]
-    fn proposals_that_were_voted_down_are_counted_by_who_proposed_them() {
-        let chain = Chain::new();
+    fn rejected_blocks_are_counted_for_ten_minutes_by_the_proposer_that_they_name() {
+        let (chain, begin) = (Chain::new(), Instant::now());
         for height in 0..100 {
             for proposer in [format!("V{height}"), "V".to_owned()] {
                 let objection = Objection::TooLarge;
-                chain.observed.take_voted_down(&VotedDown { height, proposer, objection });
+                chain.observed.take_rejected(&RejectedProposal { height, proposer, objection }, begin);
             }
         }
-        let accused = chain.observed.accused();
+        let accused = chain.observed.accused(begin + ACCUSED_FOR.mul_f32(0.9));
         let last = accused.last().unwrap();
         assert_eq!((accused.len(), last.times, last.height), (ACCUSED_MAX, 100, 99));
         assert_eq!(accused[0].proposer, "V85");
+        // Whether or not there are blocks meanwhile.
+        assert_eq!(chain.observed.accused(begin + ACCUSED_FOR), []);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) struct Snapshot {
     pub(super) receipts: Coverage,
     /// Validators that signed twice, as committed blocks proved since this process started.
     pub(super) misdeeds: Vec<Misdeed>,
-    /// Validators whose proposals this node voted against.
+    /// Validators in whose name this node rejected blocks, the least recent first.
     pub(super) accused: Vec<Accused>,
     /// Validators that are up and sign or propose nothing.
     pub(super) silent: Vec<Silent>,

@@ -3,11 +3,9 @@
 use std::cmp::Reverse;
 
 use super::{Found, OK, warning};
+use crate::node::engine::cut_off;
 use crate::node::health::silent::who;
 use crate::node::health::snapshot::{Lack, Learned, Silent, Snapshot};
-
-/// For how many blocks it is shown that a proposal was voted down.
-const VOTED_DOWN_BLOCKS: u64 = 1000;
 
 /// The address of this node's validator.
 fn own(snapshot: &Snapshot) -> Option<&str> {
@@ -17,17 +15,19 @@ fn own(snapshot: &Snapshot) -> Option<&str> {
     }
 }
 
-/// Whether this node had to vote against a proposal lately.
+/// Whether this node had to reject a proposal lately. Who proposed it is not proven: the block's header alone says it.
 pub(super) fn proposals(snapshot: &Snapshot) -> Found {
-    let is_recent = |height: u64| snapshot.height.saturating_sub(height) < VOTED_DOWN_BLOCKS;
-    let mut recent: Vec<_> = snapshot.accused.iter().filter(|one| is_recent(one.height)).collect();
-    recent.sort_by_key(|one| one.height);
-    let Some(last) = recent.last() else { return OK };
+    let Some(last) = snapshot.accused.last() else { return OK };
     let who = who(&last.proposer, own(snapshot), &snapshot.names);
-    let times = times(last.times);
-    let others = others(recent.len());
+    let blocks = if last.times == 1 { "1 block".to_owned() } else { format!("{} blocks", last.times) };
+    let others = match snapshot.accused.len() {
+        0 | 1 => String::new(),
+        2 => "; and blocks in the name of 1 more validator".to_owned(),
+        all => format!("; and blocks in the name of {} more validators", all.saturating_sub(1)),
+    };
     warning(format!(
-        "{who} proposed what this node votes against, {times}, most recently for block {}: {}{others}",
+        "this node rejected {blocks} proposed in the name of {who} (whoever proposes a block can forge the name), \
+         most recently at height {}: {}{others}",
         last.height, last.why
     ))
 }
@@ -54,8 +54,10 @@ pub(super) fn messages(snapshot: &Snapshot) -> Found {
     let (times, seconds) = (times(last.times), last.ago.as_secs());
     let others = others(snapshot.violations.len());
     warning(format!(
-        "CometBFT ended the connection to {} because of what it sent, {times}, most recently {seconds} s ago: {}{others}",
-        last.node, last.why
+        "CometBFT ended the connection to {} {}, {times}, most recently {seconds} s ago: {}{others}",
+        last.node,
+        cut_off::because(&last.why),
+        last.why
     ))
 }
 
@@ -75,7 +77,7 @@ fn others(all: usize) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::api::health::State;
@@ -92,29 +94,25 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_whose_proposals_are_voted_down_is_named_for_a_thousand_blocks() {
+    fn a_rejected_block_is_told_with_the_proposer_it_names_and_that_this_proves_nothing() {
         let accused = |proposer: &str, times, height| Accused {
             proposer: proposer.to_owned(),
             times,
             height,
+            last: Instant::now(),
             why: "it is too large".to_owned(),
         };
-        let at = |height, accused: Vec<Accused>| {
-            after(proposals, |snapshot| {
-                snapshot.height = height;
-                snapshot.accused = accused;
-            })
-        };
-        let why = "validator carol (V3) proposed what this node votes against, 2 times, most recently for block 5: it is too large";
-        assert_eq!(at(7, vec![accused("V3", 2, 5)]), (State::Warning, why.to_owned()));
-        assert_eq!(at(1005, vec![accused("V3", 2, 5)]).0, State::Ok);
-        let (_, why) = at(7, vec![accused("V3", 2, 5), accused("V0", 1, 6)]);
+        let with = |accused: Vec<Accused>| after(proposals, |snapshot| snapshot.accused = accused);
+        let why = "this node rejected 2 blocks proposed in the name of validator carol (V3) (whoever proposes a block can forge \
+                   the name), most recently at height 5: it is too large";
+        assert_eq!(with(vec![accused("V3", 2, 5)]), (State::Warning, why.to_owned()));
+        let (_, why) = with(vec![accused("V3", 2, 5), accused("V0", 1, 6)]);
         assert!(
-            why.starts_with("this node's validator V0 proposed") && why.ends_with("; 1 more does so"),
+            why.starts_with("this node rejected 1 block proposed in the name of this node's validator V0 (")
+                && why.ends_with(": it is too large; and blocks in the name of 1 more validator"),
             "{why}"
         );
-        // While a block is decided, its height is above the last one's.
-        assert_eq!(at(4, vec![accused("V3", 1, 5)]).0, State::Warning);
+        assert_eq!(with(Vec::new()).0, State::Ok);
     }
 
     fn silent(validator: &str, lack: Lack, blocks: u64) -> Silent {
@@ -137,18 +135,22 @@ mod tests {
 
     #[test]
     fn a_peer_that_sent_what_the_protocol_does_not_allow_is_named() {
-        let (state, why) = after(messages, |snapshot| {
-            let why = "unknown channel 99".to_owned();
-            snapshot.violations = vec![Violation {
-                node: "carol (node id3)".to_owned(),
-                times: 1,
-                why,
-                ago: Duration::from_secs(3),
-            }];
-        });
+        let ended = |why: &str| {
+            after(messages, |snapshot| {
+                snapshot.violations = vec![Violation {
+                    node: "carol (node id3)".to_owned(),
+                    times: 1,
+                    why: why.to_owned(),
+                    ago: Duration::from_secs(3),
+                }];
+            })
+        };
         let expected = "CometBFT ended the connection to carol (node id3) because of what it sent, once, most recently 3 s ago: \
                         unknown channel 99";
-        assert_eq!((state, why.as_str()), (State::Warning, expected));
+        assert_eq!(ended("unknown channel 99"), (State::Warning, expected.to_owned()));
+        let expected = "CometBFT ended the connection to carol (node id3) because a block from it or from another peer is invalid, \
+                        once, most recently 3 s ago: reactor validation error: invalid commit";
+        assert_eq!(ended("reactor validation error: invalid commit"), (State::Warning, expected.to_owned()));
         assert_eq!(after(messages, |_| ()).0, State::Ok);
     }
 }
