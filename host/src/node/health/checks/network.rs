@@ -241,7 +241,7 @@ mod tests {
                 snapshot.engine_mut().members = std::sync::Arc::new(members);
                 (2..=3).for_each(|number| disconnect(snapshot, number));
                 let mut seen = snapshot.peer_mut(1).clone();
-                seen.is_trusted = is_trusted;
+                (seen.is_peer, seen.is_trusted) = (false, is_trusted);
                 seen.answer = Answer::Answers { validator: Some("V2".to_owned()), height: 7 };
                 snapshot.survey.nodes.insert("id9".to_owned(), seen);
             })
