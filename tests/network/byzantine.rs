@@ -305,7 +305,7 @@ fn proposes_what_is_rejected(net: &Net) {
     // It may well propose a block that is taken meanwhile, and then the check passes.
     for node in net.honest() {
         assert!(
-            node.log().contains(&format!("validator {mallory} has proposed none of the last ")),
+            node.log().contains(&format!("blocks was proposed by validator {mallory}, which is up")),
             "{}",
             node.name
         );
@@ -358,14 +358,14 @@ fn signs_twice(net: &Net, behaviour: &str, deed: &str) {
 fn signs_nothing(net: &Net) {
     net.mallory_is("withhold");
     let Net { mallory, .. } = net;
-    let log = format!("validator {mallory} has signed none of the last ");
+    let log = format!("blocks has the signature of validator {mallory}, which is up");
     net.write_until("withhold", net.honest(), |node| node.log().contains(&log));
     net.named(
         &log,
-        &format!("signing: validator {mallory} is up and does not sign: "),
-        "ask its operator whether it is overloaded or cut off",
+        &format!("signing: validator {mallory} is up, and its signature is in none of the last "),
+        "ask its operator whether it catches up, recovers, is overloaded or cut off",
     );
-    net.in_status(&format!("validator {mallory} is up and does not sign"));
+    net.in_status(&format!("validator {mallory} is up, and its signature is in none of the last "));
     net.mallory_is("");
     net.write_until("sign", net.honest(), |node| node.metric("dseq_silent_validators") == 0);
     net.check(&net.nodes);

@@ -50,9 +50,9 @@ pub enum Halt {
     },
     /// The validator's key votes elsewhere.
     #[error(
-        "block {height} has a signature of this node's validator key, and this home has signed nothing above {signed}: another \
-         node votes with the same key (a copy of the home, or a cloned machine), or this home is an older copy. Stop the other \
-         node for good, then run dseq recover"
+        "block {height} has a signature of this node's validator key, and by its record this home has signed nothing above \
+         {signed}: another node votes with the same key (a copy of the home, or a cloned machine), this home is an older copy, or \
+         the record lost its last seconds in a power failure. If there is another node, stop it for good; then run dseq recover"
     )]
     SignedElsewhere {
         /// The block.

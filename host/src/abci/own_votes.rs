@@ -1,16 +1,20 @@
 //! Whether this node's validator key votes elsewhere, as the blocks themselves show.
 //!
 //! CometBFT writes the height of a signature into its record of what was signed before the signature leaves the node, and each
-//! block carries the precommits for the one before. So a decided block that carries one of this key for a height above that record
-//! was signed by another node with the same key, or by this one after its home was copied.
+//! block carries the precommits for the one before. So a decided block that contains a precommit by this key for a height above that
+//! record was signed by another node with the same key, or by this one after its home was copied.
 //!
 //! A node that starts catches up before it votes. So an older copy, or the clone of a machine whose original went on, is stopped
-//! before it signs. An ordinary restart, of one node or of all, never looks like that.
+//! before it signs. A restart, of one node or of all, does not look like that while the record is durable.
 //!
 //! # Limits
 //!
-//! - A clone that is as far as its original is noticed only after the next block that it did not sign in time.
+//! - A clone at the same height as its original is noticed only once a block carries a signature that the clone did not make.
 //! - The record must be the one of the CometBFT that runs, which only `dseq start` knows.
+//! - CometBFT renames the record into place and does not sync its folder. After a power failure some file systems (btrfs, for up to
+//!   30 s) have an older one, and this node's own signatures look like those of another. So up to the height that the log had when
+//!   the process started, nothing is claimed: in a copy, log and record are of one age. Above it there is only one block that this
+//!   node can have signed, and the others have gone on from that without it: so they have the quorum that `dseq recover` needs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,15 +31,19 @@ pub struct OwnVotes {
     /// The validator's address.
     address: Vec<u8>,
     record: Record,
-    /// What the record said when it was last read.
+    /// Up to this height a signature proves nothing: what the log had at the start, or what the record said when it was last read.
     signed: AtomicU64,
 }
 
 impl OwnVotes {
-    /// Of the validator with this address.
+    /// Of the validator with this address, in a home whose log has this height.
     #[must_use]
-    pub fn new(address: Vec<u8>, record: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
-        Self { address, record: Box::new(record), signed: AtomicU64::new(0) }
+    pub fn new(
+        address: Vec<u8>,
+        height: u64,
+        record: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) -> Self {
+        Self { address, record: Box::new(record), signed: AtomicU64::new(height) }
     }
 
     /// Refuses a block that carries a signature which this node did not make.
@@ -45,9 +53,9 @@ impl OwnVotes {
         if !block.decided_last_commit.as_ref().is_some_and(|commit| self.is_in(commit)) || is_known() {
             return Ok(());
         }
-        // One that cannot be read, because of too many open files for one, proves nothing.
+        // One that is missing or cannot be read, because of too many open files for one, proves nothing.
         let Some(signed) = (self.record)() else { return Ok(()) };
-        self.signed.store(signed, Ordering::Relaxed);
+        self.signed.fetch_max(signed, Ordering::Relaxed);
         if is_known() { Ok(()) } else { Err(Halt::SignedElsewhere { height, signed }) }
     }
 
@@ -83,7 +91,7 @@ mod tests {
     fn a_signature_above_the_record_is_from_elsewhere() {
         let record = Arc::new(AtomicU64::new(5));
         let read = Arc::clone(&record);
-        let own = OwnVotes::new(vec![1; 20], move || Some(read.load(Ordering::Relaxed)));
+        let own = OwnVotes::new(vec![1; 20], 0, move || Some(read.load(Ordering::Relaxed)));
         let signed = [(1, BlockIdFlag::Commit), (2, BlockIdFlag::Commit)];
         own.check(&block(6, &signed)).unwrap();
         let refused = own.check(&block(7, &signed)).unwrap_err();
@@ -98,8 +106,19 @@ mod tests {
 
     #[test]
     fn without_a_commit_or_a_record_nothing_is_claimed() {
-        let own = OwnVotes::new(vec![1; 20], || None);
+        let own = OwnVotes::new(vec![1; 20], 0, || None);
         own.check(&RequestFinalizeBlock { height: 1, ..Default::default() }).unwrap();
         own.check(&block(9, &[(1, BlockIdFlag::Commit)])).unwrap();
+    }
+
+    #[test]
+    fn a_record_that_lost_its_last_seconds_does_not_stop_a_validator_at_blocks_of_its_own() {
+        let signed = [(1, BlockIdFlag::Commit)];
+        let own = OwnVotes::new(vec![1; 20], 9, || Some(3));
+        // The log is at 9, and CometBFT has the next block already.
+        own.check(&block(10, &signed)).unwrap();
+        let refused = own.check(&block(11, &signed)).unwrap_err();
+        assert!(matches!(refused, Halt::SignedElsewhere { height: 10, signed: 3 }), "{refused}");
+        assert!(refused.to_string().contains("power failure"), "{refused}");
     }
 }

@@ -1,7 +1,8 @@
 //! The app of one node: opens its log and its pipeline once, and serves what needs them until asked to stop: ABCI to
 //! CometBFT, and HTTP to everybody else.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use crate::api::health::Health;
 use crate::api::submit::{Bounds, Intake, Submissions};
 use crate::api::{self, Limits, Origins};
 use crate::app::{CommittedBlock, Misbehavior, MisbehaviorKind, RejectedProposal};
+use crate::node::address::Address;
 use crate::node::engine::data::EngineData;
 use crate::node::engine::key_files;
 use crate::node::engine::listen;
@@ -91,6 +93,7 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
         engine_restarts: options.engine_restarts,
     }));
     let observed = Observed::new(log.reader().committed());
+    let height = log.head().height().0;
     let receipts = Receipts::open(log.reader(), options.home.as_ref().map(NodeHome::receipts_index))
         .map_err(api::BindError::Threads)?;
     let names = Arc::new(options.home.as_ref().map(Names::of).unwrap_or_default());
@@ -113,7 +116,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
             observed.take_rejected(rejected, Instant::now());
         }
     });
-    if let Some(own_votes) = options.home.as_ref().filter(|_| options.supervised).and_then(own_votes) {
+    let voting = options.home.as_ref().filter(|_| options.supervised);
+    if let Some(own_votes) = voting.and_then(|home| own_votes(home, height)) {
         service.watch_over(own_votes);
     }
     let server = Server::bind(&options.listen).map_err(Halt::from)?;
@@ -145,8 +149,8 @@ pub fn run(options: &RunOptions, on_ready: impl FnOnce(ShutdownHandle)) -> Resul
     Ok(())
 }
 
-/// Watches over the votes of a home's validator key; none: CometBFT does not sign with it here.
-fn own_votes(home: &NodeHome) -> Option<OwnVotes> {
+/// Watches over the votes of a home's validator key, whose log has this height; none: CometBFT does not sign with it here.
+fn own_votes(home: &NodeHome, height: u64) -> Option<OwnVotes> {
     // `dseq recover` lets CometBFT run with a key that is thrown away.
     let is_recovering = !matches!(Hold::Recovering.read(home), Ok(None));
     if is_recovering || key_files::is_remote(home) {
@@ -154,8 +158,18 @@ fn own_votes(home: &NodeHome) -> Option<OwnVotes> {
     }
     let address = key_files::validator(home).ok()??.address()?;
     let address = data_encoding::HEXUPPER.decode(address.as_bytes()).ok()?;
-    let data = EngineData::of(home);
-    Some(OwnVotes::new(address, move || data.signed_height().ok()))
+    let (data, rpc) = (EngineData::of(home), listen::rpc(home).map(|rpc| rpc.reached_locally()));
+    // A log that is rebuilt from CometBFT's blocks shows votes that a record may have lost, and proves nothing either.
+    Some(OwnVotes::new(address, height, move || {
+        if rpc.as_ref().is_some_and(is_refused) { None } else { data.recorded_height().ok().flatten() }
+    }))
+}
+
+/// Whether nobody listens there. CometBFT serves RPC only after it has replayed the blocks that it had stored, and before it
+/// gets others.
+fn is_refused(rpc: &Address) -> bool {
+    let connected = TcpStream::connect(rpc.to_string());
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// Starts HTTP, which sees what is committed and what the service says of itself.
@@ -281,4 +295,28 @@ fn log_misbehavior(block: u64, proven: &Misbehavior, names: &Names) {
          its operator has to stop all nodes with this key but one. Its vote still counts: \
          if validators with a third of the power do this, nodes can disagree"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_record_is_unknown_and_an_rpc_that_is_refused_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = EngineData::of(&NodeHome::new(dir.path()));
+        assert_eq!(data.recorded_height().unwrap(), None);
+        fs::create_dir(dir.path().join("data")).unwrap();
+        fs::write(data.signing_state(), r#"{"height": "7", "round": 0, "step": 3}"#).unwrap();
+        assert_eq!(data.recorded_height().unwrap(), Some(7));
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let rpc = Address::loopback(listener.local_addr().unwrap().port());
+        assert!(!is_refused(&rpc));
+        drop(listener);
+        assert!(is_refused(&rpc));
+    }
 }

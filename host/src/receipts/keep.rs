@@ -128,6 +128,8 @@ fn follow(shared: &Shared, path: &Path) -> Result<End, Box<dyn std::error::Error
     let mut done = index.count()?;
     shared.indexed.store(done, Ordering::Relaxed);
     shared.set_index(Some(Arc::clone(&index)));
+    // It is open: what kept an earlier one from it is over, and it is only incomplete.
+    shared.set_trouble(None);
     let behind = shared.reader.committed().head.count().saturating_sub(done);
     let mut is_first = true;
     loop {
@@ -144,7 +146,6 @@ fn follow(shared: &Shared, path: &Path) -> Result<End, Box<dyn std::error::Error
                 thread::yield_now();
             }
         }
-        shared.set_trouble(None);
         if std::mem::take(&mut is_first) && began.elapsed() >= CATCH_UP_IS_LONG {
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(records = behind, seconds, "the index of receipts has caught up with the log");

@@ -275,3 +275,14 @@ fn a_block_that_has_not_been_taken_yet_is_found_in_the_log() {
     chain.commit(&["a"]);
     assert_eq!((chain.places("a"), chain.find("b")), (vec![0], Known::Unknown));
 }
+
+#[test]
+fn an_index_that_is_open_and_not_yet_built_has_no_trouble_any_more() {
+    let (chain, _) = long_chain();
+    let shared = &chain.receipts.shared;
+    shared.set_trouble(Some("the disk is full".to_owned()));
+    // So the thread opens the index, and ends before it has it built.
+    shared.signal.stop();
+    keep::keep(shared, &chain.index());
+    assert_eq!(chain.receipts.coverage().trouble, None);
+}

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::api::health;
+use crate::api::health::{Check, State as CheckState};
 use crate::node::health::{CONDUCT, ask};
 use crate::node::home::NodeHome;
 use crate::node::process::running::Running;
@@ -28,8 +28,10 @@ pub(super) struct NodeView {
     status: Option<(NodeState, Option<String>)>,
     pub(super) rate: Option<f64>,
     pub(super) agreement: Agreement,
-    /// What the node's own checks find wrong, if it was asked.
+    /// What the node's own checks find wrong, if it was asked and is the one whose network is shown.
     pub(super) checks: Vec<String>,
+    /// What it finds of others' conduct, if it was asked.
+    pub(super) conduct: Vec<Check>,
 }
 
 impl NodeView {
@@ -132,6 +134,7 @@ impl Collector {
             rate: None,
             agreement: Agreement::Unknown,
             checks: Vec::new(),
+            conduct: Vec::new(),
         };
         let view = View { nodes: subjects.iter().map(node).collect(), records: Vec::new(), records_of: None };
         let rates = subjects.iter().map(|_| Rate::default()).collect();
@@ -165,27 +168,27 @@ impl Collector {
         }
     }
 
-    /// Asks the first node, which is this home's, whether it runs and what its own checks find.
-    pub(super) fn ask_for_checks(&self, home: &NodeHome) {
-        let runs = Running::read(home).is_some_and(|running| running.supervisor.is_alive());
-        let found = ask::running(home);
-        let mut state = lock(&self.state);
-        let Some(node) = state.view.nodes.first_mut() else { return };
-        if !runs && node.shown().is_none() {
-            let start = format!("it does not run: dseq start --home {}", shell::word(home.root()));
-            node.status = Some((NodeState::Stopped, Some(start)));
-            return;
+    /// Asks the nodes of this machine what their checks find, each once: of all what they find of others' conduct, and of `own`, the
+    /// node whose network is shown, whether it runs and the rest too.
+    pub(super) fn ask_for_checks(&self, own: Option<&NodeHome>) {
+        let homes = self.subjects.iter().map(|subject| subject.home.as_deref().map(NodeHome::new));
+        for (node, home) in homes.enumerate().filter_map(|(node, home)| Some((node, home?))) {
+            let is_own = own.is_some_and(|own| own.root() == home.root());
+            let answers = self.view().nodes[node].shown().is_some();
+            if !answers && !is_own {
+                continue;
+            }
+            if !answers && !Running::read(&home).is_some_and(|running| running.supervisor.is_alive()) {
+                let start = format!("it does not run: dseq start --home {}", shell::word(home.root()));
+                lock(&self.state).view.nodes[node].status = Some((NodeState::Stopped, Some(start)));
+                continue;
+            }
+            let (conduct, others) = split(ask::running(&home).report.checks);
+            let mut state = lock(&self.state);
+            let shown = &mut state.view.nodes[node];
+            shown.conduct = if answers { conduct } else { Vec::new() };
+            shown.checks = if is_own { others } else { Vec::new() };
         }
-        // How others behave is asked of all nodes of this machine.
-        let is_of_others =
-            |check: &&health::Check| check.state == health::State::Warning && CONDUCT.contains(&&*check.name);
-        let wrong = found.report.checks.iter().filter(|check| check.state >= health::State::Warning);
-        let said = |check: &health::Check| {
-            format!("{}: {}", check.name, check.reason.as_deref().unwrap_or_default())
-        };
-        // A node without HTTP cannot be asked, and RPC says whether it answers.
-        node.checks =
-            wrong.filter(|check| check.name != ask::RUNS && !is_of_others(check)).map(said).collect();
     }
 
     /// Reads the last records of the node that has most of them.
@@ -220,6 +223,18 @@ impl Collector {
             }
         });
     }
+}
+
+/// What a node's checks find wrong: of others' conduct, and the rest in words.
+fn split(checks: Vec<Check>) -> (Vec<Check>, Vec<String>) {
+    // A node without HTTP cannot be asked, and RPC says whether it answers.
+    let wrong =
+        checks.into_iter().filter(|check| check.state >= CheckState::Warning && check.name != ask::RUNS);
+    let is_of_others =
+        |check: &Check| check.state == CheckState::Warning && CONDUCT.contains(&check.name.as_ref());
+    let (conduct, own): (Vec<Check>, Vec<Check>) = wrong.partition(is_of_others);
+    let said = |check: Check| format!("{}: {}", check.name, check.reason.unwrap_or_default());
+    (conduct, own.into_iter().map(said).collect())
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -266,5 +281,23 @@ fn look_at_records(subjects: &[Subject], count: u64, state: &Mutex<State>) {
         let mut state = lock(state);
         state.view.records = last;
         state.view.records_of = Some(node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_of_others_is_kept_apart() {
+        let check = |name, state| Check::new(name, state, Some("why".to_owned()));
+        let (conduct, own) = split(vec![
+            check("disk", CheckState::Warning),
+            check("signing", CheckState::Warning),
+            check("messages", CheckState::Unknown),
+            check(ask::RUNS, CheckState::Failed),
+        ]);
+        assert_eq!(conduct, [check("signing", CheckState::Warning)]);
+        assert_eq!(own, ["disk: why"]);
     }
 }

@@ -164,9 +164,7 @@ fn once(
     }
     collector.look_at_records();
     collector.ask_for_states();
-    if let Some(home) = home {
-        collector.ask_for_checks(home);
-    }
+    collector.ask_for_checks(home);
     let view = collector.view();
     let whole = whole::of(&view, collector.subjects(), members);
     if args.json {

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::collect::View;
-use crate::api::health::State as CheckState;
-use crate::node::health::{CONDUCT, ask};
-use crate::node::home::NodeHome;
+use crate::api::health::Check;
 use crate::node::network::Member;
 use crate::node::testnet::NodeState;
 use crate::node::verdict::{Known, State, Verdict};
@@ -41,7 +39,7 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     let connected: BTreeSet<&String> = answering().flat_map(|one| &one.connected).collect();
     let mut named: BTreeSet<&String> = ids.clone();
     let mut troubles = troubles(view);
-    troubles.extend(accusations(view, subjects));
+    troubles.extend(accusations(view.nodes.iter().map(|node| (node.name.as_str(), &node.conduct[..]))));
     let is_silent = answering().next().is_none();
     // Of nobody nothing follows.
     for member in members.iter().filter(|_| !is_silent) {
@@ -59,18 +57,17 @@ pub(super) fn of(view: &View, subjects: &[Subject], members: &[Member]) -> Whole
     Whole { verdict: Verdict::of(Known { powers, up, has_unknown, troubles, is_silent }), is_silent, twice }
 }
 
-/// How other validators and nodes behave by what the nodes of this machine found: of each check, what the first node says.
-fn accusations(view: &View, subjects: &[Subject]) -> Vec<String> {
+/// How other validators and nodes behave by what the nodes of this machine found: who is accused of the same by several is named once.
+fn accusations<'a>(nodes: impl Iterator<Item = (&'a str, &'a [Check])>) -> Vec<String> {
     let mut found = Vec::new();
     let mut said = BTreeSet::new();
-    for (node, subject) in view.nodes.iter().zip(subjects) {
-        let Some(home) = subject.home.as_ref().filter(|_| node.shown().is_some()) else { continue };
-        for check in ask::running(&NodeHome::new(home)).report.checks {
-            if let (CheckState::Warning, Some(reason)) = (check.state, &check.reason)
-                && CONDUCT.contains(&&*check.name)
-                && said.insert(check.name.clone())
-            {
-                found.push(format!("{} says: {reason}", node.name));
+    for (node, checks) in nodes {
+        for check in checks {
+            let Some(reason) = &check.reason else { continue };
+            // Up to the first comma it says who did what, and then how often and when.
+            let accused = reason.split(',').next().unwrap_or(reason);
+            if said.insert((&check.name, accused)) {
+                found.push(format!("{node} says: {reason}"));
             }
         }
     }
@@ -127,5 +124,27 @@ impl Whole {
             vec![format!("network: {word}; {power}; signed twice in the last {BLOCKS} blocks: {twice}")];
         lines.extend(self.verdict.reasons.iter().map(|reason| format!("  {reason}")));
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::health::State as CheckState;
+
+    #[test]
+    fn each_accused_is_named_once() {
+        let signing = |reason: &str| Check::new("signing", CheckState::Warning, Some(reason.to_owned()));
+        let alice = [signing("validator carol is up, and its signature is in none of the last 20 blocks")];
+        let bob = [
+            signing("validator carol is up, and its signature is in none of the last 21 blocks"),
+            signing("validator dave is up, and its signature is in none of the last 30 blocks"),
+        ];
+        let found = accusations([("alice", &alice[..]), ("bob", &bob[..])].into_iter());
+        let expected = [
+            "alice says: validator carol is up, and its signature is in none of the last 20 blocks",
+            "bob says: validator dave is up, and its signature is in none of the last 30 blocks",
+        ];
+        assert_eq!(found, expected);
     }
 }

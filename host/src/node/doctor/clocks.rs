@@ -5,7 +5,7 @@
 //! time: so a clock that is ahead always shows, and one that is behind shows when blocks come seldom.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Finding;
 use super::network::Peer;
@@ -69,31 +69,32 @@ fn finding(differs: Duration, found: String, fine: impl FnOnce() -> String) -> F
 }
 
 /// By how much each other validator's votes differ from this one's, and whether they are ahead. Of several blocks the second
-/// largest difference counts: one late vote says nothing about a clock.
+/// largest lead counts: one late vote says nothing about a clock. A lag is as small as in any block, because votes of this node that
+/// were late, with a slow disk for one, make it larger.
 fn differences(commits: &[Commit], validator: &str) -> BTreeMap<String, (Duration, bool)> {
-    let mut seen: BTreeMap<String, Vec<(Duration, bool)>> = BTreeMap::new();
+    let (mut leads, mut lags): (BTreeMap<_, Vec<Duration>>, BTreeMap<String, Duration>) = Default::default();
     for commit in commits {
         let Some(own) = commit.signers.iter().find(|one| one.validator == validator) else { continue };
         for other in commit.signers.iter().filter(|one| one.validator != validator) {
-            seen.entry(other.validator.clone()).or_default().push(difference(other.time, own.time));
+            let (name, lead) = (other.validator.clone(), other.time.duration_since(own.time));
+            let lag = own.time.duration_since(other.time).unwrap_or_default();
+            lags.entry(name.clone()).and_modify(|least| *least = lag.min(*least)).or_insert(lag);
+            leads.entry(name).or_default().push(lead.unwrap_or_default());
         }
     }
-    let second = |(address, mut all): (String, Vec<(Duration, bool)>)| {
-        all.sort_unstable_by(|one, other| other.cmp(one));
-        Some((address, *all.get(1).or_else(|| all.first())?))
+    let of = |(name, mut leads): (String, Vec<Duration>)| {
+        leads.sort_unstable_by(|one, other| other.cmp(one));
+        let lead = leads.get(1).or(leads.first()).copied().unwrap_or_default();
+        let lag = lags.get(&name).copied().unwrap_or_default();
+        (name, if lag > lead { (lag, false) } else { (lead, true) })
     };
-    seen.into_iter().filter_map(second).collect()
-}
-
-fn difference(other: SystemTime, own: SystemTime) -> (Duration, bool) {
-    match other.duration_since(own) {
-        Ok(ahead) => (ahead, true),
-        Err(behind) => (behind.duration(), false),
-    }
+    leads.into_iter().map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::node::engine::rpc::Signer;
 
@@ -112,7 +113,7 @@ mod tests {
         let commits = [
             commit(1, &[("A", 20.0), ("B", 32.0), ("C", 20.5), ("D", 15.0)]),
             commit(2, &[("A", 20.0), ("B", 32.5), ("C", 29.0), ("D", 15.5)]),
-            commit(3, &[("A", 20.0), ("B", 32.0), ("C", 20.5), ("D", 19.9)]),
+            commit(3, &[("A", 20.0), ("B", 32.0), ("C", 20.5), ("D", 15.8)]),
             // Without a vote of this node there is nothing to compare with.
             commit(4, &[("B", 500.0), ("D", 500.0)]),
         ];
@@ -120,7 +121,17 @@ mod tests {
         let seconds = |name: &str| (found[name].0.as_secs_f64(), found[name].1);
         assert_eq!(seconds("B"), (12.0, true));
         assert_eq!(seconds("C"), (0.5, true));
-        assert_eq!(seconds("D"), (4.5, false));
+        assert_eq!(seconds("D"), (4.2, false));
         assert!(differences(&commits, "X").is_empty());
+    }
+
+    #[test]
+    fn late_votes_of_this_node_are_not_taken_for_the_clocks_of_others() {
+        let votes = |own| [("A", own), ("B", 20.1), ("C", 20.0)];
+        let mut commits: Vec<Commit> = (1..=8).map(|height| commit(height, &votes(20.0))).collect();
+        commits.extend([commit(9, &votes(24.0)), commit(10, &votes(31.0))]);
+        let found = differences(&commits, "A");
+        assert_eq!(found["B"], (Duration::from_millis(100), true));
+        assert_eq!(found["C"], (Duration::ZERO, true));
     }
 }

@@ -52,7 +52,7 @@ const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "signing",
-        "ask its operator whether it is overloaded or cut off; while it signs nothing, the network has one validator less to lose",
+        "ask its operator whether it catches up, recovers, is overloaded or cut off; while it signs nothing, the network has one validator less to lose",
     ),
     (
         "messages",

@@ -180,6 +180,11 @@ impl EngineData {
         Ok(read_signed(&self.signed)?.map_or(0, |(height, _)| height))
     }
 
+    /// The same as the record says it; none: there is no record, so that it is not known.
+    pub(crate) fn recorded_height(&self) -> Result<Option<u64>, DataError> {
+        Ok(read_signed(&self.signed)?.map(|(height, _)| height))
+    }
+
     /// Keeps the record of what was signed under a chain id that is left, then gives CometBFT one that says nothing.
     ///
     /// The record is durable before the other is written: a crash between the two leaves both.

@@ -26,7 +26,7 @@ mod snapshot;
 mod survey;
 mod trends;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use cut_off::CutOffs;
 use look::{Disks, EngineLook, ReadBack};
+use observed::Missed;
 use silent::Silence;
 use snapshot::{Agreement, Answer, Engine, Learned, Silent, Snapshot, Survey, Violation};
 use survey::Surveyor;
@@ -198,27 +199,65 @@ impl Others {
         engine: &Learned<Engine>,
         survey: &Survey,
         height: u64,
-    ) -> (Vec<Silent>, Vec<Violation>) {
+    ) -> (Option<Vec<Silent>>, Vec<Violation>) {
         let (names, metrics, now) = (&*subject.names, &*subject.metrics, Instant::now());
-        let (mut up, mut own) = (BTreeSet::new(), None);
         if let Learned::Known(engine) = engine {
             self.cut_offs.know(engine);
-            (up, own) = (validators_up(engine, survey), engine.validator.as_deref());
         }
-        let silent = self.silence.take(&up, &subject.observed.missed(), height, now);
-        self.silence.log(&silent, own, names);
-        metrics.set_silent_validators(silent.len() as u64);
+        let silent = self.silent(engine, survey, &subject.observed.missed(), height, now);
+        if let (Learned::Known(engine), Some(silent)) = (engine, &silent) {
+            self.silence.log(silent, engine.validator.as_deref(), names);
+            metrics.set_silent_validators(silent.len() as u64);
+        }
         (silent, self.cut_offs.look(names, metrics, now))
     }
 }
 
-/// The validators that are connected, by the network's file, or else by what they say; and this node's own.
-fn validators_up(engine: &Engine, survey: &Survey) -> BTreeSet<String> {
-    let of_peer = |id: &String| match (engine.members.get(id), survey.nodes.get(id).map(|seen| &seen.answer))
-    {
-        (Some(validator), _) => Some(validator.clone()),
-        (None, Some(Answer::Answers { validator, .. })) => validator.clone(),
-        (None, _) => None,
+impl Others {
+    /// Which validators are up and sign or propose nothing; none: it is not known which are up.
+    fn silent(
+        &mut self,
+        engine: &Learned<Engine>,
+        survey: &Survey,
+        missed: &BTreeMap<String, Missed>,
+        height: u64,
+        now: Instant,
+    ) -> Option<Vec<Silent>> {
+        let Learned::Known(engine) = engine else { return None };
+        // While this node catches up, it sees who signed old blocks, and that says nothing about who is up.
+        if engine.catching_up {
+            return None;
+        }
+        let up = validators_up(engine, survey, height);
+        let silent = self.silence.take(&up, missed, height, now);
+        let is_own = |validator: &String| engine.validator.as_ref() == Some(validator);
+        let knows_others = engine.peers.is_empty() || !up.iter().all(is_own);
+        (knows_others || !silent.is_empty()).then_some(silent)
+    }
+}
+
+/// The validators that are connected, by the network's file, or else by what peers that the operator named say; and this node's
+/// own. A named peer that says that it has fewer blocks than the others is left out: it catches up.
+fn validators_up(engine: &Engine, survey: &Survey, height: u64) -> BTreeSet<String> {
+    let mut heights = heights_of_peers(survey);
+    heights.sort_unstable();
+    // Of several, half: one alone may say anything. Heights of one survey are of one time.
+    let tip = heights.get(heights.len() / 2).map_or(height, |half| height.min(*half));
+    let is_behind = |seen: &&snapshot::Seen| {
+        let Answer::Answers { height, .. } = seen.answer else { return false };
+        seen.is_trusted && height.saturating_add(silent::BLOCKS) < tip
+    };
+    let of_peer = |id: &String| {
+        let seen = survey.nodes.get(id);
+        if seen.filter(is_behind).is_some() {
+            return None;
+        }
+        let answer = seen.filter(|seen| seen.is_trusted).map(|seen| &seen.answer);
+        match (engine.members.get(id), answer) {
+            (Some(validator), _) => Some(validator.clone()),
+            (None, Some(Answer::Answers { validator, .. })) => validator.clone(),
+            (None, _) => None,
+        }
     };
     let own = engine.validator.clone().filter(|_| !engine.catching_up);
     engine.peers.iter().filter_map(|peer| of_peer(&peer.id)).chain(own).collect()
@@ -250,5 +289,67 @@ fn survey_on(exchange: &Exchange, observed: &Observed, is_over: &AtomicBool) {
         };
         lock(exchange).survey = survey;
         thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Who is found to be silent after a minute in which three of four validators signed nothing, if this is how it looks.
+    fn after_a_minute(change: impl Fn(&mut Snapshot)) -> Option<Vec<String>> {
+        let home = NodeHome::new(Path::new("/nonexistent"));
+        let mut others = Others { silence: Silence::default(), cut_offs: CutOffs::new(&home) };
+        let lost = Missed { signatures: 900, proposals: 900, turn: 4 };
+        let missed = ["V1", "V2", "V3"].map(|one| (one.to_owned(), lost)).into();
+        let (mut snapshot, begin) = (Snapshot::well(), Instant::now());
+        snapshot.engine_mut().trusted = Arc::new((1..=3).map(|number| format!("id{number}")).collect());
+        for number in 1..=3 {
+            let answer = Answer::Answers { validator: Some(format!("V{number}")), height: 1000 };
+            snapshot.peer_mut(number).answer = answer;
+        }
+        change(&mut snapshot);
+        let mut found = None;
+        for second in [0, 20, 40, 60] {
+            let now = begin + Duration::from_secs(second);
+            found = others.silent(&snapshot.engine, &snapshot.survey, &missed, 1000 + second, now);
+        }
+        Some(found?.into_iter().map(|one| one.validator).collect())
+    }
+
+    #[test]
+    fn only_nodes_that_the_operator_named_can_have_a_validator_called_silent() {
+        assert_eq!(after_a_minute(|_| ()).unwrap(), ["V1", "V2", "V3"]);
+        let named = after_a_minute(|snapshot| snapshot.peer_mut(3).is_trusted = false);
+        assert_eq!(named.unwrap(), ["V1", "V2"], "a stranger says that it is V3");
+        let member = after_a_minute(|snapshot| {
+            snapshot.peer_mut(3).is_trusted = false;
+            snapshot.engine_mut().members = Arc::new([("id3".to_owned(), "V3".to_owned())].into());
+        });
+        assert_eq!(member.unwrap(), ["V1", "V2", "V3"], "the network's file says it");
+    }
+
+    #[test]
+    fn a_validator_whose_node_catches_up_is_not_called_silent() {
+        let found = after_a_minute(|snapshot| {
+            snapshot.peer_mut(3).answer = Answer::Answers { validator: Some("V3".to_owned()), height: 500 };
+        });
+        assert_eq!(found.unwrap(), ["V1", "V2"]);
+        // One that boasts puts nobody behind.
+        let found = after_a_minute(|snapshot| {
+            snapshot.peer_mut(3).answer =
+                Answer::Answers { validator: Some("V3".to_owned()), height: u64::MAX };
+        });
+        assert_eq!(found.unwrap(), ["V1", "V2", "V3"]);
+    }
+
+    #[test]
+    fn who_is_silent_is_unknown_without_an_answer_or_a_peer_that_is_known() {
+        assert_eq!(after_a_minute(|snapshot| snapshot.engine = Learned::Silent("it hangs".to_owned())), None);
+        assert_eq!(after_a_minute(|snapshot| snapshot.engine_mut().catching_up = true), None);
+        assert_eq!(after_a_minute(|snapshot| snapshot.survey = Survey::default()), None);
+        assert_eq!(after_a_minute(|snapshot| snapshot.engine_mut().peers.clear()), Some(Vec::new()));
     }
 }

@@ -1,5 +1,5 @@
-//! Which validators are up and sign or propose nothing: they are late each time, cut off from the others, or withhold what they
-//! should send.
+//! Which validators are up, and no block has their signature or is their proposal: they are late each time, cut off from the others,
+//! catch up, or withhold what they should send.
 //!
 //! A block says who proposed it, and who signed the one before. What a validator missed while it was down or just came back counts for nothing.
 
@@ -11,11 +11,15 @@ use super::snapshot::{Lack, Silent};
 use crate::node::names::Names;
 
 /// How many blocks in a row a validator has to miss.
-const BLOCKS: u64 = 20;
+pub(super) const BLOCKS: u64 = 20;
 /// How often it has to miss its turn to propose.
 const TURNS: u64 = 5;
 /// For how long it has to be up meanwhile: a network with much to do makes as many blocks in a second.
 const FOR: Duration = Duration::from_secs(10);
+/// After so long without a look, it is begun anew.
+const UNKNOWN_MAX: Duration = Duration::from_secs(30);
+/// Why a validator that is up may lack in blocks.
+pub(super) const CAUSES: &str = "it hangs, is too slow, catches up, recovers, is cut off from other validators, or withholds its messages";
 /// Maximum number of validators that are followed.
 const VALIDATORS_MAX: usize = 1024;
 
@@ -24,6 +28,8 @@ const VALIDATORS_MAX: usize = 1024;
 pub(super) struct Silence {
     up: BTreeMap<String, (Instant, u64)>,
     said: BTreeSet<(String, Lack)>,
+    /// The last look.
+    at: Option<Instant>,
 }
 
 impl Silence {
@@ -35,6 +41,11 @@ impl Silence {
         height: u64,
         now: Instant,
     ) -> Vec<Silent> {
+        // Who was down while it was not known looks as if it had been up.
+        if self.at.replace(now).is_some_and(|last| now.saturating_duration_since(last) >= UNKNOWN_MAX) {
+            self.up.clear();
+            self.said.clear();
+        }
         self.up.retain(|validator, _| up.contains(validator));
         for validator in up.iter().take(VALIDATORS_MAX) {
             self.up.entry(validator.clone()).or_insert((now, height));
@@ -63,14 +74,13 @@ impl Silence {
             if self.said.insert((validator.clone(), *lack)) {
                 let who = who(validator, own, names);
                 let does = match lack {
-                    Lack::Signs => "signed",
-                    Lack::Proposes => "proposed",
+                    Lack::Signs => "has the signature of",
+                    Lack::Proposes => "was proposed by",
                 };
                 tracing::warn!(
                     validator,
                     blocks,
-                    "{who} has {does} none of the last {blocks} blocks: it is up, but hangs, catches up, is overloaded or cut off from \
-                     other validators, or withholds its messages"
+                    "none of the last {blocks} blocks {does} {who}, which is up: {CAUSES}"
                 );
             }
         }
@@ -141,6 +151,15 @@ mod tests {
         assert_eq!(seen.at(24, 501, &["V0"], 301, 0), None, "it is down");
         assert_eq!(seen.at(25, 551, &up, 351, 0), None);
         assert_eq!(seen.at(26, 601, &up, 401, 0), None, "50 blocks in a second");
+    }
+
+    #[test]
+    fn after_a_time_in_which_it_was_unknown_who_is_up_it_is_begun_anew() {
+        let (mut seen, up) = (Seen::new(), ["V0", "V1"]);
+        assert_eq!(seen.at(0, 100, &up, 900, 0), None);
+        assert_eq!(seen.at(29, 120, &up, 920, 0), Some((Lack::Signs, 20)));
+        assert_eq!(seen.at(60, 900, &up, 1700, 0), None, "it may have been down");
+        assert_eq!(seen.at(70, 930, &up, 1730, 0), Some((Lack::Signs, 30)));
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub(super) struct Snapshot {
     pub(super) misdeeds: Vec<Misdeed>,
     /// Validators in whose name this node rejected blocks, the least recent first.
     pub(super) accused: Vec<Accused>,
-    /// Validators that are up and sign or propose nothing.
-    pub(super) silent: Vec<Silent>,
+    /// Validators that are up and sign or propose nothing; `None`: it is not known which are up.
+    pub(super) silent: Option<Vec<Silent>>,
     /// Nodes that sent what CometBFT's protocol does not allow.
     pub(super) violations: Vec<Violation>,
     /// What messages call validators and nodes.
@@ -115,13 +115,24 @@ impl Engine {
         Some(self.validators.as_ref()?.values().fold(0, |sum, power| sum.saturating_add(*power)))
     }
 
+    /// The validator of a node that says which it has. If the operator did not name the node, the network's file counts before what
+    /// it says, and it cannot say that it has another member's validator.
+    fn validator_of<'a>(&'a self, id: &str, seen: &Seen, says: Option<&'a String>) -> Option<&'a String> {
+        let is_of_a_member = |says: &&String| self.members.values().any(|member| member == *says);
+        match self.members.get(id) {
+            _ if seen.is_trusted => says,
+            None => says.filter(|says| !is_of_a_member(says)),
+            member => member,
+        }
+    }
+
     /// The voting power that these nodes have together, by what this node knows of validators: a node may say anything of
     /// itself, but no validator counts twice, or this one's own. A peer that cannot be asked has what the network's file says.
     pub(super) fn power_of<'a>(&self, nodes: impl Iterator<Item = (&'a String, &'a Seen)>) -> u64 {
         let Some(powers) = &self.validators else { return 0 };
         let claimed: BTreeSet<&String> = nodes
             .filter_map(|(id, seen)| match &seen.answer {
-                Answer::Answers { validator, .. } => validator.as_ref(),
+                Answer::Answers { validator, .. } => self.validator_of(id, seen, validator.as_ref()),
                 Answer::Unreachable(_) if seen.is_peer => self.members.get(id),
                 Answer::Hangs | Answer::Unreachable(_) => None,
             })
@@ -269,7 +280,7 @@ impl Snapshot {
             receipts: Coverage { complete: true, indexed: 5, count: 5, trouble: None },
             misdeeds: Vec::new(),
             accused: Vec::new(),
-            silent: Vec::new(),
+            silent: Some(Vec::new()),
             violations: Vec::new(),
             names: Arc::default(),
         }

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::{Found, OK, warning};
+use super::{Found, OK, of_engine, unknown, warning};
 use crate::node::engine::cut_off;
-use crate::node::health::silent::who;
+use crate::node::health::silent::{CAUSES, who};
 use crate::node::health::snapshot::{Lack, Learned, Silent, Snapshot};
 
 /// The address of this node's validator.
@@ -32,20 +32,29 @@ pub(super) fn proposals(snapshot: &Snapshot) -> Found {
     ))
 }
 
-/// Whether all validators that are up sign and propose.
+/// Whether blocks have the signatures of all validators that are up, and are proposed by each in its turn.
 pub(super) fn signing(snapshot: &Snapshot) -> Found {
+    let Some(silent) = &snapshot.silent else {
+        return of_engine(snapshot, |engine| {
+            unknown(if engine.catching_up {
+                "this node catches up, and cannot tell who signs the newest blocks"
+            } else {
+                "this node does not know which validators its peers have: no network file or persistent peer says it"
+            })
+        });
+    };
     // Who signs nothing comes first.
     let by_lack = |one: &&Silent| (Reverse(one.lack), one.blocks);
-    let Some(Silent { validator, lack, blocks }) = snapshot.silent.iter().max_by_key(by_lack) else {
+    let Some(Silent { validator, lack, blocks }) = silent.iter().max_by_key(by_lack) else {
         return OK;
     };
     let who = who(validator, own(snapshot), &snapshot.names);
     let lacks = match lack {
-        Lack::Signs => format!("does not sign: none of the last {blocks} blocks has its signature"),
-        Lack::Proposes => format!("proposes nothing: none of the last {blocks} blocks is its"),
+        Lack::Signs => format!("its signature is in none of the last {blocks} blocks"),
+        Lack::Proposes => format!("it proposed none of the last {blocks} blocks"),
     };
-    let others = others(snapshot.silent.len());
-    warning(format!("{who} is up and {lacks}{others}"))
+    let others = others(silent.len());
+    warning(format!("{who} is up, and {lacks}: {CAUSES}{others}"))
 }
 
 /// Whether peers keep to CometBFT's protocol.
@@ -122,15 +131,33 @@ mod tests {
     #[test]
     fn a_validator_that_is_up_and_signs_nothing_is_named() {
         let (state, why) = after(signing, |snapshot| {
-            snapshot.silent = vec![silent("V2", Lack::Proposes, 90), silent("V3", Lack::Signs, 70)];
+            snapshot.silent = Some(vec![silent("V2", Lack::Proposes, 90), silent("V3", Lack::Signs, 70)]);
         });
-        let expected = "validator carol (V3) is up and does not sign: none of the last 70 blocks has its signature; 1 more does so";
-        assert_eq!((state, why.as_str()), (State::Warning, expected));
-        let (_, why) = after(signing, |snapshot| snapshot.silent = vec![silent("V0", Lack::Proposes, 90)]);
-        assert_eq!(
-            why,
-            "this node's validator V0 is up and proposes nothing: none of the last 90 blocks is its"
+        let expected = format!(
+            "validator carol (V3) is up, and its signature is in none of the last 70 blocks: {CAUSES}; 1 more does so"
         );
+        assert_eq!((state, why), (State::Warning, expected));
+        let (_, why) =
+            after(signing, |snapshot| snapshot.silent = Some(vec![silent("V0", Lack::Proposes, 90)]));
+        let expected =
+            format!("this node's validator V0 is up, and it proposed none of the last 90 blocks: {CAUSES}");
+        assert_eq!(why, expected);
+    }
+
+    #[test]
+    fn who_signs_is_unknown_while_it_is_unknown_who_is_up() {
+        let why = |change: fn(&mut Snapshot)| {
+            let (state, why) = after(signing, |snapshot| {
+                snapshot.silent = None;
+                change(snapshot);
+            });
+            assert_eq!(state, State::Unknown, "{why}");
+            why
+        };
+        assert!(why(|_| ()).contains("no network file"));
+        assert!(why(|snapshot| snapshot.engine_mut().catching_up = true).contains("catches up"));
+        let why = why(|snapshot| snapshot.engine = Learned::Silent("it hangs".to_owned()));
+        assert!(why.contains("does not answer"), "{why}");
     }
 
     #[test]

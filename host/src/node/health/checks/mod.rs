@@ -96,6 +96,7 @@ mod tests {
         let mut snapshot = Snapshot::well();
         snapshot.engine = Learned::Silent("it hangs".to_owned());
         snapshot.survey = Default::default();
+        snapshot.silent = None;
         let states = |snapshot: &Snapshot, wanted: State| -> Vec<String> {
             let report = run(snapshot);
             report
@@ -106,7 +107,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(states(&snapshot, State::Failed), ["engine"]);
-        let unknown = ["sync", "peers", "progress", "agreement"];
+        let unknown = ["sync", "peers", "progress", "signing", "agreement"];
         assert_eq!(states(&snapshot, State::Unknown), unknown);
         snapshot.engine = Learned::Unasked("no CometBFT in this home".to_owned());
         assert_eq!(states(&snapshot, State::Failed), Vec::<String>::new());

@@ -234,6 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_has_no_power_of_a_member() {
+        let stranger = |is_trusted: bool| {
+            after(peers, |snapshot| {
+                let members = (1..=3).map(|number| (format!("id{number}"), format!("V{number}"))).collect();
+                snapshot.engine_mut().members = std::sync::Arc::new(members);
+                (2..=3).for_each(|number| disconnect(snapshot, number));
+                let mut seen = snapshot.peer_mut(1).clone();
+                (seen.is_peer, seen.is_trusted) = (false, is_trusted);
+                seen.answer = Answer::Answers { validator: Some("V2".to_owned()), height: 7 };
+                snapshot.survey.nodes.insert("id9".to_owned(), seen);
+            })
+        };
+        let why = "it reaches voting power 20 of 40; a block takes more than two thirds";
+        assert_eq!(stranger(false), (State::Failed, why.to_owned()));
+        assert_eq!(stranger(true), FINE, "the operator named it");
+    }
+
+    #[test]
     fn validators_behind_a_peer_count() {
         let (state, _) = after(peers, |snapshot| {
             (2..=3).for_each(|number| disconnect(snapshot, number));
