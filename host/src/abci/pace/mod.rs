@@ -39,14 +39,14 @@ use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
 
-/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and a part of the next. With one
-/// alone, a moment in which the machine is busy with other things would be a reason.
-const QUEUE_SUBMIT: f64 = 1.5;
+/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next. With fewer, a moment
+/// in which the machine is busy with other things is a reason too often.
+const QUEUE_SUBMIT: f64 = 2.0;
 
 /// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
 /// carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues: then this is what
 /// shows them.
-const WAIT_SUBMIT: f64 = 2.0;
+const WAIT_SUBMIT: f64 = 3.0;
 
 /// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
 const WAIT_QUEUE: f64 = 0.5;
