@@ -21,7 +21,7 @@ use crate::node::engine::config::EngineConfig;
 use crate::node::engine::rpc::{Rpc, RpcError, Status, Validator};
 use crate::node::health::quorum;
 use crate::node::home::NodeHome;
-use crate::node::network::NetworkFile;
+use crate::node::network::{Member, NetworkFile};
 
 /// For how long a member must be reachable and not connected. CometBFT dials every five to eight seconds at first.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ impl Persistent {
             let (id, address) = text.trim().split_once('@')?;
             let (id, address) = (id.to_lowercase(), Address::parse(address)?);
             let member = members.iter().find(|member| member.node_id == id);
-            let validator = member.filter(|member| !member.observer).map(|member| member.validator_address());
+            let validator = member.filter(|member| !member.observer).map(Member::validator_address);
             Some(Self { id, address, name: member.map(|member| member.name.clone()), validator })
         };
         let named = config.text(&["p2p", "persistent_peers"]).unwrap_or_default();
