@@ -145,8 +145,8 @@ fn warn_of_unknown_names(home: &NodeHome) {
     for address in addresses.filter(|address| address.host.parse::<IpAddr>().is_err()) {
         if let Err(err) = (address.host.as_str(), address.port).to_socket_addrs() {
             tracing::warn!(
-                "the name of the peer {address} is not known here ({err}): CometBFT does not dial it before this node is \
-                 started again; it may still connect to this node"
+                "the name of the peer {address} is not known here ({err}): CometBFT does not dial it until it is restarted, \
+                 which this node does when it lacks peers that can be reached; the peer may connect to this node before"
             );
         }
     }

@@ -7,8 +7,8 @@
 //!
 //! # Invariants
 //!
-//! - CometBFT is started again only while this node is connected to too little voting power for a block: while it has enough, a
-//!   lost connection costs little, and a new start would cost more.
+//! - CometBFT is started again only while this node is connected to too little voting power for a block, or as a full node to
+//!   nobody: while it has enough, a lost connection costs little, and a new start would cost more.
 //! - A member counts as reachable when its address accepts connections. If that is all it does, the pause before the next start
 //!   doubles each time, up to an hour.
 
@@ -33,7 +33,7 @@ const TRIED_MAX: usize = 32;
 
 /// A peer that the node's operator named, with which CometBFT is to keep a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Persistent {
+struct Persistent {
     id: String,
     address: Address,
     /// Its name and the address of its validator, if the network's file has them.
@@ -41,9 +41,16 @@ pub(super) struct Persistent {
     validator: Option<String>,
 }
 
-impl Persistent {
-    /// Those of a home, as its files are now.
-    pub(super) fn of(home: &NodeHome) -> Vec<Self> {
+/// The persistent peers of a home, as its files are now.
+#[derive(Debug, Default)]
+pub(super) struct PersistentPeers {
+    peers: Vec<Persistent>,
+    /// The validators until the first block, when CometBFT does not tell them.
+    of_genesis: Vec<Validator>,
+}
+
+impl PersistentPeers {
+    pub(super) fn of(home: &NodeHome) -> Self {
         let config = EngineConfig::of(home);
         let network = NetworkFile::joined(home).ok().flatten();
         let members = network.as_ref().map(NetworkFile::members).unwrap_or_default();
@@ -52,12 +59,54 @@ impl Persistent {
             let (id, address) = (id.to_lowercase(), Address::parse(address)?);
             let member = members.iter().find(|member| member.node_id == id);
             let validator = member.filter(|member| !member.observer).map(Member::validator_address);
-            Some(Self { id, address, name: member.map(|member| member.name.clone()), validator })
+            Some(Persistent { id, address, name: member.map(|member| member.name.clone()), validator })
         };
         let named = config.text(&["p2p", "persistent_peers"]).unwrap_or_default();
-        named.split(',').filter_map(peer).collect()
+        let power =
+            |member: &Member| network.as_ref()?.power(member).and_then(|power| u64::try_from(power).ok());
+        let validator = |member: &Member| {
+            Some(Validator { address: Some(member.validator_address()), power: power(member)? })
+        };
+        Self {
+            peers: named.split(',').filter_map(peer).collect(),
+            of_genesis: members.iter().filter_map(validator).collect(),
+        }
     }
 
+    /// Those that accept connections, and to which a node is not connected that reaches too little voting power for a block;
+    /// `None`: it reaches enough.
+    pub(super) fn unconnected(&self, rpc: &Rpc, status: &Status) -> Result<Option<Vec<String>>, RpcError> {
+        if self.peers.is_empty() {
+            return Ok(None);
+        }
+        let ids = rpc.peers()?;
+        let (connected, missing): (Vec<_>, Vec<_>) =
+            self.peers.iter().partition(|peer| ids.contains(&peer.id));
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let validators = if status.height == 0 { self.of_genesis.clone() } else { rpc.validators()? };
+        if !lacks_power(&connected, status.validator.as_ref(), &validators) {
+            return Ok(None);
+        }
+        let accepting: Vec<&Persistent> = thread::scope(|scope| {
+            let tried = missing.into_iter().take(TRIED_MAX).filter_map(|peer| {
+                let trying = thread::Builder::new().spawn_scoped(scope, || peer.accepts()).ok()?;
+                Some((peer, trying))
+            });
+            let tried: Vec<_> = tried.collect();
+            tried
+                .into_iter()
+                .filter_map(|(peer, trying)| trying.join().is_ok_and(|it| it).then_some(peer))
+                .collect()
+        });
+        let name =
+            |peer: &&Persistent| format!("{} ({})", peer.name.as_deref().unwrap_or(&peer.id), peer.address);
+        Ok(Some(accepting.iter().map(name).collect()))
+    }
+}
+
+impl Persistent {
     /// Whether its address accepts a connection now.
     fn accepts(&self) -> bool {
         let addresses = (self.address.host.as_str(), self.address.port).to_socket_addrs();
@@ -66,43 +115,18 @@ impl Persistent {
     }
 }
 
-/// Those that accept connections, and to which a node is not connected that reaches too little voting power for a block; `None`: it
-/// reaches enough.
-pub(super) fn unconnected(
-    persistent: &[Persistent],
-    rpc: &Rpc,
-    status: &Status,
-) -> Result<Option<Vec<String>>, RpcError> {
-    if persistent.is_empty() {
-        return Ok(None);
-    }
-    let ids = rpc.peers()?;
-    let (connected, missing): (Vec<_>, Vec<_>) = persistent.iter().partition(|peer| ids.contains(&peer.id));
-    if missing.is_empty() || !lacks_power(&connected, status.power, &rpc.validators()?) {
-        return Ok(None);
-    }
-    Ok(Some(thread::scope(|scope| {
-        let tried = missing.into_iter().take(TRIED_MAX).map(|peer| (peer, scope.spawn(|| peer.accepts())));
-        let tried: Vec<_> = tried.collect();
-        let accepting =
-            tried.into_iter().filter_map(|(peer, tried)| tried.join().is_ok_and(|it| it).then_some(peer));
-        accepting
-            .map(|peer| format!("{} ({})", peer.name.as_deref().unwrap_or(&peer.id), peer.address))
-            .collect()
-    })))
-}
-
-/// Whether a node and the members that it is connected to have too little voting power for a block. If it is not known whose
-/// validators its peers have, one peer is enough.
-fn lacks_power(connected: &[&Persistent], own_power: u64, validators: &[Validator]) -> bool {
-    if connected.iter().any(|peer| peer.name.is_none()) {
-        return false;
-    }
-    let power = |peer: &&Persistent| {
-        let of_peer = validators.iter().find(|one| one.address.is_some() && one.address == peer.validator);
-        of_peer.map_or(0, |one| one.power)
+/// Whether a node, whose validator this is, and the members that it is connected to have too little voting power for a block. For a
+/// full node one peer is enough, and also if it is not known whose validators the peers have.
+fn lacks_power(connected: &[&Persistent], own: Option<&String>, validators: &[Validator]) -> bool {
+    let power = |validator: Option<&String>| {
+        let found = validators.iter().find(|one| validator.is_some() && one.address.as_ref() == validator);
+        found.map_or(0, |one| one.power)
     };
-    let reached = connected.iter().map(power).fold(own_power, u64::saturating_add);
+    if power(own) == 0 || connected.iter().any(|peer| peer.name.is_none()) {
+        return connected.is_empty();
+    }
+    let of_peers = connected.iter().map(|peer| power(peer.validator.as_ref()));
+    let reached = of_peers.fold(power(own), u64::saturating_add);
     let of_all = validators.iter().fold(0, |sum: u64, one| sum.saturating_add(one.power));
     !quorum::decides(reached, of_all)
 }
@@ -168,21 +192,28 @@ mod tests {
         powers.iter().enumerate().map(validator).collect()
     }
 
-    #[test]
-    fn it_takes_the_power_of_those_connected_and_of_the_node_itself_for_a_block() {
-        let (one, two) = (peer(1, Some("bob")), peer(2, Some("carol")));
-        let equal = validators(&[10, 10, 10, 10]);
-        assert!(lacks_power(&[], 10, &equal) && lacks_power(&[&one], 10, &equal));
-        assert!(!lacks_power(&[&one, &two], 10, &equal));
-        assert!(lacks_power(&[&one, &two], 0, &equal), "a full node has none of its own");
-        assert!(!lacks_power(&[&one], 10, &validators(&[10, 30, 10, 1])));
-        assert!(!lacks_power(&[], 10, &validators(&[10])));
+    fn lacks(connected: &[&Persistent], own: Option<&str>, powers: &[u64]) -> bool {
+        lacks_power(connected, own.map(str::to_owned).as_ref(), &validators(powers))
     }
 
     #[test]
-    fn one_peer_whose_validator_is_not_known_is_enough() {
-        assert!(!lacks_power(&[&peer(1, None)], 10, &validators(&[10, 10, 10, 10])));
-        assert!(lacks_power(&[], 10, &validators(&[10, 10, 10, 10])));
+    fn it_takes_the_power_of_those_connected_and_of_the_node_itself_for_a_block() {
+        let (bob, carol) = (peer(1, Some("bob")), peer(2, Some("carol")));
+        let equal = [10, 10, 10, 10];
+        assert!(lacks(&[], Some("V0"), &equal) && lacks(&[&bob], Some("V0"), &equal));
+        assert!(!lacks(&[&bob, &carol], Some("V0"), &equal));
+        assert!(!lacks(&[&bob], Some("V0"), &[10, 30, 10, 1]));
+        assert!(!lacks(&[], Some("V0"), &[10]));
+    }
+
+    #[test]
+    fn one_peer_is_enough_for_a_full_node_and_where_validators_are_not_known() {
+        let (bob, stranger) = (peer(1, Some("bob")), peer(2, None));
+        let equal = [10, 10, 10, 10];
+        for own in [None, Some("another")] {
+            assert!(lacks(&[], own, &equal) && !lacks(&[&bob], own, &equal));
+        }
+        assert!(lacks(&[], Some("V0"), &[]) && !lacks(&[&stranger], Some("V0"), &equal));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connections::{Connections, Persistent, unconnected};
+use super::connections::{Connections, PersistentPeers};
 use super::progress::{Finding, Progress, Seen};
 use crate::disk;
 use crate::node::engine::listen;
@@ -45,7 +45,7 @@ const DISK_SPACE_BYTES: u64 = 4 << 20;
 pub(super) struct Watch {
     log: Tail,
     rpc: Option<Rpc>,
-    persistent: Arc<Vec<Persistent>>,
+    persistent: Arc<PersistentPeers>,
     data: PathBuf,
     disk: Disk,
     /// What it has said.
@@ -78,7 +78,7 @@ impl Watch {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
         let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
-        let persistent = Arc::new(Persistent::of(home));
+        let persistent = Arc::new(PersistentPeers::of(home));
         let (log, data) = (Tail::from(&log, start), home.data_dir());
         Self { log, rpc, persistent, data, disk: Disk::default(), words: Words::default(), relays }
     }
@@ -153,7 +153,7 @@ struct Quiet {
 struct Sight {
     quiet: Quiet,
     seen: Option<Seen>,
-    /// See `unconnected`.
+    /// See [`PersistentPeers::unconnected`].
     unconnected: Option<Vec<String>>,
 }
 
@@ -161,12 +161,14 @@ struct Sight {
 type Answer = Option<Sight>;
 
 /// Asks in a thread of its own: the supervisor has to hear signals meanwhile. None: no thread can be made now.
-fn ask(rpc: Rpc, persistent: Arc<Vec<Persistent>>, quiet: Option<Quiet>) -> Option<Receiver<Answer>> {
+fn ask(rpc: Rpc, persistent: Arc<PersistentPeers>, quiet: Option<Quiet>) -> Option<Receiver<Answer>> {
     let (send, receive) = mpsc::channel();
     let look = move || {
         let status = rpc.status()?;
         let (quiet, seen) = see(&rpc, &status, quiet, Instant::now())?;
-        Ok::<_, RpcError>(Sight { quiet, seen, unconnected: unconnected(&persistent, &rpc, &status)? })
+        // If it does not tell now, nobody was seen to be reachable.
+        let unconnected = persistent.unconnected(&rpc, &status).unwrap_or_else(|_| Some(Vec::new()));
+        Ok::<_, RpcError>(Sight { quiet, seen, unconnected })
     };
     let asking = move || send.send(look().ok());
     thread::Builder::new().name("watch".to_owned()).spawn(asking).ok()?;
