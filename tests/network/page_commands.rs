@@ -128,8 +128,7 @@ fn the_commands_of_every_page_work() {
     let net = Testnet::new();
     let Some(place) = Place::new(&net) else { return };
     net.started();
-    let is_ours =
-        |block: &Block| block.language == "sh" && block.not_run.is_none() && block.run_by().is_none();
+    let is_ours = |block: &Block| block.language == "sh" && block.not_run.is_none() && block.run_by.is_none();
     let ours: Vec<Block> = pages().iter().flat_map(|page| blocks(page)).filter(is_ours).collect();
     assert!(ours.len() >= 10, "{} blocks", ours.len());
     for block in ours {
