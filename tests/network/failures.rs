@@ -1,16 +1,17 @@
 //! One node in bad company: a failing CometBFT, another node's environment, a copy of its home, an odd folder.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
 use rustix::process::Signal;
 
 use crate::one_node::{init, listen_elsewhere, start_with};
-use crate::support::{ask, dseq, plugin, processes, run, until, workspace_file};
+use crate::support::{Testnet, ask, dseq, plugin, processes, run, until, workspace_file};
 
 pub(crate) fn stop(home: &NodeHome, mut child: Child) {
     ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
@@ -55,6 +56,33 @@ fn a_node_whose_consensus_panicked_says_why_and_goes_on_after_a_restart() {
     submit(rpc, "after");
     stop(&home, child);
     assert!(fs::read(home.sequence_dir().join("sequence.bin")).unwrap().ends_with(b"after"));
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn cometbft_is_started_again_when_it_connects_to_nobody_though_a_peer_accepts_connections() {
+    let net = Testnet::new();
+    net.started();
+    assert_eq!(net.stop().0, 0);
+    let nodes = net.nodes();
+    // It accepts connections as a node does, and nothing comes of them.
+    let peer = TcpListener::bind(("127.0.0.1", nodes[1].ports.p2p)).unwrap();
+    let log = nodes[0].home.root().join("alone.log");
+    let http = format!("127.0.0.1:{}", nodes[0].ports.http);
+    let mut command = dseq(&["start", "--home", nodes[0].home.root().to_str().unwrap(), "--http", &http]);
+    let child = command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let said = until("restart", || {
+        let said = fs::read_to_string(&log).unwrap();
+        said.contains("restarting both in ").then_some(said)
+    });
+    let who = format!("(127.0.0.1:{})", nodes[1].ports.p2p);
+    let reason = said.lines().find(|line| line.contains("is connected to too few validators")).expect(&said);
+    assert!(reason.contains(&who) && reason.contains(", reachable for "), "{reason}");
+    // With its peers back, it goes on.
+    drop(peer);
+    net.started();
+    submit(nodes[0].ports.rpc, "after");
+    stop(&nodes[0].home, child);
 }
 
 #[test]

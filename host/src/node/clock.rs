@@ -12,6 +12,8 @@ const RESOLUTION: Duration = Duration::from_secs(1);
 pub struct Clock {
     /// By how much it differs from this machine's at least.
     pub differs: Duration,
+    /// Whether it is ahead of this machine's, if it differs.
+    pub is_ahead: bool,
 }
 
 /// Asks who answers HTTP at a URL; none: nobody does, or without a date.
@@ -25,14 +27,14 @@ pub fn of(url: &str, patience: Duration) -> Option<Clock> {
     let response = ureq::Agent::from(config.build()).get(url).call().ok()?;
     let after = SystemTime::now();
     let date = date(response.headers().get("date")?.to_str().ok()?)?;
-    Some(Clock { differs: differs(date, before, after) })
+    Some(compare(date, before, after))
 }
 
 /// How far a date, cut to whole seconds, is from any moment between the question and the answer.
-fn differs(date: SystemTime, before: SystemTime, after: SystemTime) -> Duration {
-    let early = before.duration_since(date + RESOLUTION).unwrap_or_default();
-    let late = date.duration_since(after).unwrap_or_default();
-    early.max(late)
+fn compare(date: SystemTime, before: SystemTime, after: SystemTime) -> Clock {
+    let behind = before.duration_since(date + RESOLUTION).unwrap_or_default();
+    let ahead = date.duration_since(after).unwrap_or_default();
+    Clock { differs: behind.max(ahead), is_ahead: ahead > behind }
 }
 
 /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that servers may send.
@@ -71,9 +73,10 @@ mod tests {
         let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
         // Asked at 10.9 s, answered at 11.2 s: both 10 and 11 may be right.
         for date in [10_000, 11_000] {
-            assert_eq!(differs(at(date), at(10_900), at(11_200)), Duration::ZERO);
+            assert_eq!(compare(at(date), at(10_900), at(11_200)).differs, Duration::ZERO);
         }
-        assert_eq!(differs(at(5000), at(10_900), at(11_200)), Duration::from_millis(4900));
-        assert_eq!(differs(at(20_000), at(10_900), at(11_200)), Duration::from_millis(8800));
+        let differs = |millis, is_ahead| Clock { differs: Duration::from_millis(millis), is_ahead };
+        assert_eq!(compare(at(5000), at(10_900), at(11_200)), differs(4900, false));
+        assert_eq!(compare(at(20_000), at(10_900), at(11_200)), differs(8800, true));
     }
 }

@@ -11,6 +11,7 @@
 //!   other failure is tried again, a full disk for one.
 
 mod backoff;
+mod connections;
 mod progress;
 mod watch;
 
@@ -27,6 +28,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use backoff::Backoff;
+use connections::Connections;
 use progress::Progress;
 use watch::Watch;
 
@@ -259,6 +261,7 @@ async fn supervise(plan: &Plan) -> Result<End, SupervisorError> {
 #[derive(Default)]
 struct Life {
     progress: Progress,
+    connections: Connections,
     restart: Option<Restart>,
     /// How many times the two were started again.
     restarts: u64,
@@ -365,7 +368,7 @@ async fn halt_reason(output: &mut Option<BufReader<ChildStdout>>) -> Option<Stri
 
 /// Waits until the app listens, and runs CometBFT beside it; ends CometBFT, but not the app.
 async fn with_app(plan: &Plan, life: &mut Life, stop: &mut StopSignals, app: &mut App) -> Round {
-    let Life { progress, restart, .. } = life;
+    let Life { progress, connections, restart, .. } = life;
     if let Err(err) = record(plan, Some(&app.child), None, restart.as_ref()) {
         return Round::failed("record who runs the home", &err);
     }
@@ -393,7 +396,7 @@ async fn with_app(plan: &Plan, life: &mut Life, stop: &mut StopSignals, app: &mu
                 name = stop.recv() => { tracing::info!("{name}: stopping"); Round::Stopped }
                 status = app.child.wait() => Round::app_ended(status),
                 status = cometbft.wait() => Round::cometbft_ended(status, &mut watch, &plan.home),
-                why = watch.until_stuck(progress) => Round::Stuck(why),
+                why = watch.until_stuck(progress, connections) => Round::Stuck(why),
             }
         }
     };

@@ -1,4 +1,4 @@
-//! Watches a CometBFT that runs: it may have stopped working while its process goes on.
+//! Watches a CometBFT that runs: it may have stopped working, or dialing its peers, while its process goes on.
 //!
 //! After a panic in its consensus CometBFT's process stays, answers RPC and calls itself healthy. It writes one line about
 //! it, and its height stays where it is. Both are watched, since the line can be missing: its log level is its owner's.
@@ -13,16 +13,18 @@
 //! - A node that makes blocks is never asked for its consensus state, which it writes out with its consensus halted.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::connections::{Connections, Persistent, unconnected};
 use super::progress::{Finding, Progress, Seen};
 use crate::disk;
 use crate::node::engine::listen;
 use crate::node::engine::log::Words;
 use crate::node::engine::log_line;
-use crate::node::engine::rpc::{Rpc, RpcError};
+use crate::node::engine::rpc::{Rpc, RpcError, Status};
 use crate::node::home::NodeHome;
 use crate::node::process::tail::{self, Tail};
 use crate::telemetry;
@@ -43,6 +45,7 @@ const DISK_SPACE_BYTES: u64 = 4 << 20;
 pub(super) struct Watch {
     log: Tail,
     rpc: Option<Rpc>,
+    persistent: Arc<Vec<Persistent>>,
     data: PathBuf,
     disk: Disk,
     /// What it has said.
@@ -75,13 +78,19 @@ impl Watch {
         let log = home.cometbft_log();
         let start = tail::length(&log).unwrap_or(0);
         let rpc = listen::rpc_url(home).map(|url| Rpc::at(url, RPC_PATIENCE));
+        let persistent = Arc::new(Persistent::of(home));
         let (log, data) = (Tail::from(&log, start), home.data_dir());
-        Self { log, rpc, data, disk: Disk::default(), words: Words::default(), relays }
+        Self { log, rpc, persistent, data, disk: Disk::default(), words: Words::default(), relays }
     }
 
     /// Returns when CometBFT has stopped working, with the reason.
-    pub(super) async fn until_stuck(&mut self, progress: &mut Progress) -> String {
+    pub(super) async fn until_stuck(
+        &mut self,
+        progress: &mut Progress,
+        connections: &mut Connections,
+    ) -> String {
         progress.restart();
+        connections.restart();
         let mut last_asked = Instant::now();
         let (mut quiet, mut answer) = (None, None);
         loop {
@@ -96,13 +105,16 @@ impl Watch {
             }
             if answer.is_none() && last_asked.elapsed() >= RPC_POLL {
                 last_asked = Instant::now();
-                answer = self.rpc.clone().and_then(|rpc| ask(rpc, quiet));
+                answer = self.rpc.clone().and_then(|rpc| ask(rpc, Arc::clone(&self.persistent), quiet));
             }
             let seen = match answer.as_ref().map(Receiver::try_recv) {
                 None | Some(Err(TryRecvError::Empty)) => continue,
-                Some(Ok(Some((now_quiet, seen)))) => {
-                    quiet = Some(now_quiet);
-                    seen
+                Some(Ok(Some(sight))) => {
+                    quiet = Some(sight.quiet);
+                    if let Some(reason) = connections.take(sight.unconnected.as_deref(), Instant::now()) {
+                        return reason;
+                    }
+                    sight.seen
                 }
                 Some(Ok(None) | Err(TryRecvError::Disconnected)) => None,
             };
@@ -136,21 +148,39 @@ struct Quiet {
     since: Instant,
 }
 
+/// What a node tells when it is asked.
+#[derive(Debug)]
+struct Sight {
+    quiet: Quiet,
+    seen: Option<Seen>,
+    /// See `unconnected`.
+    unconnected: Option<Vec<String>>,
+}
+
 /// What came of asking; none: the node does not answer, or not as expected.
-type Answer = Option<(Quiet, Option<Seen>)>;
+type Answer = Option<Sight>;
 
 /// Asks in a thread of its own: the supervisor has to hear signals meanwhile. None: no thread can be made now.
-fn ask(rpc: Rpc, quiet: Option<Quiet>) -> Option<Receiver<Answer>> {
+fn ask(rpc: Rpc, persistent: Arc<Vec<Persistent>>, quiet: Option<Quiet>) -> Option<Receiver<Answer>> {
     let (send, receive) = mpsc::channel();
-    let asking = move || send.send(see(&rpc, quiet, Instant::now()).ok());
+    let look = move || {
+        let status = rpc.status()?;
+        let (quiet, seen) = see(&rpc, &status, quiet, Instant::now())?;
+        Ok::<_, RpcError>(Sight { quiet, seen, unconnected: unconnected(&persistent, &rpc, &status)? })
+    };
+    let asking = move || send.send(look().ok());
     thread::Builder::new().name("watch".to_owned()).spawn(asking).ok()?;
     Some(receive)
 }
 
 /// Asks how a node progresses, and no more than there is a reason for: to say how far its peers are, it halts its
 /// consensus. Nothing is seen while that may still change.
-fn see(rpc: &Rpc, quiet: Option<Quiet>, now: Instant) -> Result<(Quiet, Option<Seen>), RpcError> {
-    let status = rpc.status()?;
+fn see(
+    rpc: &Rpc,
+    status: &Status,
+    quiet: Option<Quiet>,
+    now: Instant,
+) -> Result<(Quiet, Option<Seen>), RpcError> {
     let (height, catching_up) = (status.height, status.catching_up);
     let moves = Seen { height, catching_up, ..Seen::default() };
     let quiet = match quiet {
@@ -175,7 +205,6 @@ fn see(rpc: &Rpc, quiet: Option<Quiet>, now: Instant) -> Result<(Quiet, Option<S
 mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use serde_json::{Value, json};
@@ -252,7 +281,8 @@ mod tests {
         let mut sights = Vec::new();
         for second in (0..=seconds).step_by(15) {
             change();
-            let (now_quiet, seen) = see(rpc, quiet, begin + Duration::from_secs(second)).unwrap();
+            let (now_quiet, seen) =
+                see(rpc, &rpc.status().unwrap(), quiet, begin + Duration::from_secs(second)).unwrap();
             quiet = Some(now_quiet);
             sights.push(seen);
         }
