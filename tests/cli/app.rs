@@ -53,12 +53,7 @@ impl App {
     }
 
     pub(crate) fn init(&mut self, app_state: &Value) {
-        self.client.init_chain(RequestInitChain {
-            chain_id: "c".to_owned(),
-            initial_height: 1,
-            app_state_bytes: app_state.to_string().into_bytes().into(),
-            ..Default::default()
-        });
+        init(&mut self.client, app_state);
     }
 
     fn block(&mut self, height: i64, misbehavior: Vec<Misbehavior>) {
@@ -76,6 +71,16 @@ impl App {
         let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["level"] == level).collect()
     }
+}
+
+/// Starts a chain with these rules.
+pub(crate) fn init(client: &mut Client, app_state: &Value) {
+    client.init_chain(RequestInitChain {
+        chain_id: "c".to_owned(),
+        initial_height: 1,
+        app_state_bytes: app_state.to_string().into_bytes().into(),
+        ..Default::default()
+    });
 }
 
 fn misdeed(kind: MisbehaviorType, address: &'static [u8]) -> Misbehavior {

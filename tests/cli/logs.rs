@@ -1,13 +1,17 @@
 //! The log of a node as its operator meets it: formats, levels, CometBFT's lines, and all nodes' logs as one.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use dseq::abci::transport::ListenAddr;
 use dseq::node::engine::cometbft::VERSION;
 use serde_json::{Value, json};
 
-use super::app::App;
+use super::app::{App, init};
+use super::client::Client;
+use super::pages::block;
 use super::plugins::moody_genesis;
 use super::supervisor::{Supervisor, said, stand_in, stop, until};
 use super::{dseq, fill, home, run, text};
@@ -114,6 +118,48 @@ fn cometbfts_errors_are_carried_into_the_nodes_log_with_their_fields_and_all_els
     let found = relayed(all.path(), 2);
     assert_eq!((&found[0]["level"], &found[0]["peer"]), (&json!("INFO"), &json!("x")));
     stop(supervisor);
+}
+
+/// The log of a node that is started by a command of the page, with a stand-in for CometBFT. It refuses a transaction, and a plugin
+/// faults; it is stopped once its log has what is awaited.
+fn logged_by(command: &str, awaited: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("node");
+    fill(&node);
+    let line = format!("I[2026-11-26|15:01:13.752] {:<44} module=p2p peer=x\n", "Added peer");
+    fs::write(node.join("line"), line).unwrap();
+    let engine = stand_in(&node, VERSION, &format!("cat {}; exec sleep 1000", text(&node.join("line"))));
+    symlink(env!("CARGO_BIN_EXE_dseq"), dir.path().join("dseq")).unwrap();
+    let path = format!("{}:{}", text(dir.path()), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &format!("exec env {command}")]).current_dir(dir.path()).env_clear();
+    shell.env("PATH", path).env("DSEQ_COMETBFT", engine).env("DSEQ_HTTP", "off");
+    let mut supervisor = Supervisor::by(&node, &mut shell);
+    let socket = ListenAddr::Unix(node.join("run/abci.sock"));
+    let mut client = until(&node, "app", || Client::try_connect(&socket).ok());
+    init(&mut client, &moody_genesis());
+    assert_ne!(client.check_tx("!").code, 0);
+    assert_ne!(client.check_tx("@").code, 0);
+    until(&node, awaited, || said(&node).contains(awaited).then_some(()));
+    drop(client);
+    assert_eq!(supervisor.asked_to_stop(), Some(0), "{}", said(&node));
+    said(&node)
+}
+
+#[test]
+fn the_directives_of_the_page_decide_what_is_logged() {
+    let page = block("docs/logs.md", "Levels", 1);
+    let [plugins, cometbft, not_transport] = page.lines().collect::<Vec<_>>()[..] else { panic!("{page}") };
+    // Of a fault, and of a refused transaction, by their fields.
+    let lines = ["genesis accepted", "fault=", "begins=", "connection open", "Added peer"];
+    for (command, awaited, expected) in [
+        (plugins, "fault=", [true, true, false, false, false]),
+        (cometbft, "Added peer", [true, false, false, false, true]),
+        (not_transport, "begins=", [true, true, true, false, false]),
+    ] {
+        let said = logged_by(command, awaited);
+        assert_eq!(lines.map(|line| said.contains(line)), expected, "{command}: {said}");
+    }
 }
 
 #[test]

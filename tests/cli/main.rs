@@ -25,6 +25,9 @@ mod network;
 mod node;
 #[path = "../support/otlp.rs"]
 mod otlp;
+#[path = "../support/pages.rs"]
+#[allow(dead_code, reason = "tests/reference uses the rest")]
+mod pages;
 mod permissions;
 mod places;
 mod plugin;

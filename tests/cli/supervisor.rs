@@ -40,8 +40,12 @@ impl Supervisor {
 
     /// Starts it by a command that has all but the home and the log.
     pub(crate) fn with(home: &Path, command: &mut Command) -> Self {
+        Self::by(home, command.args(["--restart-backoff-seconds-max", "1", "--home", text(home)]))
+    }
+
+    /// Starts it by a command that has all but the log.
+    pub(crate) fn by(home: &Path, command: &mut Command) -> Self {
         let log = fs::File::create(home.join("said")).unwrap();
-        command.args(["--restart-backoff-seconds-max", "1", "--home", text(home)]);
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child, home: home.to_owned() }
     }

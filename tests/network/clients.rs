@@ -9,16 +9,8 @@ use dseq::node::testnet::Node;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Testnet, dseq, processes, run, until, workspace_file};
-
-/// The first block of the page under this heading.
-fn example(heading: &str) -> String {
-    let page = fs::read_to_string(workspace_file("docs/clients.md")).unwrap();
-    let (_, section) = page.split_once(&format!("### {heading}\n")).expect("the heading");
-    let (_, block) = section.split_once("```").expect("a block");
-    let (_, block) = block.split_once('\n').unwrap();
-    block.split("```").next().unwrap().to_owned()
-}
+use crate::pages::block;
+use crate::support::{Testnet, dseq, processes, run, until};
 
 fn http(node: &Node) -> String {
     node.http_url().unwrap().trim_start_matches("http://").to_owned()
@@ -98,7 +90,7 @@ fn the_examples_for_programs_do_what_the_page_says() {
         }
         let place = dir.path().join(program);
         fs::create_dir(&place).unwrap();
-        fs::write(place.join(file), example(heading)).unwrap();
+        fs::write(place.join(file), block("docs/clients.md", heading, 1)).unwrap();
         let interpreter = if program == "curl" { "sh" } else { program };
         let mut command = Command::new(interpreter);
         command.arg(file).current_dir(&place).env("DSEQ_NODE", http(first));

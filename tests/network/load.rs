@@ -1,8 +1,28 @@
 //! A load test against four real nodes: what it says is so, and what it writes is whole.
 
+use std::os::unix::fs::symlink;
+
 use serde_json::Value;
 
+use crate::one_node::shell;
+use crate::pages::block;
 use crate::support::{Testnet, dseq, run};
+
+/// The commands of the page: for two seconds instead of a minute, at a rate that any machine carries, and on this network.
+fn by_the_page(net: &Testnet) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("build")).unwrap();
+    symlink(net.dir(), dir.path().join("build/localnet")).unwrap();
+    let rpc = |node: usize| format!("localhost:{}", net.nodes()[node].ports.rpc);
+    let page = block("docs/load.md", "Load testing", 1);
+    let page = page.replace("--rate 500", "--rate 20").replace("--duration 1m", "--duration 2s");
+    let page = page.replace("10.0.0.1:26657", &rpc(0)).replace("10.0.0.2:26657", &rpc(1));
+    for command in page.lines() {
+        let (code, said) = run(&mut shell(dir.path(), command));
+        assert_eq!(code == 0, !said.contains("INVALID RUN"), "{command}: {said}");
+    }
+    assert!(dir.path().join("load.html").exists(), "{page}");
+}
 
 #[test]
 #[ignore = "needs CometBFT; run by make e2e"]
@@ -47,6 +67,8 @@ fn a_load_test_verifies_what_four_nodes_committed() {
     );
     // A machine that is very busy may be late, and must say so.
     assert_eq!(code == 0, !said.contains("INVALID RUN"), "{said}");
+
+    by_the_page(&net);
 
     let (code, said) = net.stop();
     assert_eq!(code, 0, "{said}");

@@ -1,6 +1,7 @@
 //! One node by hand: `dseq init`, `dseq start`, and nothing left of it however it ends.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +9,8 @@ use dseq::node::home::NodeHome;
 use dseq::node::process::ProcessId;
 use rustix::process::Signal;
 
-use crate::support::{ask, dseq, free_base_port, plugin, processes, receipt, run, until};
+use crate::pages::block;
+use crate::support::{ask, dseq, free_base_port, plugin, processes, receipt, run, until, workspace_file};
 
 /// Makes a home whose CometBFT listens on ports of this test.
 pub(crate) fn init(root: &Path) -> (NodeHome, u16) {
@@ -30,14 +32,32 @@ pub(crate) fn listen_elsewhere(root: &Path) -> (NodeHome, u16) {
     (home, base + 1)
 }
 
+/// A shell in a folder, as of somebody who has built `dseq`: in `build`, and on the path.
+pub(crate) fn shell(dir: &Path, commands: &str) -> Command {
+    let build = dir.join("build");
+    fs::create_dir_all(&build).unwrap();
+    if !build.join("dseq").exists() {
+        symlink(env!("CARGO_BIN_EXE_dseq"), build.join("dseq")).unwrap();
+    }
+    let path = format!("{}:{}", build.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", commands]).current_dir(dir).env_clear().env("HOME", dir).env("PATH", path);
+    shell.env("DSEQ_COMETBFT", workspace_file("build/cometbft")).env("DSEQ_HTTP", "off");
+    shell
+}
+
 pub(crate) fn start(home: &NodeHome, rpc: u16) -> Child {
     start_with(home, rpc, &mut dseq(&["start"]))
 }
 
 /// Starts it by a command that has all but the home, and waits for its first block.
 pub(crate) fn start_with(home: &NodeHome, rpc: u16, command: &mut Command) -> Child {
+    first_block(home, rpc, command.arg("--home").arg(home.root()))
+}
+
+/// Starts it by a command, and waits for its first block.
+pub(crate) fn first_block(home: &NodeHome, rpc: u16, command: &mut Command) -> Child {
     let log = fs::File::create(home.app_log()).unwrap();
-    command.arg("--home").arg(home.root());
     let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
     until("first block", || {
         let status = ask(rpc, "status")?;
@@ -72,6 +92,24 @@ fn a_home_is_made_once_runs_and_ends_with_0_when_asked() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.app_log()).unwrap());
     assert_eq!(ids.iter().filter(|id| id.is_alive()).count(), 0);
     assert_eq!(fs::read(home.sequence_dir().join("sequence.bin")).unwrap(), b"hello");
+}
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn a_node_of_your_own_is_made_and_runs_by_the_commands_of_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = block("docs/operating.md", "A node of your own", 1);
+    let [init, start, show] = page.lines().collect::<Vec<_>>()[..] else { panic!("{page}") };
+    let (code, said) = run(&mut shell(dir.path(), init));
+    assert_eq!(code, 0, "{said}");
+    let (home, rpc) = listen_elsewhere(&dir.path().join("mynode"));
+    let mut child = first_block(&home, rpc, &mut shell(dir.path(), &format!("exec {start}")));
+    let answer = ask(rpc, "broadcast_tx_commit?tx=\"hello\"").unwrap();
+    assert!(receipt(&answer).is_some(), "{answer}");
+    let (code, said) = run(&mut shell(dir.path(), show));
+    assert!(code == 0 && said.contains("log_level"), "{said}");
+    ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.app_log()).unwrap());
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The commands on all pages, run as they are written: those that no test of their own runs, and that the page does not mark as
 //! `not run`. That each command is one of these is checked by `tests/reference/book.rs`.
 //!
-//! One network of four nodes stands for the one of `make start`. Ports are replaced by free ones. Commands that never end, such as
-//! followers, get some seconds.
+//! One network of four nodes stands for the one of `make start`, which starts it and builds nothing here. Ports are replaced by free
+//! ones, and so is the name of the network's folder. Commands that never end, such as followers, get some seconds.
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dseq::node::testnet::Node;
@@ -35,6 +35,9 @@ case " $* " in
 esac
 "#;
 
+/// make, for which everything is built.
+const MAKE: &str = "#!/bin/sh\nexec \"$REAL_MAKE\" --old-file=build \"$@\"\n";
+
 /// Somebody's program that writes transactions.
 const PRODUCER: &str = "#!/bin/sh\nprintf 'one\\ntwo\\nthree\\n'\n";
 
@@ -42,17 +45,21 @@ const PRODUCER: &str = "#!/bin/sh\nprintf 'one\\ntwo\\nthree\\n'\n";
 struct Place {
     dir: tempfile::TempDir,
     curl: String,
+    make: String,
+}
+
+/// Where a program is, or says that what needs it is skipped.
+fn found(program: &str) -> Option<String> {
+    let (code, path) = run(Command::new("sh").args(["-c", &format!("command -v {program}")]));
+    if code != 0 {
+        eprintln!("SKIPPED: {program} is not installed");
+    }
+    (code == 0).then(|| path.trim().to_owned())
 }
 
 impl Place {
     fn new(net: &Testnet) -> Option<Self> {
-        let (code, curl) = run(Command::new("sh").args(["-c", "command -v curl"]));
-        if code != 0 {
-            eprintln!("SKIPPED: curl is not installed");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let place = Self { dir, curl: curl.trim().to_owned() };
+        let place = Self { dir: tempfile::tempdir().unwrap(), curl: found("curl")?, make: found("make")? };
         let build = place.path("build");
         fs::create_dir_all(place.path("bin")).unwrap();
         fs::create_dir_all(&build).unwrap();
@@ -63,9 +70,13 @@ impl Place {
             symlink(workspace_file(&format!("build/{name}")), build.join(name)).unwrap();
         }
         symlink(net.dir(), build.join("localnet")).unwrap();
-        for (name, text) in
-            [("bin/dseq", DSEQ), ("build/dseq", DSEQ), ("bin/curl", CURL), ("bin/producer", PRODUCER)]
-        {
+        for (name, text) in [
+            ("bin/dseq", DSEQ),
+            ("build/dseq", DSEQ),
+            ("bin/curl", CURL),
+            ("bin/make", MAKE),
+            ("bin/producer", PRODUCER),
+        ] {
             place.program(name, text);
         }
         Some(place)
@@ -100,6 +111,7 @@ impl Place {
             .env("HOME", self.dir.path())
             .env("REAL_DSEQ", env!("CARGO_BIN_EXE_dseq"))
             .env("REAL_CURL", &self.curl)
+            .env("REAL_MAKE", &self.make)
             .env("DSEQ_COMETBFT", workspace_file("build/cometbft"))
             .env("DSEQ_NODE", format!("localhost:{}", net.nodes()[0].ports.http))
             .env("BASE_PORT", net.base_port.to_string());
@@ -128,12 +140,16 @@ fn the_commands_of_every_page_work() {
     let net = Testnet::new();
     let Some(place) = Place::new(&net) else { return };
     net.started();
-    let is_ours =
-        |block: &Block| block.language == "sh" && block.not_run.is_none() && block.run_by().is_none();
+    let is_ours = |block: &Block| block.language == "sh" && block.not_run.is_none() && block.run_by.is_none();
     let ours: Vec<Block> = pages().iter().flat_map(|page| blocks(page)).filter(is_ours).collect();
     assert!(ours.len() >= 10, "{} blocks", ours.len());
+    let folder = Path::new(net.dir()).file_name().unwrap().to_str().unwrap();
     for block in ours {
+        if block.text.contains("pkill") && found("pkill").is_none() {
+            continue;
+        }
         let commands = with_ports_of(&net.nodes(), &block.text);
+        let commands = commands.replace("/localnet/node2'", &format!("/{folder}/node2'"));
         let commands = commands.replace("/tmp/", &format!("{}/", place.dir.path().display()));
         // What they print may be any bytes.
         let output = place.shell(&commands, &net).output().unwrap();

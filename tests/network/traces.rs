@@ -8,9 +8,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use dseq::node::process::ProcessId;
 use dseq::types::TxHash;
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::one_node::{first_block, init, shell};
+use crate::pages::block;
 use crate::support::{Testnet, ask, receipt, run, until, workspace_file};
 
 const COLLECTOR: &str = "build/tools/otelcol/otelcol";
@@ -95,4 +99,22 @@ fn one_transaction_on_four_nodes_is_one_trace() {
     let proposed = found.values().filter(|spans| spans.contains("PrepareProposal")).count();
     assert!(proposed >= 1, "{found:?}");
     println!("{found:#?}");
+}
+
+#[test]
+#[ignore = "needs CometBFT and OpenTelemetry's collector; run by make trace-test"]
+fn the_command_of_the_page_traces_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let spans = dir.path().join("spans.json");
+    let collector = Collector::start(dir.path(), &spans);
+    let (home, rpc) = init(&dir.path().join("node"));
+    let command =
+        block("docs/tracing.md", "Tracing", 1).replace("http://localhost:4318", &collector.endpoint);
+    let mut child = first_block(&home, rpc, &mut shell(dir.path(), &format!("exec env {command}")));
+    let answer = ask(rpc, "broadcast_tx_commit?tx=\"hello\"").unwrap();
+    assert!(receipt(&answer).is_some(), "{answer}");
+    let trace = TxHash::of(b"hello").to_string()[..32].to_owned();
+    until("spans of the node", || spans_by_node(&spans, &trace).contains_key("node").then_some(()));
+    ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use crate::pages::{RUN_BY, blocks, pages, repository, text};
+use crate::pages::{RUN_BY, blocks, pages, repository, runner, text};
 
 /// Folders that hold no pages of ours.
 const NO_PAGES: &[&str] = &["target", "build", "node_modules", ".git"];
@@ -163,8 +163,8 @@ fn every_block_that_can_be_run_is_run_or_says_why_not() {
         let is_runnable = RUNNABLE.contains(&block.language.as_str());
         if let Some(reason) = &block.not_run {
             assert!(is_runnable && reason.len() > 10, "{place}: a reason for nothing, or none");
-            assert!(block.run_by().is_none(), "{place}: it is run, says RUN_BY in tests/support/pages.rs");
-        } else if is_runnable && block.run_by().is_none() {
+            assert!(block.run_by.is_none(), "{place}: it is run, says RUN_BY in tests/support/pages.rs");
+        } else if is_runnable && block.run_by.is_none() {
             assert_eq!(
                 block.language, "sh",
                 "{place}: nobody runs this; put `<!-- not run: why -->` above it"
@@ -175,14 +175,25 @@ fn every_block_that_can_be_run_is_run_or_says_why_not() {
 
 #[test]
 fn the_tests_that_run_pages_are_there() {
-    for (page, heading, file, test) in RUN_BY {
-        let code = text(file);
-        assert!(code.contains(&format!("fn {test}(")), "{file} has no test {test}");
-        if let (Some(heading), false) = (heading, page.ends_with('/')) {
-            assert!(
-                blocks(page).iter().any(|block| block.heading == *heading),
-                "{page} has no block under {heading}"
-            );
-        }
+    for (_, file, test) in RUN_BY {
+        assert!(text(file).contains(&format!("fn {test}(")), "{file} has no test {test}");
     }
+}
+
+/// What a test takes from a page it finds by the page's name and the heading.
+#[test]
+fn a_test_that_runs_a_block_names_its_page_and_heading() {
+    let mut count = 0;
+    for block in pages().iter().filter(|page| runner(page).is_none()).flat_map(|page| blocks(page)) {
+        let Some(file) = &block.run_by else { continue };
+        count += 1;
+        let place = format!("{}:{}", block.page, block.line);
+        assert!(repository().join(file).is_file(), "{place}: there is no {file}");
+        let code = text(file);
+        let is_named =
+            |name: &str| ['"', '\''].iter().any(|quote| code.contains(&format!("{quote}{name}{quote}")));
+        assert!(code.contains(&block.page), "{place}: {file} does not name the page");
+        assert!(is_named(&block.heading), "{place}: {file} does not name the heading {:?}", block.heading);
+    }
+    assert!(count >= 8, "{count} blocks say who runs them");
 }

@@ -15,69 +15,39 @@ pub(crate) struct Block {
     pub(crate) language: String,
     /// Its text.
     pub(crate) text: String,
+    /// The test of its own that runs it, as the page says: `<!-- run by FILE -->` on the line above.
+    pub(crate) run_by: Option<String>,
     /// Why nobody runs it, as the page says: `<!-- not run: ... -->` on the line above.
     pub(crate) not_run: Option<String>,
 }
 
-/// Pages, or sections of pages, whose blocks a test of their own runs: (page, heading or all, file, test).
-pub(crate) const RUN_BY: &[(&str, Option<&str>, &str, &str)] = &[
-    ("plugins/", None, "tests/plugin/readmes.rs", "examples_in_readmes_are_what_really_happens"),
-    (
-        "docs/plugins.md",
-        Some("From an empty folder to a network"),
-        "tests/network/walk_through.rs",
-        "the_walk_through_for_plugin_authors_is_what_really_happens",
-    ),
+/// Pages all of whose blocks a test of their own runs: (page, file, test).
+pub(crate) const RUN_BY: &[(&str, &str, &str)] = &[
+    ("plugins/", "tests/plugin/readmes.rs", "examples_in_readmes_are_what_really_happens"),
     (
         "docs/network.md",
-        None,
         "tests/network/machines.rs",
         "four_companies_make_a_network_by_the_page_survive_a_partition_and_a_fifth_follows",
     ),
     (
         "docs/proxy.md",
-        None,
         "tests/http/proxied.rs",
         "the_proxy_on_the_page_asks_for_a_password_and_passes_everything_on",
     ),
     (
         "docs/run/misbehaviour.md",
-        None,
         "tests/network/byzantine.rs",
         "a_byzantine_validator_is_named_and_three_honest_ones_stay_equal_and_live",
     ),
-    ("docs/run/", None, "tests/network/run_pages.rs", "the_pages_about_running_a_node_do_what_they_say"),
-    ("docs/read.md", None, "tests/http/documented.rs", "every_command_on_the_page_of_reading_works"),
-    ("docs/submit.md", None, "tests/network/submit.rs", "the_commands_of_the_page_do_what_it_says"),
-    (
-        "docs/clients.md",
-        Some("Shell"),
-        "tests/network/clients.rs",
-        "the_examples_for_programs_do_what_the_page_says",
-    ),
-    (
-        "docs/clients.md",
-        Some("Python"),
-        "tests/network/clients.rs",
-        "the_examples_for_programs_do_what_the_page_says",
-    ),
-    (
-        "docs/clients.md",
-        Some("JavaScript"),
-        "tests/network/clients.rs",
-        "the_examples_for_programs_do_what_the_page_says",
-    ),
+    ("docs/run/", "tests/network/run_pages.rs", "the_pages_about_running_a_node_do_what_they_say"),
+    ("docs/read.md", "tests/http/documented.rs", "every_command_on_the_page_of_reading_works"),
+    ("docs/submit.md", "tests/network/submit.rs", "the_commands_of_the_page_do_what_it_says"),
 ];
 
-impl Block {
-    /// The test of its own that runs it: (file, function).
-    pub(crate) fn run_by(&self) -> Option<(&'static str, &'static str)> {
-        let of = |(page, heading, ..): &&(&str, Option<&str>, &str, &str)| {
-            let is_page = if page.ends_with('/') { self.page.starts_with(page) } else { self.page == *page };
-            is_page && heading.is_none_or(|heading| heading == self.heading)
-        };
-        RUN_BY.iter().find(of).map(|(.., file, test)| (*file, *test))
-    }
+/// The test that runs all blocks of a page.
+pub(crate) fn runner(page: &str) -> Option<&'static str> {
+    let is_of = |named: &str| if named.ends_with('/') { page.starts_with(named) } else { page == named };
+    RUN_BY.iter().find(|(named, ..)| is_of(named)).map(|(_, file, _)| *file)
 }
 
 pub(crate) fn repository() -> PathBuf {
@@ -108,14 +78,15 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
         if let Some(language) = line.trim_start().strip_prefix("```") {
             let inside = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```");
             let text = inside.map(|line| format!("{line}\n")).collect();
-            let reason = above.strip_prefix("<!-- not run: ").and_then(|rest| rest.strip_suffix(" -->"));
+            let remark = |kind| Some(above.strip_prefix(kind)?.strip_suffix(" -->")?.to_owned());
             blocks.push(Block {
                 page: page.to_owned(),
                 line: number + 1,
                 heading: heading.clone(),
                 language: language.to_owned(),
                 text,
-                not_run: reason.map(str::to_owned),
+                run_by: remark("<!-- run by ").or_else(|| runner(page).map(str::to_owned)),
+                not_run: remark("<!-- not run: "),
             });
         } else if line.starts_with('#') {
             heading = line.trim_start_matches('#').trim().to_owned();
@@ -123,4 +94,14 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
         above = line;
     }
     blocks
+}
+
+/// The text of a block under a heading, from 1.
+pub(crate) fn block(page: &str, heading: &str, number: usize) -> String {
+    let below: Vec<Block> = blocks(page).into_iter().filter(|block| block.heading == heading).collect();
+    below
+        .get(number - 1)
+        .unwrap_or_else(|| panic!("{page} has no block {number} under {heading:?}"))
+        .text
+        .clone()
 }
