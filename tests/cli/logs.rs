@@ -151,11 +151,12 @@ fn the_directives_of_the_page_decide_what_is_logged() {
     let page = block("docs/logs.md", "Levels", 1);
     let [plugins, cometbft, not_transport] = page.lines().collect::<Vec<_>>()[..] else { panic!("{page}") };
     // Of a fault, and of a refused transaction, by their fields.
-    let lines = ["genesis accepted", "fault=", "begins=", "connection open", "Added peer"];
+    let lines =
+        ["genesis accepted", "plugin faulted", "transaction refused", "connection open", "Added peer"];
     for (command, awaited, expected) in [
-        (plugins, "fault=", [true, true, false, false, false]),
+        (plugins, "plugin faulted", [true, true, false, false, false]),
         (cometbft, "Added peer", [true, false, false, false, true]),
-        (not_transport, "begins=", [true, true, true, false, false]),
+        (not_transport, "transaction refused", [true, true, true, false, false]),
     ] {
         let said = logged_by(command, awaited);
         assert_eq!(lines.map(|line| said.contains(line)), expected, "{command}: {said}");

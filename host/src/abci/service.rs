@@ -470,7 +470,7 @@ impl Service {
 fn log_refusal(examined: &Examined, tx: &[u8]) {
     if let Err(Refusal { code, codespace, message }) = &examined.record {
         let begins = Prefix(tx);
-        tracing::debug!(tx = %examined.tx_hash, %begins, code, codespace, message, "transaction refused");
+        tracing::debug!(tx = %examined.tx_hash, %begins, code, codespace, reason = message, "transaction refused");
     }
 }
 

@@ -195,7 +195,7 @@ fn check_params(admitted: &Admitted) -> Result<(Live, Fuel), AdmitError> {
         Ok((live, Init::Accepted { fuel })) => Ok((live, fuel)),
         Ok((_, Init::Refused { code, message })) => Err(AdmitError::Params { plugin, params, code, message }),
         Err(Stop::Fault { fault, message, detail }) => {
-            tracing::debug!(%plugin, %fault, message, detail, "plugin faulted at admission");
+            tracing::debug!(%plugin, %fault, reason = message, detail, "plugin faulted at admission");
             Err(AdmitError::Init { plugin, params, fault, message })
         }
         Err(Stop::Fatal { step, reason }) => Err(Fatal { plugin: Some(plugin), step, reason }.into()),

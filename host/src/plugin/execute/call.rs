@@ -70,7 +70,7 @@ impl Admitted {
                 Ok(Step { fuel, memory_bytes, verdict })
             }
             Err(Stop::Fault { fault, message, detail }) => {
-                tracing::debug!(plugin = %self.name, %fault, message, detail, "plugin faulted");
+                tracing::debug!(plugin = %self.name, %fault, reason = message, detail, "plugin faulted");
                 let verdict = Verdict::Faulted { fault, message };
                 Ok(Step { fuel: Fuel(self.limits.fuel_max), memory_bytes, verdict })
             }
