@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use dseq::node::home::NodeHome;
-use dseq::node::network::NetworkFile;
+use dseq::node::network::{Member, NetworkFile};
 use serde_json::{Value, json};
 
 use super::mock::{Node, Reply};
@@ -34,8 +34,7 @@ impl Network {
         let (code, _, stderr) = place.join(&home, &file, &[]);
         assert_eq!(code, 0, "{stderr}");
         let joined = NetworkFile::joined(&home).unwrap().unwrap();
-        let validators: Vec<String> =
-            joined.members().iter().map(|member| member.validator_address()).collect();
+        let validators: Vec<String> = joined.members().iter().map(Member::validator_address).collect();
         for (number, node) in (0..).zip(&nodes) {
             node.change(|says| {
                 says.id = node_id(number);
@@ -177,10 +176,10 @@ fn a_second_node_with_the_same_keys_is_found_by_its_connections_and_by_its_signa
     fs::remove_file(network.home.data_dir().join("priv_validator_state.json")).unwrap();
     let expected = "unknown: the record of what this validator signed is missing";
     assert_eq!(network.found(["key copies"], "off"), [expected]);
-    // Only in its last three blocks is a signature looked for.
+    // Without such a signature there is nothing to find.
     network.signed(8);
     (0..3).for_each(|number| {
-        network.change(number, |says| says.signers.retain(|one| *one != network.validators[0]))
+        network.change(number, |says| says.signers.retain(|one| *one != network.validators[0]));
     });
     assert_eq!(
         network.found(["key copies"], "off"),

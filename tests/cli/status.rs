@@ -257,7 +257,7 @@ fn of_a_home_alone_the_nodes_it_is_connected_to_are_asked() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let with = |rpc: &str| {
-        fs::write(dir.path().join("config/config.toml"), format!("moniker = \"me\"\n{rpc}")).unwrap()
+        fs::write(dir.path().join("config/config.toml"), format!("moniker = \"me\"\n{rpc}")).unwrap();
     };
     with(&format!("rpc.laddr = \"tcp://{}\"\n", nodes[0].rpc));
     let (code, said, stderr) = run(&mut dseq(&["status", "--home", text(dir.path())]));
