@@ -1,7 +1,6 @@
 //! What is not well is never said to be: permission denied, nothing to compare, a node that does not answer.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,6 +12,7 @@ use dseq::sequence::{Chain, HashedRecord, Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
 use serde_json::{Value, json};
 
+use super::played::{Played, Says};
 use super::supervisor::{Supervisor, children, stand_in, stop};
 use super::{config_with, dseq, fill, run, text};
 
@@ -44,68 +44,9 @@ fn network(dir: &Path) {
     }
 }
 
-/// What a stand-in for one node's CometBFT says by its RPC: one of four validators of equal power that see each other.
-#[derive(Clone)]
-struct Answers {
-    node: usize,
-    host: &'static str,
-    height: u64,
-    catching_up: bool,
-    reason: Option<&'static str>,
-    waiting: u64,
-}
-
-impl Answers {
-    fn to(&self, path: &str) -> Value {
-        let page = path.strip_prefix("/validators?").map(|_| {
-            let validator = json!({ "voting_power": "10" });
-            json!({ "validators": vec![validator; 4], "count": "4", "total": "4" })
-        });
-        let id = |node: usize| json!({ "node_info": { "id": format!("id{node}") } });
-        let others = || (0..4).filter(|other| *other != self.node);
-        match path {
-            "/status" => json!({
-                "node_info": { "id": format!("id{}", self.node) },
-                "sync_info": {
-                    "latest_block_height": self.height.to_string(), "catching_up": self.catching_up,
-                },
-                "validator_info": { "voting_power": "10" },
-            }),
-            "/net_info" => json!({ "n_peers": "3", "peers": others().map(id).collect::<Vec<_>>() }),
-            "/num_unconfirmed_txs" => json!({ "total": self.waiting.to_string() }),
-            "/abci_query?path=%22/status%22" => {
-                let status = json!({ "ready": self.reason.is_none(), "reason": self.reason }).to_string();
-                let value = data_encoding::BASE64.encode(status.as_bytes());
-                json!({ "response": { "code": 0, "value": value } })
-            }
-            _ => page.unwrap_or_else(|| panic!("{path} was not expected")),
-        }
-    }
-
-    /// Answers on a port until the tests end.
-    fn serve(self, port: u16) {
-        let listener = TcpListener::bind((self.host, port)).unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (mut stream, answers) = (stream.unwrap(), self.clone());
-                std::thread::spawn(move || {
-                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                    let Some(Ok(request)) = lines.next() else { return };
-                    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
-                    let result = answers.to(request.split(' ').nth(1).unwrap());
-                    let body = json!({ "result": result }).to_string();
-                    let length = body.len();
-                    let head =
-                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-                    stream.write_all((head + &body).as_bytes()).unwrap();
-                });
-            }
-        });
-    }
-}
-
-/// The status of four nodes of which CometBFT says this.
-fn status_of(base_port: u16, change: impl Fn(&mut Answers)) -> (i32, String) {
+/// The status of four nodes of which CometBFT says this; the second one by IPv6, where there is that.
+fn status_of(base_port: u16, change: impl Fn(usize, &mut Says)) -> (i32, String) {
+    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
     let dir = tempfile::tempdir().unwrap();
     let shape = json!({ "nodes": 4, "base_port": base_port }).to_string();
     fs::write(dir.path().join("network.json"), shape).unwrap();
@@ -114,11 +55,11 @@ fn status_of(base_port: u16, change: impl Fn(&mut Answers)) -> (i32, String) {
     for node in 0..4 {
         let home = dir.path().join(format!("node{node}"));
         fill(&home);
-        let mut answers =
-            Answers { node, host: "127.0.0.1", height: 9, catching_up: false, reason: None, waiting: 0 };
-        change(&mut answers);
-        let (host, port) = (answers.host, base_port + [1, 4, 6, 8][node]);
-        answers.serve(port);
+        let mut says = Says::one_of_four(node);
+        change(node, &mut says);
+        let host = if node == 1 && has_ipv6 { "::1" } else { "127.0.0.1" };
+        let port = base_port + [1, 4, 6, 8][node];
+        Played::on(TcpListener::bind((host, port)).unwrap(), says);
         supervisors.push(Supervisor::start(&home, &cometbft));
         children(&home, &[]);
         if host.contains(':') {
@@ -273,23 +214,18 @@ fn a_node_that_runs_but_does_not_answer_is_no_running_node() {
 
 #[test]
 fn nodes_that_accept_transactions_run_and_the_command_succeeds() {
-    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
-    let (code, said) = status_of(29_120, |answers| {
-        if answers.node == 1 && has_ipv6 {
-            answers.host = "::1";
-        }
-    });
+    let (code, said) = status_of(29_120, |_, _| {});
     assert_eq!((code, said.matches("  running  9       3  ").count()), (0, 4), "{said}");
     assert!(said.ends_with("\nAll 4 nodes accept transactions.\n"), "{said}");
 }
 
 #[test]
 fn each_trouble_of_a_node_has_its_name_and_reason() {
-    let (code, said) = status_of(29_140, |answers| match answers.node {
+    let (code, said) = status_of(29_140, |node, says| match node {
         0 => {}
-        1 => answers.height = 7,
-        2 => answers.catching_up = true,
-        _ => answers.reason = Some("its disk is full"),
+        1 => says.height = 7,
+        2 => says.catching_up = true,
+        _ => says.reason = Some("its disk is full"),
     });
     assert_eq!(code, 1, "{said}");
     for (node, state, reason) in [
@@ -306,7 +242,7 @@ fn each_trouble_of_a_node_has_its_name_and_reason() {
 
 #[test]
 fn work_that_waits_without_a_block_is_said() {
-    let (code, said) = status_of(29_160, |answers| answers.waiting = 3);
+    let (code, said) = status_of(29_160, |_, says| says.waiting = 3);
     assert_eq!((code, said.matches("  stalled  9 ").count()), (1, 4), "{said}");
     assert!(said.contains("\nnode0: transactions wait, and no block came in 8 s\n"), "{said}");
 }

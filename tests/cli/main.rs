@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
 mod app;
+mod ask_health;
 #[path = "../support/client.rs"]
 mod client;
 mod clients;
 mod configuration;
 mod copied_home;
 mod copies;
+mod doctor;
 mod engine;
 mod engine_failures;
 mod genesis;
@@ -30,12 +32,14 @@ mod otlp;
 mod pages;
 mod permissions;
 mod places;
+mod played;
 mod plugin;
 #[path = "../support/plugins.rs"]
 mod plugins;
 mod printing;
 #[path = "../support/program.rs"]
 mod program;
+mod status;
 mod supervision;
 mod supervisor;
 mod testnet;

@@ -22,11 +22,11 @@ fn node_key(number: u8) -> Vec<u8> {
     [[0; 32], [number; 32]].concat()
 }
 
-fn node_id(number: u8) -> String {
+pub(super) fn node_id(number: u8) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest([number; 32])[..20])
 }
 
-fn name(number: u8) -> &'static str {
+pub(super) fn name(number: u8) -> &'static str {
     ["alice", "bob", "carol", "dave", "eve"][usize::from(number)]
 }
 
@@ -43,7 +43,7 @@ fn member(number: u8) -> Value {
 }
 
 /// A network of four, with a plugin inline.
-fn network() -> Value {
+pub(super) fn network() -> Value {
     let wasm = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/passthrough.wasm")).unwrap();
     let mut genesis = good_genesis();
     let validator = |number| {
@@ -63,10 +63,10 @@ fn network() -> Value {
 }
 
 /// A folder with homes and files of networks.
-struct Place(tempfile::TempDir);
+pub(super) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -81,7 +81,7 @@ impl Place {
     }
 
     /// A home as `dseq init` makes it, as far as joining looks at it.
-    fn home(&self, number: u8) -> NodeHome {
+    pub(super) fn home(&self, number: u8) -> NodeHome {
         let home = NodeHome::new(&self.path(name(number)));
         fs::create_dir_all(home.root().join("config")).unwrap();
         let public = |of| {
@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// Joins a network of which the right fingerprint is known, with further arguments.
-    fn join(&self, home: &NodeHome, network: &Value, more: &[&str]) -> (i32, String, String) {
+    pub(super) fn join(&self, home: &NodeHome, network: &Value, more: &[&str]) -> (i32, String, String) {
         let file = self.write("network.json", network);
         let (words, _) = self.fingerprint(&file);
         join(home, &file, &words, more)

@@ -1,6 +1,7 @@
 //! Load tests against nodes that only play: each outcome is counted as what it is, and the verification sees each broken promise.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic, as its tests may")]
 
+mod command;
 mod fake;
 
 use std::time::Duration;

@@ -66,7 +66,13 @@ impl Reply {
 
 impl Node {
     pub(crate) fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
         let requests = Arc::<Mutex<Vec<Request>>>::default();
         let (noted, answer) = (Arc::clone(&requests), Arc::new(answer));

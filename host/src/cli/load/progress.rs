@@ -97,3 +97,39 @@ fn done(live: &Live) -> f64 {
         (None, None) => 0.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Counts;
+
+    #[test]
+    fn the_words_are_of_the_time_since_the_last_ones() {
+        let mut progress = Progress { bar: None, shown: Instant::now(), last: (Duration::ZERO, 0) };
+        let counts = Counts { offered: 3_000, committed: 1_500, ..Counts::default() };
+        let first = Live { elapsed: Duration::from_secs(3), counts, in_flight: 1_500, ..Live::default() };
+        assert_eq!(progress.words(&first), "500 tx/s  p99 -  1,500 in flight");
+        let counts = Counts { offered: 5_000, committed: 3_500, rejected: 1_200, failed: 0, unknown: 3 };
+        let p99 = Some(Duration::from_micros(12_345));
+        let second = Live { elapsed: Duration::from_secs(5), counts, p99, in_flight: 297, ..Live::default() };
+        assert_eq!(
+            progress.words(&second),
+            "1,000 tx/s  p99 12.3 ms  297 in flight  1,200 rejected  3 unknown"
+        );
+        // No time has passed: no division by nothing.
+        assert_eq!(
+            progress.words(&second),
+            "0.000 tx/s  p99 12.3 ms  297 in flight  1,200 rejected  3 unknown"
+        );
+    }
+
+    #[test]
+    fn how_much_is_done_goes_by_requests_or_by_time() {
+        let counts = Counts { offered: 60, ..Counts::default() };
+        let live = Live { counts, in_flight: 10, elapsed: Duration::from_secs(9), ..Live::default() };
+        let of = |requests, duration| done(&Live { requests, duration, ..live });
+        assert_eq!(of(Some(200), None), 0.25);
+        assert_eq!(of(None, Some(Duration::from_secs(36))), 0.25);
+        assert_eq!((of(Some(0), None), of(None, None)), (50.0, 0.0));
+    }
+}

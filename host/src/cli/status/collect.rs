@@ -23,9 +23,9 @@ pub(super) struct NodeView {
     pub(super) name: String,
     pub(super) rpc: String,
     /// None: it was not looked at yet.
-    look: Option<Result<Shown, String>>,
+    pub(super) look: Option<Result<Shown, String>>,
     /// What `dseq testnet status` says of it.
-    status: Option<(NodeState, Option<String>)>,
+    pub(super) status: Option<(NodeState, Option<String>)>,
     pub(super) rate: Option<f64>,
     pub(super) agreement: Agreement,
     /// What the node's own checks find wrong, if it was asked and is the one whose network is shown.

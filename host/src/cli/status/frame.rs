@@ -51,9 +51,12 @@ impl Bytes {
 /// All that is shown, in lines of this width at most; `live` if it is drawn again and again.
 pub(super) fn lines(view: &View, width: usize, height: usize, as_bytes: Bytes, live: bool) -> Vec<String> {
     let each = (width.saturating_sub(NAMES) / NODE_MIN).max(1);
+    // The same for all, so that those below each other stand in columns.
+    let share = width.saturating_sub(NAMES) / each.min(view.nodes.len()).max(1);
+    let column = share.clamp(1, NODE_MAX);
     let mut lines = Vec::new();
     for nodes in view.nodes.chunks(each) {
-        lines.extend(table(nodes, width, live));
+        lines.extend(table(nodes, column, live));
         lines.push(String::new());
     }
     let troubles = view.nodes.iter().filter_map(|node| {
@@ -79,9 +82,8 @@ pub(super) fn lines(view: &View, width: usize, height: usize, as_bytes: Bytes, l
     lines
 }
 
-/// A table of some nodes.
-fn table(nodes: &[NodeView], width: usize, live: bool) -> Vec<String> {
-    let column = (width.saturating_sub(NAMES) / nodes.len().max(1)).clamp(1, NODE_MAX);
+/// A table of some nodes, each in a column of this width.
+fn table(nodes: &[NodeView], column: usize, live: bool) -> Vec<String> {
     let cell = |text: String| cut(&text, column.saturating_sub(2));
     let of = |node: &NodeView, value: &dyn Fn(&Shown) -> String| node.shown().map_or("-".to_owned(), value);
     let mut table = Table::new();
@@ -103,7 +105,7 @@ fn table(nodes: &[NodeView], width: usize, live: bool) -> Vec<String> {
         of(node, &|shown| shown.app_hash.chars().take(HASH.min(column.saturating_sub(2))).collect())
     });
     add("peers", &|node| of(node, &|shown| count(shown.peers)));
-    add("mempool", &|node| of(node, &|shown| count(shown.mempool)));
+    add("mempool", &|node| of(node, &|shown| format!("{} tx", count(shown.mempool))));
     add("disk free", &|node| of(node, &disk));
     add("agreement", &|node| agreement(node.agreement).to_owned());
     if let Some(first) = table.column_mut(0) {
@@ -135,7 +137,7 @@ fn records(view: &View, width: usize, room: usize, as_bytes: Bytes) -> Vec<Strin
         return Vec::new();
     }
     let of = view.records_of.map(|node| format!(" of {}", view.nodes[node].name)).unwrap_or_default();
-    let mut lines = vec![format!("last records{of}, the newest first")];
+    let mut lines = vec![cut(&format!("last records{of}, the newest first"), width)];
     let number = |record: &crate::node::view::Record| count(record.index);
     let size = |record: &crate::node::view::Record| bytes(record.bytes.len() as u64);
     let widest = |text: &dyn Fn(&crate::node::view::Record) -> String| {
@@ -238,5 +240,135 @@ mod tests {
             (String::new(), "abab...".to_owned())
         );
         assert_eq!(Bytes::Text.beginning("ä\u{1b}[2J".as_bytes(), 80), "ä\\u001b[2J");
+    }
+
+    /// A node that has taken so many records.
+    fn node(name: &str, records: u64) -> NodeView {
+        let shown = Shown {
+            state: NodeState::Running,
+            reason: None,
+            height: 1_234_567,
+            length: records * 100,
+            records,
+            app_hash: "0123456789abcdef".repeat(4),
+            peers: 3,
+            mempool: 4_321,
+            disk_free_bytes: Some(123_456_789_012),
+            disk_low: false,
+            id: String::new(),
+            power: 10,
+            validator: None,
+            connected: Vec::new(),
+        };
+        NodeView {
+            name: name.to_owned(),
+            rpc: String::new(),
+            look: Some(Ok(shown)),
+            status: None,
+            rate: Some(12.34),
+            agreement: Agreement::Same,
+            checks: Vec::new(),
+            conduct: Vec::new(),
+        }
+    }
+
+    fn three() -> View {
+        let stopped = NodeView {
+            look: Some(
+                Err("no answer from http://127.0.0.1:26663/status: io: Connection refused".to_owned()),
+            ),
+            status: Some((NodeState::Stopped, Some("it does not run".to_owned()))),
+            rate: None,
+            agreement: Agreement::Unknown,
+            ..node("node1", 0)
+        };
+        let pending = NodeView { look: None, rate: None, agreement: Agreement::Unknown, ..node("node2", 0) };
+        let records = [(12_345, "one that is longer than the line has room for"), (9, "short")];
+        let record =
+            |(index, text): (u64, &'static str)| crate::node::view::Record { index, bytes: text.into() };
+        View {
+            nodes: vec![node("a node with a long name", 12_345_678), stopped, pending],
+            records: records.map(record).into(),
+            records_of: Some(0),
+        }
+    }
+
+    fn assert_shows(found: &[String], expected: &str) {
+        let found = found.join("\n");
+        assert_eq!(found, expected.trim_matches('\n'), "it shows:\n{found}");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_nodes_go_below_each_other_and_what_is_too_long_is_cut() {
+        let shown = lines(&three(), 44, usize::MAX, Bytes::Text, true);
+        assert!(shown.iter().all(|line| line.len() <= 44), "{shown:?}");
+        assert_shows(
+            &shown,
+            r"
+            a node with...           node1
+state              running         stopped
+height           1,234,567               -
+length             1.23 GB               -
+records         12,345,678               -
+rate            12.3 rec/s               -
+app hash    0123456789abcd               -
+peers                    3               -
+mempool           4,321 tx               -
+disk free        123.46 GB               -
+agreement             same               -
+
+                     node2
+state                  ...
+height                   -
+length                   -
+records                  -
+rate                     -
+app hash                 -
+peers                    -
+mempool                  -
+disk free                -
+agreement                -
+
+node1: it does not run
+
+last records of a node with a long name, ...
+12,345  45 B  one that is longer than the...
+     9   5 B  short
+
+Ctrl-C ends this.
+",
+        );
+        // Too narrow for anything: it may look bad, but it fits as far as that is possible, and does not panic.
+        for width in 0..44 {
+            lines(&three(), width, usize::MAX, Bytes::Hex, true);
+        }
+    }
+
+    #[test]
+    fn what_a_low_terminal_does_not_show_is_said_and_never_the_line_that_says_how_to_end_it() {
+        let all = lines(&three(), 80, usize::MAX, Bytes::Text, true);
+        assert_eq!(lines(&three(), 80, all.len(), Bytes::Text, true), all);
+        let fewer_records = lines(&three(), 80, all.len() - 1, Bytes::Text, true);
+        assert_eq!(fewer_records.iter().filter(|line| line.contains("short")).count(), 0);
+        assert_eq!(fewer_records.last().unwrap(), "Ctrl-C ends this.");
+        let low = lines(&three(), 80, 5, Bytes::Text, true);
+        assert_eq!((low.len(), low[4].as_str()), (5, "... the terminal is too low for the rest"));
+        assert_eq!(lines(&three(), 80, 0, Bytes::Text, true).len(), 1);
+    }
+
+    #[test]
+    fn a_line_for_a_log_has_each_figure_whole() {
+        let mut view = three();
+        view.nodes[0].agreement = Agreement::Differs;
+        view.nodes[0].status =
+            Some((NodeState::NoQuorum, Some("it reaches voting power 20 of 40".to_owned())));
+        let expected = [
+            "a node with a long name no-quorum height=1234567 length=1234567800 records=12345678 rate=12.3 \
+             app_hash=0123456789abcdef peers=3 mempool=4321 disk_free=123456789012 agreement=DIFFERS \
+             reason=\"it reaches voting power 20 of 40\"",
+            "node1 stopped reason=\"it does not run\"",
+            "node2 unknown reason=\"\"",
+        ];
+        assert_eq!(plain(&view), expected);
     }
 }

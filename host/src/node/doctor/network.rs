@@ -251,7 +251,8 @@ fn engines(peers: &[Peer]) -> Finding {
 
 /// Whether those that answer could make blocks, while this node cannot be asked.
 fn power(peers: &[Peer]) -> Finding {
-    let Some(total) = peers.iter().find_map(|peer| peer.rpc.power_of_all().ok()) else {
+    let total = |peer: &Peer| peer.rpc.power_of_all().ok().filter(|total| *total > 0);
+    let Some(total) = peers.iter().find_map(total) else {
         return Finding::unknown("quorum", "no peer says who the validators are");
     };
     let reached = peers.iter().fold(0_u64, |sum, peer| sum.saturating_add(peer.status.power));
