@@ -150,7 +150,6 @@ fn logged_by(command: &str, awaited: &str) -> String {
 fn the_directives_of_the_page_decide_what_is_logged() {
     let page = block("docs/logs.md", "Levels", 1);
     let [plugins, cometbft, not_transport] = page.lines().collect::<Vec<_>>()[..] else { panic!("{page}") };
-    // Of a fault, and of a refused transaction, by their fields.
     let lines =
         ["genesis accepted", "plugin faulted", "transaction refused", "connection open", "Added peer"];
     for (command, awaited, expected) in [
