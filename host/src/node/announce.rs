@@ -146,7 +146,7 @@ fn warn_of_unknown_names(home: &NodeHome) {
         if let Err(err) = (address.host.as_str(), address.port).to_socket_addrs() {
             tracing::warn!(
                 "the name of the peer {address} is not known here ({err}): CometBFT does not dial it until it is restarted, \
-                 which this node does when it lacks peers that can be reached; the peer may connect to this node before"
+                 which `dseq start` does if too few peers are connected; the peer may still connect to this node"
             );
         }
     }

@@ -156,7 +156,8 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
         let height = subject.reader.committed().head.height().0;
         let has_work = matches!(&engine, Learned::Known(engine) if engine.waiting > 0);
         let ahead = trends::ahead_of(height, heights_of_peers(&survey));
-        let (stalled, behind) = trends.take(height, has_work, ahead, Instant::now());
+        let now = Instant::now();
+        let (stalled, behind) = trends.take(height, has_work, ahead, now);
         let (store, pipeline) = read_back.look(&subject.reader, &subject.in_force);
         let (silent, violations) = others.look(subject, &engine, &survey, height);
         let snapshot = Snapshot {
@@ -164,6 +165,7 @@ fn check_on(subject: &Subject, health: &Health, exchange: &Exchange, is_over: &A
             height,
             engine,
             stalled,
+            block_age: trends.block_age(now),
             behind,
             survey,
             disks: disks.look(),

@@ -31,6 +31,8 @@ pub(super) struct Snapshot {
     pub(super) engine: Learned<Engine>,
     /// How long there has been work and no block; `None`: no work, or a block came.
     pub(super) stalled: Option<Duration>,
+    /// How long ago the last block came; none: none came since the node started.
+    pub(super) block_age: Option<Duration>,
     /// How many blocks most peers have been ahead, and for how long, although this node gets none.
     pub(super) behind: Option<(u64, Duration)>,
     /// What the last survey found of the network.
@@ -267,6 +269,7 @@ impl Snapshot {
             height: 7,
             engine: Learned::Known(engine),
             stalled: None,
+            block_age: None,
             behind: None,
             survey: Survey { is_done: true, nodes },
             disks: vec![Disk {

@@ -10,12 +10,14 @@ pub(super) struct Trends {
     stalled: Option<Instant>,
     /// Since when most peers have been ahead all the time, and no block came.
     behind: Option<Instant>,
+    /// When the last block came; none: none came since this began.
+    block: Option<Instant>,
 }
 
 impl Trends {
     /// Begins at a height.
     pub(super) fn at(height: u64) -> Self {
-        Self { height, stalled: None, behind: None }
+        Self { height, stalled: None, behind: None, block: None }
     }
 
     /// Takes what was seen now; `ahead`: by how many blocks most peers are, at least.
@@ -29,13 +31,18 @@ impl Trends {
         now: Instant,
     ) -> (Option<Duration>, Option<(u64, Duration)>) {
         if height != self.height {
-            *self = Self::at(height);
+            *self = Self { block: Some(now), ..Self::at(height) };
         }
         self.stalled = if has_work { self.stalled.or(Some(now)) } else { None };
         // A block that a peer has some milliseconds earlier ends it.
         self.behind = if ahead > 0 { self.behind.or(Some(now)) } else { None };
         let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
         (since(self.stalled), since(self.behind).map(|since| (ahead, since)))
+    }
+
+    /// How long ago the last block came, if one came.
+    pub(super) fn block_age(&self, now: Instant) -> Option<Duration> {
+        self.block.map(|then| now.saturating_duration_since(then))
     }
 }
 
@@ -49,6 +56,20 @@ pub(super) fn ahead_of(height: u64, mut others: Vec<u64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_age_of_the_last_block_is_known_once_one_came() {
+        let (mut trends, begin) = (Trends::at(7), Instant::now());
+        let mut at = |second, height| {
+            let now = begin + Duration::from_secs(second);
+            trends.take(height, false, 0, now);
+            trends.block_age(now).map(|age| age.as_secs())
+        };
+        assert_eq!(
+            [at(0, 7), at(5, 7), at(6, 8), at(9, 8), at(10, 9)],
+            [None, None, Some(0), Some(3), Some(0)]
+        );
+    }
 
     #[test]
     fn work_that_waits_is_counted_from_its_start_and_a_block_ends_it() {

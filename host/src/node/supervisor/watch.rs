@@ -5,11 +5,12 @@
 //!
 //! # Invariants
 //!
-//! - That no block is made is not enough: without more than two thirds of the voting power no node can make one, and
-//!   starting again does not help. A node is stuck when most of its peers went on without it, or when it decides alone.
+//! - That no block is made is not enough: without more than two thirds of the voting power no node can make one. A node is stuck
+//!   when most of its peers went on without it, when it decides alone, or when it does not dial peers that can be reached
+//!   ([`super::connections`]).
 //! - Each time a node was stuck and made no block since, it gets twice as long, so that a wrong guess costs ever less.
 //! - Peers say themselves how far they are. If most of a node's peers lie, and it makes no block meanwhile, the most that
-//!   they cause is a restart after 3, 6, 12, 24, 48 and then every 60 minutes. A block starts the count over.
+//!   they cause by this is a restart after 3, 6, 12, 24, 48 and then every 60 minutes. A block starts the count over.
 //! - A node that makes blocks is never asked for its consensus state, which it writes out with its consensus halted.
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connections::{Connections, PersistentPeers};
+use super::connections::{Connections, PersistentPeers, Unconnected};
 use super::progress::{Finding, Progress, Seen};
 use crate::disk;
 use crate::node::engine::listen;
@@ -107,19 +108,21 @@ impl Watch {
                 last_asked = Instant::now();
                 answer = self.rpc.clone().and_then(|rpc| ask(rpc, Arc::clone(&self.persistent), quiet));
             }
-            let seen = match answer.as_ref().map(Receiver::try_recv) {
+            let sight = match answer.as_ref().map(Receiver::try_recv) {
                 None | Some(Err(TryRecvError::Empty)) => continue,
-                Some(Ok(Some(sight))) => {
-                    quiet = Some(sight.quiet);
-                    if let Some(reason) = connections.take(sight.unconnected.as_deref(), Instant::now()) {
-                        return reason;
-                    }
-                    sight.seen
-                }
-                Some(Ok(None) | Err(TryRecvError::Disconnected)) => None,
+                Some(Ok(sight)) => sight,
+                Some(Err(TryRecvError::Disconnected)) => None,
             };
             answer = None;
-            match seen.map_or(Finding::Fine, |seen| progress.take(seen, Instant::now())) {
+            let Some(Sight { quiet: now_quiet, seen, unconnected, at }) = sight else {
+                connections.restart();
+                continue;
+            };
+            quiet = Some(now_quiet);
+            if let Some(reason) = connections.take(now_quiet.height, unconnected.as_ref(), Instant::now()) {
+                return reason;
+            }
+            match seen.map_or(Finding::Fine, |seen| progress.take(seen, at)) {
                 Finding::Fine => {}
                 Finding::Waits(text) => tracing::warn!("{text}"),
                 Finding::Stuck(text) => return text,
@@ -154,7 +157,9 @@ struct Sight {
     quiet: Quiet,
     seen: Option<Seen>,
     /// See [`PersistentPeers::unconnected`].
-    unconnected: Option<Vec<String>>,
+    unconnected: Option<Unconnected>,
+    /// When it was seen; to look up a name may take long.
+    at: Instant,
 }
 
 /// What came of asking; none: the node does not answer, or not as expected.
@@ -165,10 +170,12 @@ fn ask(rpc: Rpc, persistent: Arc<PersistentPeers>, quiet: Option<Quiet>) -> Opti
     let (send, receive) = mpsc::channel();
     let look = move || {
         let status = rpc.status()?;
-        let (quiet, seen) = see(&rpc, &status, quiet, Instant::now())?;
+        let at = Instant::now();
+        let (quiet, seen) = see(&rpc, &status, quiet, at)?;
         // If it does not tell now, nobody was seen to be reachable.
-        let unconnected = persistent.unconnected(&rpc, &status).unwrap_or_else(|_| Some(Vec::new()));
-        Ok::<_, RpcError>(Sight { quiet, seen, unconnected })
+        let unconnected =
+            persistent.unconnected(&rpc, &status).unwrap_or_else(|_| Some(Unconnected::default()));
+        Ok::<_, RpcError>(Sight { quiet, seen, unconnected, at })
     };
     let asking = move || send.send(look().ok());
     thread::Builder::new().name("watch".to_owned()).spawn(asking).ok()?;

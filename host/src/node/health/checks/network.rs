@@ -1,5 +1,7 @@
 //! The checks of this node among others: a quorum, honest validators, the same bytes.
 
+use std::time::Duration;
+
 use super::{Found, OK, failed, of_engine, unknown, warning};
 use crate::node::health::quorum;
 use crate::node::health::snapshot::{Agreement, Answer, Learned, Seen, Snapshot};
@@ -7,9 +9,12 @@ use crate::node::health::snapshot::{Agreement, Answer, Learned, Seen, Snapshot};
 /// For how many blocks a proven misdeed is shown.
 const MISDEED_BLOCKS: u64 = 1000;
 
+/// How recent a block shows that validators which are not connected are reached through others.
+const BLOCK_RECENT: Duration = Duration::from_secs(5);
+
 /// Whether the validators that can be reached decide blocks.
 ///
-/// Validators need not be connected directly, so it fails only when every node that can be reached is known.
+/// Validators need not be connected directly, so it fails only when every node that can be reached is known, and no block comes.
 pub(super) fn peers(snapshot: &Snapshot) -> Found {
     of_engine(snapshot, |engine| {
         let Some(of_all) = engine.power_of_all() else {
@@ -48,6 +53,9 @@ pub(super) fn peers(snapshot: &Snapshot) -> Found {
             return unknown(format!(
                 "{count} peer{s} connected; the voting power behind {who} cannot be asked from here"
             ));
+        }
+        if snapshot.block_age.is_some_and(|age| age < BLOCK_RECENT) {
+            return warning(format!("{why}; blocks come through other nodes"));
         }
         let hanging = names(&|_, answer| matches!(answer, Answer::Hangs));
         failed(if hanging.is_empty() { why } else { format!("{why}; no answer from {hanging}") })
@@ -191,6 +199,19 @@ mod tests {
             snapshot.engine_mut().power = 27;
         });
         assert_eq!(alone, FINE, "it decides alone");
+    }
+
+    #[test]
+    fn recent_blocks_show_that_validators_are_reached_through_others() {
+        let found = |age| {
+            after(peers, |snapshot| {
+                [1, 2].into_iter().for_each(|number| disconnect(snapshot, number));
+                snapshot.block_age = Some(Duration::from_millis(age));
+            })
+        };
+        let why = "it reaches voting power 20 of 40; a block takes more than two thirds";
+        assert_eq!(found(4999), (State::Warning, format!("{why}; blocks come through other nodes")));
+        assert_eq!(found(5000), (State::Failed, why.to_owned()));
     }
 
     #[test]
