@@ -228,8 +228,9 @@ fn without_a_terminal_followed_nodes_are_lines_until_a_signal_comes() {
     let addresses = [nodes[0].rpc.as_str(), nodes[1].rpc.as_str(), NOBODY[0]];
     let mut command = dseq(&["status", "--follow", "--node", &addresses.join(",")]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let lines: Vec<String> = lines.take(3).map(Result::unwrap).collect();
+    // Open until it has ended: it may write once more.
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = said.by_ref().take(3).map(Result::unwrap).collect();
     ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     // A rate is there from the second look on.
