@@ -13,9 +13,9 @@ use super::played::{Played, Says};
 use super::{dseq, run, text};
 
 /// Alice's home in a network of four, of which CometBFT's RPC is played.
-struct Network {
+pub(super) struct Network {
     _place: Place,
-    home: NodeHome,
+    pub(super) home: NodeHome,
     /// Of alice, bob, carol and dave. Dave's RPC is for nobody.
     nodes: Vec<Played>,
     /// The addresses of their validators' keys.
@@ -23,7 +23,7 @@ struct Network {
 }
 
 impl Network {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let nodes: Vec<Played> = (0..4).map(|number| Played::start(Says::one_of_four(number))).collect();
         let mut file = network();
         for number in 0..3 {
@@ -60,12 +60,12 @@ impl Network {
     }
 
     /// Lets nobody answer at alice's RPC.
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         let config = fs::read_to_string(self.home.cometbft_config()).unwrap();
         fs::write(self.home.cometbft_config(), config.replace(&self.nodes[0].rpc, "127.0.0.1:1")).unwrap();
     }
 
-    fn change(&self, number: usize, change: impl FnOnce(&mut Says)) {
+    pub(super) fn change(&self, number: usize, change: impl FnOnce(&mut Says)) {
         self.nodes[number].change(change);
     }
 
@@ -90,7 +90,7 @@ impl Network {
 }
 
 /// A node's HTTP, which says this of its checks.
-fn http(checks: Value) -> Node {
+pub(super) fn http(checks: Value) -> Node {
     Node::start(move |_| Reply::json("200 OK", &json!({ "checks": checks })))
 }
 

@@ -30,7 +30,7 @@ pub(super) fn name(number: u8) -> &'static str {
     ["alice", "bob", "carol", "dave", "eve"][usize::from(number)]
 }
 
-fn member(number: u8) -> Value {
+pub(super) fn member(number: u8) -> Value {
     json!({
         "dseq_member": 1,
         "name": name(number),

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use dseq::node::process::ProcessId;
 
+use super::doctor::{Network, http};
+use super::network::node_id;
 use super::played::{Played, Says};
 use super::{dseq, fill, run, text};
 
@@ -226,8 +228,9 @@ fn without_a_terminal_followed_nodes_are_lines_until_a_signal_comes() {
     let addresses = [nodes[0].rpc.as_str(), nodes[1].rpc.as_str(), NOBODY[0]];
     let mut command = dseq(&["status", "--follow", "--node", &addresses.join(",")]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let lines: Vec<String> = lines.take(3).map(Result::unwrap).collect();
+    // Open until it has ended: it may write once more.
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = said.by_ref().take(3).map(Result::unwrap).collect();
     ProcessId::of(child.id()).unwrap().signal(Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     // A rate is there from the second look on.
@@ -279,6 +282,49 @@ fn of_a_home_alone_the_nodes_it_is_connected_to_are_asked() {
     with("");
     let (code, _, stderr) = run(&mut dseq(&["status", "--home", text(dir.path())]));
     assert!(code == 1 && stderr.ends_with("names no address of CometBFT's RPC (rpc.laddr)\n"), "{stderr}");
+}
+
+#[test]
+fn of_a_home_in_a_network_each_member_is_known_by_its_name_and_what_its_node_finds_is_said() {
+    let network = Network::new();
+    let home = text(network.home.root());
+    let status = || {
+        let (code, said, stderr) = run(&mut dseq(&["status", "--home", home]));
+        assert_eq!(stderr, "");
+        let (table, whole) = said.split_once("\nnetwork: ").unwrap();
+        let names: Vec<String> =
+            table.lines().next().unwrap().split_whitespace().map(str::to_owned).collect();
+        assert_eq!(names, ["alice", "bob", "carol"], "dave's RPC is for nobody");
+        (code, whole.to_owned())
+    };
+    let power = |up: u64| {
+        format!(
+            "validators with voting power {up} of 40 are up; signed twice in the last 100 blocks: nobody\n"
+        )
+    };
+    // Dave counts as up: the others are connected to him.
+    assert_eq!(status(), (0, format!("fine; {}", power(40))));
+    let answers = http(json!([
+        { "name": "runs", "state": "ok" },
+        { "name": "disk", "state": "warning", "reason": "2.1 GB are free" },
+        { "name": "signing", "state": "warning", "reason": "validator dave is up, and its signature is in no block, of 20" },
+    ]));
+    fs::write(network.home.config_file(), format!("http = \"{}\"\n", answers.address)).unwrap();
+    (0..3)
+        .for_each(|number| network.change(number, |says| says.peers.retain(|(id, _, _)| *id != node_id(3))));
+    let reasons = "  alice: disk: 2.1 GB are free\n  \
+                   alice says: validator dave is up, and its signature is in no block, of 20\n  \
+                   dave: no node that answers is connected to it\n  \
+                   validators with voting power 10 of 40 are not seen\n";
+    assert_eq!(status(), (1, format!("DEGRADED; {}{reasons}", power(30))));
+
+    network.stop();
+    (1..3)
+        .for_each(|number| network.change(number, |says| says.peers.retain(|(id, _, _)| *id != node_id(0))));
+    let reasons = "  validators with voting power 20 of 40 are up; a block takes more than two thirds\n  \
+                   alice: stopped\n  alice: no node that answers is connected to it\n  \
+                   dave: no node that answers is connected to it\n";
+    assert_eq!(status(), (2, format!("NO QUORUM; {}{reasons}", power(20))));
 }
 
 #[test]
