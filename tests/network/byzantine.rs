@@ -411,6 +411,6 @@ fn a_byzantine_validator_is_named_and_three_honest_ones_stay_equal_and_live() {
     // Mallory mends its ways, and has what the others have.
     net.mallory_is("");
     net.nodes[MALLORY].awaited();
-    net.write_until("mended", &net.nodes, |_| true);
+    net.write_until("restored", &net.nodes, |_| true);
     net.check(&net.nodes);
 }
