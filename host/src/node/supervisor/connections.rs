@@ -11,7 +11,7 @@
 //!   and only if no block comes meanwhile. A restart drops what waits in its mempool.
 //! - A peer can be reached if it begins CometBFT's handshake. One that does no more than that causes restarts ever less often, down to
 //!   one an hour, until a block comes.
-//! - Of nodes that cannot reach each other, one restarts before the others: it then connects to all.
+//! - Of nodes that lack peers, one restarts before the others: it then connects to all, and they keep what waits in their mempools.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -108,19 +108,27 @@ impl PersistentPeers {
         if !self.lacks_power(&ids, status.validator.as_ref(), &validators) {
             return Ok(None);
         }
-        let before = missing.iter().filter(|peer| peer.id < status.id).count().min(STAGGERED_MAX);
-        let names = thread::scope(|scope| {
+        let reached: Vec<&Persistent> = thread::scope(|scope| {
             let tried = missing.into_iter().take(TRIED_MAX).filter_map(|peer| {
                 let trying = thread::Builder::new().spawn_scoped(scope, || peer.is_reachable()).ok()?;
                 Some((peer, trying))
             });
             let tried: Vec<_> = tried.collect();
             let reached = tried.into_iter().filter_map(|(peer, trying)| {
-                trying.join().is_ok_and(|is_reachable| is_reachable).then(|| peer.name.clone())
+                trying.join().is_ok_and(|is_reachable| is_reachable).then_some(peer)
             });
             reached.collect()
         });
-        Ok(Some(Unconnected { names, before }))
+        Ok(Some(self.restarts_after(&reached, &ids, &status.id)))
+    }
+
+    /// The place of a node among those that may restart. The peers it is connected to count too: what waits in its mempool waits in
+    /// theirs, as long as not all of them restart at once.
+    fn restarts_after(&self, reached: &[&Persistent], ids: &[String], own: &String) -> Unconnected {
+        let connected = self.peers.iter().filter(|peer| ids.contains(&peer.id));
+        let before = connected.chain(reached.iter().copied()).filter(|peer| peer.id < *own).count();
+        let names = reached.iter().map(|peer| peer.name.clone()).collect();
+        Unconnected { names, before: before.min(STAGGERED_MAX) }
     }
 
     /// Those that are not among these peers. A list may name the node itself, which CometBFT does not dial.
@@ -278,6 +286,26 @@ mod tests {
         let (peers, ids) = (peers(), ["id2".to_owned()]);
         let missing = peers.missing(&ids, &"id0".to_owned());
         assert_eq!(missing.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["n1", "n3"]);
+    }
+
+    #[test]
+    fn nodes_that_are_connected_to_each_other_do_not_restart_at_once() {
+        let peers = peers();
+        let place = |own: &str, ids: &[&str], reached: &[usize]| {
+            let reached: Vec<&Persistent> = reached.iter().map(|number| &peers.peers[*number]).collect();
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            peers.restarts_after(&reached, &ids, &own.to_owned()).before
+        };
+        // Two and two that lost each other.
+        let places = [
+            place("id0", &["id1"], &[2, 3]),
+            place("id1", &["id0"], &[2, 3]),
+            place("id2", &["id3"], &[0, 1]),
+            place("id3", &["id2"], &[0, 1]),
+        ];
+        assert_eq!(places, [0, 1, 2, 3]);
+        // One that is down holds up nobody.
+        assert_eq!(place("id2", &["id1"], &[3]), 1);
     }
 
     #[test]
