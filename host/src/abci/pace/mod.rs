@@ -4,8 +4,8 @@
 //! budget   weight of this node's next proposal: what the last blocks say fits in the target time
 //! waiting  weight of what this node accepted and no block has brought yet
 //! queue    waiting / budget: how many blocks it takes; for checks, by a budget that shrinks slowly
-//! checks   refuse none up to QUEUE_FREE blocks, all at QUEUE_MAX, in proportion between
 //! wait     how long the transactions of the last block had been waiting at this node
+//! checks   refuse none up to QUEUE_FREE blocks or a wait of WAIT_FREE, all at QUEUE_MAX, in proportion between
 //! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT or the wait beyond WAIT_SUBMIT, long before checks do
 //! ```
 //!
@@ -29,7 +29,7 @@ mod budget;
 mod rate;
 mod waiting;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ const WAIT_SUBMIT: f64 = 3.0;
 /// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
 const WAIT_QUEUE: f64 = 0.5;
 
-/// Transactions of this node's that a block must have for that to count.
+/// Transactions of this node's that a block must have for its wait to count.
 const WAITED_MIN: usize = 10;
 
 /// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
@@ -59,6 +59,10 @@ const QUEUE_FREE: f64 = 32.0;
 
 /// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
 const QUEUE_MAX: f64 = 64.0;
+
+/// Blocks for which the transactions of the last block must have waited as well, if it tells. A flood that has just begun takes
+/// processors from blocks, which are slow then for another reason than their weight.
+const WAIT_FREE: f64 = 8.0;
 
 /// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
 /// the machine was busy with other things is no reason to refuse, either.
@@ -84,8 +88,10 @@ pub(super) struct Pace {
     block_micros: AtomicU64,
     /// Weight of what waits.
     waiting_weight: AtomicU64,
-    /// How long the transactions of the last block had waited here, in microseconds.
+    /// How long the transactions of the last block had waited here, in microseconds; 0 if it does not tell.
     wait_micros: AtomicU64,
+    /// Whether they tell that the queue is short, whatever it weighs.
+    waits_little: AtomicBool,
     waiting: Mutex<Waiting>,
     budget: Mutex<Budget>,
 }
@@ -100,6 +106,7 @@ impl Pace {
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
             wait_micros: AtomicU64::new(0),
+            waits_little: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::new(now)),
             budget: Mutex::new(budget),
         }
@@ -128,7 +135,7 @@ impl Pace {
         now: impl FnOnce() -> Instant,
     ) -> Option<Refusal> {
         let block = &self.checks_block_weight;
-        if self.queue(block) <= QUEUE_FREE {
+        if self.queue(block) <= QUEUE_FREE || self.waits_little.load(Ordering::Relaxed) {
             return None;
         }
         let bound = QUEUE_FREE + (QUEUE_MAX - QUEUE_FREE) * real(key(&hash())) / real(u64::MAX);
@@ -184,7 +191,8 @@ impl Pace {
         waiting.forget_old(now);
         let left = self.publish(&waiting);
         drop(waiting);
-        self.wait_micros.store(micros(usual(waited)), Ordering::Relaxed);
+        let wait = usual(waited);
+        self.wait_micros.store(micros(wait.unwrap_or_default()), Ordering::Relaxed);
 
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.note(now, weight, left > 0);
@@ -196,6 +204,8 @@ impl Pace {
             let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
             self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
         }
+        let waits_little = wait.is_some_and(|wait| wait <= self.time_of(WAIT_FREE));
+        self.waits_little.store(waits_little, Ordering::Relaxed);
     }
 
     /// Without blocks, nothing else forgets what the engine has lost. Whoever else has the lock does as well.
@@ -218,10 +228,10 @@ impl Pace {
     }
 }
 
-/// What nine in ten do not exceed; 0 of a few, of which one that was lost on the way and handed in once more says nothing.
-fn usual(mut waited: Vec<Duration>) -> Duration {
+/// What nine in ten do not exceed; none of a few, of which one that was lost on the way and handed in once more says nothing.
+fn usual(mut waited: Vec<Duration>) -> Option<Duration> {
     let at = waited.len().saturating_sub(1) * 9 / 10;
-    if waited.len() < WAITED_MIN { Duration::ZERO } else { *waited.select_nth_unstable(at).1 }
+    (waited.len() >= WAITED_MIN).then(|| *waited.select_nth_unstable(at).1)
 }
 
 fn micros(time: Duration) -> u64 {

@@ -238,6 +238,23 @@ fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
 }
 
 #[test]
+fn a_flood_that_slows_the_first_blocks_down_is_not_refused_while_nothing_waits_long() {
+    let mut network = Network::new(50);
+    network.offer(1_000);
+    network.blocks(2, 0);
+    // The machine takes what comes in, and blocks are slow though they are light.
+    network.least = Duration::from_millis(700);
+    for _ in 0..4 {
+        network.block(9_000);
+    }
+    assert!(network.pace.queue(&network.pace.checks_block_weight) > 1.5 * QUEUE_FREE);
+    assert_eq!(network.refused, 0);
+    // Where it goes on, what waits has waited for long soon.
+    network.blocks(20, 1_000);
+    assert!(network.refused > 0);
+}
+
+#[test]
 fn queues_of_other_nodes_that_gossip_has_not_brought_show_in_how_long_transactions_waited() {
     let mut network = Network::overloaded(50);
     while !network.queue.is_empty() {
