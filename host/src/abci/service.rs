@@ -28,7 +28,7 @@ use super::convert::{
 use super::disk::Disk;
 use super::halt::Halt;
 use super::own_votes::OwnVotes;
-use super::pace::{Overload, Pace};
+use super::pace::{Overload, Pace, UnderWay};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
@@ -346,7 +346,7 @@ impl Service {
         let span =
             tracing::trace_span!(target: traces::TARGET, "PrepareProposal", height = height.0, txs = Empty);
         let _entered = span.enter();
-        let bounds = ProposalBounds { bytes_max, weight_max: self.shared.pace.budget() };
+        let bounds = ProposalBounds { bytes_max, weight_max: self.shared.pace.proposal_weight() };
         let txs = app::prepare(&pipeline, &request.txs, bounds, proposal_bytes);
         let txs = txs.map_err(SequencingError::from)?;
         span.record("txs", txs.len());
@@ -455,6 +455,15 @@ impl Service {
     #[must_use]
     pub fn overload(&self) -> Option<Overload> {
         self.shared.pace.overload(Instant::now)
+    }
+
+    /// Counts a transaction that HTTP takes as waiting, until what is answered is dropped: when the engine has it, or will not get it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::overload`].
+    pub fn take(&self, tx: &Bytes) -> Result<UnderWay, Overload> {
+        self.shared.pace.take(weight(tx), Instant::now)
     }
 
     /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.

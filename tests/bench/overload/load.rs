@@ -7,7 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -22,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long nothing must be committed until what is missing counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// What sends requests on a connection.
+type Sender = SendRequest<Full<Bytes>>;
 
 /// When transactions are offered.
 #[derive(Clone, Copy, Debug)]
@@ -127,88 +136,98 @@ impl Run<'_> {
         Ok(all.into_iter().flatten().collect())
     }
 
-    /// One connection: takes the next transaction that is due as soon as it has the answer to its last.
+    /// One connection: takes the next transactions that are due as soon as it has the answer to its last.
     async fn connection(&self, host: &str) -> Vec<Sent> {
-        let (mut stream, mut sent) = (None, Vec::new());
+        let (mut kept, mut sent) = (None, Vec::new());
+        let together = self.options.together as u64;
         loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let due = match self.pace {
+            let first = self.next.fetch_add(together, Ordering::Relaxed);
+            let due = |number: u64| match self.pace {
                 Pace::Rate(rate) => self.begin + Duration::from_secs_f64(number as f64 / rate),
-                Pace::Window(window) => {
-                    let waiting = || {
-                        let committed = self.committed.load(Ordering::Relaxed);
-                        self.accepted.load(Ordering::Relaxed).saturating_sub(committed)
-                    };
-                    while waiting() >= window && Instant::now() < self.end {
-                        sleep(Duration::from_millis(5)).await;
-                    }
-                    Instant::now()
-                }
+                Pace::Window(_) => Instant::now(),
             };
-            if due >= self.end {
+            if let Pace::Window(window) = self.pace {
+                let waiting = || {
+                    let committed = self.committed.load(Ordering::Relaxed);
+                    self.accepted.load(Ordering::Relaxed).saturating_sub(committed)
+                };
+                while waiting() >= window && Instant::now() < self.end {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+            let last = due(first + together - 1);
+            if last >= self.end {
                 return sent;
             }
-            sleep_until(due.into()).await;
+            sleep_until(last.into()).await;
             let began = self.begin.elapsed();
-            let answer = match timeout(PATIENCE, self.post(&mut stream, host, number)).await {
-                Ok(Ok(answer)) => answer,
+            let answers = match timeout(PATIENCE, self.post(&mut kept, host, first)).await {
+                Ok(Ok(answers)) => answers,
                 _ => {
-                    stream = None;
-                    Answer::Unknown
+                    kept = None;
+                    vec![Answer::Unknown; self.options.together]
                 }
             };
-            if answer == Answer::Accepted {
-                self.accepted.fetch_add(1, Ordering::Relaxed);
-            } else if matches!(self.pace, Pace::Window(_)) {
+            let accepted = answers.iter().filter(|answer| **answer == Answer::Accepted).count();
+            self.accepted.fetch_add(accepted, Ordering::Relaxed);
+            if accepted == 0 && matches!(self.pace, Pace::Window(_)) {
                 sleep(Duration::from_millis(20)).await;
             }
-            let (due, number) = (due - self.begin, usize::try_from(number).unwrap());
-            sent.push(Sent { number, due, sent: began, answered: self.begin.elapsed(), answer });
+            let answered = self.begin.elapsed();
+            for (number, answer) in (first..).zip(answers) {
+                let due = (due(number) - self.begin).min(began);
+                sent.push(Sent { number: usize::try_from(number).unwrap(), due, sent: began, answered, answer });
+            }
         }
     }
 
-    /// Posts a transaction on a connection that is kept open.
-    async fn post(&self, kept: &mut Option<TcpStream>, host: &str, number: u64) -> Result<Answer> {
-        let mut stream = match kept.take() {
-            Some(stream) => stream,
+    /// Posts transactions on a connection that is kept open; answers what became of each.
+    async fn post(&self, kept: &mut Option<Sender>, host: &str, first: u64) -> Result<Vec<Answer>> {
+        let mut sender = match kept.take().filter(|sender| !sender.is_closed()) {
+            Some(sender) => sender,
             None => {
                 let stream = TcpStream::connect(host).await?;
                 stream.set_nodelay(true)?;
-                stream
+                let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+                tokio::spawn(connection);
+                sender
             }
         };
-        let size = self.options.tx_bytes;
-        let mut request = format!(
-            "POST /v1/submit?wait=checked HTTP/1.1\r\nhost: {host}\r\ncontent-length: {size}\r\n\r\n"
-        )
-        .into_bytes();
-        let head = request.len();
-        request.resize(head + size, b'.');
-        request[head..head + 8].copy_from_slice(&self.id.to_be_bytes());
-        request[head + 8..head + HEAD_BYTES].copy_from_slice(&number.to_be_bytes());
-        stream.write_all(&request).await?;
-        let mut answer = Vec::with_capacity(1024);
-        let (head, length) = loop {
-            if let Some(found) = head_of(&answer)? {
-                break found;
+        let (count, size) = (self.options.together, self.options.tx_bytes);
+        let mut body = Vec::with_capacity(count * (size + 4));
+        for number in (first..).take(count) {
+            if count > 1 {
+                body.extend(u32::try_from(size)?.to_le_bytes());
             }
-            anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "closed without an answer");
-        };
-        while answer.len() < head + length {
-            anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "closed within an answer");
+            let head = body.len();
+            body.extend(self.id.to_be_bytes());
+            body.extend(number.to_be_bytes());
+            body.resize(head + size, b'.');
         }
-        let text = String::from_utf8_lossy(&answer);
-        if !text[..head].to_ascii_lowercase().contains("connection: close") {
-            *kept = Some(stream);
+        let path = if count > 1 { "/v1/submit/batch" } else { "/v1/submit" };
+        let request = Request::post(format!("{path}?wait=checked"))
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(Full::new(Bytes::from(body)))?;
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if sender.ready().await.is_ok() {
+            *kept = Some(sender);
         }
-        let status: u16 = text.split(' ').nth(1).context("no status")?.parse()?;
-        Ok(match status {
-            200 | 202 => Answer::Accepted,
-            _ => {
-                let name = text.split("urn:dseq:problem:").nth(1).and_then(|rest| rest.split('"').next());
-                Answer::Refused(status, name.unwrap_or("no problem document").to_owned())
-            }
-        })
+        if !(200..300).contains(&status) {
+            return Ok(vec![refused(status, &serde_json::from_slice(&body)?); count]);
+        }
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let answers = lines.map(|line| {
+            let line: Value = serde_json::from_slice(line)?;
+            let problem = &line["problem"];
+            let status = problem["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+            Ok(status.map_or(Answer::Accepted, |status| refused(status, problem)))
+        });
+        let answers: Vec<Answer> = answers.collect::<Result<_>>()?;
+        anyhow::ensure!(answers.len() == count, "{} answers to {count} transactions", answers.len());
+        Ok(answers)
     }
 
     /// Follows what is appended to a node's file; it may begin within earlier runs' transactions.
@@ -260,10 +279,8 @@ impl Run<'_> {
     }
 }
 
-/// Length of the head and of the body of an answer, once its head is there.
-fn head_of(answer: &[u8]) -> Result<Option<(usize, usize)>> {
-    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    Ok(Some((end + 4, length.context("no content-length")?.trim().parse()?)))
+/// A refusal by the name of its problem.
+fn refused(status: u16, problem: &Value) -> Answer {
+    let name = problem["type"].as_str().unwrap_or("no problem document");
+    Answer::Refused(status, name.trim_start_matches("urn:dseq:problem:").to_owned())
 }

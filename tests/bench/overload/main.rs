@@ -53,8 +53,11 @@ struct Options {
     /// Bytes of a transaction, at least 16.
     #[arg(long, default_value_t = 256)]
     tx_bytes: usize,
+    /// Transactions in a request: one by `/v1/submit`, more by `/v1/submit/batch`.
+    #[arg(long, default_value_t = 32)]
+    together: usize,
     /// Connections to each node.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 8)]
     connections: usize,
     /// Transactions accepted and not yet committed while the sustained rate is measured.
     #[arg(long, default_value_t = 1_000)]
@@ -69,6 +72,7 @@ struct Options {
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     ensure!(options.tx_bytes >= load::HEAD_BYTES, "--tx-bytes is at least {}", load::HEAD_BYTES);
+    ensure!(options.together > 0, "--together is at least 1");
     let network = Testnet::start(&options.network)?;
     // Else the nodes, which fill all processors, would decide when the load is sent. Only root may.
     if let Err(err) = rustix::process::setpriority_process(None, -10) {

@@ -1,4 +1,4 @@
-//! The weight of this node's proposals: what fits in the target time, by what the last blocks took.
+//! The weight of a block: what fits in the target time, by what the last blocks took.
 //!
 //! It grows to twice its size with each block that was full and quick, so a node whose blocks are quick soon proposes
 //! all that a block may hold. Only a block that took longer than the target time makes it smaller, by half at most.
@@ -9,7 +9,7 @@ use super::rate::{Rate, real};
 
 /// What a block should take from commit to commit while transactions are waiting. Shorter ones spend more of the time on
 /// votes; longer ones make everybody wait.
-const BLOCK_TIME: Duration = Duration::from_millis(500);
+const BLOCK_TIME: Duration = Duration::from_millis(300);
 
 /// Where even a light block takes long, a full one may take this many times as long: half of it goes to transactions.
 const BLOCK_TIME_IN_LEASTS: f64 = 2.0;
@@ -56,7 +56,8 @@ impl Budget {
         let (least, per_weight) = self.rate.measure();
         self.block_time = BLOCK_TIME.as_secs_f64().max(least * BLOCK_TIME_IN_LEASTS);
         let fits = whole((self.block_time - least) / per_weight);
-        if took > self.block_time {
+        // Others' budgets may be larger, and so are proposals while the queue is long.
+        if took > self.block_time * (real(weight) / real(self.weight)).max(1.0) {
             self.weight = fits.clamp(self.weight / 2, self.weight).max(MIN);
         } else if weight >= self.weight / 2 {
             self.is_proven = true;
@@ -76,6 +77,6 @@ impl Budget {
 
 /// A weight; the largest there is where blocks take no time that could be measured.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative, and saturates")]
-fn whole(weight: f64) -> u64 {
+pub(super) fn whole(weight: f64) -> u64 {
     weight.min(real(u64::MAX)).max(0.0) as u64
 }

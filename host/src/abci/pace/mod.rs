@@ -1,9 +1,11 @@
 //! How much this node proposes at a time, and how long its queue may get.
 //!
 //! ```text
-//! budget   weight of this node's next proposal: what the last blocks say fits in the target time
+//! budget   weight of a block that takes the target time, by the last blocks; this node's next proposal is as heavy, or up to
+//!          STRETCH_MAX times as heavy if the queue is longer than QUEUE_LONG blocks
 //! waiting  weight of what this node accepted and no block has brought yet
-//! queue    waiting / budget: how many blocks it takes; for checks, by a budget that shrinks slowly
+//! under way  weight of what HTTP took and the engine does not have yet
+//! queue    (waiting + under way) / budget: how many blocks it takes; for checks, waiting by a budget that shrinks slowly
 //! wait     how long the transactions of the last block had been waiting at this node
 //! checks   refuse none up to QUEUE_FREE blocks or a wait of WAIT_FREE, all at QUEUE_MAX, in proportion between
 //! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT or the wait beyond WAIT_SUBMIT, long before checks do
@@ -30,10 +32,10 @@ mod rate;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::budget::Budget;
+use self::budget::{Budget, whole};
 use self::rate::real;
 use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
@@ -46,7 +48,7 @@ const QUEUE_SUBMIT: f64 = 2.0;
 /// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
 /// carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues: then this is what
 /// shows them.
-const WAIT_SUBMIT: f64 = 3.0;
+const WAIT_SUBMIT: f64 = 4.0;
 
 /// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
 const WAIT_QUEUE: f64 = 0.5;
@@ -54,19 +56,26 @@ const WAIT_QUEUE: f64 = 0.5;
 /// Transactions of this node's that a block must have for its wait to count.
 const WAITED_MIN: usize = 10;
 
-/// Blocks that it may take before a check refuses any: 16 s at the target time. A burst is no reason.
-const QUEUE_FREE: f64 = 32.0;
+/// Blocks that it may take before a check refuses any: 15 s at the target time. A burst is no reason.
+const QUEUE_FREE: f64 = 50.0;
 
 /// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
-const QUEUE_MAX: f64 = 64.0;
+const QUEUE_MAX: f64 = 100.0;
 
 /// Blocks for which the transactions of the last block must have waited as well, if it tells. A flood that has just begun takes
 /// processors from blocks, which are slow then for another reason than their weight.
-const WAIT_FREE: f64 = 8.0;
+const WAIT_FREE: f64 = 15.0;
 
 /// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
 /// the machine was busy with other things is no reason to refuse, either.
 const CHECKS_FOLLOW: u64 = 64;
+
+/// From how many blocks in the queue on proposals are larger than the budget: what waits that long gains more from fewer and
+/// larger blocks, which cost less, than from a next one that comes sooner.
+const QUEUE_LONG: f64 = 4.0;
+
+/// How many times the budget a proposal is then, at most: once more for each block.
+const STRETCH_MAX: f64 = 3.0;
 
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +84,18 @@ pub struct Overload {
     pub wait: Duration,
     /// Beyond which producers had better wait.
     pub wait_max: Duration,
+}
+
+/// A transaction that HTTP took and the engine does not have yet. It counts until this is dropped.
+pub struct UnderWay {
+    sum: Arc<AtomicU64>,
+    weight: u64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.weight, Ordering::Relaxed);
+    }
 }
 
 /// Bounds what this node proposes and takes.
@@ -88,6 +109,8 @@ pub(super) struct Pace {
     block_micros: AtomicU64,
     /// Weight of what waits.
     waiting_weight: AtomicU64,
+    /// Weight of what is under way.
+    under_way: Arc<AtomicU64>,
     /// How long the transactions of the last block had waited here, in microseconds; 0 if it does not tell.
     wait_micros: AtomicU64,
     /// Whether they tell that the queue is short, whatever it weighs.
@@ -105,6 +128,7 @@ impl Pace {
             checks_block_weight: AtomicU64::new(u64::MAX),
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
+            under_way: Arc::default(),
             wait_micros: AtomicU64::new(0),
             waits_little: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::new(now)),
@@ -113,13 +137,14 @@ impl Pace {
     }
 
     /// What a proposal may weigh.
-    pub(super) fn budget(&self) -> u64 {
+    pub(super) fn proposal_weight(&self) -> u64 {
         self.proposal_weight.load(Ordering::Relaxed)
     }
 
-    /// How many blocks of this weight the queue takes.
-    fn queue(&self, block_weight: &AtomicU64) -> f64 {
-        real(self.waiting_weight.load(Ordering::Relaxed)) / real(block_weight.load(Ordering::Relaxed))
+    /// How many blocks of this weight what waits takes, and what is under way.
+    fn queue(&self, block_weight: &AtomicU64, under_way: u64) -> f64 {
+        let weight = self.waiting_weight.load(Ordering::Relaxed).saturating_add(under_way);
+        real(weight) / real(block_weight.load(Ordering::Relaxed))
     }
 
     /// How long so many blocks take.
@@ -135,28 +160,43 @@ impl Pace {
         now: impl FnOnce() -> Instant,
     ) -> Option<Refusal> {
         let block = &self.checks_block_weight;
-        if self.queue(block) <= QUEUE_FREE || self.waits_little.load(Ordering::Relaxed) {
+        if self.queue(block, 0) <= QUEUE_FREE || self.waits_little.load(Ordering::Relaxed) {
             return None;
         }
         let bound = QUEUE_FREE + (QUEUE_MAX - QUEUE_FREE) * real(key(&hash())) / real(u64::MAX);
-        if self.queue(block) <= bound {
+        if self.queue(block, 0) <= bound {
             return None;
         }
         self.forget_old(now());
-        let queue = self.queue(block);
+        let queue = self.queue(block, 0);
         (queue > bound).then(|| self.overloaded(queue))
     }
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        if self.submit_overload().is_some() {
-            self.forget_old(now());
-        }
-        self.submit_overload()
+        self.overload_with(self.under_way.load(Ordering::Relaxed), now)
     }
 
-    fn submit_overload(&self) -> Option<Overload> {
-        let queue = self.queue(&self.queue_block_weight);
+    /// Counts a transaction that HTTP takes, until checks count it or it ends.
+    ///
+    /// # Errors
+    ///
+    /// The queue is too long without it. Of many that come at once, each sees those before it.
+    pub(super) fn take(&self, weight: u64, now: impl FnOnce() -> Instant) -> Result<UnderWay, Overload> {
+        let before = self.under_way.fetch_add(weight, Ordering::Relaxed);
+        let taken = UnderWay { sum: Arc::clone(&self.under_way), weight };
+        self.overload_with(before, now).map_or(Ok(taken), Err)
+    }
+
+    fn overload_with(&self, under_way: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
+        if self.submit_overload(under_way).is_some() {
+            self.forget_old(now());
+        }
+        self.submit_overload(under_way)
+    }
+
+    fn submit_overload(&self, under_way: u64) -> Option<Overload> {
+        let queue = self.queue(&self.queue_block_weight, under_way);
         let (expected, expected_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
         if queue > QUEUE_SUBMIT {
             return Some(Overload { wait: expected, wait_max: expected_max });
@@ -196,14 +236,17 @@ impl Pace {
 
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.note(now, weight, left > 0);
-        self.proposal_weight.store(budget.weight(), Ordering::Relaxed);
+        let mut proposal_weight = budget.weight();
         if let Some(block_time) = budget.proven() {
+            let beyond = real(left) / real(budget.weight()) - QUEUE_LONG;
+            proposal_weight = whole(real(proposal_weight) * (1.0 + beyond).clamp(1.0, STRETCH_MAX));
             self.block_micros.store(micros(block_time), Ordering::Relaxed);
             self.queue_block_weight.store(budget.weight(), Ordering::Relaxed);
             let before = self.checks_block_weight.load(Ordering::Relaxed);
             let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
             self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
         }
+        self.proposal_weight.store(proposal_weight, Ordering::Relaxed);
         let waits_little = wait.is_some_and(|wait| wait <= self.time_of(WAIT_FREE));
         self.waits_little.store(waits_little, Ordering::Relaxed);
     }

@@ -3,23 +3,21 @@
 //!
 //! The two are kept apart because only the second can be changed: where votes alone take a second, small blocks would cost
 //! throughput and gain nothing. A block tells something only if transactions were waiting for it, or its time is the
-//! producers' pauses. Both figures come from medians over the last blocks: one block in four may have waited for a dead
-//! proposer, or for a stopped process.
+//! producers' pauses. The first comes from light blocks alone: on a busy machine a heavy block's work runs on into the time of the
+//! next one, so that weights and times seem to have little to do with each other. The second is a median over pairs of neighbours,
+//! because of that, and since one block in four may have waited for a dead proposer, or for a stopped process.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Blocks that the figures come from.
-const SAMPLES: usize = 8;
+/// Blocks that the figures come from: one in four of them is in half of their neighbouring pairs at most.
+const SAMPLES: usize = 9;
 
-/// Weight of a block whose time is that of any block, if all are as light.
+/// Weight of a block whose time is that of any block. A node whose blocks take too long proposes lighter ones, until they tell this.
 const LIGHT_MAX: u64 = 96 << 10;
 
 /// Part of a block's time that is said to be the same however light it is, at most.
 const LEAST_PART_MAX: f64 = 0.75;
-
-/// Two blocks tell the time for weight from that of any block when one weighs this many times as much as the other.
-const WEIGHTS_APART: f64 = 1.5;
 
 /// The last measurements.
 #[derive(Default)]
@@ -28,8 +26,8 @@ pub(super) struct Rate {
     last: Option<(Instant, bool)>,
     /// Weight and seconds of the last blocks that transactions waited for.
     blocks: VecDeque<(f64, f64)>,
-    /// Seconds that a block takes however light it is.
-    least: f64,
+    /// Seconds of the last such blocks that were light.
+    light: VecDeque<f64>,
 }
 
 impl Rate {
@@ -40,44 +38,34 @@ impl Rate {
         if !was_waiting || weight == 0 || seconds <= 0.0 {
             return None;
         }
-        if self.blocks.len() == SAMPLES {
-            self.blocks.pop_front();
+        push(&mut self.blocks, (real(weight), seconds));
+        if weight <= LIGHT_MAX {
+            push(&mut self.light, seconds);
         }
-        self.blocks.push_back((real(weight), seconds));
         Some(seconds)
     }
 
-    /// Seconds that a block takes however light it is, and for each unit of weight. Where all of the last blocks weigh about
-    /// the same, the first is what was known before.
-    pub(super) fn measure(&mut self) -> (f64, f64) {
-        let blocks: Vec<_> = self.blocks.iter().copied().collect();
-        let (slopes, usual) = (slopes(&blocks), median(blocks.iter().map(|(_, seconds)| *seconds).collect()));
-        let light = blocks.iter().filter(|(weight, _)| *weight <= real(LIGHT_MAX)).count();
-        if !slopes.is_empty() && slopes.len() >= blocks.len() / 2 {
-            let slope = median(slopes).max(0.0);
-            self.least = median(blocks.iter().map(|(weight, seconds)| seconds - slope * weight).collect());
-        } else if light > blocks.len() / 2 {
-            self.least = usual;
-        }
+    /// Seconds that a block takes however light it is, as far as light ones have told, and for each unit of weight.
+    pub(super) fn measure(&self) -> (f64, f64) {
+        let usual = median(self.blocks.iter().map(|(_, seconds)| *seconds).collect());
+        let least = self.light.iter().copied().reduce(f64::min).unwrap_or(0.0);
         // A part is left for the weight, however little it seems to matter.
-        self.least = self.least.clamp(0.0, LEAST_PART_MAX * usual);
-        let per_weight =
-            median(blocks.iter().map(|(weight, seconds)| (seconds - self.least) / weight).collect());
-        (self.least, per_weight.max(0.0))
+        let least = least.min(LEAST_PART_MAX * usual);
+        let blocks: Vec<_> = self.blocks.iter().copied().collect();
+        let per_weight = blocks.windows(blocks.len().clamp(1, 2)).map(|pair| {
+            let (weight, seconds) = pair.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1 - least));
+            seconds / weight
+        });
+        (least, median(per_weight.collect()).max(0.0))
     }
 }
 
-/// Seconds for each unit of weight, from each two blocks whose weights are far enough apart (Theil and Sen).
-fn slopes(blocks: &[(f64, f64)]) -> Vec<f64> {
-    let mut slopes = Vec::new();
-    for (at, (weight, seconds)) in blocks.iter().enumerate() {
-        for (other, other_seconds) in blocks.iter().take(at) {
-            if weight.max(*other) >= weight.min(*other) * WEIGHTS_APART {
-                slopes.push((seconds - other_seconds) / (weight - other));
-            }
-        }
+/// Adds a sample, of which so many are kept.
+fn push<T>(samples: &mut VecDeque<T>, sample: T) {
+    if samples.len() == SAMPLES {
+        samples.pop_front();
     }
-    slopes
+    samples.push_back(sample);
 }
 
 /// The smaller of the middle two where there is no middle; 0 of nothing.
@@ -106,7 +94,6 @@ mod tests {
         for (weight, millis) in blocks {
             now += Duration::from_millis(*millis);
             assert!(rate.note(now, weight * KIB, true).is_some());
-            rate.measure();
         }
         rate.measure()
     }
@@ -118,27 +105,38 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_different_weights_tell_both_times() {
-        assert_measured(after(&[(100, 150), (200, 250)]), 50.0, 1.0);
-        assert_measured(after(&[(100, 150), (200, 250), (50, 100), (300, 350), (100, 152)]), 50.0, 1.0);
+    fn light_blocks_tell_what_any_block_takes_and_heavy_ones_the_time_for_weight() {
+        assert_measured(after(&[(1, 50), (200, 250), (100, 150)]), 50.0, 1.0);
+        let mut blocks = vec![(1, 51), (2, 80), (1, 50)];
+        blocks.extend([(200, 250); 40]);
+        assert_measured(after(&blocks), 50.0, 1.0);
+        assert_measured(after(&[(200, 250); 8]), 0.0, 1.25);
+        // Any block takes no longer than these.
+        let mut blocks = vec![(1, 1_050); 8];
+        blocks.extend([(200, 250); 8]);
+        assert_measured(after(&blocks), 187.5, 0.3125);
     }
 
     #[test]
-    fn blocks_of_one_weight_tell_the_time_for_it_and_the_rest_is_remembered() {
-        assert_measured(after(&[(200, 250); 8]), 0.0, 1.25);
-        assert_measured(after(&[(50, 100); 8]), 75.0, 0.5);
-        let mut blocks = vec![(100, 150), (200, 250)];
-        blocks.extend([(200, 250); 40]);
-        assert_measured(after(&blocks), 50.0, 1.0);
-        // The rest cannot be longer than a whole block.
-        let mut blocks = vec![(100, 1_050), (200, 1_100)];
-        blocks.extend([(200, 250); 40]);
-        assert!(after(&blocks).0 < 0.25);
+    fn heavy_blocks_whose_work_runs_on_into_the_next_do_not_look_like_slow_votes() {
+        let mut blocks = vec![(1, 40)];
+        for _ in 0..5 {
+            blocks.extend([(10_000, 900), (2_000, 1_300), (4_000, 950)]);
+        }
+        let (least, per_weight) = after(&blocks);
+        assert!(least < 0.05 && per_weight > 0.0, "{least}, {per_weight}");
+    }
+
+    #[test]
+    fn a_slower_network_is_told_by_new_light_blocks() {
+        let mut blocks = vec![(1, 40); 20];
+        blocks.extend([(64, 1_264); SAMPLES]);
+        assert_measured(after(&blocks), 948.0, 4.9375);
     }
 
     #[test]
     fn a_block_in_four_that_was_held_up_changes_nothing() {
-        let mut blocks = vec![(100, 150), (200, 250), (150, 200), (300, 350)];
+        let mut blocks = vec![(1, 50)];
         for round in 0..8 {
             blocks.extend([(100 + 10 * round, 3_000), (200, 250), (100, 150), (120, 170)]);
         }

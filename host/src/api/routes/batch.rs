@@ -73,8 +73,6 @@ pub(super) async fn batch(
             let (hash, length) = (TxHash::of(&tx), tx.len() as u64);
             let submitted = if length > tx_bytes_max {
                 Submitted::Failed(too_long_in_batch(tx_bytes_max, length))
-            } else if let Err(overloaded) = state.submissions.admit() {
-                Submitted::Failed(overloaded)
             } else {
                 state.submissions.submit(tx, hash, load, patience, since).await
             };

@@ -17,12 +17,24 @@ pub trait Intake: Send + Sync {
         None
     }
 
+    /// Counts a transaction among those that wait, unless so much waits already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::overload`].
+    fn take(&self, _tx: &Bytes) -> Result<UnderWay, Overload> {
+        self.overload().map_or_else(|| Ok(Box::new(()) as UnderWay), Err)
+    }
+
     /// Examines a transaction as CheckTx does. What was found is remembered, so that CheckTx need not do it again.
     fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked>;
 
     /// Hands a transaction to the engine. May be called again with the same bytes.
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
 }
+
+/// A transaction that was taken and is not with the engine yet. It counts until this is dropped.
+pub type UnderWay = Box<dyn Send>;
 
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
