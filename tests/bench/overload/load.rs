@@ -176,7 +176,13 @@ impl Run<'_> {
             let answered = self.begin.elapsed();
             for (number, answer) in (first..).zip(answers) {
                 let due = (due(number) - self.begin).min(began);
-                sent.push(Sent { number: usize::try_from(number).unwrap(), due, sent: began, answered, answer });
+                sent.push(Sent {
+                    number: usize::try_from(number).unwrap(),
+                    due,
+                    sent: began,
+                    answered,
+                    answer,
+                });
             }
         }
     }

@@ -54,10 +54,10 @@ struct Options {
     #[arg(long, default_value_t = 256)]
     tx_bytes: usize,
     /// Transactions in a request: one by `/v1/submit`, more by `/v1/submit/batch`.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 1)]
     together: usize,
     /// Connections to each node.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 128)]
     connections: usize,
     /// Transactions accepted and not yet committed while the sustained rate is measured.
     #[arg(long, default_value_t = 1_000)]

@@ -53,7 +53,8 @@ impl Rate {
         let least = least.min(LEAST_PART_MAX * usual);
         let blocks: Vec<_> = self.blocks.iter().copied().collect();
         let per_weight = blocks.windows(blocks.len().clamp(1, 2)).map(|pair| {
-            let (weight, seconds) = pair.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1 - least));
+            let (weight, seconds) =
+                pair.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1 - least));
             seconds / weight
         });
         (least, median(per_weight.collect()).max(0.0))

@@ -311,7 +311,7 @@ fn queues_of_other_nodes_that_gossip_has_not_brought_show_in_how_long_transactio
     network.decide(own, 0);
     let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
     assert!((3.0..3.6).contains(&wait.as_secs_f64()), "{wait:?}");
-    assert_eq!(wait_max, Duration::from_millis(1500));
+    assert_eq!(wait_max, Duration::from_millis(1200));
     // Little is left: it is gone before what comes now is decided.
     network.block(0);
     assert_eq!(network.pace.overload(|| network.now), None);
