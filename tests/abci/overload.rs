@@ -88,7 +88,7 @@ fn proposals_follow_what_blocks_take_and_what_waits_too_long_is_refused() {
         let block = fresh(proposed(&mut node));
         chain.decide(&mut node, block);
     }
-    let many = fresh(70 * proposed(&mut node));
+    let many = fresh(110 * proposed(&mut node));
     let codes = check(&mut node, &many);
     let refused = codes.iter().position(|code| *code != 0).expect("so many blocks are too many");
     assert!(codes.iter().all(|code| *code == 0 || *code == 6));

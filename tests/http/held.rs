@@ -1,4 +1,5 @@
-//! What keeps a submission from the engine: an index that cannot tell yet, and a batch that has enough on its way.
+//! What keeps a submission from the engine: an index that cannot tell yet, a batch that has enough on its way, and too many on their
+//! way from all requests together.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dseq::api::submit::{Bounds, Checked, HandedOver, Intake, Submissions};
+use dseq::api::submit::{Bounds, Checked, Counted, HandedOver, Intake, Overload, Submissions};
 use dseq::api::{self, Running, State};
+use dseq::app::{Code, Refusal};
 use dseq::receipts::Receipts;
 use dseq::sequence::{HashedRecord, Log, Staging};
 use dseq::types::{AppHash, Height, PipelineId, TxHash};
@@ -19,17 +21,25 @@ use super::client::{Answer, Client};
 use super::log::state;
 use super::{limits, serve, until};
 
-/// An engine that takes as many transactions as there are permits.
+/// An engine that takes as many transactions as there are permits, before which so many may wait.
 struct Engine {
     taken: Mutex<Vec<Bytes>>,
     asked: AtomicUsize,
     permits: Semaphore,
+    /// Once for each that counts, beside the engine itself.
+    counted: Arc<()>,
+    counted_max: AtomicUsize,
 }
 
 impl Engine {
     fn with(permits: usize) -> Arc<Self> {
         let (taken, asked) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { taken, asked, permits: Semaphore::new(permits) })
+        let (permits, counted_max) = (Semaphore::new(permits), AtomicUsize::new(usize::MAX));
+        Arc::new(Self { taken, asked, permits, counted: Arc::default(), counted_max })
+    }
+
+    fn counted(&self) -> usize {
+        Arc::strong_count(&self.counted) - 1
     }
 
     fn asked(&self) -> usize {
@@ -42,8 +52,19 @@ impl Intake for Engine {
         Some(1000)
     }
 
-    fn check(&self, _: Bytes) -> BoxFuture<'_, Checked> {
-        Box::pin(async { Checked::Accepted })
+    fn count(&self, _: &Bytes) -> Result<Counted, Overload> {
+        let (wait, wait_max) = (Duration::from_secs(3), Duration::from_secs(1));
+        if self.counted() >= self.counted_max.load(Ordering::SeqCst) {
+            return Err(Overload { wait, wait_max });
+        }
+        Ok(Box::new(Arc::clone(&self.counted)))
+    }
+
+    fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked> {
+        let refused = Refusal::by_host(Code::TxTooLarge, "bad".to_owned());
+        Box::pin(
+            async move { if tx.starts_with(b"bad") { Checked::Refused(refused) } else { Checked::Accepted } },
+        )
     }
 
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver> {
@@ -166,4 +187,30 @@ fn no_more_of_a_batch_than_a_thousand_or_so_are_on_their_way_though_nobody_waits
     let answer = client.answer();
     assert_eq!((answer.status, answer.text().lines().count()), (200, COUNT));
     until("all taken", || node.engine.taken.lock().unwrap().len() == COUNT);
+}
+
+#[test]
+fn a_transaction_counts_from_when_it_is_taken_until_the_engine_has_answered() {
+    let node = Node::new(0, 0, |_| None);
+    node.engine.counted_max.store(2, Ordering::SeqCst);
+    let body: String = ["1", "2", "3", "4"].map(|tx| format!("{{\"text\":\"{tx}\"}}\n")).concat();
+    let mut batch = node.connect();
+    batch.send(format!(
+        "POST /v1/submit/batch?wait=checked HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    until("as many as may be", || node.engine.asked() == 2);
+    assert_eq!(node.engine.counted(), 2, "the engine has not answered");
+    let refused = node.submit("?wait=checked", "5");
+    assert_eq!((refused.status, refused.problem_name().as_str()), (503, "overloaded"));
+    node.engine.permits.add_permits(10);
+    let answer = batch.answer();
+    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<&str> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["pending", "pending", "failed", "failed"]);
+    assert_eq!(lines[3]["problem"]["type"], "urn:dseq:problem:overloaded");
+    assert_eq!(node.engine.counted(), 0);
+    assert_eq!(node.submit("?wait=checked", "bad").status, 422);
+    assert_eq!((node.submit("?wait=checked", "5").status, node.engine.counted()), (202, 0));
 }

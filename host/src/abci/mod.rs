@@ -41,5 +41,5 @@ pub use bounds::{BoundsError, EngineBounds, VALIDATORS_MAX};
 pub use halt::{EXIT_FAILED, EXIT_REFUSED, Halt};
 pub use metered::{Metered, count_block};
 pub use own_votes::OwnVotes;
-pub use pace::{Overload, UnderWay};
+pub use pace::{Counted, Overload};
 pub use service::{Check, InForce, Service, ServiceOptions};

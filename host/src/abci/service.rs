@@ -28,7 +28,7 @@ use super::convert::{
 use super::disk::Disk;
 use super::halt::Halt;
 use super::own_votes::OwnVotes;
-use super::pace::{Overload, Pace, UnderWay};
+use super::pace::{Counted, Overload, Pace};
 use super::prefix::Prefix;
 use super::{metered, query, rules, traces};
 use crate::app::{
@@ -457,13 +457,14 @@ impl Service {
         self.shared.pace.overload(Instant::now)
     }
 
-    /// Counts a transaction that HTTP takes as waiting, until what is answered is dropped: when the engine has it, or will not get it.
+    /// Counts a transaction that HTTP takes as waiting, until what is answered is dropped: when the engine has answered, or will not
+    /// get it.
     ///
     /// # Errors
     ///
     /// As [`Self::overload`].
-    pub fn take(&self, tx: &Bytes) -> Result<UnderWay, Overload> {
-        self.shared.pace.take(weight(tx), Instant::now)
+    pub fn count(&self, tx: &Bytes) -> Result<Counted, Overload> {
+        self.shared.pace.count(weight(tx), Instant::now)
     }
 
     /// Why a new transaction would be refused now, whatever its bytes. Asks the file system each time.

@@ -102,7 +102,7 @@ types! {
     NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
         "The node has no genesis yet, its disk is nearly full, or its consensus engine does not answer or still catches up; the transaction was not taken.";
     OVERLOADED: "overloaded", 503, "More is submitted than the network decides", retry: true, closes: false,
-        "What waits at this node to get into a block takes long already; this transaction was not read. `Retry-After` tells when to try again.";
+        "What waits at this node to get into a block takes long already; this transaction was not taken. `Retry-After` tells when to try again.";
     TOO_MANY_SUBMISSIONS: "too-many-submissions", 503, "Too many submissions are in progress", retry: true, closes: true,
         "Too many requests that submit wait at this node, or their bodies are too long together; this one was not read.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,

@@ -14,7 +14,7 @@ use super::address::Address;
 use super::engine::mempool::Mempool;
 use crate::abci::{self, Check, InForce, Service};
 use crate::api;
-use crate::api::submit::{Checked, HandedOver, Intake, Overload, UnderWay};
+use crate::api::submit::{Checked, Counted, HandedOver, Intake, Overload};
 use crate::plugin::spawn_with_large_stack;
 
 /// Threads that examine transactions for HTTP, at its priority. A block's transactions have threads of their own.
@@ -73,9 +73,9 @@ impl Intake for NodeIntake {
         Some(Overload { wait, wait_max })
     }
 
-    fn take(&self, tx: &Bytes) -> Result<UnderWay, Overload> {
-        match self.service.take(tx) {
-            Ok(under_way) => Ok(Box::new(under_way)),
+    fn count(&self, tx: &Bytes) -> Result<Counted, Overload> {
+        match self.service.count(tx) {
+            Ok(counted) => Ok(Box::new(counted)),
             Err(abci::Overload { wait, wait_max }) => Err(Overload { wait, wait_max }),
         }
     }

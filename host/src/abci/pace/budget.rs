@@ -1,7 +1,8 @@
 //! The weight of a block: what fits in the target time, by what the last blocks took.
 //!
 //! It grows to twice its size with each block that was full and quick, so a node whose blocks are quick soon proposes
-//! all that a block may hold. Only a block that took longer than the target time makes it smaller, by half at most.
+//! all that a block may hold. Only a block that took longer than the target time, or than its weight should take if it is heavier,
+//! makes it smaller, by half at most.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ const MIN: u64 = 64 << 10;
 /// The largest: more than a block can hold. It only keeps sums small.
 const MAX: u64 = 1 << 40;
 
-/// Adapts the weight of proposals.
+/// Adapts the weight of blocks.
 pub(super) struct Budget {
     weight: u64,
     rate: Rate,
@@ -40,7 +41,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// What the next proposal may weigh.
+    /// What a block may weigh.
     pub(super) fn weight(&self) -> u64 {
         self.weight
     }
@@ -60,7 +61,7 @@ impl Budget {
         if took > self.block_time * (real(weight) / real(self.weight)).max(1.0) {
             self.weight = fits.clamp(self.weight / 2, self.weight).max(MIN);
         } else if weight >= self.weight / 2 {
-            self.is_proven = true;
+            self.is_proven |= took <= self.block_time;
             self.weight = fits.clamp(self.weight, self.weight.saturating_mul(2)).min(MAX);
         }
         tracing::trace!(

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! budget   weight of a block that takes the target time, by the last blocks; this node's next proposal is as heavy, or up to
-//!          STRETCH_MAX times as heavy if the queue is longer than QUEUE_LONG blocks
+//!          STRETCH_MAX times as heavy if the queue is longer than QUEUE_LONG blocks, and now and then light
 //! waiting  weight of what this node accepted and no block has brought yet
-//! under way  weight of what HTTP took and the engine does not have yet
-//! queue    (waiting + under way) / budget: how many blocks it takes; for checks, waiting by a budget that shrinks slowly
+//! on way   weight of what HTTP took and the engine has not answered for yet
+//! queue    (waiting + on way) / budget: how many blocks it takes; for checks, waiting by a budget that shrinks slowly
 //! wait     how long the transactions of the last block had been waiting at this node
 //! checks   refuse none up to QUEUE_FREE blocks or a wait of WAIT_FREE, all at QUEUE_MAX, in proportion between
-//! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT or the wait beyond WAIT_SUBMIT, long before checks do
+//! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT, or the wait beyond WAIT_SUBMIT and the queue beyond WAIT_QUEUE, long
+//!          before checks do
 //! ```
 //!
 //! The unit is [`weight`](crate::app::weight): a transaction's bytes and a constant.
@@ -31,12 +32,12 @@ mod budget;
 mod rate;
 mod waiting;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::budget::{Budget, whole};
-use self::rate::real;
+use self::rate::{LIGHT_MAX, real};
 use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
@@ -53,17 +54,18 @@ const WAIT_SUBMIT: f64 = 4.0;
 /// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
 const WAIT_QUEUE: f64 = 0.5;
 
-/// Transactions of this node's that a block must have for its wait to count.
+/// Transactions of a block that had waited here, of which there must be so many for its wait to count.
 const WAITED_MIN: usize = 10;
 
-/// Blocks that it may take before a check refuses any: 15 s at the target time. A burst is no reason.
+/// Blocks that the queue may take before a check refuses any: 15 s at the target time. A burst is no reason.
 const QUEUE_FREE: f64 = 50.0;
 
 /// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.
 const QUEUE_MAX: f64 = 100.0;
 
-/// Blocks for which the transactions of the last block must have waited as well, if it tells. A flood that has just begun takes
-/// processors from blocks, which are slow then for another reason than their weight.
+/// A check refuses nothing if the transactions of the last block had waited for no more than this many blocks, as long as that block
+/// is no older than they. A flood that has just begun takes processors from blocks, which are slow then for another reason
+/// than their weight.
 const WAIT_FREE: f64 = 15.0;
 
 /// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
@@ -77,6 +79,10 @@ const QUEUE_LONG: f64 = 4.0;
 /// How many times the budget a proposal is then, at most: once more for each block.
 const STRETCH_MAX: f64 = 3.0;
 
+/// After so many blocks this node's proposal is light, if it is its turn: only light blocks tell how long votes take, and under load
+/// there would be none.
+const LIGHT_EVERY: u64 = 32;
+
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overload {
@@ -86,13 +92,13 @@ pub struct Overload {
     pub wait_max: Duration,
 }
 
-/// A transaction that HTTP took and the engine does not have yet. It counts until this is dropped.
-pub struct UnderWay {
+/// A transaction that HTTP took and the engine has not answered for yet. It counts until this is dropped.
+pub struct Counted {
     sum: Arc<AtomicU64>,
     weight: u64,
 }
 
-impl Drop for UnderWay {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.sum.fetch_sub(self.weight, Ordering::Relaxed);
     }
@@ -100,7 +106,7 @@ impl Drop for UnderWay {
 
 /// Bounds what this node proposes and takes.
 pub(super) struct Pace {
-    /// Weight of the next proposal. This and the next four are what checks and proposals look at, without a lock.
+    /// Weight of the next proposal. This, and all before the locks, are what checks and proposals look at without one.
     proposal_weight: AtomicU64,
     /// Weight of a block of the queue, as HTTP and as checks see it; no queue is long before it is known.
     queue_block_weight: AtomicU64,
@@ -109,12 +115,15 @@ pub(super) struct Pace {
     block_micros: AtomicU64,
     /// Weight of what waits.
     waiting_weight: AtomicU64,
-    /// Weight of what is under way.
-    under_way: Arc<AtomicU64>,
+    /// Weight of what HTTP took and the engine has not answered for yet.
+    on_way: Arc<AtomicU64>,
     /// How long the transactions of the last block had waited here, in microseconds; 0 if it does not tell.
     wait_micros: AtomicU64,
-    /// Whether they tell that the queue is short, whatever it weighs.
-    waits_little: AtomicBool,
+    /// Until when checks refuse nothing, because the last transactions had waited little: microseconds since `begin`.
+    free_until: AtomicU64,
+    /// Blocks so far.
+    blocks: AtomicU64,
+    begin: Instant,
     waiting: Mutex<Waiting>,
     budget: Mutex<Budget>,
 }
@@ -128,9 +137,11 @@ impl Pace {
             checks_block_weight: AtomicU64::new(u64::MAX),
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
-            under_way: Arc::default(),
+            on_way: Arc::default(),
             wait_micros: AtomicU64::new(0),
-            waits_little: AtomicBool::new(false),
+            free_until: AtomicU64::new(0),
+            blocks: AtomicU64::new(0),
+            begin: now,
             waiting: Mutex::new(Waiting::new(now)),
             budget: Mutex::new(budget),
         }
@@ -141,10 +152,15 @@ impl Pace {
         self.proposal_weight.load(Ordering::Relaxed)
     }
 
-    /// How many blocks of this weight what waits takes, and what is under way.
-    fn queue(&self, block_weight: &AtomicU64, under_way: u64) -> f64 {
-        let weight = self.waiting_weight.load(Ordering::Relaxed).saturating_add(under_way);
+    /// How many blocks of this weight what waits takes, with so much more.
+    fn queue_with(&self, more: u64, block_weight: &AtomicU64) -> f64 {
+        let weight = self.waiting_weight.load(Ordering::Relaxed).saturating_add(more);
         real(weight) / real(block_weight.load(Ordering::Relaxed))
+    }
+
+    /// How many blocks the queue takes, as checks see it.
+    fn queue_of_checks(&self) -> f64 {
+        self.queue_with(0, &self.checks_block_weight)
     }
 
     /// How long so many blocks take.
@@ -159,44 +175,48 @@ impl Pace {
         hash: impl FnOnce() -> TxHash,
         now: impl FnOnce() -> Instant,
     ) -> Option<Refusal> {
-        let block = &self.checks_block_weight;
-        if self.queue(block, 0) <= QUEUE_FREE || self.waits_little.load(Ordering::Relaxed) {
+        if self.queue_of_checks() <= QUEUE_FREE {
             return None;
         }
         let bound = QUEUE_FREE + (QUEUE_MAX - QUEUE_FREE) * real(key(&hash())) / real(u64::MAX);
-        if self.queue(block, 0) <= bound {
+        if self.queue_of_checks() <= bound {
             return None;
         }
-        self.forget_old(now());
-        let queue = self.queue(block, 0);
+        let now = now();
+        if self.since_begin(now) < self.free_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.forget_old(now);
+        let queue = self.queue_of_checks();
         (queue > bound).then(|| self.overloaded(queue))
     }
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        self.overload_with(self.under_way.load(Ordering::Relaxed), now)
+        self.overload_with(self.on_way.load(Ordering::Relaxed), now)
     }
 
-    /// Counts a transaction that HTTP takes, until checks count it or it ends.
+    /// Counts a transaction that HTTP takes. Its check comes a few milliseconds after the engine's answer, and in between it is not
+    /// counted.
     ///
     /// # Errors
     ///
     /// The queue is too long without it. Of many that come at once, each sees those before it.
-    pub(super) fn take(&self, weight: u64, now: impl FnOnce() -> Instant) -> Result<UnderWay, Overload> {
-        let before = self.under_way.fetch_add(weight, Ordering::Relaxed);
-        let taken = UnderWay { sum: Arc::clone(&self.under_way), weight };
-        self.overload_with(before, now).map_or(Ok(taken), Err)
+    pub(super) fn count(&self, weight: u64, now: impl FnOnce() -> Instant) -> Result<Counted, Overload> {
+        let before = self.on_way.fetch_add(weight, Ordering::Relaxed);
+        let counted = Counted { sum: Arc::clone(&self.on_way), weight };
+        self.overload_with(before, now).map_or(Ok(counted), Err)
     }
 
-    fn overload_with(&self, under_way: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        if self.submit_overload(under_way).is_some() {
+    fn overload_with(&self, on_way: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
+        if self.submit_overload(on_way).is_some() {
             self.forget_old(now());
         }
-        self.submit_overload(under_way)
+        self.submit_overload(on_way)
     }
 
-    fn submit_overload(&self, under_way: u64) -> Option<Overload> {
-        let queue = self.queue(&self.queue_block_weight, under_way);
+    fn submit_overload(&self, on_way: u64) -> Option<Overload> {
+        let queue = self.queue_with(on_way, &self.queue_block_weight);
         let (expected, expected_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
         if queue > QUEUE_SUBMIT {
             return Some(Overload { wait: expected, wait_max: expected_max });
@@ -231,7 +251,8 @@ impl Pace {
         waiting.forget_old(now);
         let left = self.publish(&waiting);
         drop(waiting);
-        let wait = usual(waited);
+        // Of a queue that is empty now, how long it was says nothing any more.
+        let wait = if left == 0 { Some(Duration::ZERO) } else { usual(waited) };
         self.wait_micros.store(micros(wait.unwrap_or_default()), Ordering::Relaxed);
 
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
@@ -246,9 +267,18 @@ impl Pace {
             let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
             self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
         }
+        if self.blocks.fetch_add(1, Ordering::Relaxed) % LIGHT_EVERY == LIGHT_EVERY - 1 {
+            proposal_weight = proposal_weight.min(LIGHT_MAX);
+        }
         self.proposal_weight.store(proposal_weight, Ordering::Relaxed);
-        let waits_little = wait.is_some_and(|wait| wait <= self.time_of(WAIT_FREE));
-        self.waits_little.store(waits_little, Ordering::Relaxed);
+        let wait_free = self.time_of(WAIT_FREE);
+        let free = if wait.is_some_and(|wait| wait <= wait_free) { micros(wait_free) } else { 0 };
+        self.free_until.store(self.since_begin(now).saturating_add(free), Ordering::Relaxed);
+    }
+
+    /// Microseconds.
+    fn since_begin(&self, now: Instant) -> u64 {
+        micros(now.saturating_duration_since(self.begin))
     }
 
     /// Without blocks, nothing else forgets what the engine has lost. Whoever else has the lock does as well.

@@ -4,17 +4,18 @@
 //! The two are kept apart because only the second can be changed: where votes alone take a second, small blocks would cost
 //! throughput and gain nothing. A block tells something only if transactions were waiting for it, or its time is the
 //! producers' pauses. The first comes from light blocks alone: on a busy machine a heavy block's work runs on into the time of the
-//! next one, so that weights and times seem to have little to do with each other. The second is a median over pairs of neighbours,
-//! because of that, and since one block in four may have waited for a dead proposer, or for a stopped process.
+//! next one, so that weights and times seem to have little to do with each other. For the same reason the second comes from pairs of
+//! neighbours. It is their median, and no block counts for more than twice the usual time: some may have waited for a dead proposer,
+//! or for a stopped process.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Blocks that the figures come from: one in four of them is in half of their neighbouring pairs at most.
+/// Blocks that the figures come from. If every fourth is slow, half of their eight pairs are good.
 const SAMPLES: usize = 9;
 
-/// Weight of a block whose time is that of any block. A node whose blocks take too long proposes lighter ones, until they tell this.
-const LIGHT_MAX: u64 = 96 << 10;
+/// Weight of a block that tells what any block takes, at most. Nodes propose one now and then, to learn this.
+pub(super) const LIGHT_MAX: u64 = 96 << 10;
 
 /// Part of a block's time that is said to be the same however light it is, at most.
 const LEAST_PART_MAX: f64 = 0.75;
@@ -26,8 +27,8 @@ pub(super) struct Rate {
     last: Option<(Instant, bool)>,
     /// Weight and seconds of the last blocks that transactions waited for.
     blocks: VecDeque<(f64, f64)>,
-    /// Seconds of the last such blocks that were light.
-    light: VecDeque<f64>,
+    /// The same of the last such blocks that were light.
+    light: VecDeque<(f64, f64)>,
 }
 
 impl Rate {
@@ -38,9 +39,10 @@ impl Rate {
         if !was_waiting || weight == 0 || seconds <= 0.0 {
             return None;
         }
-        push(&mut self.blocks, (real(weight), seconds));
+        let block = (real(weight), seconds);
+        push(&mut self.blocks, block);
         if weight <= LIGHT_MAX {
-            push(&mut self.light, seconds);
+            push(&mut self.light, block);
         }
         Some(seconds)
     }
@@ -48,16 +50,36 @@ impl Rate {
     /// Seconds that a block takes however light it is, as far as light ones have told, and for each unit of weight.
     pub(super) fn measure(&self) -> (f64, f64) {
         let usual = median(self.blocks.iter().map(|(_, seconds)| *seconds).collect());
-        let least = self.light.iter().copied().reduce(f64::min).unwrap_or(0.0);
+        let (light, of_light) = self.light_block();
         // A part is left for the weight, however little it seems to matter.
-        let least = least.min(LEAST_PART_MAX * usual);
-        let blocks: Vec<_> = self.blocks.iter().copied().collect();
-        let per_weight = blocks.windows(blocks.len().clamp(1, 2)).map(|pair| {
-            let (weight, seconds) =
-                pair.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1 - least));
-            seconds / weight
-        });
-        (least, median(per_weight.collect()).max(0.0))
+        let of_light = of_light.min(LEAST_PART_MAX * usual);
+        // What a block takes beyond a light one comes from its weight beyond that one's.
+        let of_weight = |(weight, seconds): (f64, f64)| (seconds - of_light) / (weight - light);
+        let heavier = self.pairs(2.0 * usual).into_iter().filter(|(weight, _)| *weight >= 2.0 * light);
+        let per_weight: Vec<f64> = heavier.map(of_weight).collect();
+        if per_weight.is_empty() {
+            let per_weight = self.blocks.iter().map(|(weight, seconds)| (seconds - of_light) / weight);
+            return (of_light, median(per_weight.collect()).max(0.0));
+        }
+        let per_weight = median(per_weight).max(0.0);
+        ((of_light - per_weight * light).max(0.0), per_weight)
+    }
+
+    /// Weight and seconds of a light block: the second quickest, since the quickest may be one that came right after another for once.
+    fn light_block(&self) -> (f64, f64) {
+        let mut light: Vec<(f64, f64)> = self.light.iter().copied().collect();
+        light.sort_by(|one, other| one.1.total_cmp(&other.1));
+        light.get(1).or(light.first()).copied().unwrap_or_default()
+    }
+
+    /// Mean weight and seconds of each two neighbours, of which none counts for more than so many seconds.
+    fn pairs(&self, seconds_max: f64) -> Vec<(f64, f64)> {
+        let blocks: Vec<(f64, f64)> =
+            self.blocks.iter().map(|(weight, seconds)| (*weight, seconds.min(seconds_max))).collect();
+        if blocks.len() < 2 {
+            return blocks;
+        }
+        blocks.windows(2).map(|two| ((two[0].0 + two[1].0) / 2.0, (two[0].1 + two[1].1) / 2.0)).collect()
     }
 }
 
@@ -107,8 +129,9 @@ mod tests {
 
     #[test]
     fn light_blocks_tell_what_any_block_takes_and_heavy_ones_the_time_for_weight() {
-        assert_measured(after(&[(1, 50), (200, 250), (100, 150)]), 50.0, 1.0);
-        let mut blocks = vec![(1, 51), (2, 80), (1, 50)];
+        assert_measured(after(&[(1, 51), (200, 250), (200, 250)]), 50.0, 1.0);
+        assert_measured(after(&[(64, 114), (200, 250), (200, 250), (200, 250)]), 50.0, 1.0);
+        let mut blocks = vec![(1, 51), (2, 80), (1, 51)];
         blocks.extend([(200, 250); 40]);
         assert_measured(after(&blocks), 50.0, 1.0);
         assert_measured(after(&[(200, 250); 8]), 0.0, 1.25);
@@ -129,19 +152,45 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_network_is_told_by_new_light_blocks() {
+    fn a_network_that_became_slower_or_faster_is_told_by_new_light_blocks() {
         let mut blocks = vec![(1, 40); 20];
         blocks.extend([(64, 1_264); SAMPLES]);
         assert_measured(after(&blocks), 948.0, 4.9375);
+        // The second of two.
+        blocks.extend([(64, 70), (64, 80)]);
+        assert!((after(&blocks).0 - 0.08).abs() < 1e-9);
     }
 
     #[test]
-    fn a_block_in_four_that_was_held_up_changes_nothing() {
-        let mut blocks = vec![(1, 50)];
+    fn one_light_block_that_came_at_once_changes_nothing() {
+        assert_measured(
+            after(&[(1, 201), (1, 5), (1, 211), (300, 500), (300, 500), (300, 500), (300, 500)]),
+            200.0,
+            1.0,
+        );
+    }
+
+    #[test]
+    fn a_block_in_four_that_was_held_up_changes_nothing_at_any_time() {
+        let mut blocks = vec![(1, 50), (1, 50)];
         for round in 0..8 {
-            blocks.extend([(100 + 10 * round, 3_000), (200, 250), (100, 150), (120, 170)]);
+            for block in [(100 + 10 * round, 3_000), (200, 250), (100, 150), (120, 170)] {
+                blocks.push(block);
+                if round > 2 {
+                    assert_measured(after(&blocks), 50.0, 1.0);
+                }
+            }
         }
-        assert_measured(after(&blocks), 50.0, 1.0);
+    }
+
+    #[test]
+    fn nearly_half_of_the_blocks_may_be_held_up_without_much_effect() {
+        let mut blocks = vec![(1, 50), (1, 50)];
+        for _ in 0..8 {
+            blocks.extend([(200, 250), (200, 3_000), (200, 250), (200, 250), (200, 3_000)]);
+        }
+        let (_, per_weight) = after(&blocks);
+        assert!((1.0..2.0).contains(&(per_weight * 1e3 * real(KIB))), "{per_weight}");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn blocks_come_to_take_the_target_time_and_the_queue_stays_bounded() {
     network.offer(1_000);
     for _ in 0..3 {
         let millis = network.block(0);
-        assert!((270..340).contains(&millis), "{millis}");
+        assert!((240..360).contains(&millis), "{millis}");
     }
 }
 
@@ -263,15 +263,16 @@ fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
 fn what_http_took_counts_until_it_is_with_the_engine_or_ends() {
     let network = Network::rested(50);
     let block = network.block_weight();
-    let take = || network.pace.take(block / 4, || network.now);
+    let count = |weight| network.pace.count(weight, || network.now);
     // More than two blocks are too many; the one that exceeds them is still taken, whatever it weighs.
-    let mut taken: Vec<UnderWay> = (0..9).map(|_| take().ok().unwrap()).collect();
-    assert!(take().is_err() && network.pace.overload(|| network.now).is_some());
-    taken.pop();
-    assert!(take().is_ok(), "what was refused, or is dropped, does not count");
-    assert!(network.pace.refusal(|| TxHash::of(b"of another node"), || network.now).is_none());
-    drop(taken);
-    assert_eq!(network.pace.under_way.load(Ordering::Relaxed), 0);
+    let mut counted: Vec<Counted> = (0..9).map(|_| count(block / 4).ok().unwrap()).collect();
+    assert!(count(1).is_err() && network.pace.overload(|| network.now).is_some());
+    counted.pop();
+    counted.push(count(200 * block).ok().expect("what was refused, or is dropped, does not count"));
+    assert!(count(1).is_err());
+    assert!(!network.is_refused(TxHash::of(b"of another node")), "checks count what waits alone");
+    drop(counted);
+    assert_eq!(network.pace.on_way.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -284,7 +285,7 @@ fn a_flood_that_slows_the_first_blocks_down_is_not_refused_while_nothing_waits_l
     for _ in 0..3 {
         network.block(9_000);
     }
-    assert!(network.pace.queue(&network.pace.checks_block_weight, 0) > 1.5 * QUEUE_FREE);
+    assert!(network.pace.queue_of_checks() > 1.5 * QUEUE_FREE);
     assert_eq!(network.refused, 0);
     // Where it goes on, what waits has waited for long soon.
     network.blocks(20, 1_000);

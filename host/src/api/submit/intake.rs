@@ -12,7 +12,7 @@ pub trait Intake: Send + Sync {
     /// The longest transaction that the network takes, in bytes; `None` before genesis.
     fn tx_bytes_max(&self) -> Option<u64>;
 
-    /// Whether so much waits that further transactions had better come later. Asked for each one, so it takes no time.
+    /// Whether so much waits that further transactions had better come later. Asked for each request, so it takes no time.
     fn overload(&self) -> Option<Overload> {
         None
     }
@@ -22,8 +22,8 @@ pub trait Intake: Send + Sync {
     /// # Errors
     ///
     /// As [`Self::overload`].
-    fn take(&self, _tx: &Bytes) -> Result<UnderWay, Overload> {
-        self.overload().map_or_else(|| Ok(Box::new(()) as UnderWay), Err)
+    fn count(&self, _tx: &Bytes) -> Result<Counted, Overload> {
+        self.overload().map_or_else(|| Ok(Box::new(()) as Counted), Err)
     }
 
     /// Examines a transaction as CheckTx does. What was found is remembered, so that CheckTx need not do it again.
@@ -33,8 +33,8 @@ pub trait Intake: Send + Sync {
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
 }
 
-/// A transaction that was taken and is not with the engine yet. It counts until this is dropped.
-pub type UnderWay = Box<dyn Send>;
+/// A transaction that was taken and that the engine has not answered for yet. It counts until this is dropped.
+pub type Counted = Box<dyn Send>;
 
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

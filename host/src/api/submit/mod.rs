@@ -35,7 +35,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use intake::{Checked, HandedOver, Intake, Overload, UnderWay};
+pub use intake::{Checked, Counted, HandedOver, Intake, Overload};
 pub use problems::{index_building, overdue, rejected, too_long, too_long_in_batch, unknown, unreadable};
 
 use self::params::{Patience, Wait};
@@ -228,8 +228,8 @@ impl Submissions {
             Err(problem) => return Submitted::Failed(problem),
         };
         // Many may have been let in before any of them counted.
-        let under_way = match intake.take(&tx) {
-            Ok(under_way) => under_way,
+        let counted = match intake.count(&tx) {
+            Ok(counted) => counted,
             Err(overload) => return Submitted::Failed(overloaded(overload)),
         };
         let deadline = since + patience.timeout;
@@ -237,7 +237,7 @@ impl Submissions {
         let waiting = (patience.wait == Wait::Committed).then(|| self.receipts.wait_for(hash));
         self.receipts.trying(hash);
         let (tell, told) = oneshot::channel();
-        tokio::spawn(self.clone().deliver(intake, tx, hash, load, under_way, tell));
+        tokio::spawn(self.clone().deliver(intake, tx, hash, load, counted, tell));
         let answer = async {
             if patience.wait == Wait::None {
                 return Submitted::Pending;
@@ -276,12 +276,12 @@ impl Submissions {
         tx: Bytes,
         hash: TxHash,
         load: Load,
-        under_way: UnderWay,
+        counted: Counted,
         tell: oneshot::Sender<Delivered>,
     ) {
         let mut waiting = self.receipts.wait_for(hash);
         let delivered = self.take_to_engine(&*intake, &tx, hash).await;
-        drop(under_way);
+        drop(counted);
         if !matches!(delivered, Delivered::Taken) {
             if matches!(delivered, Delivered::Failed(_)) {
                 self.receipts.not_taken(hash);

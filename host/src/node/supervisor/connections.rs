@@ -108,27 +108,24 @@ impl PersistentPeers {
         if !self.lacks_power(&ids, status.validator.as_ref(), &validators) {
             return Ok(None);
         }
-        let reached: Vec<&Persistent> = thread::scope(|scope| {
+        let before = self.before(&status.id);
+        let names = thread::scope(|scope| {
             let tried = missing.into_iter().take(TRIED_MAX).filter_map(|peer| {
                 let trying = thread::Builder::new().spawn_scoped(scope, || peer.is_reachable()).ok()?;
                 Some((peer, trying))
             });
             let tried: Vec<_> = tried.collect();
             let reached = tried.into_iter().filter_map(|(peer, trying)| {
-                trying.join().is_ok_and(|is_reachable| is_reachable).then_some(peer)
+                trying.join().is_ok_and(|is_reachable| is_reachable).then(|| peer.name.clone())
             });
             reached.collect()
         });
-        Ok(Some(self.restarts_after(&reached, &ids, &status.id)))
+        Ok(Some(Unconnected { names, before }))
     }
 
-    /// The place of a node among those that may restart. The peers it is connected to count too: what waits in its mempool waits in
-    /// theirs, as long as not all of them restart at once.
-    fn restarts_after(&self, reached: &[&Persistent], ids: &[String], own: &String) -> Unconnected {
-        let connected = self.peers.iter().filter(|peer| ids.contains(&peer.id));
-        let before = connected.chain(reached.iter().copied()).filter(|peer| peer.id < *own).count();
-        let names = reached.iter().map(|peer| peer.name.clone()).collect();
-        Unconnected { names, before: before.min(STAGGERED_MAX) }
+    /// How many nodes restart before the one with this id. Whether they can be reached does not matter: one that restarts cannot.
+    fn before(&self, own: &String) -> usize {
+        self.peers.iter().filter(|peer| peer.id < *own).count().min(STAGGERED_MAX)
     }
 
     /// Those that are not among these peers. A list may name the node itself, which CometBFT does not dial.
@@ -289,26 +286,6 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_are_connected_to_each_other_do_not_restart_at_once() {
-        let peers = peers();
-        let place = |own: &str, ids: &[&str], reached: &[usize]| {
-            let reached: Vec<&Persistent> = reached.iter().map(|number| &peers.peers[*number]).collect();
-            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-            peers.restarts_after(&reached, &ids, &own.to_owned()).before
-        };
-        // Two and two that lost each other.
-        let places = [
-            place("id0", &["id1"], &[2, 3]),
-            place("id1", &["id0"], &[2, 3]),
-            place("id2", &["id3"], &[0, 1]),
-            place("id3", &["id2"], &[0, 1]),
-        ];
-        assert_eq!(places, [0, 1, 2, 3]);
-        // One that is down holds up nobody.
-        assert_eq!(place("id2", &["id1"], &[3]), 1);
-    }
-
-    #[test]
     fn a_peer_is_reachable_if_it_begins_the_handshake() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::loopback(listener.local_addr().unwrap().port());
@@ -354,6 +331,12 @@ mod tests {
             "one that comes and goes gains nothing"
         );
         assert_eq!(restarts(&mut connections, 8, Some(&bob), 181), [60]);
+    }
+
+    #[test]
+    fn each_of_a_few_nodes_has_its_own_place_whomever_it_reaches() {
+        let places = ["id0", "id1", "id2", "id3", "id9"].map(|own| peers().before(&own.to_owned()));
+        assert_eq!(places, [0, 1, 2, 3, STAGGERED_MAX]);
     }
 
     #[test]
