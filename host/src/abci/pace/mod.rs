@@ -44,7 +44,7 @@ use crate::types::TxHash;
 
 /// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next. With fewer, a moment
 /// in which the machine is busy with other things is a reason too often.
-const QUEUE_SUBMIT: f64 = 2.0;
+const QUEUE_SUBMIT: f64 = 2.5;
 
 /// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
 /// carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues: then this is what
@@ -93,6 +93,7 @@ pub struct Overload {
 }
 
 /// A transaction that HTTP took and the engine has not answered for yet. It counts until this is dropped.
+#[derive(Debug)]
 pub struct Counted {
     sum: Arc<AtomicU64>,
     weight: u64,
