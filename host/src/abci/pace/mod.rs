@@ -42,8 +42,8 @@ use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
 
-/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, and the next. With fewer, a moment
-/// in which the machine is busy with other things is a reason too often.
+/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, the next, and half of another. With
+/// fewer, a moment in which the machine is busy with other things is a reason too often.
 const QUEUE_SUBMIT: f64 = 2.5;
 
 /// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
