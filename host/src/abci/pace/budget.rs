@@ -12,8 +12,8 @@ use super::rate::{Rate, real};
 /// votes; longer ones make everybody wait.
 const BLOCK_TIME: Duration = Duration::from_millis(300);
 
-/// Where even a light block takes long, a full one may take this many times as long: half of it goes to transactions.
-const BLOCK_TIME_IN_LEASTS: f64 = 2.0;
+/// Where even a light block takes long, a full one may take this many times as long: two thirds of it go to transactions.
+const BLOCK_TIME_IN_LEASTS: f64 = 3.0;
 
 /// The first budget: about 800 transactions of 256 bytes, less than half a second of four nodes on two processors.
 const START: u64 = 1 << 20;
