@@ -26,8 +26,8 @@ struct Engine {
     taken: Mutex<Vec<Bytes>>,
     asked: AtomicUsize,
     permits: Semaphore,
-    /// Once for each that counts, beside the engine itself.
-    counted: Arc<()>,
+    /// Once for each that counts, beside the engine itself; and how many of them it has.
+    counted: Arc<AtomicUsize>,
     counted_max: AtomicUsize,
 }
 
@@ -42,8 +42,21 @@ impl Engine {
         Arc::strong_count(&self.counted) - 1
     }
 
+    fn had(&self) -> usize {
+        self.counted.load(Ordering::SeqCst)
+    }
+
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// One that counts.
+struct One(Arc<AtomicUsize>);
+
+impl Counted for One {
+    fn taken(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -52,12 +65,12 @@ impl Intake for Engine {
         Some(1000)
     }
 
-    fn count(&self, _: &Bytes) -> Result<Counted, Overload> {
+    fn count(&self, _: &Bytes) -> Result<Box<dyn Counted>, Overload> {
         let (wait, wait_max) = (Duration::from_secs(3), Duration::from_secs(1));
         if self.counted() >= self.counted_max.load(Ordering::SeqCst) {
             return Err(Overload { wait, wait_max });
         }
-        Ok(Box::new(Arc::clone(&self.counted)))
+        Ok(Box::new(One(Arc::clone(&self.counted))))
     }
 
     fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked> {
@@ -190,7 +203,7 @@ fn no_more_of_a_batch_than_a_thousand_or_so_are_on_their_way_though_nobody_waits
 }
 
 #[test]
-fn a_transaction_counts_from_when_it_is_taken_until_the_engine_has_answered() {
+fn a_transaction_counts_from_when_it_is_taken_until_it_is_decided() {
     let node = Node::new(0, 0, |_| None);
     node.engine.counted_max.store(2, Ordering::SeqCst);
     let body: String = ["1", "2", "3", "4"].map(|tx| format!("{{\"text\":\"{tx}\"}}\n")).concat();
@@ -201,7 +214,7 @@ fn a_transaction_counts_from_when_it_is_taken_until_the_engine_has_answered() {
         body.len()
     ));
     until("as many as may be", || node.engine.asked() == 2);
-    assert_eq!(node.engine.counted(), 2, "the engine has not answered");
+    assert_eq!((node.engine.counted(), node.engine.had()), (2, 0), "the engine has not answered");
     let refused = node.submit("?wait=checked", "5");
     assert_eq!((refused.status, refused.problem_name().as_str()), (503, "overloaded"));
     node.engine.permits.add_permits(10);
@@ -210,7 +223,12 @@ fn a_transaction_counts_from_when_it_is_taken_until_the_engine_has_answered() {
     let states: Vec<&str> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["pending", "pending", "failed", "failed"]);
     assert_eq!(lines[3]["problem"]["type"], "urn:dseq:problem:overloaded");
-    assert_eq!(node.engine.counted(), 0);
+    until("the engine has both", || node.engine.had() == 2);
+    assert_eq!(node.engine.counted(), 2);
+    assert_eq!(node.submit("?wait=checked", "5").status, 503);
+    node.receipts.refuse(TxHash::of(b"1"), &Refusal::by_host(Code::TxTooLarge, "decided".to_owned()));
+    until("one is decided", || node.engine.counted() == 1);
     assert_eq!(node.submit("?wait=checked", "bad").status, 422);
-    assert_eq!((node.submit("?wait=checked", "5").status, node.engine.counted()), (202, 0));
+    until("what is refused does not count", || node.engine.counted() == 1);
+    assert_eq!((node.submit("?wait=checked", "5").status, node.engine.counted()), (202, 2));
 }

@@ -63,6 +63,12 @@ impl Drop for NodeIntake {
     }
 }
 
+impl Counted for abci::Counted {
+    fn taken(&mut self) {
+        Self::taken(self);
+    }
+}
+
 impl Intake for NodeIntake {
     fn tx_bytes_max(&self) -> Option<u64> {
         Some(self.in_force.pipeline()?.limits().tx_bytes_max)
@@ -73,7 +79,7 @@ impl Intake for NodeIntake {
         Some(Overload { wait, wait_max })
     }
 
-    fn count(&self, tx: &Bytes) -> Result<Counted, Overload> {
+    fn count(&self, tx: &Bytes) -> Result<Box<dyn Counted>, Overload> {
         match self.service.count(tx) {
             Ok(counted) => Ok(Box::new(counted)),
             Err(abci::Overload { wait, wait_max }) => Err(Overload { wait, wait_max }),

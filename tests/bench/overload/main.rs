@@ -56,8 +56,8 @@ struct Options {
     /// Transactions in a request: one by `/v1/submit`, more by `/v1/submit/batch`.
     #[arg(long, default_value_t = 1)]
     together: usize,
-    /// Connections to each node.
-    #[arg(long, default_value_t = 128)]
+    /// Connections to each node. With fewer, all of them wait for answers under overload, and the load sends late.
+    #[arg(long, default_value_t = 256)]
     connections: usize,
     /// Transactions accepted and not yet committed while the sustained rate is measured.
     #[arg(long, default_value_t = 1_000)]

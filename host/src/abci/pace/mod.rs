@@ -5,11 +5,11 @@
 //!          STRETCH_MAX times as heavy if the queue is longer than QUEUE_LONG blocks, and now and then light
 //! waiting  weight of what this node accepted and no block has brought yet
 //! on way   weight of what HTTP took and the engine has not answered for yet
-//! queue    (waiting + on way) / budget: how many blocks it takes; for checks, waiting by a budget that shrinks slowly
+//! queue    (waiting + on way) / budget: how many blocks it takes, by a budget that shrinks slowly; checks count waiting alone
+//! own      weight of what HTTP took and no block has brought yet, / the budget's part that the last blocks gave to such
 //! wait     how long the transactions of the last block had been waiting at this node
 //! checks   refuse none up to QUEUE_FREE blocks or a wait of WAIT_FREE, all at QUEUE_MAX, in proportion between
-//! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT, or the wait beyond WAIT_SUBMIT and the queue beyond WAIT_QUEUE, long
-//!          before checks do
+//! HTTP     refuses all while the queue is beyond QUEUE_SUBMIT blocks, or own is and the wait beyond WAIT_SUBMIT, long before checks do
 //! ```
 //!
 //! The unit is [`weight`](crate::app::weight): a transaction's bytes and a constant.
@@ -29,6 +29,7 @@
 //! queue takes.
 
 mod budget;
+mod own;
 mod rate;
 mod waiting;
 
@@ -37,22 +38,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::budget::{Budget, whole};
+pub use self::own::Counted;
+use self::own::{Own, Share};
 use self::rate::{LIGHT_MAX, real};
 use self::waiting::{Waiting, key};
 use crate::app::{Code, Refusal};
 use crate::types::TxHash;
 
-/// Blocks that the queue may take before HTTP refuses transactions: the one that is being decided, the next, and half of another. With
-/// fewer, a moment in which the machine is busy with other things is a reason too often.
+/// Blocks that the queue may take before HTTP refuses transactions. With fewer, a moment in which the machine is busy with other
+/// things is a reason too often.
 const QUEUE_SUBMIT: f64 = 2.5;
 
-/// Blocks for which the transactions of the last block may have waited before HTTP refuses others. Under a load that the network
-/// carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues: then this is what
-/// shows them.
-const WAIT_SUBMIT: f64 = 4.0;
+/// Blocks for which the transactions of the last block must have waited for this node's own queue to be bounded, too. Under a load
+/// that the network carries, most wait for less than one. Where gossip is late, nodes do not know of each other's queues, and each may
+/// seem short; but how much of the blocks goes to what was handed in here, each node knows.
+const WAIT_SUBMIT: f64 = 2.0;
 
-/// Blocks that the queue must take for that to count: a shorter one is gone before transactions that come now are decided.
-const WAIT_QUEUE: f64 = 0.5;
+/// Part of the blocks that a node's producers count on at least: whoever has none yet has to begin with something.
+const SHARE_MIN: f64 = 0.1;
 
 /// Transactions of a block that had waited here, of which there must be so many for its wait to count.
 const WAITED_MIN: usize = 10;
@@ -68,8 +71,9 @@ const QUEUE_MAX: f64 = 100.0;
 /// than their weight.
 const WAIT_FREE: f64 = 15.0;
 
-/// Part of its weight that a block of the queue loses with each block, as checks see it, until it is the budget: a moment in which
-/// the machine was busy with other things is no reason to refuse, either.
+/// Parts of its weight of which a block of the queue loses one with each block, as HTTP and as checks see it, until it is the budget: a
+/// moment in which the machine is busy with other things halves the budget, and is no reason to refuse.
+const SUBMIT_FOLLOW: u64 = 16;
 const CHECKS_FOLLOW: u64 = 64;
 
 /// From how many blocks in the queue on proposals are larger than the budget: what waits that long gains more from fewer and
@@ -92,19 +96,6 @@ pub struct Overload {
     pub wait_max: Duration,
 }
 
-/// A transaction that HTTP took and the engine has not answered for yet. It counts until this is dropped.
-#[derive(Debug)]
-pub struct Counted {
-    sum: Arc<AtomicU64>,
-    weight: u64,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.sum.fetch_sub(self.weight, Ordering::Relaxed);
-    }
-}
-
 /// Bounds what this node proposes and takes.
 pub(super) struct Pace {
     /// Weight of the next proposal. This, and all before the locks, are what checks and proposals look at without one.
@@ -116,8 +107,10 @@ pub(super) struct Pace {
     block_micros: AtomicU64,
     /// Weight of what waits.
     waiting_weight: AtomicU64,
-    /// Weight of what HTTP took and the engine has not answered for yet.
-    on_way: Arc<AtomicU64>,
+    /// What HTTP took.
+    own: Arc<Own>,
+    /// Weight of a block of the own queue.
+    own_block_weight: AtomicU64,
     /// How long the transactions of the last block had waited here, in microseconds; 0 if it does not tell.
     wait_micros: AtomicU64,
     /// Until when checks refuse nothing, because the last transactions had waited little: microseconds since `begin`.
@@ -126,25 +119,33 @@ pub(super) struct Pace {
     blocks: AtomicU64,
     begin: Instant,
     waiting: Mutex<Waiting>,
-    budget: Mutex<Budget>,
+    measured: Mutex<Measured>,
+}
+
+/// What comes from the last blocks.
+#[derive(Default)]
+struct Measured {
+    budget: Budget,
+    share: Share,
 }
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        let budget = Budget::default();
+        let measured = Measured::default();
         Self {
-            proposal_weight: AtomicU64::new(budget.weight()),
+            proposal_weight: AtomicU64::new(measured.budget.weight()),
             queue_block_weight: AtomicU64::new(u64::MAX),
             checks_block_weight: AtomicU64::new(u64::MAX),
             block_micros: AtomicU64::new(0),
             waiting_weight: AtomicU64::new(0),
-            on_way: Arc::default(),
+            own: Arc::default(),
+            own_block_weight: AtomicU64::new(u64::MAX),
             wait_micros: AtomicU64::new(0),
             free_until: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
             begin: now,
             waiting: Mutex::new(Waiting::new(now)),
-            budget: Mutex::new(budget),
+            measured: Mutex::new(measured),
         }
     }
 
@@ -194,7 +195,7 @@ impl Pace {
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        self.overload_with(self.on_way.load(Ordering::Relaxed), now)
+        self.overload_with(self.own.on_way(), self.own.waiting(), now)
     }
 
     /// Counts a transaction that HTTP takes. Its check comes a few milliseconds after the engine's answer, and in between it is not
@@ -204,27 +205,25 @@ impl Pace {
     ///
     /// The queue is too long without it. Of many that come at once, each sees those before it.
     pub(super) fn count(&self, weight: u64, now: impl FnOnce() -> Instant) -> Result<Counted, Overload> {
-        let before = self.on_way.fetch_add(weight, Ordering::Relaxed);
-        let counted = Counted { sum: Arc::clone(&self.on_way), weight };
-        self.overload_with(before, now).map_or(Ok(counted), Err)
+        let (counted, on_way, own) = self.own.count(weight);
+        self.overload_with(on_way, own, now).map_or(Ok(counted), Err)
     }
 
-    fn overload_with(&self, on_way: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        if self.submit_overload(on_way).is_some() {
+    fn overload_with(&self, on_way: u64, own: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
+        if self.submit_overload(on_way, own).is_some() {
             self.forget_old(now());
         }
-        self.submit_overload(on_way)
+        self.submit_overload(on_way, own)
     }
 
-    fn submit_overload(&self, on_way: u64) -> Option<Overload> {
+    fn submit_overload(&self, on_way: u64, own: u64) -> Option<Overload> {
         let queue = self.queue_with(on_way, &self.queue_block_weight);
-        let (expected, expected_max) = (self.time_of(queue), self.time_of(QUEUE_SUBMIT));
-        if queue > QUEUE_SUBMIT {
-            return Some(Overload { wait: expected, wait_max: expected_max });
-        }
+        let own = real(own) / real(self.own_block_weight.load(Ordering::Relaxed));
         let wait = Duration::from_micros(self.wait_micros.load(Ordering::Relaxed));
-        let wait_max = self.time_of(WAIT_SUBMIT);
-        (queue > WAIT_QUEUE && wait > wait_max).then_some(Overload { wait, wait_max })
+        let waits_long = wait > self.time_of(WAIT_SUBMIT);
+        let longest = if waits_long { queue.max(own) } else { queue };
+        (longest > QUEUE_SUBMIT)
+            .then(|| Overload { wait: self.time_of(longest), wait_max: self.time_of(QUEUE_SUBMIT) })
     }
 
     fn overloaded(&self, queue: f64) -> Refusal {
@@ -256,17 +255,19 @@ impl Pace {
         let wait = if left == 0 { Some(Duration::ZERO) } else { usual(waited) };
         self.wait_micros.store(micros(wait.unwrap_or_default()), Ordering::Relaxed);
 
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = measured.share.note(&self.own, weight);
+        let budget = &mut measured.budget;
         budget.note(now, weight, left > 0);
         let mut proposal_weight = budget.weight();
         if let Some(block_time) = budget.proven() {
             let beyond = real(left) / real(budget.weight()) - QUEUE_LONG;
             proposal_weight = whole(real(proposal_weight) * (1.0 + beyond).clamp(1.0, STRETCH_MAX));
             self.block_micros.store(micros(block_time), Ordering::Relaxed);
-            self.queue_block_weight.store(budget.weight(), Ordering::Relaxed);
-            let before = self.checks_block_weight.load(Ordering::Relaxed);
-            let slowly = if before == u64::MAX { 0 } else { before - before / CHECKS_FOLLOW };
-            self.checks_block_weight.store(slowly.max(budget.weight()), Ordering::Relaxed);
+            let for_submit = follow(&self.queue_block_weight, budget.weight(), SUBMIT_FOLLOW);
+            follow(&self.checks_block_weight, budget.weight(), CHECKS_FOLLOW);
+            let own = whole(real(for_submit) * share.max(SHARE_MIN));
+            self.own_block_weight.store(own, Ordering::Relaxed);
         }
         if self.blocks.fetch_add(1, Ordering::Relaxed) % LIGHT_EVERY == LIGHT_EVERY - 1 {
             proposal_weight = proposal_weight.min(LIGHT_MAX);
@@ -300,6 +301,15 @@ impl Pace {
         self.waiting_weight.store(weight, Ordering::Relaxed);
         weight
     }
+}
+
+/// Lets a block of the queue become as heavy as the budget: at once if that is more, in small steps if it is less.
+fn follow(block_weight: &AtomicU64, budget: u64, parts: u64) -> u64 {
+    let before = block_weight.load(Ordering::Relaxed);
+    let less = if before == u64::MAX { 0 } else { before - before / parts };
+    let now = less.max(budget);
+    block_weight.store(now, Ordering::Relaxed);
+    now
 }
 
 /// What nine in ten do not exceed; none of a few, of which one that was lost on the way and handed in once more says nothing.

@@ -83,7 +83,7 @@ impl Network {
 
     /// Weight of a block that takes the target time.
     fn block_weight(&self) -> u64 {
-        self.pace.budget.lock().unwrap().weight()
+        self.pace.measured.lock().unwrap().budget.weight()
     }
 }
 
@@ -248,6 +248,14 @@ fn a_node_whose_engine_lost_its_mempool_takes_transactions_again() {
 }
 
 #[test]
+fn a_block_of_the_queue_follows_the_budget_up_at_once_and_down_in_small_steps() {
+    let weight = AtomicU64::new(u64::MAX);
+    let after = |budget| follow(&weight, budget, 16);
+    assert_eq!([800, 1600, 800, 800].map(after), [800, 1600, 1500, 1407]);
+    assert_eq!([800; 50].map(after)[49], 800);
+}
+
+#[test]
 fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
     let mut network = Network::new(50);
     network.offer(9_000);
@@ -271,8 +279,12 @@ fn what_http_took_counts_until_it_is_with_the_engine_or_ends() {
     counted.push(count(200 * block).expect("what was refused, or is dropped, does not count"));
     assert!(count(1).is_err());
     assert!(!network.is_refused(TxHash::of(b"of another node")), "checks count what waits alone");
+    for one in &mut counted {
+        one.taken();
+    }
+    assert!(count(1).is_ok(), "the engine's check counts what it has");
     drop(counted);
-    assert_eq!(network.pace.on_way.load(Ordering::Relaxed), 0);
+    assert_eq!((network.pace.own.on_way(), network.pace.own.waiting()), (0, 0));
 }
 
 #[test]
@@ -292,29 +304,65 @@ fn a_flood_that_slows_the_first_blocks_down_is_not_refused_while_nothing_waits_l
     assert!(network.refused > 0);
 }
 
+/// How many sixteenths of a block a node takes over HTTP after blocks of which so many in a hundred were handed in here, if the
+/// transactions of the last one had waited for so long.
+fn taken_with_share(percent: u64, waited: Duration) -> usize {
+    let mut network = Network::rested(50);
+    let block = network.block_weight();
+    for _ in 0..40 {
+        if percent > 0 {
+            network.pace.count(block * percent / 100, || network.now).unwrap().taken();
+        }
+        network.now += Duration::from_millis(250);
+        network.pace.committed(network.now, block, []);
+    }
+    let others: Vec<TxHash> = (0..20_u64).map(|n| TxHash::of(format!("other {n}").as_bytes())).collect();
+    for tx in &others {
+        network.pace.accepted(tx, TX, network.now);
+    }
+    network.now += waited;
+    network.pace.committed(network.now, 15 * TX, others[..15].to_vec());
+    assert_eq!(network.block_weight(), block);
+    let count = || network.pace.count(block / 16, || network.now);
+    let mut counted = Vec::new();
+    while let Ok(mut one) = count() {
+        one.taken();
+        counted.push(one);
+        if counted.len() == 1_000 {
+            break;
+        }
+    }
+    assert_eq!(network.pace.overload(|| network.now).is_some(), counted.len() < 1_000);
+    counted.len()
+}
+
 #[test]
-fn queues_of_other_nodes_that_gossip_has_not_brought_show_in_how_long_transactions_waited() {
-    let mut network = Network::overloaded(50);
-    while !network.queue.is_empty() {
-        network.block(0);
+fn once_transactions_wait_for_long_a_node_takes_its_part_of_the_blocks() {
+    let (long, short) = (Duration::from_millis(650), Duration::from_millis(550));
+    // Of two and a half blocks.
+    assert_eq!(taken_with_share(100, long), 40);
+    assert_eq!(taken_with_share(25, long), 10);
+    // It has to begin with something.
+    assert_eq!(taken_with_share(0, long), 5);
+    // What waits elsewhere is not known, and need not be.
+    assert_eq!(taken_with_share(25, short), 1_000);
+}
+
+#[test]
+fn a_refusal_by_the_own_queue_says_how_long_that_takes() {
+    let mut network = Network::rested(50);
+    let mut counted = network.pace.count(network.block_weight(), || network.now).unwrap();
+    counted.taken();
+    let others: Vec<TxHash> = (0..20_u64).map(|n| TxHash::of(format!("other {n}").as_bytes())).collect();
+    for tx in &others {
+        network.pace.accepted(tx, TX, network.now);
     }
-    // Blocks of what other nodes know alone, while one block's worth waits here.
-    network.offer(450);
-    let others = |network: &mut Network| {
-        let txs = (0..450).map(|n| TxHash::of(format!("other {} {n}", network.offered).as_bytes())).collect();
-        network.decide(txs, 0);
-    };
-    for _ in 0..6 {
-        others(&mut network);
-        assert_eq!(network.pace.overload(|| network.now), None, "nothing of this node was decided");
-    }
-    let own: Vec<TxHash> = network.queue.drain(..100).collect();
-    network.decide(own, 0);
+    network.now += Duration::from_secs(1);
+    network.pace.committed(network.now, network.block_weight(), others[..15].to_vec());
     let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
-    assert!((3.0..3.6).contains(&wait.as_secs_f64()), "{wait:?}");
-    assert_eq!(wait_max, Duration::from_millis(1200));
-    // Little is left: it is gone before what comes now is decided.
-    network.block(0);
+    assert!(wait > Duration::from_secs(1), "{wait:?}");
+    assert_eq!(wait_max, Duration::from_millis(750));
+    drop(counted);
     assert_eq!(network.pace.overload(|| network.now), None);
 }
 
@@ -324,6 +372,8 @@ fn a_few_transactions_that_took_long_are_no_reason() {
     while !network.queue.is_empty() {
         network.block(0);
     }
+    let mut own = network.pace.count(network.block_weight(), || network.now).unwrap();
+    own.taken();
     network.offer(450);
     network.now += Duration::from_secs(10);
     let few: Vec<TxHash> = network.queue.drain(..WAITED_MIN - 1).collect();

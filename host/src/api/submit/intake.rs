@@ -22,8 +22,8 @@ pub trait Intake: Send + Sync {
     /// # Errors
     ///
     /// As [`Self::overload`].
-    fn count(&self, _tx: &Bytes) -> Result<Counted, Overload> {
-        self.overload().map_or_else(|| Ok(Box::new(()) as Counted), Err)
+    fn count(&self, _tx: &Bytes) -> Result<Box<dyn Counted>, Overload> {
+        self.overload().map_or_else(|| Ok(Box::new(()) as Box<dyn Counted>), Err)
     }
 
     /// Examines a transaction as CheckTx does. What was found is remembered, so that CheckTx need not do it again.
@@ -33,8 +33,14 @@ pub trait Intake: Send + Sync {
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
 }
 
-/// A transaction that was taken and that the engine has not answered for yet. It counts until this is dropped.
-pub type Counted = Box<dyn Send>;
+/// A transaction that was taken. It counts until this is dropped.
+pub trait Counted: Send {
+    /// The engine has it: it is dropped when it is decided.
+    fn taken(&mut self) {}
+}
+
+/// Where nothing is counted.
+impl Counted for () {}
 
 /// That new transactions would wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -276,13 +276,13 @@ impl Submissions {
         tx: Bytes,
         hash: TxHash,
         load: Load,
-        counted: Counted,
+        mut counted: Box<dyn Counted>,
         tell: oneshot::Sender<Delivered>,
     ) {
         let mut waiting = self.receipts.wait_for(hash);
         let delivered = self.take_to_engine(&*intake, &tx, hash).await;
-        drop(counted);
         if !matches!(delivered, Delivered::Taken) {
+            drop(counted);
             if matches!(delivered, Delivered::Failed(_)) {
                 self.receipts.not_taken(hash);
             }
@@ -291,6 +291,7 @@ impl Submissions {
             return;
         }
         let _ = tell.send(delivered);
+        counted.taken();
         let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(cost(tx.len() as u64));
         let Ok(_kept) = kept else { return };
         drop(load);
