@@ -18,7 +18,7 @@ pub(super) struct Own {
     on_way: AtomicU64,
     /// Of that, and of what the engine has and no block has brought yet.
     waiting: AtomicU64,
-    /// Of all that has been decided.
+    /// Of all that the engine had and that does not wait any more.
     decided: AtomicU64,
 }
 
@@ -48,7 +48,8 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// The engine has it: from here on, it counts among what its check counted, and when this is dropped, it was decided.
+    /// The engine has it: from here on, it counts among what its check counted. It is dropped when it is decided, or after three seconds,
+    /// which under the bounds here few take.
     pub fn taken(&mut self) {
         if !std::mem::replace(&mut self.is_taken, true) {
             self.own.on_way.fetch_sub(self.weight, Ordering::Relaxed);

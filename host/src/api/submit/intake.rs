@@ -35,7 +35,7 @@ pub trait Intake: Send + Sync {
 
 /// A transaction that was taken. It counts until this is dropped.
 pub trait Counted: Send {
-    /// The engine has it: it is dropped when it is decided.
+    /// The engine has it. It counts on until it is decided, for as long as the node waits for that.
     fn taken(&mut self) {}
 }
 
