@@ -13,7 +13,7 @@ use super::Options;
 /// Size of a transaction, in bytes.
 const TX_BYTES: usize = 256;
 /// Transactions in a batch.
-pub(super) const BATCH_LEN: usize = 16;
+pub(super) const BATCH_LEN: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A way to submit.
