@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 /// Name, head and bytes of each.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    [locals_and_params(), functions(), control(), branches(), sections(), encodings()].concat()
+    [locals_and_params(), functions(), control(), branches(), compile_work(), sections(), encodings()]
+        .concat()
 }
 
 type Generated = Vec<(&'static str, &'static str, Vec<u8>)>;
@@ -116,13 +117,13 @@ fn functions() -> Generated {
             accepting(&format!("(func {})", "nop ".repeat(140_000))),
         ),
         (
-            "frame-larger-than-the-stack",
+            "frames-larger-than-the-stack",
             "expect: fault 1009 StackOverflow",
             module(
-                &["(func $f NOPS (call $g))", "(func $g NOPS (call $h))", "(func $h NOPS)"]
-                    .concat()
-                    .replace("NOPS", &"nop ".repeat(130_000)),
-                &format!("(call $f) {accept}"),
+                &(0..22).fold("(func $f22)".to_owned(), |all, n| {
+                    all + &format!("(func $f{n} {} (call $f{}))", "nop ".repeat(12_500), n + 1)
+                }),
+                &format!("(call $f0) {accept}"),
             ),
         ),
         (
@@ -200,7 +201,7 @@ fn branches() -> Generated {
         ),
         (
             "values-alive-at-branches-too-many",
-            r#"expect: refused "function 5 has 1080000 live values at branches; at most 500000 are allowed""#,
+            r#"expect: refused "function 5 has 1080000 live values at branches; at most 600000 are allowed""#,
             accepting(&format!("(func (local {}) {})", "i32 ".repeat(900), "(call 0)".repeat(1_200))),
         ),
         (
@@ -237,6 +238,22 @@ fn branches() -> Generated {
                 ),
                 "(call $f (i64.const 3))",
             ),
+        ),
+    ]
+}
+
+/// Code that no other limit refuses, and that takes the compiler long.
+fn compile_work() -> Generated {
+    vec![
+        (
+            "compile-work-of-a-function-too-much",
+            r#"expect: refused "units of compile work; at most 15000000 are allowed""#,
+            accepting(&format!("(func f64.const 2 {} drop)", "f64.ceil ".repeat(20_000))),
+        ),
+        (
+            "compile-work-too-much",
+            r#"expect: refused "at most 15000000 are allowed; function 5 has the most""#,
+            accepting(&format!("(func f64.const 2 {} drop)", "f64.ceil ".repeat(10_000)).repeat(3)),
         ),
     ]
 }

@@ -340,6 +340,7 @@ fn features_fuel_and_module_limits_are_those_of_the_engine() {
         ["table-elements-max", "stack-bytes-max", "stack-uncounted-bytes-max"].map(|name| (name, line(name))),
     );
     assert_eq!(pairs("module limit"), limits);
+    assert_eq!(pairs("compile work"), of_line("compile-work"));
 }
 
 #[test]

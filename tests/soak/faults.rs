@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use dseq::node::engine::rpc::Rpc;
+use dseq::node::process::ProcessId;
 use dseq::node::process::running::Running;
 use rustix::process::Signal;
 
@@ -55,8 +56,8 @@ pub(crate) fn disturb(
         let Some(running) = network.running(node) else {
             bail!("node{node} did not run {} s after the start", at.as_secs())
         };
-        inflict(network, what, &running, pause)?;
-        let back_after = wait_until_back(network, node, begin.elapsed(), begin)?.saturating_sub(at);
+        let killed = inflict(network, what, &running, pause)?;
+        let back_after = wait_until_back(network, node, &killed, begin)?.saturating_sub(at);
         println!(
             "soak: {:>5} s  {what} of node{node}, back after {:.1} s",
             at.as_secs(),
@@ -67,41 +68,53 @@ pub(crate) fn disturb(
     Ok(faults)
 }
 
-fn inflict(network: &Testnet, what: &str, running: &Running, pause: Duration) -> Result<()> {
+/// Does it; answers with the processes that it killed.
+fn inflict(network: &Testnet, what: &str, running: &Running, pause: Duration) -> Result<Vec<ProcessId>> {
     let (app, engine) = (running.app, running.cometbft);
-    let hit = match what {
+    let hit: Vec<ProcessId> = match what {
         "kill app" | "stop app" => vec![app],
         "kill engine" | "stop engine" => vec![engine],
         "kill node" => vec![Some(running.supervisor), app, engine],
         _ => vec![app, engine],
-    };
-    let signal_all = |signal| -> Result<()> {
-        for process in hit.iter().flatten() {
-            process.signal(signal)?;
-        }
-        Ok(())
-    };
+    }
+    .into_iter()
+    .flatten()
+    .collect();
+    let signal_all = |signal| hit.iter().try_for_each(|process| process.signal(signal).map(drop));
     if what.starts_with("stop") {
         signal_all(Signal::STOP)?;
         std::thread::sleep(pause);
         // Whoever was killed meanwhile, by its supervisor for instance, needs none.
-        return signal_all(Signal::CONT);
+        signal_all(Signal::CONT)?;
+        return Ok(Vec::new());
     }
     signal_all(Signal::KILL)?;
+    // Or what starts it again takes it for running.
+    while hit.iter().any(|process| process.is_alive()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     // Nobody but an operator brings back a supervisor.
-    if what == "kill node" { network.start_again() } else { Ok(()) }
+    if what == "kill node" {
+        network.start_again()?;
+    }
+    Ok(hit)
 }
 
-/// Waits until a node has the height that node0 has now; answers when.
-fn wait_until_back(network: &Testnet, node: usize, since: Duration, begin: Instant) -> Result<Duration> {
+/// Waits until a node runs without any of the processes that were killed and has the height that node0 has now; answers when.
+fn wait_until_back(network: &Testnet, node: usize, killed: &[ProcessId], begin: Instant) -> Result<Duration> {
     let height = |node: usize| {
         let rpc = Rpc::at(network.nodes[node].rpc_url(), Duration::from_secs(2));
         rpc.status().ok().filter(|status| !status.catching_up).map(|status| status.height)
     };
-    let goal = height(0);
+    // Until its supervisor notices, a process that was killed is still said to run.
+    let runs = |running: Running| {
+        let all = [Some(running.supervisor), running.app, running.cometbft];
+        !all.iter().flatten().any(|process| killed.contains(process))
+    };
+    let (since, goal) = (begin.elapsed(), height(0));
     loop {
         let now = begin.elapsed();
-        if goal.is_some() && network.running(node).is_some() && height(node) >= goal {
+        if goal.is_some() && network.running(node).is_some_and(runs) && height(node) >= goal {
             return Ok(now);
         }
         if now.saturating_sub(since) > RETURN_PATIENCE {

@@ -77,7 +77,7 @@ pub(crate) struct Followed {
     files: Vec<PathBuf>,
     tx_bytes: usize,
     begin: Instant,
-    done: AtomicBool,
+    pub(crate) done: AtomicBool,
     /// Transactions of the load seen so far.
     count: AtomicU64,
 }
@@ -144,7 +144,6 @@ impl Followed {
         }
         // What is unknown may come after what is known.
         std::thread::sleep(Duration::from_secs(2));
-        self.done.store(true, Ordering::Relaxed);
     }
 }
 

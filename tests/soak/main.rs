@@ -100,7 +100,7 @@ struct Run {
     samples: Vec<sample::Sample>,
 }
 
-/// Tells all threads to stop, also when one of them panics.
+/// Tells threads to stop, also when one of them panics or ends with an error.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -113,7 +113,7 @@ fn soak(options: &Options, seed: u64, network: &Testnet) -> Result<Run> {
     let (begin, stop) = (Instant::now(), AtomicBool::new(false));
     let sequence = load::Followed::of(network, options.tx_bytes);
     std::thread::scope(|scope| {
-        let running = StopOnDrop(&stop);
+        let (following, running) = (StopOnDrop(&sequence.done), StopOnDrop(&stop));
         let follower = scope.spawn(|| sequence.follow());
         let producers: Vec<_> = (0..network.nodes.len())
             .map(|node| {
@@ -132,6 +132,7 @@ fn soak(options: &Options, seed: u64, network: &Testnet) -> Result<Run> {
         let sent: Vec<_> = producers.into_iter().map(|producer| producer.join().unwrap()).collect();
         samples.push(sample::Sample::take(network, begin));
         sequence.wait_for(&sent);
+        drop(following);
         let load = load::Load::of(sent, follower.join().unwrap());
         Ok(Run { begin, load, faults, samples })
     })

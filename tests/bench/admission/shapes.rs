@@ -36,6 +36,17 @@ pub(super) const SHAPES: &[Shape] = &[
         nested((bytes / 7).min(branches_max() / 2), "(block ", " (br_if 0 (i32.const 1)))")
     }),
     ("values alive", alive),
+    ("one float operation after the other", |bytes| chained(bytes, 1, "f64.ceil ")),
+    ("float operations beside 300 floats", |bytes| chained(bytes, 300, "f64.ceil ")),
+    ("float operations beside 2,000 floats", |bytes| chained(bytes, 2_000, "f64.ceil ")),
+    ("conversions beside 1,000 floats", |bytes| chained(bytes, 1_000, "f32.demote_f64 f64.promote_f32 ")),
+    ("float operations beside floats loaded twice", beside_loaded_twice),
+    ("float operations beside results", |bytes| {
+        beside_results(bytes, "f64.reinterpret_i64 f64.ceil i64.reinterpret_f64 ", 3)
+    }),
+    ("bit counts beside results", |bytes| beside_results(bytes, "i64.clz i64.popcnt ", 2)),
+    ("divisions beside results", |bytes| beside_results(bytes, "(local.get 0) i64.div_u ", 3)),
+    ("calls that pass 96 values", passing),
     ("one table of branches", branch_table),
     ("many tables of branches", branch_tables),
     ("locals in nested loops", |bytes| locals_in_loops(bytes, 998, false)),
@@ -100,6 +111,54 @@ fn alive(bytes: usize) -> Function {
     }
     body.push_str(&"i64.xor\n".repeat(count.saturating_sub(1)));
     Function { head: String::new(), body: body + "(local.set 0)" }
+}
+
+/// One instruction after the other on the same float, beside so many others that are needed at the end.
+fn chained(bytes: usize, beside: usize, instructions: &str) -> Function {
+    let one = instructions.split_whitespace().count();
+    let beside = beside.min(bytes / 16);
+    let loads: String =
+        (0..=beside).map(|n| format!("(f64.load offset={} (i32.const 0))\n", n * 8)).collect();
+    let body = instructions.repeat(bytes.saturating_sub(beside * 8) / one) + &"f64.add\n".repeat(beside);
+    Function { head: String::new(), body: format!("(i32.const 0) {loads} {body} f64.store") }
+}
+
+/// The compiler keeps what has been loaded for the next load of the same, though no local and no operand holds it.
+fn beside_loaded_twice(bytes: usize) -> Function {
+    let count = 600.min(bytes / 32);
+    let load = |n: usize| format!("(f64.load offset={} (i32.const 0))\n", n * 8);
+    let sum = |all: &mut dyn Iterator<Item = usize>| {
+        all.map(load).collect::<Vec<_>>().join("") + &"f64.add\n".repeat(count - 1)
+    };
+    let (there, back) = (sum(&mut (0..count)), sum(&mut (0..count).rev()));
+    let between = "f64.ceil ".repeat(bytes.saturating_sub(count * 16));
+    let body = format!(
+        "(i32.const 0) {there} f64.store offset=90000 (i32.const 0) {} {between} f64.store offset=90008
+         (i32.const 0) {back} f64.sqrt f64.store offset=90016",
+        load(count + 7)
+    );
+    Function { head: String::new(), body }
+}
+
+/// Instructions on the last of the results of many calls, all of them needed at the end.
+fn beside_results(bytes: usize, instructions: &str, instructions_bytes: usize) -> Function {
+    let calls = 180.min(bytes / 64);
+    let body = format!(
+        "(i32.const 0) {} {} {} i64.store",
+        "(call $results)\n".repeat(calls),
+        instructions.repeat(bytes.saturating_sub(calls * 18) / instructions_bytes),
+        "i64.xor\n".repeat(calls * 16 - 1)
+    );
+    Function { head: String::new(), body }
+}
+
+/// The results of calls go straight into the next one.
+fn passing(bytes: usize) -> Function {
+    let one =
+        "(call $results) (call $results) (call $results) (call $results) (call $results) (call $passed)\n";
+    let count = (bytes / 12).min(branches_max() / 6);
+    let body = format!("{} {} {}", "(local.get 0) ".repeat(16), one.repeat(count), "drop ".repeat(16));
+    Function { head: String::new(), body }
 }
 
 fn branch_table(bytes: usize) -> Function {

@@ -204,7 +204,7 @@ fn ask(peer: &Peer) -> Result<Said, Missed> {
     let rpc = rpc(address);
     let missed = |err: RpcError| match err {
         RpcError::NoAnswer { listens: true, .. } => Missed::Silent,
-        RpcError::NoAnswer { .. } | RpcError::Refused { .. } => Missed::Unreachable(err.to_string()),
+        _ => Missed::Unreachable(err.to_string()),
     };
     let status = rpc.status().map_err(missed)?;
     if status.id != peer.id {

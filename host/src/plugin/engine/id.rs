@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::costs;
 use crate::limits;
 use crate::plugin::instrument::write_barrier::{MARGIN_BYTES, PAGE_SHIFT};
-use crate::plugin::validate::FEATURES;
+use crate::plugin::validate::{FEATURES, terms_text};
 use crate::types::EngineId;
 
 /// wasmtime's long-term line. Its patch releases are taken without a new engine id; the goldens for
@@ -36,7 +36,7 @@ const GATE: u32 = 1;
 pub fn engine_text() -> String {
     let features: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).collect();
     let mut text = String::from("dseq/engine-id/v1\n");
-    let lines: [(&str, &dyn std::fmt::Display); 13] = [
+    let lines: [(&str, &dyn std::fmt::Display); 14] = [
         ("wasmtime", &WASMTIME_LINE),
         ("wasm-features", &features.join(" ")),
         ("nan", &"canonical"),
@@ -58,6 +58,7 @@ pub fn engine_text() -> String {
         ("table-elements-max", &limits::TABLE_ELEMENTS_MAX),
         ("gate", &GATE),
         ("module-limits", &module_limits()),
+        ("compile-work", &terms_text()),
         ("abi", &1),
         ("instrumentation", &INSTRUMENTATION),
         ("marks", &write_barrier()),
@@ -78,10 +79,11 @@ fn fuel_costs() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 25] = [
+    let all: [(&str, u64); 23] = [
         ("pipeline-modules", limits::PIPELINE_MODULES_MAX),
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
+        ("compile-work", limits::MODULE_COMPILE_WORK_MAX),
         ("types", limits::MODULE_TYPES_MAX),
         ("type-params", limits::TYPE_PARAMS_MAX),
         ("type-results", limits::TYPE_RESULTS_MAX),
@@ -94,14 +96,11 @@ fn module_limits() -> String {
         ("function-bytes", limits::FUNCTION_BYTES_MAX),
         ("function-locals", limits::FUNCTION_LOCALS_MAX),
         ("function-branches", limits::FUNCTION_BRANCHES_MAX),
-        ("branches", limits::MODULE_BRANCHES_MAX),
         ("function-branch-targets", limits::FUNCTION_BRANCH_TARGETS_MAX),
         ("function-alive-at-branches", limits::FUNCTION_LIVE_VALUES_MAX),
         ("function-carried", limits::FUNCTION_BRANCH_ARGS_MAX),
         ("function-joined", limits::FUNCTION_PHIS_MAX),
-        ("joined", limits::MODULE_PHIS_MAX),
         ("function-joined-by-loops", limits::FUNCTION_PHIS_BY_LOOPS_MAX),
-        ("joined-by-loops", limits::MODULE_PHIS_BY_LOOPS_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
@@ -162,19 +161,22 @@ mod tests {
              stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
              gate 1\n\
-             module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 types=1000 type-params=100 type-results=16 functions=10000 \
+             module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 compile-work=15000000 types=1000 type-params=100 type-results=16 functions=10000 \
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
-             function-locals=2000 function-branches=5000 branches=500000 function-branch-targets=20000 \
-             function-alive-at-branches=500000 function-carried=20000 function-joined=80000 joined=350000 function-joined-by-loops=15000 \
-             joined-by-loops=45000 function-loop-depth=25 \
+             function-locals=2000 function-branches=5000 function-branch-targets=20000 \
+             function-alive-at-branches=600000 function-carried=20000 function-joined=80000 function-joined-by-loops=15000 \
+             function-loop-depth=25 \
              function-locals-in-loops=25000\n\
+             compile-work functions=150 params-and-results=12 instructions=5 instructions^2=1/300 floats=20 \
+             floats*instructions=1/20 branches=18 branches^2=1/400 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
+             targets=1 carried=4 joined^2=1/2000 joined-by-loops^2=1/55 locals-in-loops=2\n\
              abi 1\n\
              instrumentation 3\n\
              marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "1174dd429be27b8746098eb87a53e5177d0730384ae80473f17aa74559f6101c"
+            "e1c53427483361d7d3dc1ceed625bf1dab76d84cb717285d8f956f2f47411342"
         );
     }
 

@@ -1,6 +1,8 @@
 //! What a function's control flow costs the compiler: branches, the values alive at them, and the locals that they join.
 
-use wasmparser::{BlockType, FrameKind, FuncValidator, Operator, ValidatorResources};
+use wasmparser::{
+    BlockType, FrameKind, FuncValidator, Operator, ValidatorResources, WasmModuleResources as _,
+};
 
 use super::types::Type;
 
@@ -50,6 +52,8 @@ pub(super) struct ControlFlow<'a> {
     pub(super) targets: u64,
     /// Locals and operands at each of the branches, summed.
     pub(super) live_values: u64,
+    /// Parameters and results of the functions called, summed over the calls.
+    pub(super) call_values: u64,
     /// Values that branches hand to where they go, and blocks take and leave, summed.
     pub(super) branch_args: u64,
     /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
@@ -75,6 +79,11 @@ impl<'a> ControlFlow<'a> {
         self.locals_with_phis.len().saturating_mul(self.loops_in_all)
     }
 
+    /// The locals, times the depth of the loops.
+    pub(super) fn locals_in_loops(&self) -> u64 {
+        self.locals.saturating_mul(self.loops_max)
+    }
+
     /// Counts what an instruction costs that `validator` has not validated yet.
     pub(super) fn count(&mut self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) {
         let weight = weight(operator);
@@ -84,8 +93,23 @@ impl<'a> ControlFlow<'a> {
         if let Operator::BrTable { targets } = operator {
             self.targets = self.targets.saturating_add(u64::from(targets.len()));
         }
+        let call_values = self.call_values_of(operator, validator);
+        self.call_values = self.call_values.saturating_add(call_values);
         let branch_args = self.branch_args_of(operator, validator);
         self.branch_args = self.branch_args.saturating_add(branch_args);
+    }
+
+    /// What a call passes to a function and gets from it.
+    fn call_values_of(&self, operator: &Operator<'_>, validator: &FuncValidator<ValidatorResources>) -> u64 {
+        let ty = match operator {
+            Operator::Call { function_index } => {
+                validator.resources().type_index_of_function(*function_index)
+            }
+            Operator::CallIndirect { type_index, .. } => Some(*type_index),
+            _ => None,
+        };
+        let ty = ty.and_then(|index| self.types.get(index as usize));
+        ty.map_or(0, |ty| ty.params.saturating_add(ty.results.len() as u64))
     }
 
     /// Values that a branch hands to where it goes, or that a block takes and leaves.

@@ -69,6 +69,23 @@ pub enum ValidateError {
         /// Whether it looks like a build that was not optimised.
         unoptimised: bool,
     },
+    /// All functions together would cost the compiler too much.
+    #[error(
+        "has {found} units of compile work; at most {max} are allowed; {item} has the most, {most}{remedy}",
+        remedy = remedy(*unoptimised)
+    )]
+    CompileWork {
+        /// The estimate for all functions.
+        found: u64,
+        /// The limit.
+        max: u64,
+        /// The estimate for the function that has the most.
+        most: u64,
+        /// That function.
+        item: Named,
+        /// Whether it looks like a build that was not optimised.
+        unoptimised: bool,
+    },
 }
 
 /// What to do about a module that is far from what the recipe would have made of its sources.
@@ -139,7 +156,8 @@ impl ValidateError {
             Self::Start { function: Named { item: Item::Function(index), name } } => {
                 *name = function_name(wasm, *index);
             }
-            Self::Item { item: Named { item, name }, unoptimised, .. } => {
+            Self::Item { item: Named { item, name }, unoptimised, .. }
+            | Self::CompileWork { item: Named { item, name }, unoptimised, .. } => {
                 if let Item::Function(index) = item {
                     *name = function_name(wasm, *index);
                 }
@@ -224,5 +242,10 @@ mod tests {
         let many = wat::parse_str(format!("(module {})", "(func)".repeat(10_001))).unwrap();
         let debug = with_custom_section(many, ".debug_info");
         assert_eq!(refusal(&debug), format!("has 10001 functions; at most 10000 are allowed{remedy}"));
+        let calls = format!("(func {})", "(call 0)".repeat(5_000)).repeat(100);
+        let costly = wat::parse_str(format!("(module (func) {calls})")).unwrap();
+        let debug = with_custom_section(costly, ".debug_info");
+        let error = refusal(&debug);
+        assert!(error.contains(" units of compile work; ") && error.ends_with(remedy), "{error}");
     }
 }

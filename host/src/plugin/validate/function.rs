@@ -11,10 +11,11 @@ use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, ValidatorResources,
 };
 
+use super::compile_work;
 use super::control_flow::ControlFlow;
 use super::error::{Item, ValidateError};
 use super::features::features;
-use super::types::{Function, Type, Use};
+use super::types::{COMPILE_WORK, Function, Type, Use};
 use crate::limits;
 
 /// A function that is valid and within its limits.
@@ -22,12 +23,8 @@ pub(super) struct ValidFunction {
     pub(super) function: Function,
     /// Each limit that was checked, in that order.
     pub(super) used: Vec<Use>,
-    /// Its blocks, branches and calls.
-    pub(super) branches: u64,
-    /// Locals that meet where its branches arrive, summed.
-    pub(super) phis: u64,
-    /// Locals that its branches join, times its loops.
-    pub(super) phis_by_loops: u64,
+    /// Units that it is estimated to cost the compiler.
+    pub(super) compile_work: u64,
     /// Whether it changes anything of its instance but memory and globals.
     pub(super) changes_other_state: bool,
 }
@@ -52,21 +49,38 @@ pub(super) fn validate(
     }
     limits.check("parameters and locals", locals, limits::FUNCTION_LOCALS_MAX)?;
     let counts = validate_code(function, body, ControlFlow::new(types, locals), allocations)?;
-    let phis_by_loops = limits.check_control_flow(&counts.control_flow)?;
-    let ControlFlow { branches, phis, branch_args, .. } = counts.control_flow;
+    limits.check_control_flow(&counts.control_flow)?;
+    let control_flow = &counts.control_flow;
+    let results = ty.map(|ty| ty.results.clone()).unwrap_or_default();
+    let params = ty.map_or(0, |ty| ty.params);
+    let compile_work = compile_work::Counts {
+        params_and_results: params.saturating_add(results.len() as u64),
+        instructions: counts.instructions,
+        float_operations: counts.float_operations,
+        branches: control_flow.branches,
+        live_values: control_flow.live_values,
+        call_values: control_flow.call_values,
+        targets: control_flow.targets,
+        branch_args: control_flow.branch_args,
+        phis: control_flow.phis,
+        phis_by_loops: control_flow.phis_by_loops(),
+        locals_in_loops: control_flow.locals_in_loops(),
+    }
+    .compile_work();
+    limits.check(COMPILE_WORK, compile_work, limits::MODULE_COMPILE_WORK_MAX)?;
     let function = Function {
         body: body.range(),
         code: counts.code_start..body.range().end,
-        results: ty.map(|ty| ty.results.clone()).unwrap_or_default(),
+        results,
         locals,
         operands: u64::from(counts.operands),
         instructions: counts.instructions,
-        arriving: branch_args.saturating_add(phis),
+        arriving: control_flow.branch_args.saturating_add(control_flow.phis),
         callees: counts.callees,
         calls_indirectly: counts.calls_indirectly,
     };
     let changes_other_state = counts.changes_other_state;
-    Ok(ValidFunction { function, used: limits.used, branches, phis, phis_by_loops, changes_other_state })
+    Ok(ValidFunction { function, used: limits.used, compile_work, changes_other_state })
 }
 
 /// What is counted in a function's instructions.
@@ -75,6 +89,7 @@ struct Counts<'a> {
     /// Most values on the operand stack at any point.
     operands: u32,
     instructions: u64,
+    float_operations: u64,
     callees: BTreeSet<u32>,
     calls_indirectly: bool,
     changes_other_state: bool,
@@ -97,6 +112,7 @@ fn validate_code<'a>(
         code_start: operators.original_position(),
         operands: 0,
         instructions: 0,
+        float_operations: 0,
         callees: BTreeSet::new(),
         calls_indirectly: false,
         changes_other_state: false,
@@ -110,6 +126,9 @@ fn validate_code<'a>(
         counts.control_flow.count_phis(&operator);
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
+        if compile_work::is_float_operation(&operator) {
+            counts.float_operations = counts.float_operations.saturating_add(1);
+        }
         if let Operator::Call { function_index } = operator {
             counts.callees.insert(function_index);
         }
@@ -139,10 +158,7 @@ impl FunctionLimits {
         }
     }
 
-    /// Answers with the locals with phis times loops, of which all functions together have a limit too.
-    fn check_control_flow(&mut self, counted: &ControlFlow<'_>) -> Result<u64, ValidateError> {
-        let in_loops = counted.locals.saturating_mul(counted.loops_max);
-        let phis_by_loops = counted.phis_by_loops();
+    fn check_control_flow(&mut self, counted: &ControlFlow<'_>) -> Result<(), ValidateError> {
         for (what, found, max) in [
             ("blocks, branches and calls", counted.branches, limits::FUNCTION_BRANCHES_MAX),
             ("targets of branch tables", counted.targets, limits::FUNCTION_BRANCH_TARGETS_MAX),
@@ -150,12 +166,16 @@ impl FunctionLimits {
             ("branch arguments", counted.branch_args, limits::FUNCTION_BRANCH_ARGS_MAX),
             ("phis (locals that branches join)", counted.phis, limits::FUNCTION_PHIS_MAX),
             ("loops within loops", counted.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX),
-            ("locals times loops within loops", in_loops, limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
-            ("locals with phis times loops", phis_by_loops, limits::FUNCTION_PHIS_BY_LOOPS_MAX),
+            (
+                "locals times loops within loops",
+                counted.locals_in_loops(),
+                limits::FUNCTION_LOCALS_IN_LOOPS_MAX,
+            ),
+            ("locals with phis times loops", counted.phis_by_loops(), limits::FUNCTION_PHIS_BY_LOOPS_MAX),
         ] {
             self.check(what, found, max)?;
         }
-        Ok(phis_by_loops)
+        Ok(())
     }
 }
 
@@ -223,7 +243,10 @@ mod tests {
             "function 1 has 2001 parameters and locals; at most 2000 are allowed",
         );
         assert_edge(
-            [(128 << 10) - 2, (128 << 10) - 1].map(|count| function("", &many("nop ", count))),
+            [6, 7].map(|count| {
+                let constants = many("(drop (i64.const 0x8000000000000000))", 10_922);
+                function("", &(constants + &many("nop ", count)))
+            }),
             "function 1 has 131073 bytes of code; at most 131072 are allowed",
         );
     }
@@ -284,28 +307,42 @@ mod tests {
     }
 
     #[test]
-    fn branches_of_all_functions_are_bounded_together() {
+    fn what_all_functions_cost_the_compiler_is_bounded_together() {
         let one = format!("(func {})", many("(call 0)", 5_000));
-        let module = |functions| format!("(module {})", many(&one, functions));
-        assert!(validate(&wat::parse_str(module(100)).unwrap()).is_ok());
-        assert_eq!(
-            validate(&wat::parse_str(module(101)).unwrap()).unwrap_err().to_string(),
-            "has 505000 blocks, branches and calls; at most 500000 are allowed"
+        let module = |functions| {
+            format!(
+                "(module (func) (func $longer (nop) {}) {})",
+                many("(call 0)", 5_000),
+                many(&one, functions)
+            )
+        };
+        assert_edge(
+            [56, 57].map(module),
+            "has 15139412 units of compile work; at most 15000000 are allowed; function 1 (\"longer\") has the most, 261060",
+        );
+    }
+
+    #[test]
+    fn what_one_function_costs_the_compiler_is_bounded() {
+        assert_edge(
+            [16536, 16537]
+                .map(|count| function("", &format!("f64.const 2 {} drop", many("f64.ceil ", count)))),
+            "function 1 has 15001594 units of compile work; at most 15000000 are allowed",
         );
     }
 
     #[test]
     fn values_at_branches_beyond_their_bounds_are_refused() {
         assert_edge(
-            [500, 501].map(|calls| function(&values("local", 1_000), &many("(call 0)", calls))),
-            "function 1 has 501000 live values at branches; at most 500000 are allowed",
+            [600, 601].map(|calls| function(&values("local", 1_000), &many("(call 0)", calls))),
+            "function 1 has 601000 live values at branches; at most 600000 are allowed",
         );
         assert_edge(
-            [500, 501].map(|calls| {
+            [600, 601].map(|calls| {
                 let (ones, drops) = (many("i32.const 1 ", 1_000), many("drop ", 1_000));
                 function("", &format!("{ones} {} {drops}", many("(call 0)", calls)))
             }),
-            "function 1 has 501000 live values at branches; at most 500000 are allowed",
+            "function 1 has 601000 live values at branches; at most 600000 are allowed",
         );
         // The block leaves one, each label takes one.
         assert_edge(
@@ -331,13 +368,6 @@ mod tests {
             [8_000, 8_001].map(|ways| function(&values("local", 10), &joins(ways))),
             "function 1 has 80010 phis (locals that branches join); at most 80000 are allowed",
         );
-        let one = format!("(func {} {})", values("local", 10), joins(8_000));
-        let module = |functions| format!("(module {})", many(&one, functions));
-        assert!(validate(&wat::parse_str(module(4)).unwrap()).is_ok());
-        assert_eq!(
-            validate(&wat::parse_str(module(5)).unwrap()).unwrap_err().to_string(),
-            "has 400000 phis (locals that branches join); at most 350000 are allowed"
-        );
     }
 
     /// 96 locals joined, and 400 loops after: a module of 5 KiB that took the compiler seven seconds.
@@ -348,13 +378,6 @@ mod tests {
         assert_edge(
             [1_500, 1_501].map(|count| function(&values("local", 10), &body(count))),
             "function 1 has 15010 locals with phis times loops; at most 15000 are allowed",
-        );
-        let one = format!("(func {} {})", values("local", 10), body(1_500));
-        let module = |functions| format!("(module {})", many(&one, functions));
-        assert!(validate(&wat::parse_str(module(3)).unwrap()).is_ok());
-        assert_eq!(
-            validate(&wat::parse_str(module(4)).unwrap()).unwrap_err().to_string(),
-            "has 60000 locals with phis times loops; at most 45000 are allowed"
         );
     }
 

@@ -17,7 +17,7 @@ use wasmparser::{
 
 use super::error::{Item, RESERVED_PREFIX, ValidateError};
 use super::features::features;
-use super::types::{Items, Type, Use, ValidModule};
+use super::types::{COMPILE_WORK, Items, Type, Use, ValidModule};
 use super::{encoding, function};
 use crate::limits;
 use crate::plugin::abi;
@@ -45,9 +45,8 @@ fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
         validator: Validator::new_with_features(features()),
         types: Vec::new(),
         allocations: FuncValidatorAllocations::default(),
-        branches: 0,
-        phis: 0,
-        phis_by_loops: 0,
+        compile_work: 0,
+        most_work: None,
         module: ValidModule {
             wasm,
             sections: Vec::new(),
@@ -72,6 +71,7 @@ fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
     for payload in Parser::new(0).parse_all(wasm) {
         validation.payload(payload?)?;
     }
+    validation.check_compile_work()?;
     Ok(validation.module)
 }
 
@@ -80,11 +80,10 @@ struct Validation<'a> {
     validator: Validator,
     types: Vec<Type>,
     allocations: FuncValidatorAllocations,
-    /// Blocks, branches and calls of all functions so far.
-    branches: u64,
-    /// Locals that meet where branches arrive, of all functions so far.
-    phis: u64,
-    phis_by_loops: u64,
+    /// Units that the functions so far are estimated to cost the compiler.
+    compile_work: u64,
+    /// The most of one function, and which.
+    most_work: Option<(u64, Item)>,
     module: ValidModule<'a>,
 }
 
@@ -273,18 +272,28 @@ impl Validation<'_> {
         function: FuncToValidate<ValidatorResources>,
         body: &FunctionBody<'_>,
     ) -> Result<(), ValidateError> {
+        let function_index = function.index;
         let valid = function::validate(function, body, &self.types, &mut self.allocations)?;
+        let item = Item::Function(function_index);
+        if self.most_work.is_none_or(|(most, _)| most < valid.compile_work) {
+            self.most_work = Some((valid.compile_work, item));
+        }
         valid.used.into_iter().for_each(|used| self.module.count(used));
-        self.branches = self.branches.saturating_add(valid.branches);
-        self.module.check("blocks, branches and calls", self.branches, limits::MODULE_BRANCHES_MAX)?;
-        self.phis = self.phis.saturating_add(valid.phis);
-        self.module.check("phis (locals that branches join)", self.phis, limits::MODULE_PHIS_MAX)?;
-        self.phis_by_loops = self.phis_by_loops.saturating_add(valid.phis_by_loops);
-        let found = self.phis_by_loops;
-        self.module.check("locals with phis times loops", found, limits::MODULE_PHIS_BY_LOOPS_MAX)?;
+        self.compile_work = self.compile_work.saturating_add(valid.compile_work);
         self.module.keeps_to_memory_and_globals &= !valid.changes_other_state;
         self.module.functions.push(valid.function);
         Ok(())
+    }
+
+    /// At the end, so that the message can name the function that has most of it.
+    fn check_compile_work(&mut self) -> Result<(), ValidateError> {
+        let (found, max) = (self.compile_work, limits::MODULE_COMPILE_WORK_MAX);
+        match self.most_work {
+            Some((most, item)) if found > max => {
+                Err(ValidateError::CompileWork { found, max, most, item: item.into(), unoptimised: false })
+            }
+            _ => self.module.check(COMPILE_WORK, found, max),
+        }
     }
 }
 

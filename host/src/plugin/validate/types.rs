@@ -7,6 +7,9 @@ use wasmparser::{SectionLimited, ValType};
 
 use super::error::{Item, ValidateError};
 
+/// Name of the estimate in messages and in [`Use`].
+pub(super) const COMPILE_WORK: &str = "units of compile work";
+
 /// How much of one limit a module uses: of the limits on each of several, what the one has that comes closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {

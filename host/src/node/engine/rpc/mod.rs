@@ -10,6 +10,7 @@ use serde_json::Value;
 pub use answers::{AppStatus, Claim, Commit, Committed, DecidedTx, Peer, Signer, Status, Validator};
 use answers::{accused, bytes, claim, commit, list, number, outcome, peer, short, text};
 
+use crate::api::problem::TYPE_PREFIX;
 use crate::excerpt::words;
 
 /// Maximum size of an answer that is read, in bytes, unless what is asked for holds transactions: a page of 100 validators
@@ -33,6 +34,12 @@ pub enum RpcError {
         why: String,
         /// Whether something listens there, and took the question: a process that hangs, for one.
         listens: bool,
+    },
+    /// dseq's own HTTP answered: it listens beside the RPC.
+    #[error("{url} is dseq's own HTTP, not CometBFT's RPC; ask the RPC's address, by default port 26657")]
+    OwnHttp {
+        /// What was asked.
+        url: String,
     },
     /// It answers, but not with what was asked for.
     #[error("{url} answered {said}")]
@@ -82,10 +89,13 @@ impl Rpc {
         let text = body.read_to_string().map_err(no_answer)?;
         let refused = || RpcError::Refused { url: url.clone(), said: words(&text.trim()) };
         let mut answer: Value = serde_json::from_str(&text).map_err(|_| refused())?;
-        match answer.get_mut("result") {
-            Some(result) => Ok(result.take()),
-            None => Err(refused()),
+        if let Some(result) = answer.get_mut("result") {
+            return Ok(result.take());
         }
+        if is_own_http(&answer) {
+            return Err(RpcError::OwnHttp { url });
+        }
+        Err(refused())
     }
 
     /// How the node is.
@@ -324,6 +334,12 @@ impl Rpc {
         RpcError::Refused { url: format!("{}/{path}", self.base), said: words(said) }
     }
 }
+
+/// Whether this is a problem document of our own HTTP.
+fn is_own_http(answer: &Value) -> bool {
+    answer["type"].as_str().is_some_and(|named| named.starts_with(TYPE_PREFIX))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Write};
@@ -363,6 +379,13 @@ mod tests {
             message.len() < 400 && message.contains("{\"a\":\"x") && message.ends_with("x\"}"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn our_own_http_in_place_of_the_rpc_is_named() {
+        let problem = r#"{"type":"urn:dseq:problem:not-found","title":"Not found","status":404}"#;
+        let message = answered(problem, Rpc::waiting).unwrap_err();
+        assert!(message.contains(" is dseq's own HTTP, not CometBFT's RPC; "), "{message}");
     }
 
     #[test]
