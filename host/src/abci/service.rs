@@ -457,8 +457,8 @@ impl Service {
         self.shared.pace.overload(Instant::now)
     }
 
-    /// Counts a transaction that HTTP takes as waiting, until what is answered is dropped: when the engine has answered, or will not
-    /// get it.
+    /// Counts a transaction that HTTP takes: as on its way until the engine has it, and as waiting until what is answered here is
+    /// dropped.
     ///
     /// # Errors
     ///
