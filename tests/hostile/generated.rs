@@ -206,7 +206,7 @@ fn branches() -> Generated {
         ),
         (
             "values-carried-too-many",
-            r#"expect: refused "branch arguments; at most 20000 are allowed""#,
+            r#"expect: refused "branch arguments; at most 4000 are allowed""#,
             accepting(&format!(
                 "(func (block (result {}) {} (br_table {} (i32.const 0))) {})",
                 "i32 ".repeat(16),

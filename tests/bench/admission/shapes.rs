@@ -47,6 +47,10 @@ pub(super) const SHAPES: &[Shape] = &[
     ("bit counts beside results", |bytes| beside_results(bytes, "i64.clz i64.popcnt ", 2)),
     ("divisions beside results", |bytes| beside_results(bytes, "(local.get 0) i64.div_u ", 3)),
     ("calls that pass 96 values", passing),
+    ("one table of branches beside 3,000 operands", table_beside),
+    ("products kept across loops by the compiler", kept_by_compiler),
+    ("4 locals joined by a table", joined_by_blocks),
+    ("values carried out of blocks after loops", carried_after_loops),
     ("one table of branches", branch_table),
     ("many tables of branches", branch_tables),
     ("locals in nested loops", |bytes| locals_in_loops(bytes, 998, false)),
@@ -158,6 +162,55 @@ fn passing(bytes: usize) -> Function {
         "(call $results) (call $results) (call $results) (call $results) (call $results) (call $passed)\n";
     let count = (bytes / 12).min(branches_max() / 6);
     let body = format!("{} {} {}", "(local.get 0) ".repeat(16), one.repeat(count), "drop ".repeat(16));
+    Function { head: String::new(), body }
+}
+
+/// Every target of a table is a branch of its own for each value that is alive there.
+fn table_beside(bytes: usize) -> Function {
+    let operands = 3_000.min(bytes / 16);
+    let targets = number(limits::FUNCTION_BRANCH_TARGETS_MAX).min(bytes / 4);
+    let loads: String =
+        (0..operands).map(|n| format!("(i64.load offset={} (i32.const 0))\n", n * 8)).collect();
+    let targets: String = (0..targets).map(|n| format!("{} ", n % 2)).collect();
+    let table = format!("(block (block (br_table {targets} (i32.wrap_i64 (local.get 0)))))");
+    let sum = "i64.add\n".repeat(operands - 1);
+    Function { head: String::new(), body: format!("(i32.const 0) {loads} {table} {sum} i64.store") }
+}
+
+/// Products that the compiler moves out of the outer loop, and that are needed after the loops in it.
+fn kept_by_compiler(bytes: usize) -> Function {
+    let count = (bytes / 16).min(branches_max() / 2 - 2);
+    let loops = "(loop (br_if 0 (global.get $global)))\n".repeat(count);
+    let product = |n: usize| format!("(i64.mul (local.get 0) (i64.const {}))\n", n + 3);
+    let products = (0..count).map(product).collect::<String>() + &"i64.xor\n".repeat(count - 1);
+    let store = format!("(i64.store (i32.const 0) {products})");
+    Function { head: String::new(), body: format!("(loop {loops} {store} (br_if 0 (global.get $global)))") }
+}
+
+/// Few locals that are joined in as many blocks as there may be.
+fn joined_by_blocks(bytes: usize) -> Function {
+    let blocks = (bytes / 5).min(branches_max());
+    let targets: String = (0..blocks).map(|n| format!("{n} ")).collect();
+    let table = format!("(br_table {targets} (i32.wrap_i64 (local.get 0)))");
+    let set: String = (1..=4).map(|n| format!("(local.set {n} (local.get 0))")).collect();
+    let used: String =
+        (1..=4).map(|n| format!("(local.set 0 (i64.add (local.get 0) (local.get {n})))")).collect();
+    let body = format!("{} {table}) {set} {} {used}", "(block ".repeat(blocks), ")".repeat(blocks - 1));
+    Function { head: "(local i64 i64 i64 i64)".to_owned(), body }
+}
+
+/// Each value that a block leaves has a place for each block there is.
+fn carried_after_loops(bytes: usize) -> Function {
+    let blocks = (carried_max() / 16 - 1).min(bytes / 8);
+    let loops = (branches_max() - blocks).min((bytes - blocks * 4) / 8);
+    let body = format!(
+        "{} {} {} {} {}",
+        "(loop (br_if 0 (global.get $global)))\n".repeat(loops / 2),
+        "(block (type $wide_block) ".repeat(blocks),
+        "(local.get 0) ".repeat(16),
+        ")".repeat(blocks),
+        "drop ".repeat(16)
+    );
     Function { head: String::new(), body }
 }
 

@@ -164,19 +164,19 @@ mod tests {
              module-limits pipeline-modules=4 bytes=4194304 code-bytes=1048576 compile-work=15000000 types=1000 type-params=100 type-results=16 functions=10000 \
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
              function-locals=2000 function-branches=5000 function-branch-targets=20000 \
-             function-alive-at-branches=600000 function-carried=20000 function-joined=80000 function-joined-by-loops=15000 \
+             function-alive-at-branches=600000 function-carried=4000 function-joined=80000 function-joined-by-loops=15000 \
              function-loop-depth=25 \
              function-locals-in-loops=25000\n\
-             compile-work functions=150 params-and-results=12 instructions=5 instructions^2=1/300 floats=20 \
-             floats*instructions=1/20 branches=18 branches^2=1/400 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
-             targets=1 carried=4 joined^2=1/2000 joined-by-loops^2=1/55 locals-in-loops=2\n\
+             compile-work functions=280 params-and-results=12 instructions=5 instructions^2=1/300 floats=20 \
+             floats*instructions=1/20 branches=18 branches^2=1/400 loops*instructions=1/6 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
+             targets=1 targets*instructions=1/50 carried=4 carried*branches=1/30 joined^2=1/3000 joined*branches=1/100 joined-by-loops^2=1/55 locals-in-loops=2\n\
              abi 1\n\
              instrumentation 3\n\
              marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "e1c53427483361d7d3dc1ceed625bf1dab76d84cb717285d8f956f2f47411342"
+            "92279b5321bdbde086f73cb69b1fcbc1b34ce76b294353d5038ebd292e650780"
         );
     }
 

@@ -64,7 +64,7 @@ pub(super) struct ControlFlow<'a> {
     open: Vec<OpenBlock>,
     /// Loops open now, and all there are.
     loops: u64,
-    loops_in_all: u64,
+    pub(super) loops_in_all: u64,
     /// Most loops open at any point.
     pub(super) loops_max: u64,
 }
