@@ -117,7 +117,7 @@ pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
 
 // What a module may be. A module beyond these is refused before it is compiled, with the item, the limit and what was found.
 // `cargo run --release --example bench-admission` measures what the worst modules that we know of take to compile: at most
-// 13 s and 220 MiB, on one core of an ordinary server. A change must leave every module below 20 s and 500 MiB.
+// 15 s and 240 MiB, on one core of an ordinary server. A change must leave every module below 20 s and 500 MiB.
 
 /// The modules of a pipeline together may have this many times each limit of one module. Sixteen that are each the
 /// worst would otherwise keep a node from starting for minutes.
