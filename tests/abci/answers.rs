@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "aa380dcd1e4c43a856e73970d5cdf7becd650fb4c62728cdf1207b91a66547c2",
-            "79a8a081980a5be7772c3cfda8362ba0b0b79301adae4fee9e7d9a85b4518523"
+            "108f02a0803778c9edba8a08a0c47259160693a64af9013a52296fb5461212bc",
+            "0a3cdd61937425f84c677802ebc3039a9d071bdd109a3bc381b6ab1736a9513d"
         ]
     );
 }
