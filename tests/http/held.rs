@@ -55,7 +55,7 @@ impl Engine {
 struct One(Arc<AtomicUsize>);
 
 impl Counted for One {
-    fn taken(&mut self) {
+    fn handed_over(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }

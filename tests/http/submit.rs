@@ -1,12 +1,13 @@
 //! Submitting, and receipts, over a real log and an engine that does what a test says.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dseq::api::submit::{Bounds, Checked, HandedOver, Intake, Submissions};
+use dseq::api::submit::{Bounds, Checked, Counted, HandedOver, Intake, Overload, Submissions};
 use dseq::api::{self, Running, State};
-use dseq::app::{CommittedBlock, Refusal, TxResult};
+use dseq::app::{Code, CommittedBlock, Refusal, TxResult};
 use dseq::receipts::Receipts;
 use dseq::sequence::{HashedRecord, Log, Staging};
 use dseq::types::{AppHash, Fuel, Height, PipelineId, TxHash};
@@ -25,11 +26,26 @@ struct Engine {
     checked: Mutex<Checked>,
     handed_over: Mutex<HandedOver>,
     taken: Mutex<Vec<Bytes>>,
+    /// Once for each transaction that counts as waiting, beside the engine itself; and how many were decided.
+    decided: Arc<AtomicUsize>,
+}
+
+/// A transaction that counts as waiting.
+struct One(Arc<AtomicUsize>);
+
+impl Counted for One {
+    fn decided(self: Box<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Intake for Engine {
     fn tx_bytes_max(&self) -> Option<u64> {
         Some(TX_BYTES_MAX)
+    }
+
+    fn count(&self, _: &Bytes) -> Result<Box<dyn Counted>, Overload> {
+        Ok(Box::new(One(Arc::clone(&self.decided))))
     }
 
     fn check(&self, _: Bytes) -> BoxFuture<'_, Checked> {
@@ -65,6 +81,7 @@ impl Node {
             checked: Mutex::new(Checked::Accepted),
             handed_over: Mutex::new(HandedOver::Taken),
             taken: Mutex::default(),
+            decided: Arc::default(),
         });
         let http = serve(limits(), |stopping| {
             let intake: Arc<dyn Intake> = engine.clone();
@@ -94,6 +111,11 @@ impl Node {
 
     fn engine_answers(&self, answer: HandedOver) {
         *self.engine.handed_over.lock().unwrap() = answer;
+    }
+
+    /// How many transactions count as waiting, and how many were decided.
+    fn counted(&self) -> (usize, usize) {
+        (Arc::strong_count(&self.engine.decided) - 1, self.engine.decided.load(Ordering::SeqCst))
     }
 
     /// How often the engine was given these bytes.
@@ -470,4 +492,27 @@ fn a_thousand_requests_wait_at_once_and_each_gets_its_own_receipt() {
         assert_eq!((&answer["index"], &answer["tx_hash"]), (&number.into(), &hash(tx).into()));
     }
     eprintln!("{count} waiting requests answered {:?} after the commit began", began.elapsed());
+}
+
+#[test]
+fn only_what_a_block_brought_counts_as_decided() {
+    // Whether or not its bytes are kept.
+    for kept_bytes_max in [0, 1 << 20] {
+        let bounds = Bounds { kept_bytes_max, ..Bounds::DEFAULT };
+        let mut node = Node::within(Bounds { again_after: Duration::from_secs(600), ..bounds });
+        for tx in ["committed", "refused"] {
+            assert_eq!(node.submit("?wait=checked", tx).status, 202);
+        }
+        assert_eq!(node.counted(), (2, 0));
+        node.commit(&["committed"]);
+        let refused = Refusal::by_host(Code::TxTooLarge, "in a block".to_owned());
+        node.receipts.refuse(TxHash::of(b"refused"), &refused);
+        until("none waits", || node.counted() == (0, 1));
+
+        let node = Node::within(Bounds { again_after: Duration::from_millis(50), ..bounds });
+        assert_eq!(node.submit("?wait=checked", "forgotten").status, 202);
+        until("it does not wait any more", || node.counted() == (0, 0));
+        let times = if kept_bytes_max == 0 { 1 } else { 2 };
+        until("handed over again, or not", || node.given("forgotten") == times);
+    }
 }

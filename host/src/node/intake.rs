@@ -64,8 +64,12 @@ impl Drop for NodeIntake {
 }
 
 impl Counted for abci::Counted {
-    fn taken(&mut self) {
-        Self::taken(self);
+    fn handed_over(&mut self) {
+        Self::handed_over(self);
+    }
+
+    fn decided(self: Box<Self>) {
+        Self::decided(*self);
     }
 }
 

@@ -4,7 +4,7 @@
 //! budget   weight of a block that takes the target time, by the last blocks; this node's next proposal is as heavy, or up to
 //!          STRETCH_MAX times as heavy if the queue is longer than QUEUE_LONG blocks, and now and then light
 //! waiting  weight of what this node accepted and no block has brought yet
-//! on way   weight of what HTTP took and the engine has not answered for yet
+//! on way   weight of what HTTP took and has not handed to the engine yet
 //! queue    (waiting + on way) / budget: how many blocks it takes, by a budget that shrinks slowly; checks count waiting alone
 //! own      weight of what HTTP took and no block has brought yet, / the budget's part that the last blocks gave to such
 //! wait     how long the transactions of the last block had been waiting at this node
@@ -160,6 +160,16 @@ impl Pace {
         real(weight) / real(block_weight.load(Ordering::Relaxed))
     }
 
+    /// How many blocks the queue takes, as HTTP sees it.
+    fn queue_of_submit(&self) -> f64 {
+        self.queue_with(self.own.on_way(), &self.queue_block_weight)
+    }
+
+    /// How many blocks the own queue takes.
+    fn own_queue(&self) -> f64 {
+        real(self.own.waiting()) / real(self.own_block_weight.load(Ordering::Relaxed))
+    }
+
     /// How many blocks the queue takes, as checks see it.
     fn queue_of_checks(&self) -> f64 {
         self.queue_with(0, &self.checks_block_weight)
@@ -195,7 +205,16 @@ impl Pace {
 
     /// That the queue is too long for producers that can wait.
     pub(super) fn overload(&self, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        self.overload_with(self.own.on_way(), self.own.waiting(), now)
+        let mut queue = self.queue_of_submit();
+        if queue > QUEUE_SUBMIT {
+            self.forget_old(now());
+            queue = self.queue_of_submit();
+        }
+        let wait = Duration::from_micros(self.wait_micros.load(Ordering::Relaxed));
+        let waits_long = wait > self.time_of(WAIT_SUBMIT);
+        let longest = if waits_long { queue.max(self.own_queue()) } else { queue };
+        (longest > QUEUE_SUBMIT)
+            .then(|| Overload { wait: self.time_of(longest), wait_max: self.time_of(QUEUE_SUBMIT) })
     }
 
     /// Counts a transaction that HTTP takes. Its check comes a few milliseconds after the engine's answer, and in between it is not
@@ -203,27 +222,9 @@ impl Pace {
     ///
     /// # Errors
     ///
-    /// The queue is too long without it. Of many that come at once, each sees those before it.
+    /// The queue is too long without it.
     pub(super) fn count(&self, weight: u64, now: impl FnOnce() -> Instant) -> Result<Counted, Overload> {
-        let (counted, on_way, own) = self.own.count(weight);
-        self.overload_with(on_way, own, now).map_or(Ok(counted), Err)
-    }
-
-    fn overload_with(&self, on_way: u64, own: u64, now: impl FnOnce() -> Instant) -> Option<Overload> {
-        if self.submit_overload(on_way, own).is_some() {
-            self.forget_old(now());
-        }
-        self.submit_overload(on_way, own)
-    }
-
-    fn submit_overload(&self, on_way: u64, own: u64) -> Option<Overload> {
-        let queue = self.queue_with(on_way, &self.queue_block_weight);
-        let own = real(own) / real(self.own_block_weight.load(Ordering::Relaxed));
-        let wait = Duration::from_micros(self.wait_micros.load(Ordering::Relaxed));
-        let waits_long = wait > self.time_of(WAIT_SUBMIT);
-        let longest = if waits_long { queue.max(own) } else { queue };
-        (longest > QUEUE_SUBMIT)
-            .then(|| Overload { wait: self.time_of(longest), wait_max: self.time_of(QUEUE_SUBMIT) })
+        self.overload(now).map_or_else(|| Ok(self.own.count(weight)), Err)
     }
 
     fn overloaded(&self, queue: f64) -> Refusal {

@@ -3,6 +3,7 @@
 //! All are counts beside the way of a transaction, without a lock: the threads that serve HTTP yield to consensus, which must
 //! never wait for one of them.
 
+use std::mem::replace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +19,7 @@ pub(super) struct Own {
     on_way: AtomicU64,
     /// Of that, and of what the engine has and no block has brought yet.
     waiting: AtomicU64,
-    /// Of all that the engine had and that does not wait any more.
+    /// Of all that blocks brought.
     decided: AtomicU64,
 }
 
@@ -31,11 +32,10 @@ impl Own {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Counts a transaction; answers what was on its way, and what was waiting, before it.
-    pub(super) fn count(self: &Arc<Self>, weight: u64) -> (Counted, u64, u64) {
-        let on_way = self.on_way.fetch_add(weight, Ordering::Relaxed);
-        let waiting = self.waiting.fetch_add(weight, Ordering::Relaxed);
-        (Counted { own: Arc::clone(self), weight, is_taken: false }, on_way, waiting)
+    pub(super) fn count(self: &Arc<Self>, weight: u64) -> Counted {
+        self.on_way.fetch_add(weight, Ordering::Relaxed);
+        self.waiting.fetch_add(weight, Ordering::Relaxed);
+        Counted { own: Arc::clone(self), weight, with_engine: false }
     }
 }
 
@@ -44,48 +44,52 @@ impl Own {
 pub struct Counted {
     own: Arc<Own>,
     weight: u64,
-    is_taken: bool,
+    with_engine: bool,
 }
 
 impl Counted {
-    /// The engine has it: from here on, it counts among what its check counted. It is dropped when it is decided, or after three seconds,
-    /// which under the bounds here few take.
-    pub fn taken(&mut self) {
-        if !std::mem::replace(&mut self.is_taken, true) {
+    /// The engine has it: from here on, it counts among what its check counted.
+    pub fn handed_over(&mut self) {
+        if !replace(&mut self.with_engine, true) {
             self.own.on_way.fetch_sub(self.weight, Ordering::Relaxed);
         }
+    }
+
+    /// A block brought it.
+    pub fn decided(self) {
+        self.own.decided.fetch_add(self.weight, Ordering::Relaxed);
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.handed_over();
         self.own.waiting.fetch_sub(self.weight, Ordering::Relaxed);
-        if self.is_taken {
-            self.own.decided.fetch_add(self.weight, Ordering::Relaxed);
-        } else {
-            self.own.on_way.fetch_sub(self.weight, Ordering::Relaxed);
-        }
     }
 }
 
 /// What part of the weight that the last blocks decided was handed in at this node.
+///
+/// What producers wait for is noticed as decided after its block is noted, and before the next one: so a block's weight counts
+/// with the next one, too.
 #[derive(Default)]
 pub(super) struct Share {
     /// What had been decided when the last block was noted.
     decided: u64,
+    /// The last block's weight.
+    weight: u64,
     own: f64,
     all: f64,
 }
 
 impl Share {
-    /// Takes note of a block of this weight; answers the share, from 0 to 1.
+    /// Takes note of a block of this weight; answers the share up to the block before it, from 0 to 1.
     pub(super) fn note(&mut self, own: &Own, weight: u64) -> f64 {
         let decided = own.decided.load(Ordering::Relaxed);
-        let more = decided.saturating_sub(std::mem::replace(&mut self.decided, decided));
+        let more = decided.saturating_sub(replace(&mut self.decided, decided));
         let kept = 1.0 - 1.0 / SHARE_BLOCKS;
         self.own = self.own.mul_add(kept, real(more));
-        self.all = self.all.mul_add(kept, real(weight));
-        // Producers hear of a block a little later than this does.
+        self.all = self.all.mul_add(kept, real(replace(&mut self.weight, weight)));
         if self.all > 0.0 { (self.own / self.all).min(1.0) } else { 0.0 }
     }
 }
@@ -95,37 +99,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_taken_by_the_engine_was_never_decided() {
+    fn only_what_a_block_brought_is_decided() {
         let own = Arc::new(Own::default());
-        let (first, ..) = own.count(5);
-        let (mut second, on_way, waiting) = own.count(7);
-        assert_eq!((on_way, waiting), (5, 5), "those before it");
-        second.taken();
-        second.taken();
-        assert_eq!((own.on_way(), own.waiting()), (5, 12));
-        drop(first);
-        assert_eq!((own.on_way(), own.waiting(), own.decided.load(Ordering::Relaxed)), (0, 7, 0));
-        drop(second);
-        assert_eq!((own.on_way(), own.waiting(), own.decided.load(Ordering::Relaxed)), (0, 0, 7));
+        let of = |own: &Own| (own.on_way(), own.waiting(), own.decided.load(Ordering::Relaxed));
+        let (refused, mut forgotten, mut decided) = (own.count(5), own.count(7), own.count(9));
+        assert_eq!(of(&own), (21, 21, 0));
+        forgotten.handed_over();
+        decided.handed_over();
+        decided.handed_over();
+        assert_eq!(of(&own), (5, 21, 0));
+        drop(refused);
+        assert_eq!(of(&own), (0, 16, 0));
+        drop(forgotten);
+        assert_eq!(of(&own), (0, 9, 0));
+        decided.decided();
+        assert_eq!(of(&own), (0, 0, 9));
     }
 
     #[test]
     fn the_share_follows_the_last_blocks() {
         let (own, mut share) = (Arc::new(Own::default()), Share::default());
         assert!(share.note(&own, 0).abs() < 1e-9, "nothing was decided");
-        let mut block = |of_own: u64| {
-            let (mut counted, ..) = own.count(of_own);
-            counted.taken();
-            drop(counted);
-            share.note(&own, 100)
+        let mut blocks = |count: usize, weights: &dyn Fn(usize) -> (u64, u64)| {
+            let shares = (0..count).map(|n| {
+                let (of_own, all) = weights(n);
+                let counted = own.count(of_own);
+                let share = share.note(&own, all);
+                counted.decided();
+                share
+            });
+            shares.collect::<Vec<_>>()
         };
-        let after = |shares: Vec<f64>| shares.last().copied().unwrap();
-        let quarter = after((0..40).map(|_| block(25)).collect());
-        assert!((quarter - 0.25).abs() < 0.01, "{quarter}");
-        let half = after((0..40).map(|n| block(if n % 2 == 0 { 100 } else { 0 })).collect());
+        let quarter = blocks(40, &|_| (25, 100))[39];
+        assert!((quarter - 0.25).abs() < 1e-9, "{quarter}");
+        // Blocks of all sizes, of which always the same part is this node's.
+        let of_all_sizes = blocks(40, &|n| if n % 4 == 0 { (250, 1_000) } else { (1, 4) });
+        assert!(of_all_sizes.iter().all(|share| (share - 0.25).abs() < 1e-9), "{of_all_sizes:?}");
+        let half = blocks(40, &|n| (if n % 2 == 0 { 100 } else { 0 }, 100))[39];
         assert!((0.4..0.6).contains(&half), "{half}");
-        let (later, none) = (block(0), after((0..40).map(|_| block(0)).collect()));
-        assert!(later > 0.3 && none < 0.01, "{later}, {none}");
-        assert!(after((0..40).map(|_| block(1_000)).collect()) <= 1.0);
+        let none = blocks(40, &|_| (0, 100));
+        assert!(none[1] > 0.3 && none[39] < 0.01, "{none:?}");
+        assert!(blocks(40, &|_| (1_000, 100))[39] <= 1.0);
     }
 }

@@ -280,7 +280,7 @@ fn what_http_took_counts_until_it_is_with_the_engine_or_ends() {
     assert!(count(1).is_err());
     assert!(!network.is_refused(TxHash::of(b"of another node")), "checks count what waits alone");
     for one in &mut counted {
-        one.taken();
+        one.handed_over();
     }
     assert!(count(1).is_ok(), "the engine's check counts what it has");
     drop(counted);
@@ -310,11 +310,11 @@ fn taken_with_share(percent: u64, waited: Duration) -> usize {
     let mut network = Network::rested(50);
     let block = network.block_weight();
     for _ in 0..40 {
-        if percent > 0 {
-            network.pace.count(block * percent / 100, || network.now).unwrap().taken();
-        }
+        let mut own = network.pace.count(block * percent / 100, || network.now).unwrap();
+        own.handed_over();
         network.now += Duration::from_millis(250);
         network.pace.committed(network.now, block, []);
+        own.decided();
     }
     let others: Vec<TxHash> = (0..20_u64).map(|n| TxHash::of(format!("other {n}").as_bytes())).collect();
     for tx in &others {
@@ -326,7 +326,7 @@ fn taken_with_share(percent: u64, waited: Duration) -> usize {
     let count = || network.pace.count(block / 16, || network.now);
     let mut counted = Vec::new();
     while let Ok(mut one) = count() {
-        one.taken();
+        one.handed_over();
         counted.push(one);
         if counted.len() == 1_000 {
             break;
@@ -352,7 +352,7 @@ fn once_transactions_wait_for_long_a_node_takes_its_part_of_the_blocks() {
 fn a_refusal_by_the_own_queue_says_how_long_that_takes() {
     let mut network = Network::rested(50);
     let mut counted = network.pace.count(network.block_weight(), || network.now).unwrap();
-    counted.taken();
+    counted.handed_over();
     let others: Vec<TxHash> = (0..20_u64).map(|n| TxHash::of(format!("other {n}").as_bytes())).collect();
     for tx in &others {
         network.pace.accepted(tx, TX, network.now);
@@ -373,7 +373,7 @@ fn a_few_transactions_that_took_long_are_no_reason() {
         network.block(0);
     }
     let mut own = network.pace.count(network.block_weight(), || network.now).unwrap();
-    own.taken();
+    own.handed_over();
     network.offer(450);
     network.now += Duration::from_secs(10);
     let few: Vec<TxHash> = network.queue.drain(..WAITED_MIN - 1).collect();

@@ -33,10 +33,13 @@ pub trait Intake: Send + Sync {
     fn hand_over(&self, tx: Bytes) -> BoxFuture<'_, HandedOver>;
 }
 
-/// A transaction that was taken. It counts until this is dropped.
+/// A transaction that counts among those that wait until this is dropped.
 pub trait Counted: Send {
-    /// The engine has it. It counts on until it is decided, for as long as the node waits for that.
-    fn taken(&mut self) {}
+    /// The engine has it.
+    fn handed_over(&mut self) {}
+
+    /// A block brought it.
+    fn decided(self: Box<Self>) {}
 }
 
 /// Where nothing is counted.

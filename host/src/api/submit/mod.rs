@@ -290,19 +290,24 @@ impl Submissions {
             let _ = tell.send(delivered);
             return;
         }
+        counted.handed_over();
         let _ = tell.send(delivered);
-        counted.taken();
-        let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(cost(tx.len() as u64));
-        let Ok(_kept) = kept else { return };
+        let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(cost(tx.len() as u64)).ok();
+        let again = kept.map(|kept| (tx, kept));
         drop(load);
         tokio::select! {
-            _ = waiting.decided() => {}
+            decided = waiting.decided() => {
+                if matches!(decided, Some(Decided::Committed(_))) {
+                    counted.decided();
+                }
+            }
             () = self.stopping.wait() => {}
             () = sleep(self.again_after) => {
-                drop(waiting);
+                drop((waiting, counted));
+                let Some((tx, _kept)) = again else { return };
                 // The answer changes nothing: the engine may have taken it the first time.
-                let again = intake.hand_over(tx).await;
-                tracing::debug!(tx = %hash, ?again, "neither committed nor refused: handed to the engine once more");
+                let answer = intake.hand_over(tx).await;
+                tracing::debug!(tx = %hash, ?answer, "neither committed nor refused: handed to the engine once more");
             }
         }
     }
