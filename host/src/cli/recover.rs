@@ -10,7 +10,8 @@ use crate::node::engine::cometbft::CometBft;
 use crate::node::home::NodeHome;
 use crate::node::home::machine::MachineId;
 use crate::node::process::signals;
-use crate::node::recover::{self, Prepared, run, watch::Seen};
+use crate::node::recover::watch::{CLOCKS_DIFFER_MAX, Seen};
+use crate::node::recover::{self, Prepared, run};
 use crate::node::shell;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -67,9 +68,11 @@ fn tell(seen: &Seen, waits: &mut bool) -> std::io::Result<()> {
         Seen::Waits { height } if *waits => say(format!("at block {height}")),
         Seen::Waits { height } => {
             *waits = true;
+            let seconds = CLOCKS_DIFFER_MAX.as_secs();
             say(format!(
-                "at block {height}, caught up. Waiting for two blocks made from now on, which show what this key cannot have \
-                 signed.\nAn idle network makes none: submit a transaction at another node."
+                "at block {height}, caught up. Waiting for two blocks made at least {seconds} s after this command began: they \
+                 show what this key cannot have signed.\nAn idle network makes none: once those {seconds} s are over, submit \
+                 a transaction at another node."
             ))
         }
     }

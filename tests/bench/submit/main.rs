@@ -1,9 +1,10 @@
 //! Benchmark of submitting on a running network: `POST /v1/submit` beside CometBFT's `broadcast_tx_commit`, and with
-//! `wait=checked` beside `broadcast_tx_sync`.
+//! `wait=checked` beside `broadcast_tx_sync`; and with a crowd of readers at the node beside without.
 //!
 //! Both sides go to the same node by the same client, in turn, over connections that are kept.
 
 mod connection;
+mod crowd;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use self::connection::{Connection, Way};
+use self::crowd::Crowd;
 
 /// Producers that submit at once, each again when it has its answer.
 const PRODUCERS: usize = 64;
@@ -41,6 +43,9 @@ struct Options {
     /// Seconds of a round with all producers.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Be the crowd of readers at `--http` until killed, and nothing else.
+    #[arg(long)]
+    crowd: bool,
 }
 
 /// One of two things that are compared: a name, and a round's figure.
@@ -61,10 +66,18 @@ const ANY: Target = ("", 0.0);
 
 fn main() -> Result<()> {
     let options = &Options::parse();
+    if options.crowd {
+        return crowd::run(options.http);
+    }
     let alone = |way: Way| Side::new(way.name(), move || alone(options, way));
     let at_once = |way: Way| Side::new(way.name(), move || at_once(options, way));
     let (committed, checked) = (Way::Http("committed"), Way::Http("checked"));
     let (commit, sync) = (Way::Rpc("broadcast_tx_commit"), Way::Rpc("broadcast_tx_sync"));
+    let crowded = Side::new("with 5,000 followers and others", move || {
+        let _crowd = Crowd::gather(options.http)?;
+        self::alone(options, committed)
+    });
+    let quiet = Side::new("without readers", move || self::alone(options, committed));
     let rows = [
         compare(
             options,
@@ -88,6 +101,7 @@ fn main() -> Result<()> {
             [at_once(Way::Batch), at_once(commit)],
             ("at_least", 3.0),
         )?,
+        compare(options, "readers: committed, p50", "ms", [crowded, quiet], ("at_most", 1.25))?,
     ];
     let cpus = std::thread::available_parallelism()?;
     let taken = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();

@@ -232,7 +232,11 @@ fn blocks(subject: &Subject<'_>, own: Option<&Rpc>, peers: &[Peer]) -> Finding {
             return Finding::failed("same network", found, remedy);
         }
     }
-    Finding::ok("same network", format!("{} peers are of {} too", peers.len(), genesis.chain_id()))
+    let peers = match peers.len() {
+        1 => "1 peer is".to_owned(),
+        several => format!("{several} peers are"),
+    };
+    Finding::ok("same network", format!("{peers} of {} too", genesis.chain_id()))
 }
 
 fn engines(peers: &[Peer]) -> Finding {
