@@ -98,7 +98,8 @@ fn calls_far_apart() -> Vec<Shape> {
         "{RANDOM} (call_indirect (type $small) (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $b) (i64.const 33))) (i32.const 4096)))"
     );
     let add = "(global.set $g (i32.xor (i32.add (global.get $g) (i32.const 1000000)) (i32.rotl (global.get $g) (global.get $g))))";
-    let long = each(8, &format!("(func $longNUMBER (type $small) {})", add.repeat(7000)));
+    // All of them together are more code than the first caches hold; each is short, because long ones are not admitted.
+    let long = each(40, &format!("(func $longNUMBER (type $small) {})", add.repeat(1000)));
     vec![
         Shape {
             name: "chains of 150 calls",
@@ -124,7 +125,7 @@ fn calls_far_apart() -> Vec<Shape> {
         Shape {
             name: "long functions in turn",
             fields: format!("(type $small (func)) (global $g (mut i32) (i32.const 0)) {long}"),
-            body: each(8, "(call $longNUMBER)"),
+            body: each(40, "(call $longNUMBER)"),
             times: 1,
             ..Shape::default()
         },
