@@ -42,6 +42,8 @@ pub mod atomic_file;
 
 pub mod disk;
 
+mod bounded;
+
 pub mod utc;
 
 pub mod sequence;

@@ -1,20 +1,28 @@
 //! Compiling a pipeline's modules: on all processors, and each file once in the life of a process.
 //!
-//! What compiling takes is bounded for each module by `validate`, and for all of a pipeline here.
+//! What compiling takes is bounded for each module by `validate`, measured for each by `bounded`, and for all of a pipeline here.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use wasmtime::{Engine, Module};
 
 use super::error::AdmitError;
+use crate::bounded::{Bounds, Exceeded, within};
 use crate::limits;
 use crate::plugin::instrument::{Rewritten, rewrite};
 use crate::plugin::validate::{Use, ValidModule, validate};
 use crate::plugin::{engine, execute};
 use crate::rules::PluginSpec;
 use crate::types::PluginHash;
+
+/// What compiling one module may take.
+const BOUNDS: Bounds = Bounds {
+    processor_time: Duration::from_secs(limits::COMPILE_SECONDS_MAX),
+    memory_bytes: limits::COMPILE_MEMORY_BYTES_MAX,
+};
 
 /// A valid module as machine code.
 #[derive(Clone)]
@@ -106,7 +114,13 @@ fn compile_once(
     }
     let Rewritten { wasm, mutable_globals } =
         rewrite(valid).map_err(|error| AdmitError::refused(&plugin.name, &error))?;
-    let module = Module::from_binary(engine, &wasm)
+    let engine = engine.clone();
+    let module = within(BOUNDS, move || Module::from_binary(&engine, &wasm))
+        .map_err(|error| AdmitError::Host { reason: error.to_string() })?
+        .map_err(|exceeded| match exceeded {
+            Exceeded::ProcessorTime => AdmitError::CompileTime { plugin: plugin.name.clone() },
+            Exceeded::Memory => AdmitError::CompileMemory { plugin: plugin.name.clone() },
+        })?
         .map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
     let compiled = Compiled { module, mutable_globals };
     let mut recent = recent();

@@ -115,6 +115,26 @@ pub enum AdmitError {
         /// The engine's words.
         reason: String,
     },
+    /// Compiling it took too long.
+    #[error(
+        "plugin {plugin}: compiling it takes more than {max} seconds of processor time on this machine, the most that is \
+         allowed; ordinary plugins take a tenth of that: split its largest functions, and be wary of it if it is not yours",
+        max = limits::COMPILE_SECONDS_MAX
+    )]
+    CompileTime {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// Compiling it took too much memory.
+    #[error(
+        "plugin {plugin}: compiling it takes more than {max} bytes of memory, the most that is allowed; ordinary plugins \
+         take a tenth of that: split its largest functions, and be wary of it if it is not yours",
+        max = limits::COMPILE_MEMORY_BYTES_MAX
+    )]
+    CompileMemory {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// An export of the ABI is missing.
     #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
     ExportMissing {

@@ -96,7 +96,9 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     config.native_unwind_info(false);
     config.generate_address_map(false);
     config.profiler(ProfilingStrategy::None);
-    config.cranelift_opt_level(OptLevel::Speed);
+    // A plugin's own compiler has optimised it. Here it would pay next to nothing, and an optimiser's mistake would fork the
+    // network; much of what modules do to be slow to compile, they do to the optimiser.
+    config.cranelift_opt_level(OptLevel::None);
 
     config.memory_init_cow(true);
     if cfg!(feature = "small-address-space") {
