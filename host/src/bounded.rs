@@ -1,97 +1,122 @@
-//! Work within bounds on processor time and memory, which are measured while it runs.
+//! Work with limits on processor time and memory, which are measured while it runs.
 //!
 //! Compiling a module is such work: `plugin::validate` refuses most modules that would take too long, and the same ones on every
-//! machine, but what a compiler takes is known only once it has compiled.
+//! machine, but what compiling takes is known only afterwards.
 //!
 //! # Determinism
 //!
-//! A slower machine may exceed a bound that another keeps. So this may only decide whether a node starts, and nothing that it
+//! A slower machine may exceed a limit that another keeps. So this may only decide whether a node starts, and nothing that it
 //! computes.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use procfs::process::Process;
+use procfs::process::{Process, Task};
+use rustix::thread::{Pid, gettid};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits;
 
-/// Between two looks at what is used. What is allocated in the meantime comes on top of the bound.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the limits are checked. What is allocated in between comes on top.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// What some work may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Time of one processor.
     pub(crate) processor_time: Duration,
-    /// Growth of the process's resident memory.
+    /// Growth of the process's memory, swapped out or not.
     pub(crate) memory_bytes: u64,
 }
 
-/// The bound that was exceeded.
+/// The limit that was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     ProcessorTime,
     Memory,
 }
 
-/// Does `work` on a thread of its own, for as long as it keeps within `bounds`. Work that exceeds them cannot be stopped: its
-/// thread goes on, and the process is expected to end.
+/// Does `work` on a thread of its own, within `bounds` if there are any. Answers with its result, and with the processor time
+/// it took. Work that exceeds a limit cannot be stopped: its thread goes on, and the process is expected to end.
 ///
 /// # Errors
 ///
-/// The outer one when the system gives no thread, the inner one when a bound is exceeded.
+/// The outer one when the system gives no thread or does not say what the process uses, the inner one when a limit is exceeded.
 ///
 /// # Panics
 ///
 /// When `work` does.
 pub(crate) fn within<R: Send + 'static>(
-    bounds: Bounds,
+    bounds: Option<Bounds>,
     work: impl FnOnce() -> R + Send + 'static,
-) -> io::Result<Result<R, Exceeded>> {
-    let began = Instant::now();
-    let memory_before = resident_bytes();
+) -> io::Result<Result<(R, Duration), Exceeded>> {
     let (tell_thread, thread_id) = mpsc::channel();
-    let (tell_done, done) = mpsc::channel();
-    let builder = thread::Builder::new().name("compile".to_owned());
-    let worker = builder.stack_size(limits::PLUGIN_THREAD_STACK_BYTES).spawn(move || {
-        // Nobody is listening any more once a bound is exceeded.
-        let _ = tell_thread.send(rustix::thread::gettid());
-        let _ = tell_done.send(work());
+    let (alive, ended) = mpsc::channel::<()>();
+    // As long a stack as that of the threads that compiled before there were limits: the compiler recurses, too.
+    let builder =
+        thread::Builder::new().name("bounded".to_owned()).stack_size(limits::PLUGIN_THREAD_STACK_BYTES);
+    let worker = builder.spawn(move || {
+        let _alive = alive;
+        let _ = tell_thread.send(gettid());
+        let result = work();
+        (result, own_processor_time())
     })?;
-    let thread_id = thread_id.recv().ok().map(|id| id.as_raw_nonzero().get());
-    loop {
-        match done.recv_timeout(LOOK_EVERY) {
-            Ok(result) => return Ok(Ok(result)),
-            Err(RecvTimeoutError::Disconnected) => match worker.join() {
-                Err(panic) => std::panic::resume_unwind(panic),
-                Ok(()) => return Err(io::Error::other("the thread ended without a result")),
-            },
-            Err(RecvTimeoutError::Timeout) => {}
+    if let Some(bounds) = bounds {
+        let mut watched = None;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
+            if watched.is_none() {
+                watched = Some(Watched::new(thread_id.recv().map_err(io::Error::other)?)?);
+            }
+            if let Some(exceeded) = watched.as_ref().and_then(|watched| watched.exceeds(bounds)) {
+                return Ok(Err(exceeded));
+            }
         }
-        // Without /proc the time that has passed has to do; a thread cannot have used more.
-        let used = thread_id.and_then(processor_time).unwrap_or_else(|| began.elapsed());
-        if used > bounds.processor_time {
-            return Ok(Err(Exceeded::ProcessorTime));
+    }
+    worker.join().map(Ok).map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+}
+
+/// A thread at work, and what the process used at the first check: most work has ended before.
+struct Watched {
+    process: Process,
+    thread: Task,
+    memory_before: u64,
+}
+
+impl Watched {
+    fn new(thread_id: Pid) -> io::Result<Self> {
+        let process = Process::myself().map_err(io::Error::other)?;
+        let thread = process.task_from_tid(thread_id.as_raw_nonzero().get()).map_err(io::Error::other)?;
+        let memory_before =
+            memory_bytes(&process).ok_or_else(|| io::Error::other("/proc does not tell memory"))?;
+        Ok(Self { process, thread, memory_before })
+    }
+
+    /// Nothing can be read of a thread that has just ended, or without descriptors: then the next check has to see it.
+    fn exceeds(&self, bounds: Bounds) -> Option<Exceeded> {
+        if processor_time(&self.thread).is_some_and(|used| used > bounds.processor_time) {
+            return Some(Exceeded::ProcessorTime);
         }
-        if resident_bytes().saturating_sub(memory_before) > bounds.memory_bytes {
-            return Ok(Err(Exceeded::Memory));
-        }
+        let grown = memory_bytes(&self.process)?.saturating_sub(self.memory_before);
+        (grown > bounds.memory_bytes).then_some(Exceeded::Memory)
     }
 }
 
-/// The processor time that a thread of this process has used.
-fn processor_time(thread_id: i32) -> Option<Duration> {
-    let stat = Process::myself().ok()?.task_from_tid(thread_id).ok()?.stat().ok()?;
+fn own_processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+fn processor_time(thread: &Task) -> Option<Duration> {
+    let stat = thread.stat().ok()?;
     let milliseconds = stat.utime.saturating_add(stat.stime).saturating_mul(1000);
     milliseconds.checked_div(procfs::ticks_per_second()).map(Duration::from_millis)
 }
 
-/// The process's memory as the kernel counts it, 0 where it does not say.
-fn resident_bytes() -> u64 {
-    let pages = Process::myself().and_then(|own| own.statm()).map_or(0, |statm| statm.resident);
-    pages.saturating_mul(procfs::page_size())
+fn memory_bytes(process: &Process) -> Option<u64> {
+    let status = process.status().ok()?;
+    let kib = status.vmrss?.saturating_add(status.vmswap.unwrap_or(0));
+    Some(kib.saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -101,13 +126,13 @@ mod tests {
 
     use super::*;
 
-    const ENOUGH: Bounds = Bounds { processor_time: Duration::from_secs(3600), memory_bytes: 1 << 40 };
+    const ENOUGH: Bounds = Bounds { processor_time: Duration::from_secs(60), memory_bytes: 1 << 40 };
 
     /// Does `work` again and again until the test ends.
     fn endless(bounds: Bounds, mut work: impl FnMut() + Send + 'static) -> Exceeded {
         let ended = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&ended);
-        let exceeded = within(bounds, move || {
+        let exceeded = within(Some(bounds), move || {
             while !until.load(Ordering::Relaxed) {
                 work();
             }
@@ -118,14 +143,17 @@ mod tests {
 
     #[test]
     fn work_within_its_bounds_is_done() {
-        assert_eq!(within(ENOUGH, || 7).unwrap(), Ok(7));
+        for bounds in [None, Some(ENOUGH)] {
+            assert_eq!(within(bounds, || 7).unwrap().unwrap().0, 7);
+        }
     }
 
     /// On a busy machine a compiler waits for its turn, too.
     #[test]
     fn waiting_is_not_working() {
         let bounds = Bounds { processor_time: Duration::from_millis(200), ..ENOUGH };
-        assert_eq!(within(bounds, || thread::sleep(Duration::from_millis(400))).unwrap(), Ok(()));
+        let (_, used) = within(Some(bounds), || thread::sleep(Duration::from_millis(400))).unwrap().unwrap();
+        assert!(used < bounds.processor_time, "{used:?}");
     }
 
     #[test]
@@ -137,9 +165,9 @@ mod tests {
     #[test]
     fn work_that_takes_too_much_memory_is_given_up() {
         let mut held: Vec<Vec<u8>> = Vec::new();
-        let exceeded = endless(Bounds { memory_bytes: 256 << 20, ..ENOUGH }, move || {
+        let exceeded = endless(Bounds { memory_bytes: 64 << 20, ..ENOUGH }, move || {
             // Beyond the bound and no further, however long it takes to be noticed.
-            if held.len() < 512 {
+            if held.len() < 128 {
                 held.push(vec![1; 1 << 20]);
             }
         });
@@ -149,6 +177,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "of the work itself")]
     fn a_panic_of_the_work_is_a_panic_here() {
-        let _ = within(ENOUGH, || panic!("of the work itself"));
+        let _ = within(Some(ENOUGH), || panic!("of the work itself"));
     }
 }

@@ -115,23 +115,26 @@ pub const WASM_STACK_BYTES: u64 = STACK_BYTES_MAX as u64 + STACK_UNCOUNTED_BYTES
 /// Only what is touched is ever backed by memory.
 pub const PLUGIN_THREAD_STACK_BYTES: usize = 9 << 20;
 
-// What a module may be. A module beyond these is refused before it is compiled, with the item, the limit and what was found.
-// `cargo run --release --example bench-admission` measures what bad modules take to compile. A change must leave every module
-// below 20 s and 500 MiB, and nearly all far below: what these bounds let through is given up at the two that are measured.
+// What compiling may take. Unlike the other bounds on modules these two are measured, so they depend on the machine, and are not
+// part of the engine id. They hold wherever a genesis is made, verified or first used. A node whose log has blocks compiles what
+// its network runs, however long that takes.
 
 /// Maximum processor time for compiling one module, in seconds. A plugin with the regex crate takes 1.5.
 ///
-/// A module beyond it is refused, when genesis is made or verified and at the start of a node. The measure depends on the
-/// machine, so it is not part of the engine id: a node that refuses does not start.
+/// A module beyond it is refused while it is compiled.
 pub const COMPILE_SECONDS_MAX: u64 = 15;
 
 /// Maximum growth of the process's memory while it compiles one module, in bytes. A plugin with the regex crate takes 40 MiB.
 ///
-/// A module beyond it is refused, like one beyond [`COMPILE_SECONDS_MAX`].
+/// A module beyond it is refused while it is compiled.
 pub const COMPILE_MEMORY_BYTES_MAX: u64 = 400 << 20;
 
+// What a module may be. A module beyond these is refused before it is compiled, with the item, the limit and what was found.
+// `cargo run --release --example bench-admission` measures what bad modules take to compile. A change must leave every module
+// below 20 s and 500 MiB; the few that pass here and exceed the two bounds above are refused by those.
+
 /// The modules of a pipeline together may have this many times each limit of one module. Sixteen that are each the
-/// worst would otherwise keep a node from starting for minutes.
+/// worst would otherwise keep a node from starting for minutes. The same holds for the time that compiling takes.
 pub const PIPELINE_MODULES_MAX: u64 = 4;
 
 /// Maximum number of types. rustc makes some dozens.
@@ -180,7 +183,7 @@ pub const MODULE_CODE_BYTES_MAX: u64 = 1 << 20;
 /// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BYTES_MAX: u64 = 128 << 10;
 
-/// Maximum work of the compiler on all functions together, in units of about a microsecond of one core, as estimated from
+/// Maximum work of the compiler on all functions together, in units of at most about a microsecond of one core, as estimated from
 /// their instructions, branches, calls, loops and locals: much of the compiler's work grows with the square of those. A plugin
 /// with the regex crate has 11.2 million.
 ///

@@ -84,7 +84,13 @@ fn admit(wasm: &[u8]) -> bool {
         (Err(refusal), other) => panic!("validation says {refusal}, admission {:?}", other.map(drop)),
         (
             Ok(_),
-            Err(error @ (AdmitError::Invalid { .. } | AdmitError::Module { .. } | AdmitError::Host { .. })),
+            Err(
+                error @ (AdmitError::Invalid { .. }
+                | AdmitError::Module { .. }
+                | AdmitError::CompileTime { .. }
+                | AdmitError::CompileMemory { .. }
+                | AdmitError::Host { .. }),
+            ),
         ) => {
             panic!("it is valid, but: {error}");
         }

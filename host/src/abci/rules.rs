@@ -33,7 +33,8 @@ pub(super) fn admit(plugins: &PluginDir, genesis: GenesisRules, metrics: &Metric
             stored.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })?;
         }
     }
-    admit_from(plugins, genesis.pipeline, metrics)
+    let modules = modules(plugins, &genesis.pipeline)?;
+    Ok(metered::pipeline(Pipeline::admit(genesis.pipeline, &modules)?, metrics))
 }
 
 /// The rules that the log's last block was made under.
@@ -43,7 +44,8 @@ pub(super) fn restore(
     plugins: &PluginDir,
     metrics: &Metrics,
 ) -> Result<Rules, Halt> {
-    let pipeline = admit_from(plugins, chain.pipeline.clone(), metrics)?;
+    let pipeline = Pipeline::restore(chain.pipeline.clone(), &modules(plugins, &chain.pipeline)?)?;
+    let pipeline = metered::pipeline(pipeline, metrics);
     let (stored, computed) = (log.app_hash(), app_hash(log.head(), pipeline.id()));
     if stored != computed {
         return Err(Halt::AppHash { stored, computed });
@@ -51,11 +53,11 @@ pub(super) fn restore(
     Ok(Rules { initial_height: chain.initial_height, pipeline: Arc::new(pipeline) })
 }
 
-fn admit_from(plugins: &PluginDir, spec: PipelineSpec, metrics: &Metrics) -> Result<Pipeline, Halt> {
+/// The bytes of each plugin, in the pipeline's order.
+fn modules(plugins: &PluginDir, spec: &PipelineSpec) -> Result<Vec<Vec<u8>>, Halt> {
     let find = |plugin: &PluginSpec| {
         let found = plugins.find(&plugin.sha256);
         found.map_err(|source| Halt::PluginFile { name: plugin.name.to_string(), source })
     };
-    let modules = spec.plugins.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-    Ok(metered::pipeline(Pipeline::admit(spec, &modules)?, metrics))
+    spec.plugins.iter().map(find).collect()
 }

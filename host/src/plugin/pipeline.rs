@@ -14,6 +14,7 @@ use super::fault::Fatal;
 use super::memo::{HashedTx, Memo};
 use super::observe::{CallObserver, PipelineCounts};
 use super::verdict::{Outcome, Step};
+use crate::bounded::Bounds;
 use crate::limits;
 use crate::rules::{Limits, PipelineSpec};
 use crate::types::{Fuel, PipelineId, TxHash};
@@ -37,13 +38,27 @@ impl Pipeline {
     ///
     /// The first thing that is not as genesis says or as a plugin must be, or a host that cannot run the engine.
     pub fn admit(spec: PipelineSpec, modules: &[Vec<u8>]) -> Result<Self, AdmitError> {
+        Self::within(Some(admit::BOUNDS), spec, modules)
+    }
+
+    /// The same for a pipeline whose network runs already, and this node in it: however long it takes to compile on this
+    /// machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::admit`].
+    pub fn restore(spec: PipelineSpec, modules: &[Vec<u8>]) -> Result<Self, AdmitError> {
+        Self::within(None, spec, modules)
+    }
+
+    fn within(bounds: Option<Bounds>, spec: PipelineSpec, modules: &[Vec<u8>]) -> Result<Self, AdmitError> {
         admit::check_engine(spec.engine)?;
         spec.limits.validate()?;
         check_plugins(&spec, modules)?;
         // Building the engine looks at files of the system: done here, so that threads of ours touch no file but the
         // one that has opened the log, and every failure of a file can be tested.
         engine::engine().map_err(|reason| AdmitError::Host { reason })?;
-        let compiled = compile(&spec.plugins, modules)?;
+        let compiled = compile(&spec.plugins, modules, bounds)?;
         let admit_all = || {
             let plugins = spec.plugins.iter().zip(&compiled);
             plugins

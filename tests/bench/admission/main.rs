@@ -1,7 +1,8 @@
 //! What it takes to admit the worst modules that the limits allow: time, and the most memory at once.
 //!
 //! Without arguments, each module in a process of its own, and a table of all of them; with the name of one, only that. Beside
-//! the time stands the estimate of it that admission goes by. What is given up as too costly is over by then, too.
+//! the time stands the estimate of it that admission goes by. Those of [`REFUSED`] exceed what compiling may take, and
+//! are refused before the goal is missed.
 
 mod operators;
 mod shapes;
@@ -48,8 +49,16 @@ const MODULES: &[(&str, Making)] = &[
     ("data", data),
     ("data far apart", data_far_apart),
     ("two ways out of a table beside 1,200 values", values_at_a_table),
-    ("a table of branches where 300 locals move up", || rotated(300, 30, 19_990, 1)),
-    ("46 functions where 1,998 locals move up", || rotated(1_998, 9, 0, 46)),
+    ("a table of branches in a loop that rotates 300 locals", || rotated(300, 30, 19_990, 1)),
+    ("46 functions that rotate 1,998 locals", || rotated(1_998, 9, 0, 46)),
+];
+
+/// Modules that pass the estimate, but take more to compile than they may.
+const REFUSED: &[&str] = &[
+    "two ways out of a table beside 1,200 values",
+    "a table of branches in a loop that rotates 300 locals",
+    "46 functions that rotate 1,998 locals",
+    "float operations beside 2,000 floats",
 ];
 
 /// A function in WAT: what comes before its body, and its body.
@@ -234,7 +243,7 @@ fn data_far_apart() -> Result<Vec<u8>> {
     Ok(wat::parse_str(text.replace("\"memory\") 1)", &format!("\"memory\") {})", size >> 16)))?)
 }
 
-/// Values that are kept for one of the two places a table leads to: what is torn apart at each of its branches.
+/// Values that are kept for one of the two places a table leads to: which the register allocator splits at each of its branches.
 fn values_at_a_table() -> Result<Vec<u8>> {
     let values = 1_200;
     let loads: String =
@@ -308,8 +317,10 @@ fn admit(name: &str) -> Result<()> {
         params: CanonicalJson::default(),
     };
     let spec = PipelineSpec { engine: engine_id(), limits: Limits::default(), plugins: vec![plugin] };
-    let given_up = match Pipeline::admit(spec, &[wasm]) {
-        Err(AdmitError::CompileTime { .. } | AdmitError::CompileMemory { .. }) => true,
+    let refused = match Pipeline::admit(spec, &[wasm]) {
+        Err(AdmitError::CompileTime { .. } | AdmitError::CompileMemory { .. }) if REFUSED.contains(&name) => {
+            true
+        }
         admitted => admitted.map(|_| false)?,
     };
     let (took, peak) = (cpu_seconds()? - started, peak_kib()?);
@@ -318,7 +329,7 @@ fn admit(name: &str) -> Result<()> {
         bytes >> 10,
         peak >> 10,
         before >> 10,
-        if given_up { ", given up" } else { "" }
+        if refused { ", refused" } else { "" }
     );
     ensure!(
         took <= SECONDS_MAX && peak >> 10 <= MIB_MAX,
@@ -327,7 +338,7 @@ fn admit(name: &str) -> Result<()> {
     // What a module of several such functions would take that uses all of the estimate there is.
     let scaled = took / estimate * limits::MODULE_COMPILE_WORK_MAX as f64 / 1e6;
     ensure!(
-        given_up || took < SMALL_SECONDS || scaled <= SECONDS_MAX,
+        refused || took < SMALL_SECONDS || scaled <= SECONDS_MAX,
         "a module with as much compile work as is allowed would take {scaled:.1} s"
     );
     Ok(())

@@ -69,7 +69,7 @@ fn a_good_plugin_is_told_how_much_of_each_limit_it_uses() {
 }
 
 /// 35 KiB within every limit that is checked beforehand: 1,200 values that are kept for one of the two places a table leads to.
-/// Without the bound that is measured, it took 25 seconds and 1.6 GiB.
+/// Without that limit it took 25 seconds and 1.6 GiB.
 #[test]
 fn a_module_that_takes_too_much_to_compile_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ fn a_module_that_takes_too_much_to_compile_is_given_up() {
     fs::write(&path, wat::parse_str(module).unwrap()).unwrap();
     let (code, _, stderr) = run(&mut dseq(&["plugin", "check", text(&path)]));
     assert_eq!(code, 1, "{stderr}");
-    let words = "compiling it takes more than 419430400 bytes of memory, the most that is allowed";
+    let words = "compiling it takes more than 400 MiB of memory, the most that is allowed";
     assert!(stderr.contains(words), "{stderr}");
 }
 

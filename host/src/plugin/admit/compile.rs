@@ -1,25 +1,25 @@
-//! Compiling a pipeline's modules: on all processors, and each file once in the life of a process.
+//! Compiling a pipeline's modules: one after the other, so that each can be held to its limits, and each file once in the life
+//! of a process.
 //!
-//! What compiling takes is bounded for each module by `validate`, measured for each by `bounded`, and for all of a pipeline here.
+//! What compiling takes is estimated for each module by `validate` and measured by `bounded`; here are the sums over a pipeline.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rayon::prelude::*;
 use wasmtime::{Engine, Module};
 
 use super::error::AdmitError;
 use crate::bounded::{Bounds, Exceeded, within};
 use crate::limits;
+use crate::plugin::engine;
 use crate::plugin::instrument::{Rewritten, rewrite};
 use crate::plugin::validate::{Use, ValidModule, validate};
-use crate::plugin::{engine, execute};
 use crate::rules::PluginSpec;
 use crate::types::PluginHash;
 
 /// What compiling one module may take.
-const BOUNDS: Bounds = Bounds {
+pub(in crate::plugin) const BOUNDS: Bounds = Bounds {
     processor_time: Duration::from_secs(limits::COMPILE_SECONDS_MAX),
     memory_bytes: limits::COMPILE_MEMORY_BYTES_MAX,
 };
@@ -32,7 +32,8 @@ pub(in crate::plugin) struct Compiled {
     pub(super) mutable_globals: Option<Vec<String>>,
 }
 
-/// Compiles each plugin's module, in the pipeline's order.
+/// Compiles each plugin's module, in the pipeline's order; within `bounds`, if there are any, and all together within a few
+/// times that.
 ///
 /// # Errors
 ///
@@ -41,6 +42,7 @@ pub(in crate::plugin) struct Compiled {
 pub(in crate::plugin) fn compile(
     plugins: &[PluginSpec],
     modules: &[Vec<u8>],
+    bounds: Option<Bounds>,
 ) -> Result<Vec<Compiled>, AdmitError> {
     let engine = engine::engine().map_err(|reason| AdmitError::Host { reason })?;
     let mut distinct: Vec<(&PluginSpec, ValidModule<'_>)> = Vec::new();
@@ -55,17 +57,14 @@ pub(in crate::plugin) fn compile(
         }
     }
     check_sums(distinct.iter().map(|(_, valid)| valid.used.as_slice()))?;
-    if distinct.is_empty() {
-        return Ok(Vec::new());
+    let mut compiled: Vec<(PluginHash, Compiled)> = Vec::new();
+    let mut took = Duration::ZERO;
+    for (plugin, valid) in &distinct {
+        let (one, time) = compile_once(engine, plugin, valid, bounds)?;
+        compiled.push((plugin.sha256, one));
+        took = took.saturating_add(time);
+        check_time(took, bounds)?;
     }
-    let threads = execute::threads().map_err(AdmitError::from)?;
-    let compile = |(plugin, valid): &(&PluginSpec, ValidModule<'_>)| {
-        let compiled = compile_once(engine, plugin, valid)?;
-        Ok((plugin.sha256, compiled))
-    };
-    let compiled: Vec<Result<(PluginHash, Compiled), AdmitError>> =
-        threads.install(|| distinct.par_iter().map(compile).collect());
-    let compiled = compiled.into_iter().collect::<Result<Vec<_>, AdmitError>>()?;
     let of = |plugin: &PluginSpec| {
         let found = compiled.iter().find(|(hash, _)| *hash == plugin.sha256);
         found.expect("each of them has been compiled").1.clone()
@@ -104,31 +103,44 @@ fn check_sums<'a>(modules: impl Iterator<Item = &'a [Use]>) -> Result<(), AdmitE
     }
 }
 
+/// As of everything else, the modules of a pipeline may take several times as long as one.
+fn check_time(took: Duration, bounds: Option<Bounds>) -> Result<(), AdmitError> {
+    let Some(bounds) = bounds else { return Ok(()) };
+    let max = bounds.processor_time.as_secs().saturating_mul(limits::PIPELINE_MODULES_MAX);
+    let found = took.as_secs();
+    if found > max {
+        return Err(AdmitError::TooMuchTogether { what: "seconds of compiling", found, max });
+    }
+    Ok(())
+}
+
+/// A module as machine code, and the processor time that it took now.
 fn compile_once(
     engine: &Engine,
     plugin: &PluginSpec,
     valid: &ValidModule<'_>,
-) -> Result<Compiled, AdmitError> {
+    bounds: Option<Bounds>,
+) -> Result<(Compiled, Duration), AdmitError> {
     if let Some((_, known)) = recent().iter().find(|(hash, _)| *hash == plugin.sha256) {
-        return Ok(known.clone());
+        return Ok((known.clone(), Duration::ZERO));
     }
     let Rewritten { wasm, mutable_globals } =
         rewrite(valid).map_err(|error| AdmitError::refused(&plugin.name, &error))?;
     let engine = engine.clone();
-    let module = within(BOUNDS, move || Module::from_binary(&engine, &wasm))
-        .map_err(|error| AdmitError::Host { reason: error.to_string() })?
-        .map_err(|exceeded| match exceeded {
-            Exceeded::ProcessorTime => AdmitError::CompileTime { plugin: plugin.name.clone() },
-            Exceeded::Memory => AdmitError::CompileMemory { plugin: plugin.name.clone() },
-        })?
-        .map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
+    let done = within(bounds, move || Module::from_binary(&engine, &wasm))
+        .map_err(|error| AdmitError::Host { reason: format!("cannot compile: {error}") })?;
+    let (module, took) = done.map_err(|exceeded| match exceeded {
+        Exceeded::ProcessorTime => AdmitError::CompileTime { plugin: plugin.name.clone() },
+        Exceeded::Memory => AdmitError::CompileMemory { plugin: plugin.name.clone() },
+    })?;
+    let module = module.map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
     let compiled = Compiled { module, mutable_globals };
     let mut recent = recent();
     recent.push_back((plugin.sha256, compiled.clone()));
     if recent.len() as u64 > limits::PLUGINS_MAX {
         recent.pop_front();
     }
-    Ok(compiled)
+    Ok((compiled, took))
 }
 
 /// The modules that were compiled last, as many as a pipeline may have: InitChain comes again until there is a block, and
@@ -150,7 +162,7 @@ mod tests {
             params: CanonicalJson::default(),
         };
         let plugins: Vec<_> = modules.iter().enumerate().map(plugin).collect();
-        compile(&plugins, modules)
+        compile(&plugins, modules, Some(BOUNDS))
     }
 
     /// Where the code lies tells one compilation from another.
@@ -162,6 +174,33 @@ mod tests {
         assert_eq!(place(&first[0]), place(&first[2]));
         assert_ne!(place(&first[0]), place(&first[1]));
         assert_eq!(place(&compiled(&[wasm(102)]).unwrap()[0]), place(&first[1]));
+    }
+
+    #[test]
+    fn a_module_that_takes_longer_to_compile_than_it_may_is_refused() {
+        let wasm =
+            wat::parse_str(format!("(module {})", "(func (drop (i32.const 103)))".repeat(9_000))).unwrap();
+        let plugin = PluginSpec {
+            name: PluginName::try_from("slow".to_owned()).unwrap(),
+            sha256: PluginHash::of(&wasm),
+            params: CanonicalJson::default(),
+        };
+        let bounds = Bounds { processor_time: Duration::ZERO, ..BOUNDS };
+        let modules = std::slice::from_ref(&wasm);
+        let refusal = compile(std::slice::from_ref(&plugin), modules, Some(bounds)).map(drop).unwrap_err();
+        assert!(matches!(refusal, AdmitError::CompileTime { .. }), "{refusal}");
+        let known = compile(&[plugin], modules, None).map(drop);
+        assert!(known.is_ok(), "what a network runs already is compiled however long it takes");
+    }
+
+    #[test]
+    fn a_pipeline_may_take_a_few_times_as_long_as_a_module() {
+        let of = |seconds| {
+            check_time(Duration::from_secs(seconds), Some(BOUNDS)).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(60), Ok(()));
+        let words = "the pipeline's plugins have 61 seconds of compiling together; at most 60 are allowed";
+        assert_eq!(of(61), Err(words.to_owned()));
     }
 
     #[test]

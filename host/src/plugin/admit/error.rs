@@ -8,7 +8,8 @@ use crate::printable;
 use crate::rules::{LimitsError, PluginName};
 use crate::types::{EngineId, PluginHash};
 
-/// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again.
+/// Why a node refuses to run a pipeline. Only [`Self::Host`] may go away by trying again; [`Self::CompileTime`]
+/// may on a faster machine.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
     /// The network agreed on another engine.
@@ -118,7 +119,8 @@ pub enum AdmitError {
     /// Compiling it took too long.
     #[error(
         "plugin {plugin}: compiling it takes more than {max} seconds of processor time on this machine, the most that is \
-         allowed; ordinary plugins take a tenth of that: split its largest functions, and be wary of it if it is not yours",
+         allowed; use a faster machine, or a plugin with smaller functions (the largest honest ones are known to take a tenth \
+         of that, so do not trust it unless it is yours)",
         max = limits::COMPILE_SECONDS_MAX
     )]
     CompileTime {
@@ -127,9 +129,9 @@ pub enum AdmitError {
     },
     /// Compiling it took too much memory.
     #[error(
-        "plugin {plugin}: compiling it takes more than {max} bytes of memory, the most that is allowed; ordinary plugins \
-         take a tenth of that: split its largest functions, and be wary of it if it is not yours",
-        max = limits::COMPILE_MEMORY_BYTES_MAX
+        "plugin {plugin}: compiling it takes more than {max} MiB of memory, the most that is allowed; use a plugin with \
+         smaller functions (the largest honest ones are known to take a tenth of that, so do not trust it unless it is yours)",
+        max = limits::COMPILE_MEMORY_BYTES_MAX >> 20
     )]
     CompileMemory {
         /// The plugin.

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 
 use wasmtime::{ExternType, FuncType, Linker, Module, ModuleExport, Mutability, ValType};
 
-pub(super) use self::compile::{Compiled, compile};
+pub(super) use self::compile::{BOUNDS, Compiled, compile};
 pub use self::error::AdmitError;
 use super::abi;
 use super::engine::engine_id;

@@ -96,8 +96,8 @@ fn config() -> Result<Config, std::num::TryFromIntError> {
     config.native_unwind_info(false);
     config.generate_address_map(false);
     config.profiler(ProfilingStrategy::None);
-    // A plugin's own compiler has optimised it. Here it would pay next to nothing, and an optimiser's mistake would fork the
-    // network; much of what modules do to be slow to compile, they do to the optimiser.
+    // A plugin's own compiler has optimised it: optimising again saves no time (the median over the shapes of `bench-fuel` is the
+    // same), an optimiser's mistake could fork the network, and most modules built to compile slowly exploit the optimiser.
     config.cranelift_opt_level(OptLevel::None);
 
     config.memory_init_cow(true);

@@ -27,6 +27,6 @@ mod threads;
 pub(super) use call::Admitted;
 pub(super) use instance::{Exports, Init, Live};
 pub use parallel::{Found, in_parallel};
-pub(super) use parallel::{instances_kept_max, processors, threads};
+pub(super) use parallel::{instances_kept_max, processors};
 pub(super) use pool::Pool;
 pub use threads::{on_large_stack, spawn_with_large_stack};

@@ -75,7 +75,7 @@ pub fn in_parallel<'a, T: Sync, R: Send, W: Send>(
 }
 
 /// The threads for blocks. Not the process's common pool: a block must not queue behind CheckTx.
-pub(in crate::plugin) fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
+fn threads() -> Result<&'static rayon::ThreadPool, Fatal> {
     static THREADS: OnceLock<Result<rayon::ThreadPool, String>> = OnceLock::new();
     let build = || {
         rayon::ThreadPoolBuilder::new()

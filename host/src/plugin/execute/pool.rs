@@ -84,7 +84,7 @@ mod tests {
             sha256: PluginHash::of(&wasm),
             params: CanonicalJson::default(),
         };
-        let compiled = compile(std::slice::from_ref(&spec), &[wasm]).unwrap();
+        let compiled = compile(std::slice::from_ref(&spec), &[wasm], None).unwrap();
         admit(&spec, &Limits::default(), &compiled[0]).unwrap()
     }
 

@@ -1,9 +1,10 @@
 //! What it costs to compile a function, estimated from what validation counts in it.
 //!
-//! A unit is about a microsecond of one core of an ordinary server. Much of the compiler's work grows with the square of what a
+//! A unit is at most about a microsecond of one core of an ordinary server. Much of the compiler's work grows with the square of what a
 //! function has: it looks at every value that is alive at every instruction, above all at those that need registers for
 //! floats. Each factor is set by the worst function known for it; `cargo run --release --example bench-admission` measures
-//! those beside their estimates. Functions that rustc makes take a small part of theirs.
+//! those beside their estimates. Functions that rustc makes take a small part of theirs. The estimate misses some functions, which
+//! are refused while they are compiled; another term for each would be answered with another function.
 //!
 //! # Determinism
 //!

@@ -1,6 +1,6 @@
 //! Validation of a module as a whole: its sections, and the limits on what they hold.
 //!
-//! Every limit here is there so that compiling a module takes bounded time and memory, and that its functions' frames
+//! Every limit here is there so that compiling a module takes little time and memory, and that its functions' frames
 //! are known.
 //!
 //! # Errors
