@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "108f02a0803778c9edba8a08a0c47259160693a64af9013a52296fb5461212bc",
-            "0a3cdd61937425f84c677802ebc3039a9d071bdd109a3bc381b6ab1736a9513d"
+            "eb545efdc28291759161f302ab577b00bd6a81611b0c90bc352cb5355163522e",
+            "8b13410fb027a94bc1fe34da5b6e231464b23d420c2bff1beaf11d949ffbe55c"
         ]
     );
 }

@@ -4,8 +4,17 @@ use std::fmt::Write as _;
 
 /// Name, head and bytes of each.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    [locals_and_params(), functions(), control(), branches(), compile_work(), sections(), encodings()]
-        .concat()
+    [
+        locals_and_params(),
+        functions(),
+        control(),
+        branches(),
+        frames(),
+        compile_work(),
+        sections(),
+        encodings(),
+    ]
+    .concat()
 }
 
 type Generated = Vec<(&'static str, &'static str, Vec<u8>)>;
@@ -225,6 +234,40 @@ fn branches() -> Generated {
                 "(loop ".repeat(24),
                 ")".repeat(24)
             )),
+        ),
+        (
+            "a-loop-with-too-many-parameters",
+            r#"expect: refused "function 5 has 9 parameters of a block; at most 8 are allowed""#,
+            accepting(&format!(
+                "(func {} (loop (param {}) {}))",
+                "(i32.const 1)".repeat(9),
+                "i32 ".repeat(9),
+                "drop ".repeat(9)
+            )),
+        ),
+    ]
+}
+
+/// Recursion by functions with frames far longer than their code.
+fn frames() -> Generated {
+    vec![
+        // Each call makes 16 floats at once, and all 96 are kept and passed on.
+        (
+            "results-of-calls-alive-across-a-call",
+            "expect: fault 1009 StackOverflow",
+            module(
+                &format!(
+                    "(global $x (mut f64) (f64.const 1.5))
+                     (func $many (result {}) {})
+                     (func $take (param {}) (global.set $x (local.get 0)))
+                     (func $deep {} call $deep call $take)",
+                    "f64 ".repeat(16),
+                    "(global.get $x)".repeat(16),
+                    "f64 ".repeat(96),
+                    "call $many ".repeat(6)
+                ),
+                "(call $deep) (i64.const 0x0001000000000000)",
+            ),
         ),
         (
             "values-alive-across-a-call",

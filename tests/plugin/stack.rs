@@ -27,7 +27,7 @@ fn taking_a_plugin_in_needs_no_stack_of_the_caller() {
         (if (i32.gt_u (local.get 0) (i32.const 1)) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
     let guest = Guest {
         extra,
-        init: "(call $deep (i32.const 9000)) (i64.const 0x0001000000000000)",
+        init: "(call $deep (i32.const 8000)) (i64.const 0x0001000000000000)",
         ..Guest::default()
     };
     let module = guest.wasm();
@@ -42,8 +42,8 @@ fn assert_overflows(guest: &Guest<'_>, what: &str) {
 /// The depth is a number of the network: a change here lets plugins fault where they did not, or not where they did.
 #[test]
 fn calls_nest_as_deep_as_their_counted_frames_allow_and_no_deeper() {
-    // Its frame is 256 bytes, three values and ten instructions of 16 bytes: 464. That of dseq_apply is 256, two values
-    // and five instructions: 368. So there are 4,194,304 - 368 bytes for 9,038 calls.
+    // Its frame is 256 bytes, three values of 32 and ten instructions of 16: 512. That of dseq_apply is 256, two values
+    // and five instructions: 400. So there are 4,194,304 - 400 bytes for 8,191 calls.
     let deep = Guest {
         extra: "(func $deep (param i32)
             (if (i32.gt_u (local.get 0) (i32.const 1)) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))",
@@ -52,14 +52,14 @@ fn calls_nest_as_deep_as_their_counted_frames_allow_and_no_deeper() {
     };
     let pipeline = deep.pipeline();
     let depth = |calls: u32| apply(&pipeline, &calls.to_le_bytes());
-    assert_eq!(deepest(|calls| depth(calls).is_accepted()), 9038);
+    assert_eq!(deepest(|calls| depth(calls).is_accepted()), 8191);
 }
 
 /// What is not counted comes on top of the deepest stack that is. Were there no room for it, the engine's own limit would
 /// come first, and that is fatal.
 #[test]
 fn calls_that_are_not_counted_fit_on_the_deepest_stack_that_is() {
-    // 700 values kept over a call, and 100: with the instructions that make them, just below 64 KiB as they are counted.
+    // 560 values kept over a call, and 100: with the instructions that make them, just below 64 KiB as they are counted.
     let kept = |values: usize, call: &str| {
         let make: String =
             (0..values).map(|n| format!("(i64.mul (local.get 0) (i64.const {}))\n", 3 + 2 * n)).collect();
@@ -72,7 +72,7 @@ fn calls_that_are_not_counted_fit_on_the_deepest_stack_that_is() {
               (else (drop (call $tree (i64.extend_i32_u (local.get 0)))))))
          (func $tree {})
          (func $leaf {})",
-        kept(700, "(call $leaf (local.get 0))"),
+        kept(560, "(call $leaf (local.get 0))"),
         kept(100, "(local.get 0)")
     );
     let apply_wat = format!("(call $deep (i32.load (i32.const 1024))) {ACCEPT}");

@@ -141,7 +141,7 @@ fn with_functions(functions: &str) -> String {
             (func (export "dseq_output") (result i32) (i32.const 0))
             (elem $elements func $small) (data $data "passive")
             {functions})"#,
-        "i64 ".repeat(100),
+        "i64 ".repeat(number(limits::BLOCK_PARAMS_MAX)),
         "i64 ".repeat(16),
         "i64 ".repeat(100),
         "i64 ".repeat(96),

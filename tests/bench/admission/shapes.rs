@@ -64,7 +64,7 @@ pub(super) const SHAPES: &[Shape] = &[
     ("locals joined by a table", locals_joined),
     ("values kept across loops", |bytes| kept(bytes, 1_000)),
     ("values kept across few loops", |bytes| kept(bytes, 60)),
-    ("loops with 100 parameters", wide_loops),
+    ("loops with 8 parameters", wide_loops),
     ("branches with 16 values", wide_branches),
     ("tables with 16 values", wide_tables),
 ];
@@ -325,14 +325,14 @@ fn kept(bytes: usize, loops: usize) -> Function {
     Function { head: String::new(), body: body + "(local.set 0)" }
 }
 
-/// Loops that hand on a hundred values each time round.
+/// Loops that hand on as many values as they may each time round.
 fn wide_loops(bytes: usize) -> Function {
     let one = format!(
         "{} (loop (type $wide_loop) (br_if 0 (i32.wrap_i64 (local.get 0))) {})",
-        "(local.get 0) ".repeat(100),
-        "drop ".repeat(100)
+        "(local.get 0) ".repeat(number(limits::BLOCK_PARAMS_MAX)),
+        "drop ".repeat(number(limits::BLOCK_PARAMS_MAX))
     );
-    Function { head: String::new(), body: one.repeat((bytes / 420).min(carried_max() / 200)) }
+    Function { head: String::new(), body: one.repeat((bytes / 52).min(carried_max() / 16)) }
 }
 
 /// Branches that carry sixteen values out of blocks.

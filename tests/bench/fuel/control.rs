@@ -28,6 +28,18 @@ fn branches() -> Vec<Shape> {
     );
     vec![
         Shape::plain("an empty loop", ""),
+        Shape::plain("loops that end at once", "(loop)"),
+        Shape::plain("loops within loops that end at once", "(loop (loop (loop (loop))))"),
+        Shape {
+            name: "a loop whose 8 parameters change places",
+            body: format!(
+                "{} (loop (param {}) (local.get $x) (br 0))",
+                "(f64.convert_i32_u (local.get $i))".repeat(8),
+                "f64 ".repeat(8)
+            ),
+            times: 1,
+            ..Shape::default()
+        },
         Shape {
             name: "unpredictable ifs",
             body: bits(
@@ -52,10 +64,34 @@ fn small_functions(count: usize, table: usize) -> String {
     )
 }
 
+/// A function whose locals must all be set to zero, because a loop might move each up to where it is needed.
+fn with_locals(count: usize) -> String {
+    let rotate: String = (0..count - 1).map(|n| format!("(local.set {n} (local.get {}))", n + 1)).collect();
+    format!(
+        "(global $never (mut i32) (i32.const 0)) (global $kept (mut f64) (f64.const 0))
+         (func $zeros (local {}) (loop (if (global.get $never) (then {rotate} (local.set {} (global.get $kept)) (br 1))))
+           (global.set $kept (local.get 0)))",
+        "f64 ".repeat(count),
+        count - 1
+    )
+}
+
 fn calls() -> Vec<Shape> {
     let fields = small_functions(64, 64);
     let deep = "(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
     vec![
+        Shape {
+            name: "calls of a function with 2,000 locals",
+            fields: with_locals(2_000),
+            body: "(call $zeros)".to_owned(),
+            ..Shape::default()
+        },
+        Shape {
+            name: "calls of a function with 100 locals",
+            fields: with_locals(100),
+            body: "(call $zeros)".to_owned(),
+            ..Shape::default()
+        },
         Shape { name: "calls", fields: fields.clone(), body: "(call $f0)".to_owned(), ..Shape::default() },
         Shape {
             name: "call_indirect",
@@ -133,9 +169,11 @@ fn calls_far_apart() -> Vec<Shape> {
 }
 
 fn values() -> Vec<Shape> {
-    let rotated: String = (0..100).map(|number| format!("(local.set $l{}) ", (number + 3) % 100)).collect();
+    let rotated: String = (0..100).map(|number| format!("(local.set $l{}) ", (102 - number) % 100)).collect();
     let many = format!(
-        "(func $many {} (loop $l {} {rotated} (local.set $l5 (i64.add (local.get $l5) (i64.const 1))) (br $l)))",
+        "(global $kept (mut i64) (i64.const 0))
+         (func $many {} (loop $l {} {rotated} (local.set $l5 (i64.add (local.get $l5) (global.get $kept)))
+           (global.set $kept (local.get $l0)) (br $l)))",
         each(100, "(local $lNUMBER i64) "),
         each(100, "(local.get $lNUMBER) ")
     );

@@ -53,6 +53,8 @@ costs! {
         F32Eq F32Ne F32Lt F32Gt F32Le F32Ge F64Eq F64Ne F64Lt F64Gt F64Le F64Ge;
     // The processor has guessed another.
     "branch" = 2: If BrIf;
+    // Where one begins, the fuel left is looked at.
+    "loop" = 4: Loop;
     // Code that is not in the near caches, and returns that the processor has forgotten.
     "call" = 32: Call;
     // Table, function and code may each be far away, and the processor has guessed another.

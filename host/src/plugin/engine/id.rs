@@ -24,8 +24,8 @@ use crate::types::EngineId;
 /// verdicts and fuel watch over them.
 const WASMTIME_LINE: u32 = 48;
 
-/// Version of what `instrument` adds to a plugin: the stack counter with its frames, and the write barrier.
-const INSTRUMENTATION: u32 = 3;
+/// Version of what `instrument` adds to a plugin: the stack counter with its frames, the write barrier, and what locals cost.
+const INSTRUMENTATION: u32 = 4;
 
 /// Version of what `validate` counts, how much each instruction weighs, and which encodings it takes. Another version may
 /// admit other modules under the same limits.
@@ -44,8 +44,10 @@ pub fn engine_text() -> String {
         (
             "host-fuel",
             &format_args!(
-                "copied-byte=1 call={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                "copied-byte=1 call={} locals-free={} locals-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
                 limits::CALL_FUEL,
+                limits::LOCALS_FREE,
+                limits::LOCALS_PER_FUEL,
                 limits::RESET_BYTES_PER_FUEL,
                 limits::START_FUEL,
                 limits::MEMORY_BYTES_PER_FUEL,
@@ -79,7 +81,7 @@ fn fuel_costs() -> String {
 
 /// What decides which modules there can be at all.
 fn module_limits() -> String {
-    let all: [(&str, u64); 23] = [
+    let all: [(&str, u64); 24] = [
         ("pipeline-modules", limits::PIPELINE_MODULES_MAX),
         ("bytes", limits::WASM_BYTES_MAX),
         ("code-bytes", limits::MODULE_CODE_BYTES_MAX),
@@ -101,6 +103,7 @@ fn module_limits() -> String {
         ("function-carried", limits::FUNCTION_BRANCH_ARGS_MAX),
         ("function-joined", limits::FUNCTION_PHIS_MAX),
         ("function-joined-by-loops", limits::FUNCTION_PHIS_BY_LOOPS_MAX),
+        ("block-params", limits::BLOCK_PARAMS_MAX),
         ("function-loop-depth", limits::FUNCTION_LOOP_DEPTH_MAX),
         ("function-locals-in-loops", limits::FUNCTION_LOCALS_IN_LOOPS_MAX),
     ];
@@ -153,9 +156,9 @@ mod tests {
              I32TruncSatF64U,I64TruncSatF32S,I64TruncSatF32U,I64TruncSatF64S,I64TruncSatF64U,\
              F32ConvertI32S,F32ConvertI32U,F32ConvertI64S,F32ConvertI64U,F64ConvertI32S,F64ConvertI32U,\
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
-             F64Le,F64Ge branch=2:If,BrIf call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
+             F64Le,F64Ge branch=2:If,BrIf loop=4:Loop call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
-             host-fuel copied-byte=1 call=500 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
+             host-fuel copied-byte=1 call=500 locals-free=100 locals-per-unit=4 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
              table-element-bytes=8 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
@@ -165,18 +168,18 @@ mod tests {
              globals=1000 exports=1000 export-name-bytes=1000 segments=1000 elements=5000 function-bytes=131072 \
              function-locals=2000 function-branches=5000 function-branch-targets=20000 \
              function-alive-at-branches=600000 function-carried=4000 function-joined=80000 function-joined-by-loops=15000 \
-             function-loop-depth=25 \
+             block-params=8 function-loop-depth=25 \
              function-locals-in-loops=25000\n\
              compile-work functions=280 params-and-results=12 instructions=5 instructions^2=1/300 floats=20 \
              floats*instructions=1/20 branches=18 branches^2=1/400 loops*instructions=1/6 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
              targets=1 targets*instructions=1/50 carried=4 carried*branches=1/30 joined^2=1/3000 joined*branches=1/100 joined-by-loops^2=1/55 locals-in-loops=2\n\
              abi 1\n\
-             instrumentation 3\n\
+             instrumentation 4\n\
              marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "92279b5321bdbde086f73cb69b1fcbc1b34ce76b294353d5038ebd292e650780"
+            "288007f342c1097e837cf5e79a1fc3bf5baa7700659f6a570068f8a0a85d949b"
         );
     }
 

@@ -1,9 +1,11 @@
-//! Putting instructions into a function: the write barrier's in front of stores, the stack counter's around all of it.
+//! Putting instructions into a function: the write barrier's in front of stores, the stack counter's around all of it, and what
+//! its locals cost at its beginning.
 
 use wasm_encoder::{Encode, Instruction, ValType};
 use wasmparser::{BinaryReader, BinaryReaderError, Operator, OperatorsReader};
 
 use super::stack::{Added, Counting};
+use crate::limits;
 use crate::plugin::validate::{Function, features};
 
 /// What goes into a function's code beside its counting.
@@ -20,6 +22,17 @@ impl Insertions {
     pub(super) fn added(&self) -> Added {
         let instructions = self.instructions.iter().map(|(_, instructions)| instructions.len() as u64);
         Added { locals: u64::from(self.locals), instructions: instructions.sum() }
+    }
+
+    /// Has a function with many locals pay for setting them to zero: with instructions that cost a unit each and compile to
+    /// nothing.
+    pub(super) fn charge_locals(&mut self, function: &Function) {
+        let units = function.locals.saturating_sub(limits::LOCALS_FREE) / limits::LOCALS_PER_FUEL;
+        let unit = [Instruction::I32Const(0), Instruction::Drop];
+        let all: Vec<_> = (0..units).flat_map(|_| unit.clone()).collect();
+        if !all.is_empty() {
+            self.instructions.insert(0, (function.code.start, all));
+        }
     }
 
     /// The function's body with all that is inserted.

@@ -84,10 +84,13 @@ fn bodies(
     types: &mut AddedTypes,
 ) -> Result<Vec<Vec<u8>>, BinaryReaderError> {
     let functions = &module.functions;
-    let insertions = match dirty {
+    let mut insertions = match dirty {
         Some(dirty) => write_barrier::insertions(module, dirty)?,
         None => functions.iter().map(|_| Insertions::default()).collect(),
     };
+    for (function, insertions) in functions.iter().zip(&mut insertions) {
+        insertions.charge_locals(function);
+    }
     let frame = |(function, insertions): (_, &Insertions)| stack::frame_bytes(function, insertions.added());
     let frames: Vec<u64> = functions.iter().zip(&insertions).map(frame).collect();
     let counted = stack::counted(functions, &frames);
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_function_that_calls_takes_its_frame_and_gives_it_back_however_it_ends() {
-        // Its frame: 256, two values, eight instructions, each of these 16 bytes.
+        // Its frame: 256 bytes, two values of 32, and eight instructions of 16.
         assert_becomes(
             r#"(module (memory 1)
                 (func (export "f") (param i32) (result i32)
@@ -146,7 +149,7 @@ mod tests {
                 (export "f" (func 0)) (export "dseq_stack_left" (global 0)) (export "dseq_dirty_pages" (global 1))
                 (func (param i32) (result i32)
                   global.get 0
-                  i32.const 416
+                  i32.const 448
                   i32.lt_u
                   if
                     i32.const -1
@@ -154,7 +157,7 @@ mod tests {
                     unreachable
                   end
                   global.get 0
-                  i32.const 416
+                  i32.const 448
                   i32.sub
                   global.set 0
                   block (result i32)
@@ -167,10 +170,21 @@ mod tests {
                     call 0
                   end
                   global.get 0
-                  i32.const 416
+                  i32.const 448
                   i32.add
                   global.set 0))"#,
         );
+    }
+
+    #[test]
+    fn many_locals_cost_fuel_when_a_function_is_entered() {
+        let function = |locals: usize, paid: &str| {
+            format!("(module (func (local {}) {paid} nop))", "i32 ".repeat(locals))
+        };
+        let code = |wat: String| wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
+        for (locals, units) in [(103, 0), (104, 1), (2_000, 475)] {
+            assert_eq!(code(function(locals, "")).matches("drop").count(), units, "{locals}");
+        }
     }
 
     /// How often a module's code sets the counter of the stack.

@@ -38,9 +38,9 @@ use crate::plugin::validate::Function;
 /// Of every frame: return address, saved registers, alignment, space for the arguments of calls. In bytes.
 const FRAME_BYTES: u64 = 256;
 
-/// Of a parameter, a local or an operand, and of what becomes of one where branches meet, in bytes. None is longer than
-/// 8; twice that, because the compiler may keep a value and what it has become at the same time.
-const VALUE_BYTES: u64 = 16;
+/// Of a parameter, a local or an operand, and of what becomes of one where branches meet, in bytes. A float is kept in 16; twice
+/// that, because the compiler may keep a value and what it has become at the same time, or pass it on the stack.
+const VALUE_BYTES: u64 = 32;
 
 /// Of an instruction, in bytes. The compiler may keep its result until it is needed again, however far that is: it
 /// knows equal results as one, and moves those that never change out of loops.

@@ -61,6 +61,8 @@ pub(super) struct ControlFlow<'a> {
     pub(super) phis: u64,
     /// The locals that any block joins.
     locals_with_phis: LocalSet,
+    /// Most parameters of any block.
+    pub(super) block_params_max: u64,
     open: Vec<OpenBlock>,
     /// Loops open now, and all there are.
     loops: u64,
@@ -95,6 +97,10 @@ impl<'a> ControlFlow<'a> {
         }
         let call_values = self.call_values_of(operator, validator);
         self.call_values = self.call_values.saturating_add(call_values);
+        if let Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } = operator
+        {
+            self.block_params_max = self.block_params_max.max(self.arity(*blockty).0);
+        }
         let branch_args = self.branch_args_of(operator, validator);
         self.branch_args = self.branch_args.saturating_add(branch_args);
     }

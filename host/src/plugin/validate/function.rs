@@ -166,6 +166,7 @@ impl FunctionLimits {
             ("live values at branches", counted.live_values, limits::FUNCTION_LIVE_VALUES_MAX),
             ("branch arguments", counted.branch_args, limits::FUNCTION_BRANCH_ARGS_MAX),
             ("phis (locals that branches join)", counted.phis, limits::FUNCTION_PHIS_MAX),
+            ("parameters of a block", counted.block_params_max, limits::BLOCK_PARAMS_MAX),
             ("loops within loops", counted.loops_max, limits::FUNCTION_LOOP_DEPTH_MAX),
             (
                 "locals times loops within loops",
