@@ -54,7 +54,7 @@ pub(crate) fn within<R: Send + 'static>(
 ) -> io::Result<Result<(R, Duration), Exceeded>> {
     let (tell_thread, thread_id) = mpsc::channel();
     let (alive, ended) = mpsc::channel::<()>();
-    // As long a stack as that of the threads that compiled before there were limits: the compiler recurses, too.
+    // A compiler recurses, nobody says how deep: it gets as much stack as any thread here.
     let builder =
         thread::Builder::new().name("bounded".to_owned()).stack_size(limits::PLUGIN_THREAD_STACK_BYTES);
     let worker = builder.spawn(move || {
@@ -64,17 +64,21 @@ pub(crate) fn within<R: Send + 'static>(
         (result, own_processor_time())
     })?;
     if let Some(bounds) = bounds {
+        let thread_id = thread_id.recv().map_err(io::Error::other)?;
         let mut watched = None;
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CHECK_EVERY) {
             if watched.is_none() {
-                watched = Some(Watched::new(thread_id.recv().map_err(io::Error::other)?)?);
+                watched = Watched::new(thread_id)?;
             }
             if let Some(exceeded) = watched.as_ref().and_then(|watched| watched.exceeds(bounds)) {
                 return Ok(Err(exceeded));
             }
         }
     }
-    worker.join().map(Ok).map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+    match worker.join() {
+        Ok(done) => Ok(Ok(done)),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// A thread at work, and what the process used at the first check: most work has ended before.
@@ -85,12 +89,13 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(thread_id: Pid) -> io::Result<Self> {
+    /// None if the thread has just ended.
+    fn new(thread_id: Pid) -> io::Result<Option<Self>> {
         let process = Process::myself().map_err(io::Error::other)?;
-        let thread = process.task_from_tid(thread_id.as_raw_nonzero().get()).map_err(io::Error::other)?;
+        let Ok(thread) = process.task_from_tid(thread_id.as_raw_nonzero().get()) else { return Ok(None) };
         let memory_before =
             memory_bytes(&process).ok_or_else(|| io::Error::other("/proc does not tell memory"))?;
-        Ok(Self { process, thread, memory_before })
+        Ok(Some(Self { process, thread, memory_before }))
     }
 
     /// Nothing can be read of a thread that has just ended, or without descriptors: then the next check has to see it.
