@@ -190,6 +190,8 @@ fn the_pages_about_running_a_node_do_what_they_say() {
     assert!(shown.contains(&address) && !shown.contains("priv_key"), "{shown}");
     pages.succeeds("upgrade", 1);
     pages.succeeds("upgrade", 2);
+    // Right after the start, a node may still be connecting to the last of its peers.
+    until("the network is healthy", || (status(&net).0 == 0).then_some(()));
     pages.succeeds("upgrade", 3);
     assert_eq!(status(&net).0, 0);
     a_key_that_votes_elsewhere_is_noticed(&pages, &net, first);
