@@ -76,10 +76,33 @@ fn with_locals(count: usize) -> String {
     )
 }
 
+/// A loop with a branch, never taken, in which each local takes the place of the one before. The compiler may give the places so
+/// that the other branch, which does nothing, has to move all of them.
+fn joined(count: usize) -> String {
+    let rotate: String = (0..count - 1).map(|n| format!("(local.set {n} (local.get {}))", n + 1)).collect();
+    format!(
+        "(global $always (mut i32) (i32.const 1)) (global $kept (mut f64) (f64.const 0))
+         (func $joined (local {})
+           (loop
+             (if (global.get $always) (then) (else {rotate} (local.set {} (global.get $kept))))
+             (global.set $kept (local.get 0))
+             (br 0)))",
+        "f64 ".repeat(count),
+        count - 1
+    )
+}
+
 fn calls() -> Vec<Shape> {
     let fields = small_functions(64, 64);
     let deep = "(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
     vec![
+        Shape {
+            name: "500 locals that branches join",
+            fields: joined(500),
+            body: "(call $joined)".to_owned(),
+            times: 1,
+            ..Shape::default()
+        },
         Shape {
             name: "calls of a function with 2,000 locals",
             fields: with_locals(2_000),
