@@ -119,8 +119,8 @@ pub enum AdmitError {
     /// Compiling it took too long.
     #[error(
         "plugin {plugin}: compiling it takes more than {max} seconds of processor time on this machine, the most that is \
-         allowed; use a faster machine, or a plugin with smaller functions (the largest honest ones are known to take a tenth \
-         of that, so do not trust it unless it is yours)",
+         allowed; use a faster machine, or a plugin with smaller functions (one with the regex crate takes a tenth of that, so \
+         do not trust this one unless it is yours)",
         max = limits::COMPILE_SECONDS_MAX
     )]
     CompileTime {
@@ -130,7 +130,7 @@ pub enum AdmitError {
     /// Compiling it took too much memory.
     #[error(
         "plugin {plugin}: compiling it takes more than {max} MiB of memory, the most that is allowed; use a plugin with \
-         smaller functions (the largest honest ones are known to take a tenth of that, so do not trust it unless it is yours)",
+         smaller functions (one with the regex crate takes a tenth of that, so do not trust this one unless it is yours)",
         max = limits::COMPILE_MEMORY_BYTES_MAX >> 20
     )]
     CompileMemory {
