@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "eb545efdc28291759161f302ab577b00bd6a81611b0c90bc352cb5355163522e",
-            "8b13410fb027a94bc1fe34da5b6e231464b23d420c2bff1beaf11d949ffbe55c"
+            "8590bc5c119f90adcfd43038d70492bcf957548bce6f53cf24a576bfed0d5f68",
+            "c547e2e992db69bdd397dde53443092e6e3527f0b73b4ecd95479c41093ed79e"
         ]
     );
 }

@@ -92,6 +92,16 @@ fn joined(count: usize) -> String {
     )
 }
 
+/// A function that could keep so many floats over a call, and so has a long frame; it returns before.
+fn with_frame(count: usize) -> String {
+    format!(
+        "(global $never (mut i32) (i32.const 0)) (global $kept (mut f64) (f64.const 0)) (func $nothing)
+         (func $framed (if (global.get $never) (then {} (call $nothing) {})))",
+        "(global.get $kept)".repeat(count),
+        "(global.set $kept)".repeat(count)
+    )
+}
+
 fn calls() -> Vec<Shape> {
     let fields = small_functions(64, 64);
     let deep = "(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
@@ -101,6 +111,25 @@ fn calls() -> Vec<Shape> {
             fields: joined(500),
             body: "(call $joined)".to_owned(),
             times: 1,
+            ..Shape::default()
+        },
+        Shape {
+            name: "1,900 locals that branches join",
+            fields: joined(1_900),
+            body: "(call $joined)".to_owned(),
+            times: 1,
+            ..Shape::default()
+        },
+        Shape {
+            name: "calls of a function with a frame of 2,000 floats",
+            fields: with_frame(2_000),
+            body: "(call $framed)".to_owned(),
+            ..Shape::default()
+        },
+        Shape {
+            name: "calls of a function with a frame of 30,000 floats",
+            fields: with_frame(30_000),
+            body: "(call $framed)".to_owned(),
             ..Shape::default()
         },
         Shape {

@@ -24,8 +24,9 @@ use crate::types::EngineId;
 /// verdicts and fuel watch over them.
 const WASMTIME_LINE: u32 = 48;
 
-/// Version of what `instrument` adds to a plugin: the stack counter with its frames, the write barrier, and what locals cost.
-const INSTRUMENTATION: u32 = 4;
+/// Version of what `instrument` adds to a plugin: the stack counter with its frames, the write barrier, and what
+/// it charges for.
+const INSTRUMENTATION: u32 = 5;
 
 /// Version of what `validate` counts, how much each instruction weighs, and which encodings it takes. Another version may
 /// admit other modules under the same limits.
@@ -44,8 +45,10 @@ pub fn engine_text() -> String {
         (
             "host-fuel",
             &format_args!(
-                "copied-byte=1 call={} locals-free={} locals-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                "copied-byte=1 call={} frame-bytes-per-unit={} joined-locals-free={} locals-free={} locals-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
                 limits::CALL_FUEL,
+                limits::FRAME_BYTES_PER_FUEL,
+                limits::JOINED_LOCALS_FREE,
                 limits::LOCALS_FREE,
                 limits::LOCALS_PER_FUEL,
                 limits::RESET_BYTES_PER_FUEL,
@@ -158,7 +161,8 @@ mod tests {
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
              F64Le,F64Ge branch=2:If,BrIf loop=4:Loop call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
-             host-fuel copied-byte=1 call=500 locals-free=100 locals-per-unit=4 restored-bytes-per-unit=64 start=8000 memory-bytes-per-unit=2 \
+             host-fuel copied-byte=1 call=500 frame-bytes-per-unit=4096 joined-locals-free=8 locals-free=100 locals-per-unit=2 restored-bytes-per-unit=64 \
+             start=8000 memory-bytes-per-unit=2 \
              table-element-bytes=8 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
@@ -174,12 +178,12 @@ mod tests {
              floats*instructions=1/20 branches=18 branches^2=1/400 loops*instructions=1/6 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
              targets=1 targets*instructions=1/50 carried=4 carried*branches=1/30 joined^2=1/3000 joined*branches=1/100 joined-by-loops^2=1/55 locals-in-loops=2\n\
              abi 1\n\
-             instrumentation 4\n\
+             instrumentation 5\n\
              marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "288007f342c1097e837cf5e79a1fc3bf5baa7700659f6a570068f8a0a85d949b"
+            "e1a62a0a1d604459c04a26368d2fecfb991347dec228a299269d61797a3ec7ec"
         );
     }
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `rewrite` decides what is added, `assemble` puts the module together again, and `insert` each function. What is added
-//! in the code is of two kinds: `stack` counts how deep calls nest, and `write_barrier` records which pages of the memory
-//! are stored to.
+//! in the code is of three kinds: `stack` counts how deep calls nest, `write_barrier` records which pages of the memory
+//! are stored to, and `fuel` charges for what compiled code does beyond its instructions.
 //!
 //! # Invariants
 //!
@@ -15,6 +15,7 @@
 //! - Nothing here depends on the host: the same bytes become the same bytes everywhere. What is added is part of the engine
 //!   id (`instrumentation` and `marks` in the engine text).
 mod assemble;
+mod fuel;
 mod insert;
 mod rewrite;
 mod stack;

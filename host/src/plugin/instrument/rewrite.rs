@@ -8,14 +8,15 @@
 //! # Determinism
 //!
 //! Every module is instrumented, in one way, whatever the host. An added export changes no result and no fuel; what
-//! counting the stack adds is said in `stack`, what the write barrier adds in `write_barrier`.
+//! counting the stack adds is said in `stack`, what the write barrier adds in `write_barrier`, and what is charged besides
+//! in `fuel`.
 
 use wasm_encoder::CodeSection;
 use wasmparser::BinaryReaderError;
 
 use super::assemble::{AddedTypes, assemble};
 use super::insert::Insertions;
-use super::{stack, write_barrier};
+use super::{fuel, stack, write_barrier};
 use crate::limits;
 use crate::plugin::validate::{RESERVED_PREFIX, ValidModule, ValidateError, validate};
 
@@ -88,11 +89,11 @@ fn bodies(
         Some(dirty) => write_barrier::insertions(module, dirty)?,
         None => functions.iter().map(|_| Insertions::default()).collect(),
     };
-    for (function, insertions) in functions.iter().zip(&mut insertions) {
-        insertions.charge_locals(function);
-    }
     let frame = |(function, insertions): (_, &Insertions)| stack::frame_bytes(function, insertions.added());
     let frames: Vec<u64> = functions.iter().zip(&insertions).map(frame).collect();
+    for ((function, insertions), frame_bytes) in functions.iter().zip(&mut insertions).zip(&frames) {
+        insertions.charges = fuel::charges(function, *frame_bytes);
+    }
     let counted = stack::counted(functions, &frames);
     let mut bodies = Vec::with_capacity(functions.len());
     for (index, function) in functions.iter().enumerate() {
@@ -182,8 +183,47 @@ mod tests {
             format!("(module (func (local {}) {paid} nop))", "i32 ".repeat(locals))
         };
         let code = |wat: String| wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
-        for (locals, units) in [(103, 0), (104, 1), (2_000, 475)] {
+        // The last has a frame of 64,288 bytes, too.
+        for (locals, units) in [(101, 0), (102, 1), (2_000, 950 + 15)] {
             assert_eq!(code(function(locals, "")).matches("drop").count(), units, "{locals}");
+        }
+    }
+
+    #[test]
+    fn a_long_frame_costs_fuel_when_a_function_is_entered() {
+        let units = |nops| {
+            let code = rewritten(&format!("(module (func {}))", "nop ".repeat(nops))).wasm;
+            wasmprinter::print_bytes(code).unwrap().matches("drop").count()
+        };
+        // 256 bytes, and 16 for each `nop` and the `end`.
+        assert_eq!([238, 239, 494, 495].map(units), [0, 1, 1, 2]);
+    }
+
+    /// Where branches arrive, those that set no local pay for the moves that the others made necessary.
+    #[test]
+    fn locals_that_branches_join_cost_fuel_where_they_arrive() {
+        const SHOWN: [&str; 7] = ["block", "loop", "if", "else", "end", "drop", "nop"];
+        let charged = |code: &str, sets: usize| {
+            let sets: String = (0..sets).map(|n| format!("(local.set {n} (i32.const 7))")).collect();
+            let locals = "i32 ".repeat(20);
+            let wat = format!("(module (func (local {locals}) {} nop))", code.replace("SETS", &sets));
+            let text = wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
+            let words: Vec<_> = text.split_whitespace().filter(|word| SHOWN.contains(word)).collect();
+            words.join(" ")
+        };
+        for (code, sets, expected) in [
+            ("(block (br_if 0 (i32.const 1)) SETS)", 9, "block end nop"),
+            ("(block (br_if 0 (i32.const 1)) SETS)", 10, "block end drop nop"),
+            ("(block (br_if 0 (i32.const 1)) SETS)", 20, "block end drop drop drop drop drop drop nop"),
+            ("(block (br_table 0 0 (i32.const 1)) SETS)", 10, "block end drop nop"),
+            ("(block SETS)", 20, "block end nop"),
+            ("(if (i32.const 1) (then) (else SETS))", 10, "if else end drop nop"),
+            ("(loop SETS (br_if 0 (i32.const 1)))", 12, "loop drop drop end nop"),
+            ("(loop SETS)", 12, "loop end nop"),
+            // What an inner block sets is set in the outer one, too.
+            ("(block (block SETS br 1) nop)", 10, "block block end nop end drop nop"),
+        ] {
+            assert_eq!(charged(code, sets), expected, "{code}");
         }
     }
 

@@ -4,7 +4,7 @@ use wasmparser::{
     BlockType, FrameKind, FuncValidator, Operator, ValidatorResources, WasmModuleResources as _,
 };
 
-use super::types::Type;
+use super::types::{Join, Type};
 
 /// Some of a function's locals, a bit for each.
 #[derive(Default)]
@@ -34,6 +34,8 @@ impl LocalSet {
 /// A block whose end is still to come.
 struct OpenBlock {
     is_loop: bool,
+    /// Where its first instruction lies.
+    first: usize,
     /// Ways to where branches to it arrive: from before it or through it, and the branches.
     ways: u64,
     /// The locals set in it.
@@ -59,6 +61,8 @@ pub(super) struct ControlFlow<'a> {
     /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
     /// joins what they may be, and its work grows with the square of how often it does.
     pub(super) phis: u64,
+    /// Where branches arrive, in no order.
+    pub(super) joins: Vec<Join>,
     /// The locals that any block joins.
     locals_with_phis: LocalSet,
     /// Most parameters of any block.
@@ -136,13 +140,13 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    /// Counts which locals meet where, by an instruction that is valid.
-    pub(super) fn count_phis(&mut self, operator: &Operator<'_>) {
+    /// Counts which locals meet where, by an instruction that is valid; `next` is where the one after it lies.
+    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, next: usize) {
         match operator {
-            Operator::Block { .. } => self.open_block(false, 1),
-            Operator::If { .. } => self.open_block(false, 2),
+            Operator::Block { .. } => self.open_block(false, next, 1),
+            Operator::If { .. } => self.open_block(false, next, 2),
             Operator::Loop { .. } => {
-                self.open_block(true, 1);
+                self.open_block(true, next, 1);
                 self.loops = self.loops.saturating_add(1);
                 self.loops_in_all = self.loops_in_all.saturating_add(1);
                 self.loops_max = self.loops_max.max(self.loops);
@@ -159,20 +163,21 @@ impl<'a> ControlFlow<'a> {
                 self.count_way(targets.default());
                 targets.targets().flatten().for_each(|depth| self.count_way(depth));
             }
-            Operator::End => self.end_block(),
+            Operator::End => self.end_block(next),
             _ => {}
         }
     }
 
-    fn open_block(&mut self, is_loop: bool, ways: u64) {
-        self.open.push(OpenBlock { is_loop, ways, set: LocalSet::default() });
+    fn open_block(&mut self, is_loop: bool, first: usize, ways: u64) {
+        self.open.push(OpenBlock { is_loop, first, ways, set: LocalSet::default() });
     }
 
-    fn end_block(&mut self) {
+    fn end_block(&mut self, next: usize) {
         // None: the end of the function, where no local is needed any more.
-        let Some(OpenBlock { is_loop, ways, set }) = self.open.pop() else { return };
+        let Some(OpenBlock { is_loop, first, ways, set }) = self.open.pop() else { return };
         self.phis = self.phis.saturating_add(ways.saturating_mul(set.len()));
         if ways > 1 {
+            self.joins.push(Join { at: if is_loop { first } else { next }, locals: set.len() });
             self.locals_with_phis.insert_all(&set);
         }
         if let Some(outer) = self.open.last_mut() {

@@ -77,6 +77,7 @@ pub(super) fn validate(
         operands: u64::from(counts.operands),
         instructions: counts.instructions,
         arriving: control_flow.branch_args.saturating_add(control_flow.phis),
+        joins: counts.control_flow.joins,
         callees: counts.callees,
         calls_indirectly: counts.calls_indirectly,
     };
@@ -124,7 +125,7 @@ fn validate_code<'a>(
         counts.control_flow.count(&operator, &validator);
         validator.op(offset, &operator)?;
         // Not before: an index of a local may be any number until then.
-        counts.control_flow.count_phis(&operator);
+        counts.control_flow.count_phis(&operator, operators.original_position());
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
         if compile_work::is_float_operation(&operator) {

@@ -98,6 +98,15 @@ impl<T> From<&SectionLimited<'_, T>> for Items {
     }
 }
 
+/// A place in a function's code where branches arrive.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plugin) struct Join {
+    /// The instruction there.
+    pub(in crate::plugin) at: usize,
+    /// Locals of which it may depend on the way there what they are.
+    pub(in crate::plugin) locals: u64,
+}
+
 /// What a function takes of its caller's stack, as far as the bytecode says, and what it calls.
 #[derive(Debug)]
 pub(in crate::plugin) struct Function {
@@ -114,6 +123,8 @@ pub(in crate::plugin) struct Function {
     pub(in crate::plugin) instructions: u64,
     /// Values that branches carry, and locals that meet where they arrive, summed.
     pub(in crate::plugin) arriving: u64,
+    /// Where branches arrive, in no order.
+    pub(in crate::plugin) joins: Vec<Join>,
     /// The functions it calls by their index.
     pub(in crate::plugin) callees: BTreeSet<u32>,
     /// Whether it calls any through a table.
