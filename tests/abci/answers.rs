@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "8590bc5c119f90adcfd43038d70492bcf957548bce6f53cf24a576bfed0d5f68",
-            "c547e2e992db69bdd397dde53443092e6e3527f0b73b4ecd95479c41093ed79e"
+            "be43eb1547d29d8fd389fb738f5a1d20ee6df7f1b4387d25d1d5c2b0f535a80d",
+            "c0d622d0126e227fc7045385c897bf3eaca34af4fb58ff0a4e127ef9fb81f84e"
         ]
     );
 }

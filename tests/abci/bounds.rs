@@ -47,7 +47,7 @@ fn transactions_of_a_block_are_bounded() {
 
 #[test]
 fn what_starting_an_instance_takes_counts_for_each_transaction() {
-    // Accepts everything at once, after an init of some 60 million fuel; its memory is too long to be reset.
+    // Accepts everything at once, after an init of some 70 million fuel; its memory is too long to be reset.
     let wasm = wat::parse_str(
         r#"(module (memory (export "memory") 3)
             (func (export "dseq_abi_v1"))
@@ -57,7 +57,7 @@ fn what_starting_an_instance_takes_counts_for_each_transaction() {
               (loop $again
                 (br_if $again (i32.lt_u
                   (local.tee $turns (i32.add (local.get $turns) (i32.const 1)))
-                  (i32.const 9000000))))
+                  (i32.const 8000000))))
               (i64.const 0x0001_0000_00000000))
             (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001_0000_00000000)))"#,
     );

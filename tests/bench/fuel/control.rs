@@ -3,7 +3,7 @@
 use super::shape::{RANDOM, Shape};
 
 pub(super) fn shapes() -> Vec<Shape> {
-    [branches(), calls(), calls_far_apart(), values()].into_iter().flatten().collect()
+    [branches(), beyond_instructions(), calls(), calls_far_apart(), values()].into_iter().flatten().collect()
 }
 
 /// This text for each number below `count`, with the number in the place of `NUMBER`.
@@ -92,6 +92,33 @@ fn joined(count: usize) -> String {
     )
 }
 
+/// Blocks that end one right after the other. Branches never taken arrive at each end, at every other one with three values in
+/// another order, so that the compiler moves them from one end to the next.
+fn ends(blocks: usize) -> String {
+    let rotate = |by: usize| {
+        let gets: String = (0..3).map(|n| format!("local.get {n} ")).collect();
+        let sets: String = (0..3).rev().map(|n| format!("local.set {} ", (n + by) % 3)).collect();
+        gets + &sets
+    };
+    let (odd, even): (Vec<_>, Vec<_>) = (1..=blocks).rev().partition(|block| block % 2 == 1);
+    format!(
+        "(global $way (mut i32) (i32.const -1)) (global $kept (mut f64) (f64.const 0))
+         (func $ends (param f64 f64 f64) {}
+           block block global.get $way br_table 0 1 2 end {} global.get $way br_table {} end {} global.get $way br_table {}
+           {} (global.set $kept (local.get 0)) (global.set $kept (local.get 1)) (global.set $kept (local.get 2)))",
+        "block ".repeat(blocks),
+        rotate(1),
+        each_of(odd.into_iter()),
+        rotate(2),
+        each_of(even.into_iter().map(|block| block - 1)),
+        "end ".repeat(blocks)
+    )
+}
+
+fn each_of(numbers: impl Iterator<Item = usize>) -> String {
+    numbers.map(|number| format!("{number} ")).collect()
+}
+
 /// A function that could keep so many floats over a call, and so has a long frame; it returns before.
 fn with_frame(count: usize) -> String {
     format!(
@@ -102,14 +129,20 @@ fn with_frame(count: usize) -> String {
     )
 }
 
-fn calls() -> Vec<Shape> {
-    let fields = small_functions(64, 64);
-    let deep = "(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
+/// Functions with much to do besides their instructions.
+fn beyond_instructions() -> Vec<Shape> {
     vec![
         Shape {
             name: "500 locals that branches join",
             fields: joined(500),
             body: "(call $joined)".to_owned(),
+            times: 1,
+            ..Shape::default()
+        },
+        Shape {
+            name: "blocks that end together, where branches join 3 locals",
+            fields: ends(4_900),
+            body: "(call $ends (local.get $x) (local.get $y) (local.get $x))".to_owned(),
             times: 1,
             ..Shape::default()
         },
@@ -144,6 +177,13 @@ fn calls() -> Vec<Shape> {
             body: "(call $zeros)".to_owned(),
             ..Shape::default()
         },
+    ]
+}
+
+fn calls() -> Vec<Shape> {
+    let fields = small_functions(64, 64);
+    let deep = "(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
+    vec![
         Shape { name: "calls", fields: fields.clone(), body: "(call $f0)".to_owned(), ..Shape::default() },
         Shape {
             name: "call_indirect",

@@ -177,53 +177,66 @@ mod tests {
         );
     }
 
-    #[test]
-    fn many_locals_cost_fuel_when_a_function_is_entered() {
-        let function = |locals: usize, paid: &str| {
-            format!("(module (func (local {}) {paid} nop))", "i32 ".repeat(locals))
+    /// A function must be charged where `PAY` stands in it, and so often; `SET` are ten locals that are set.
+    fn assert_charged(locals: usize, code: &str) {
+        let sets: String = (0..10).map(|n| format!("(local.set {n} (i32.const 7))")).collect();
+        let function = |pay: &str| {
+            let code = code.replace("SET", &sets).replace("PAY", pay);
+            format!(r#"(memory 1) (func (export "f") (local {}) {code} nop)"#, "i32 ".repeat(locals))
         };
-        let code = |wat: String| wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
-        // The last has a frame of 64,288 bytes, too.
-        for (locals, units) in [(101, 0), (102, 1), (2_000, 950 + 15)] {
-            assert_eq!(code(function(locals, "")).matches("drop").count(), units, "{locals}");
-        }
+        let added = r#"(global (mut i32) (i32.const 4194304)) (global (mut i32) (i32.const 0))
+            (export "dseq_stack_left" (global 0)) (export "dseq_dirty_pages" (global 1))"#;
+        assert_becomes(
+            &format!("(module {})", function("")),
+            &format!("(module {} {added})", function("i32.const 0 drop ")),
+        );
     }
 
     #[test]
-    fn a_long_frame_costs_fuel_when_a_function_is_entered() {
-        let units = |nops| {
-            let code = rewritten(&format!("(module (func {}))", "nop ".repeat(nops))).wasm;
-            wasmprinter::print_bytes(code).unwrap().matches("drop").count()
-        };
-        // 256 bytes, and 16 for each `nop` and the `end`.
-        assert_eq!([238, 239, 494, 495].map(units), [0, 1, 1, 2]);
+    fn many_locals_and_a_long_frame_cost_fuel_when_a_function_is_entered() {
+        assert_charged(101, "");
+        assert_charged(102, "PAY");
+        // A frame of 64,288 bytes, too.
+        assert_charged(2_000, &"PAY ".repeat(950 + 15));
+        // 256 bytes and ten locals, and 16 for each `nop` and the `end`.
+        for (nops, pay) in [(218, ""), (219, "PAY"), (474, "PAY"), (475, "PAY PAY")] {
+            assert_charged(10, &format!("{pay} {}", "nop ".repeat(nops - 1)));
+        }
     }
 
     /// Where branches arrive, those that set no local pay for the moves that the others made necessary.
     #[test]
-    fn locals_that_branches_join_cost_fuel_where_they_arrive() {
-        const SHOWN: [&str; 7] = ["block", "loop", "if", "else", "end", "drop", "nop"];
-        let charged = |code: &str, sets: usize| {
-            let sets: String = (0..sets).map(|n| format!("(local.set {n} (i32.const 7))")).collect();
-            let locals = "i32 ".repeat(20);
-            let wat = format!("(module (func (local {locals}) {} nop))", code.replace("SETS", &sets));
-            let text = wasmprinter::print_bytes(rewritten(&wat).wasm).unwrap();
-            let words: Vec<_> = text.split_whitespace().filter(|word| SHOWN.contains(word)).collect();
-            words.join(" ")
-        };
-        for (code, sets, expected) in [
-            ("(block (br_if 0 (i32.const 1)) SETS)", 9, "block end nop"),
-            ("(block (br_if 0 (i32.const 1)) SETS)", 10, "block end drop nop"),
-            ("(block (br_if 0 (i32.const 1)) SETS)", 20, "block end drop drop drop drop drop drop nop"),
-            ("(block (br_table 0 0 (i32.const 1)) SETS)", 10, "block end drop nop"),
-            ("(block SETS)", 20, "block end nop"),
-            ("(if (i32.const 1) (then) (else SETS))", 10, "if else end drop nop"),
-            ("(loop SETS (br_if 0 (i32.const 1)))", 12, "loop drop drop end nop"),
-            ("(loop SETS)", 12, "loop end nop"),
-            // What an inner block sets is set in the outer one, too.
-            ("(block (block SETS br 1) nop)", 10, "block block end nop end drop nop"),
+    fn joins_cost_fuel_where_branches_arrive() {
+        let pay = "PAY PAY PAY PAY PAY PAY";
+        for code in [
+            "block (br_if 0 (i32.const 1)) end",
+            "block (br_if 0 (i32.const 1)) (local.set 3 (i32.const 7)) end PAY",
+            "block (br_if 0 (i32.const 1)) SET end {pay}",
+            "block SET end",
+            "block (br_table 0 0 (i32.const 1)) SET end {pay}",
+            "block block (br_table 0 1 1 (i32.const 1)) SET end nop SET end {pay}",
+            "(i32.const 1) if SET end {pay}",
+            "(i32.const 1) if else SET end {pay}",
+            "(i32.const 1) if SET else nop end {pay}",
+            // A branch that is always taken leaves one way.
+            "block SET br 0 end",
+            "block SET br 0 br 0 end",
+            "(i32.const 1) if SET return else SET end",
+            "(i32.const 1) if SET else SET return end",
+            "block (i32.const 1) if SET br 1 else SET br 1 end end {pay}",
+            // A loop's is at its head, once it has a way back.
+            "loop {pay} nop SET (br_if 0 (i32.const 1)) end",
+            "loop {pay} nop SET br 0 end",
+            "loop nop SET end",
+            // What an inner block sets is set in the outer one.
+            "block block SET br 1 end nop end {pay}",
+            "block (br_if 0 (i32.const 1)) block block (br_if 1 (i32.const 1)) SET end end {pay} end {pay}",
+            // Values that branches carry count as locals.
+            "block (result i32) (i32.const 1) (br_if 0 (i32.const 1)) end PAY drop",
+            "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) end PAY PAY drop drop",
+            "(i32.const 1) loop (param i32) PAY (br_if 0 (i32.const 1)) drop end",
         ] {
-            assert_eq!(charged(code, sets), expected, "{code}");
+            assert_charged(20, &code.replace("{pay}", pay));
         }
     }
 

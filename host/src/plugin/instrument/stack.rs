@@ -57,7 +57,7 @@ pub(super) fn frame_bytes(function: &Function, added: Added) -> u64 {
     FRAME_BYTES.saturating_add(values).saturating_add(instructions.saturating_mul(INSTRUCTION_BYTES))
 }
 
-/// What a function has more than its author gave it.
+/// What a function has more than its author gave it, without what is inserted to cost fuel: that compiles to nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Added {
     pub(super) locals: u64,

@@ -36,8 +36,12 @@ struct OpenBlock {
     is_loop: bool,
     /// Where its first instruction lies.
     first: usize,
+    /// Values that a branch to it carries.
+    values: u64,
     /// Ways to where branches to it arrive: from before it or through it, and the branches.
     ways: u64,
+    /// Those among them that do not begin behind a branch that is always taken.
+    live_ways: u64,
     /// The locals set in it.
     set: LocalSet,
 }
@@ -140,13 +144,14 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    /// Counts which locals meet where, by an instruction that is valid; `next` is where the one after it lies.
-    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, next: usize) {
+    /// Counts which locals meet where, by an instruction that is valid. `is_dead` says that a branch before it is always
+    /// taken; `next` is where the one after it lies.
+    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, is_dead: bool, next: usize) {
         match operator {
-            Operator::Block { .. } => self.open_block(false, next, 1),
-            Operator::If { .. } => self.open_block(false, next, 2),
-            Operator::Loop { .. } => {
-                self.open_block(true, next, 1);
+            Operator::Block { blockty } => self.open_block(false, next, self.arity(*blockty).1, 1),
+            Operator::If { blockty } => self.open_block(false, next, self.arity(*blockty).1, 2),
+            Operator::Loop { blockty } => {
+                self.open_block(true, next, self.arity(*blockty).0, 1);
                 self.loops = self.loops.saturating_add(1);
                 self.loops_in_all = self.loops_in_all.saturating_add(1);
                 self.loops_max = self.loops_max.max(self.loops);
@@ -157,27 +162,44 @@ impl<'a> ControlFlow<'a> {
                 }
             }
             Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
-                self.count_way(*relative_depth);
+                self.count_way(*relative_depth, is_dead);
             }
             Operator::BrTable { targets } => {
-                self.count_way(targets.default());
-                targets.targets().flatten().for_each(|depth| self.count_way(depth));
+                self.count_way(targets.default(), is_dead);
+                targets.targets().flatten().for_each(|depth| self.count_way(depth, is_dead));
             }
-            Operator::End => self.end_block(next),
+            Operator::Else => self.end_way(is_dead),
+            Operator::End => {
+                self.end_way(is_dead);
+                self.end_block(next);
+            }
             _ => {}
         }
     }
 
-    fn open_block(&mut self, is_loop: bool, first: usize, ways: u64) {
-        self.open.push(OpenBlock { is_loop, first, ways, set: LocalSet::default() });
+    fn open_block(&mut self, is_loop: bool, first: usize, values: u64, ways: u64) {
+        self.open.push(OpenBlock { is_loop, first, values, ways, live_ways: ways, set: LocalSet::default() });
+    }
+
+    /// The end of a block, or of an arm of one.
+    fn end_way(&mut self, is_dead: bool) {
+        if let Some(block) = self.open.last_mut() {
+            // Nothing goes from a loop's end to its head.
+            block.live_ways = block.live_ways.saturating_sub(u64::from(is_dead && !block.is_loop));
+        }
     }
 
     fn end_block(&mut self, next: usize) {
         // None: the end of the function, where no local is needed any more.
-        let Some(OpenBlock { is_loop, first, ways, set }) = self.open.pop() else { return };
+        let Some(OpenBlock { is_loop, first, values, ways, live_ways, set }) = self.open.pop() else {
+            return;
+        };
         self.phis = self.phis.saturating_add(ways.saturating_mul(set.len()));
+        if live_ways > 1 {
+            let at = if is_loop { first } else { next };
+            self.joins.push(Join { at, values: values.saturating_add(set.len()) });
+        }
         if ways > 1 {
-            self.joins.push(Join { at: if is_loop { first } else { next }, locals: set.len() });
             self.locals_with_phis.insert_all(&set);
         }
         if let Some(outer) = self.open.last_mut() {
@@ -187,10 +209,11 @@ impl<'a> ControlFlow<'a> {
     }
 
     /// A branch so many blocks out; one out of all of them leaves the function.
-    fn count_way(&mut self, depth: u32) {
+    fn count_way(&mut self, depth: u32, is_dead: bool) {
         let place = self.open.len().checked_sub(1).and_then(|last| last.checked_sub(depth as usize));
         if let Some(block) = place.and_then(|place| self.open.get_mut(place)) {
             block.ways = block.ways.saturating_add(1);
+            block.live_ways = block.live_ways.saturating_add(u64::from(!is_dead));
         }
     }
 

@@ -123,9 +123,10 @@ fn validate_code<'a>(
     while !operators.eof() {
         let (operator, offset) = operators.read_with_offset()?;
         counts.control_flow.count(&operator, &validator);
+        let is_dead = validator.get_control_frame(0).is_some_and(|frame| frame.unreachable);
         validator.op(offset, &operator)?;
         // Not before: an index of a local may be any number until then.
-        counts.control_flow.count_phis(&operator, operators.original_position());
+        counts.control_flow.count_phis(&operator, is_dead, operators.original_position());
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
         if compile_work::is_float_operation(&operator) {

@@ -98,13 +98,13 @@ impl<T> From<&SectionLimited<'_, T>> for Items {
     }
 }
 
-/// A place in a function's code where branches arrive.
+/// A place in a function's code where several branches arrive, or one and what stands before it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::plugin) struct Join {
     /// The instruction there.
     pub(in crate::plugin) at: usize,
-    /// Locals of which it may depend on the way there what they are.
-    pub(in crate::plugin) locals: u64,
+    /// Locals that are set on some way there, and values that branches carry there.
+    pub(in crate::plugin) values: u64,
 }
 
 /// What a function takes of its caller's stack, as far as the bytecode says, and what it calls.
