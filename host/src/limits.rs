@@ -219,6 +219,13 @@ pub const JOIN_FUEL: u64 = 1;
 /// to 0.7 where the nearest cache does not hold them all.
 pub const VALUES_PER_FUEL: u64 = 2;
 
+/// Values that a processor keeps in registers, at most; so many may have to be moved wherever a branch arrives or is not taken.
+pub const REGISTERS: u64 = 28;
+
+/// Locals and operands, at most [`REGISTERS`] of them, that cost one unit together where a branch arrives or is not taken: to load
+/// and store that many took 12 ns with a long frame, and less with a short one.
+pub const REGISTERS_PER_FUEL: u64 = 4;
+
 /// Bytes of a function's frame that cost one unit when it is entered: each page of it is touched. The frame is the counted one, which
 /// is longer than the real one.
 pub const FRAME_BYTES_PER_FUEL: u64 = 4_096;

@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "be43eb1547d29d8fd389fb738f5a1d20ee6df7f1b4387d25d1d5c2b0f535a80d",
-            "c0d622d0126e227fc7045385c897bf3eaca34af4fb58ff0a4e127ef9fb81f84e"
+            "cf958c9b8648ab47aa31952e1c8cc0f9aaad1436abddbb16f21dc5d5100b9832",
+            "ec7867a3fbf2f6471daf9bef2a7b2fe141d23a0e36b9018487b8a45ef97bbcea"
         ]
     );
 }

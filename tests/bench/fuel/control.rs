@@ -115,6 +115,42 @@ fn ends(blocks: usize) -> String {
     )
 }
 
+/// Ends as those, with code between that is never reached, each piece of which uses its own 28 of many values around a call. The
+/// compiler may keep those in registers from one piece to the next, and so changes all registers at each end.
+fn ends_with_other_registers(groups: usize) -> String {
+    const GROUP: usize = 28;
+    let global = |local: usize| if local % GROUP < 13 { "$integer" } else { "$kept" };
+    let locals: String =
+        (0..groups).map(|_| format!("(local {}{})", "i64 ".repeat(13), "f64 ".repeat(15))).collect();
+    let sets: String =
+        (0..groups * GROUP).map(|n| format!("(local.set {} (global.get {}))", n + 1, global(n))).collect();
+    let uses = |group: usize| -> String {
+        (group * GROUP..group * GROUP + GROUP)
+            .map(|n| format!("(global.set {} (local.get {}))", global(n), n + 1))
+            .collect()
+    };
+    let piece = |at: usize| {
+        let before = if at == 0 { String::new() } else { uses(at - 1) };
+        let after = if at == groups { String::new() } else { uses(at) };
+        before + "(call $nothing)" + &after
+    };
+    let pieces: String = (0..groups)
+        .map(|at| piece(at) + &format!("block (br_if 0 (local.get 0)) br {} end ", at + 1))
+        .collect();
+    format!(
+        "(global $never i32 (i32.const 0)) (global $integer (mut i64) (i64.const 0)) (global $kept (mut f64) (f64.const 0))
+         (func $nothing)
+         (func $moving (param i32) {locals} {sets}
+           (loop $again
+             {} block (br_if 0 (local.get 0)) br 1 end
+             {pieces} {} br {groups} {}
+             (br $again)))",
+        "block ".repeat(groups + 1),
+        piece(groups),
+        "end ".repeat(groups + 1)
+    )
+}
+
 fn each_of(numbers: impl Iterator<Item = usize>) -> String {
     numbers.map(|number| format!("{number} ")).collect()
 }
@@ -143,6 +179,13 @@ fn beyond_instructions() -> Vec<Shape> {
             name: "blocks that end together, where branches join 3 locals",
             fields: ends(4_900),
             body: "(call $ends (local.get $x) (local.get $y) (local.get $x))".to_owned(),
+            times: 1,
+            ..Shape::default()
+        },
+        Shape {
+            name: "blocks that end together, each end with other values in registers",
+            fields: ends_with_other_registers(60),
+            body: "(call $moving (global.get $never))".to_owned(),
             times: 1,
             ..Shape::default()
         },

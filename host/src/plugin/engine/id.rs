@@ -45,11 +45,13 @@ pub fn engine_text() -> String {
         (
             "host-fuel",
             &format_args!(
-                "copied-byte=1 call={} frame-bytes-per-unit={} join={} locals-free={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                "copied-byte=1 call={} frame-bytes-per-unit={} join={} locals-free={} registers={} registers-per-unit={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
                 limits::CALL_FUEL,
                 limits::FRAME_BYTES_PER_FUEL,
                 limits::JOIN_FUEL,
                 limits::LOCALS_FREE,
+                limits::REGISTERS,
+                limits::REGISTERS_PER_FUEL,
                 limits::VALUES_PER_FUEL,
                 limits::RESET_BYTES_PER_FUEL,
                 limits::START_FUEL,
@@ -161,7 +163,7 @@ mod tests {
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
              F64Le,F64Ge branch=2:If,BrIf loop=4:Loop call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
-             host-fuel copied-byte=1 call=500 frame-bytes-per-unit=4096 join=1 locals-free=100 values-per-unit=2 restored-bytes-per-unit=64 \
+             host-fuel copied-byte=1 call=500 frame-bytes-per-unit=4096 join=1 locals-free=100 registers=28 registers-per-unit=4 values-per-unit=2 restored-bytes-per-unit=64 \
              start=8000 memory-bytes-per-unit=2 \
              table-element-bytes=8 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
@@ -183,7 +185,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "f086db586df0003c3dc81a5b8e99d4cd0a6f48e45dd78a752380e276b1126648"
+            "030f0a0dfdbae24cf48e1b57a25a6c1a37f2eee01e0e6fb27239dc6e70dd2760"
         );
     }
 

@@ -1,9 +1,10 @@
 //! What compiled code does beyond its instructions, and so beyond their fuel.
 //!
 //! - Where a function is entered, its locals are set to zero, and each page of its frame is touched.
-//! - Where branches arrive, each local set on some way there, and each value that a branch carries, may lie in another
-//!   register or stack slot on each way. The compiler chooses which way has to move them all, and that may be one that sets
-//!   none.
+//! - Where branches arrive, and behind those not taken, the compiler may have put any value into another place, register or
+//!   stack, than it was in before. It may have done that for other ways, which are never taken.
+//! - Where several ways meet, that also holds for more values than there are registers: for each local set on one of them,
+//!   and each value that a branch carries.
 //!
 //! So the host inserts pairs of `i32.const 0` and `drop`: each pair costs a unit and compiles to nothing.
 //!
@@ -26,11 +27,16 @@ pub(super) fn charges(function: &Function, frame_bytes: u64) -> Vec<Charge> {
     let zeroed = function.locals.saturating_sub(limits::LOCALS_FREE) / limits::VALUES_PER_FUEL;
     let touched = frame_bytes / limits::FRAME_BYTES_PER_FUEL;
     let entry = Charge { at: function.code.start, units: zeroed.saturating_add(touched) };
-    let joins = function.joins.iter().filter(|join| join.values > 0).map(|join| {
-        let moved = join.values / limits::VALUES_PER_FUEL;
-        Charge { at: join.at, units: limits::JOIN_FUEL.saturating_add(moved) }
+    let arrivals = function.arrivals.iter().map(|arrival| {
+        let moved = arrival.live.min(limits::REGISTERS) / limits::REGISTERS_PER_FUEL;
+        let joined = match arrival.joined {
+            0 => 0,
+            joined => limits::JOIN_FUEL.saturating_add(joined / limits::VALUES_PER_FUEL),
+        };
+        Charge { at: arrival.at, units: moved.saturating_add(joined) }
     });
-    let mut charges: Vec<_> = std::iter::once(entry).chain(joins).filter(|charge| charge.units > 0).collect();
+    let mut charges: Vec<_> =
+        std::iter::once(entry).chain(arrivals).filter(|charge| charge.units > 0).collect();
     charges.sort_by_key(|charge| charge.at);
     charges
 }

@@ -204,39 +204,45 @@ mod tests {
         }
     }
 
-    /// Where branches arrive, those that set no local pay for the moves that the others made necessary.
+    /// What branches do not do themselves is paid where they arrive: moves that other ways made necessary.
     #[test]
-    fn joins_cost_fuel_where_branches_arrive() {
-        let pay = "PAY PAY PAY PAY PAY PAY";
+    fn code_pays_where_branches_arrive_and_where_they_are_not_taken() {
+        // MOVE: for ten locals that may be in registers. JOIN: for those ten, set on one way of several.
         for code in [
-            "block (br_if 0 (i32.const 1)) end",
-            "block (br_if 0 (i32.const 1)) (local.set 3 (i32.const 7)) end PAY",
-            "block (br_if 0 (i32.const 1)) SET end {pay}",
+            "block (br_if 0 (i32.const 1)) MOVE end MOVE",
+            "block (br_if 0 (i32.const 1)) MOVE (local.set 3 (i32.const 7)) end MOVE PAY",
+            "block (br_if 0 (i32.const 1)) MOVE SET end MOVE JOIN",
             "block SET end",
-            "block (br_table 0 0 (i32.const 1)) SET end {pay}",
-            "block block (br_table 0 1 1 (i32.const 1)) SET end nop SET end {pay}",
-            "(i32.const 1) if SET end {pay}",
-            "(i32.const 1) if else SET end {pay}",
-            "(i32.const 1) if SET else nop end {pay}",
+            "block (br_table 0 0 (i32.const 1)) SET end MOVE JOIN",
+            "block block (br_table 0 1 1 (i32.const 1)) SET end MOVE nop SET end MOVE JOIN",
+            "(i32.const 1) if MOVE SET end MOVE JOIN",
+            "(i32.const 1) if MOVE else MOVE SET end MOVE JOIN",
+            "(i32.const 1) if MOVE SET else MOVE nop end MOVE JOIN",
             // A branch that is always taken leaves one way.
-            "block SET br 0 end",
-            "block SET br 0 br 0 end",
-            "(i32.const 1) if SET return else SET end",
-            "(i32.const 1) if SET else SET return end",
-            "block (i32.const 1) if SET br 1 else SET br 1 end end {pay}",
+            "block SET br 0 end MOVE",
+            "block SET br 0 br 0 end MOVE",
+            "(i32.const 1) if MOVE SET return else MOVE SET end MOVE",
+            "(i32.const 1) if MOVE SET else MOVE SET return end MOVE",
+            "block (i32.const 1) if MOVE SET br 1 else MOVE SET br 1 end MOVE end MOVE JOIN",
             // A loop's is at its head, once it has a way back.
-            "loop {pay} nop SET (br_if 0 (i32.const 1)) end",
-            "loop {pay} nop SET br 0 end",
+            "loop MOVE JOIN nop SET (br_if 0 (i32.const 1)) MOVE end",
+            "loop MOVE JOIN nop SET br 0 end",
             "loop nop SET end",
             // What an inner block sets is set in the outer one.
-            "block block SET br 1 end nop end {pay}",
-            "block (br_if 0 (i32.const 1)) block block (br_if 1 (i32.const 1)) SET end end {pay} end {pay}",
-            // Values that branches carry count as locals.
-            "block (result i32) (i32.const 1) (br_if 0 (i32.const 1)) end PAY drop",
-            "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) end PAY PAY drop drop",
-            "(i32.const 1) loop (param i32) PAY (br_if 0 (i32.const 1)) drop end",
+            "block block SET br 1 end nop end MOVE JOIN",
+            "block (br_if 0 (i32.const 1)) MOVE block block (br_if 1 (i32.const 1)) MOVE SET end end MOVE JOIN end MOVE JOIN",
+            // Operands may be in registers, too, and those that branches carry count as locals.
+            "block (result i32) (i32.const 1) (br_if 0 (i32.const 1)) MOVE end MOVE PAY drop",
+            "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) MOVE PAY end MOVE PAY PAY PAY drop drop",
+            "(i32.const 1) loop (param i32) MOVE PAY (br_if 0 (i32.const 1)) MOVE drop end",
         ] {
-            assert_charged(20, &code.replace("{pay}", pay));
+            let code = code.replace("MOVE", "PAY PAY").replace("JOIN", "PAY PAY PAY PAY PAY PAY");
+            assert_charged(10, &code);
+        }
+        // No more of them than a processor has registers.
+        for (locals, pay) in [(3, 0), (4, 1), (27, 6), (28, 7), (100, 7)] {
+            let pay = "PAY ".repeat(pay);
+            assert_charged(locals, &format!("block (br_if 0 (i32.const 1)) {pay} end {pay}"));
         }
     }
 

@@ -4,7 +4,7 @@ use wasmparser::{
     BlockType, FrameKind, FuncValidator, Operator, ValidatorResources, WasmModuleResources as _,
 };
 
-use super::types::{Join, Type};
+use super::types::{Arrival, Type};
 
 /// Some of a function's locals, a bit for each.
 #[derive(Default)]
@@ -31,11 +31,26 @@ impl LocalSet {
     }
 }
 
+/// Behind an instruction.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Whether nothing reaches the instruction: it is behind a branch that is always taken.
+    pub(super) is_dead: bool,
+    /// Where the next one lies.
+    pub(super) next: usize,
+    /// Locals and operands.
+    pub(super) live: u64,
+}
+
 /// A block whose end is still to come.
+#[derive(Default)]
 struct OpenBlock {
     is_loop: bool,
-    /// Where its first instruction lies.
-    first: usize,
+    is_if: bool,
+    /// Behind its first instruction.
+    head: Place,
+    /// Branches to it that can be taken.
+    branches: u64,
     /// Values that a branch to it carries.
     values: u64,
     /// Ways to where branches to it arrive: from before it or through it, and the branches.
@@ -44,6 +59,12 @@ struct OpenBlock {
     live_ways: u64,
     /// The locals set in it.
     set: LocalSet,
+}
+
+impl OpenBlock {
+    fn at(head: Place) -> Self {
+        Self { head, ..Self::default() }
+    }
 }
 
 /// What a function's control flow costs the compiler.
@@ -65,8 +86,8 @@ pub(super) struct ControlFlow<'a> {
     /// Of each block the locals set in it, times the ways to where its branches arrive, summed: there the compiler
     /// joins what they may be, and its work grows with the square of how often it does.
     pub(super) phis: u64,
-    /// Where branches arrive, in no order.
-    pub(super) joins: Vec<Join>,
+    /// Where branches arrive and where they do not go, in no order.
+    pub(super) arrivals: Vec<Arrival>,
     /// The locals that any block joins.
     locals_with_phis: LocalSet,
     /// Most parameters of any block.
@@ -144,14 +165,24 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    /// Counts which locals meet where, by an instruction that is valid. `is_dead` says that a branch before it is always
-    /// taken; `next` is where the one after it lies.
-    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, is_dead: bool, next: usize) {
+    /// Counts which locals meet where, by an instruction that is valid and the place behind it.
+    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, place: Place) {
         match operator {
-            Operator::Block { blockty } => self.open_block(false, next, self.arity(*blockty).1, 1),
-            Operator::If { blockty } => self.open_block(false, next, self.arity(*blockty).1, 2),
+            Operator::Block { blockty } => {
+                self.open_block(OpenBlock {
+                    values: self.arity(*blockty).1,
+                    ways: 1,
+                    ..OpenBlock::at(place)
+                });
+            }
+            Operator::If { blockty } => {
+                let values = self.arity(*blockty).1;
+                self.open_block(OpenBlock { is_if: true, values, ways: 2, ..OpenBlock::at(place) });
+                self.arrive(place, 0);
+            }
             Operator::Loop { blockty } => {
-                self.open_block(true, next, self.arity(*blockty).0, 1);
+                let values = self.arity(*blockty).0;
+                self.open_block(OpenBlock { is_loop: true, values, ways: 1, ..OpenBlock::at(place) });
                 self.loops = self.loops.saturating_add(1);
                 self.loops_in_all = self.loops_in_all.saturating_add(1);
                 self.loops_max = self.loops_max.max(self.loops);
@@ -161,24 +192,33 @@ impl<'a> ControlFlow<'a> {
                     block.set.insert(*local_index);
                 }
             }
-            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
-                self.count_way(*relative_depth, is_dead);
+            Operator::Br { relative_depth } => self.count_way(*relative_depth, place.is_dead),
+            Operator::BrIf { relative_depth } => {
+                self.count_way(*relative_depth, place.is_dead);
+                self.arrive(place, 0);
             }
             Operator::BrTable { targets } => {
-                self.count_way(targets.default(), is_dead);
-                targets.targets().flatten().for_each(|depth| self.count_way(depth, is_dead));
+                self.count_way(targets.default(), place.is_dead);
+                targets.targets().flatten().for_each(|depth| self.count_way(depth, place.is_dead));
             }
-            Operator::Else => self.end_way(is_dead),
+            Operator::Else => {
+                self.end_way(place.is_dead);
+                self.arrive(place, 0);
+            }
             Operator::End => {
-                self.end_way(is_dead);
-                self.end_block(next);
+                self.end_way(place.is_dead);
+                self.end_block(place);
             }
             _ => {}
         }
     }
 
-    fn open_block(&mut self, is_loop: bool, first: usize, values: u64, ways: u64) {
-        self.open.push(OpenBlock { is_loop, first, values, ways, live_ways: ways, set: LocalSet::default() });
+    fn arrive(&mut self, Place { next: at, live, .. }: Place, joined: u64) {
+        self.arrivals.push(Arrival { at, live, joined });
+    }
+
+    fn open_block(&mut self, block: OpenBlock) {
+        self.open.push(OpenBlock { live_ways: block.ways, ..block });
     }
 
     /// The end of a block, or of an arm of one.
@@ -189,23 +229,22 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    fn end_block(&mut self, next: usize) {
+    fn end_block(&mut self, end: Place) {
         // None: the end of the function, where no local is needed any more.
-        let Some(OpenBlock { is_loop, first, values, ways, live_ways, set }) = self.open.pop() else {
-            return;
-        };
-        self.phis = self.phis.saturating_add(ways.saturating_mul(set.len()));
-        if live_ways > 1 {
-            let at = if is_loop { first } else { next };
-            self.joins.push(Join { at, values: values.saturating_add(set.len()) });
+        let Some(block) = self.open.pop() else { return };
+        let set = block.set.len();
+        self.phis = self.phis.saturating_add(block.ways.saturating_mul(set));
+        if block.is_if || block.branches > 0 {
+            let joined = if block.live_ways > 1 { block.values.saturating_add(set) } else { 0 };
+            self.arrive(if block.is_loop { block.head } else { end }, joined);
         }
-        if ways > 1 {
-            self.locals_with_phis.insert_all(&set);
+        if block.ways > 1 {
+            self.locals_with_phis.insert_all(&block.set);
         }
         if let Some(outer) = self.open.last_mut() {
-            outer.set.insert_all(&set);
+            outer.set.insert_all(&block.set);
         }
-        self.loops = self.loops.saturating_sub(u64::from(is_loop));
+        self.loops = self.loops.saturating_sub(u64::from(block.is_loop));
     }
 
     /// A branch so many blocks out; one out of all of them leaves the function.
@@ -214,6 +253,7 @@ impl<'a> ControlFlow<'a> {
         if let Some(block) = place.and_then(|place| self.open.get_mut(place)) {
             block.ways = block.ways.saturating_add(1);
             block.live_ways = block.live_ways.saturating_add(u64::from(!is_dead));
+            block.branches = block.branches.saturating_add(u64::from(!is_dead));
         }
     }
 

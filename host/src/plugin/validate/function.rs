@@ -12,7 +12,7 @@ use wasmparser::{
 };
 
 use super::compile_work;
-use super::control_flow::ControlFlow;
+use super::control_flow::{ControlFlow, Place};
 use super::error::{Item, ValidateError};
 use super::features::features;
 use super::types::{COMPILE_WORK, Function, Type, Use};
@@ -77,7 +77,7 @@ pub(super) fn validate(
         operands: u64::from(counts.operands),
         instructions: counts.instructions,
         arriving: control_flow.branch_args.saturating_add(control_flow.phis),
-        joins: counts.control_flow.joins,
+        arrivals: counts.control_flow.arrivals,
         callees: counts.callees,
         calls_indirectly: counts.calls_indirectly,
     };
@@ -105,6 +105,7 @@ fn validate_code<'a>(
     control_flow: ControlFlow<'a>,
     allocations: &mut FuncValidatorAllocations,
 ) -> Result<Counts<'a>, ValidateError> {
+    let locals = control_flow.locals;
     let mut validator = function.into_validator(std::mem::take(allocations));
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
@@ -126,7 +127,12 @@ fn validate_code<'a>(
         let is_dead = validator.get_control_frame(0).is_some_and(|frame| frame.unreachable);
         validator.op(offset, &operator)?;
         // Not before: an index of a local may be any number until then.
-        counts.control_flow.count_phis(&operator, is_dead, operators.original_position());
+        let place = Place {
+            is_dead,
+            next: operators.original_position(),
+            live: locals.saturating_add(u64::from(validator.operand_stack_height())),
+        };
+        counts.control_flow.count_phis(&operator, place);
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
         if compile_work::is_float_operation(&operator) {

@@ -98,13 +98,15 @@ impl<T> From<&SectionLimited<'_, T>> for Items {
     }
 }
 
-/// A place in a function's code where several branches arrive, or one and what stands before it.
+/// A place in a function's code that a branch goes to, or that stands behind one.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::plugin) struct Join {
+pub(in crate::plugin) struct Arrival {
     /// The instruction there.
     pub(in crate::plugin) at: usize,
-    /// Locals that are set on some way there, and values that branches carry there.
-    pub(in crate::plugin) values: u64,
+    /// Locals and operands there.
+    pub(in crate::plugin) live: u64,
+    /// If there are several ways there: locals that are set on some of them, and values that branches carry there.
+    pub(in crate::plugin) joined: u64,
 }
 
 /// What a function takes of its caller's stack, as far as the bytecode says, and what it calls.
@@ -123,8 +125,8 @@ pub(in crate::plugin) struct Function {
     pub(in crate::plugin) instructions: u64,
     /// Values that branches carry, and locals that meet where they arrive, summed.
     pub(in crate::plugin) arriving: u64,
-    /// Where branches arrive, in no order.
-    pub(in crate::plugin) joins: Vec<Join>,
+    /// Where branches arrive and where they do not go, in no order.
+    pub(in crate::plugin) arrivals: Vec<Arrival>,
     /// The functions it calls by their index.
     pub(in crate::plugin) callees: BTreeSet<u32>,
     /// Whether it calls any through a table.
