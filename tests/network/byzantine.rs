@@ -398,7 +398,7 @@ fn a_byzantine_validator_is_named_and_three_honest_ones_stay_equal_and_live() {
     net.write_until("honest", net.honest(), |_| true);
     net.check(&net.nodes);
     for node in net.honest() {
-        let said = node.succeeds(&["health"]);
+        let said = node.succeeds(&["health", "--wait", "60s"]);
         assert!(!said.contains("mallory"), "nobody is accused yet: {said}");
     }
     proposes_what_is_rejected(&net);
