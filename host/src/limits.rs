@@ -30,7 +30,7 @@ pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// Maximum fuel of the accepted transactions of a block, unless one transaction alone takes more. A unit takes at most two
 /// nanoseconds of one 2020s core (`bench-fuel` measures it), so this is less than two seconds, below CometBFT's timeout
-/// for a proposal (3 s). That does not hold yet for code with thousands of jumps over code that never runs, 7.5 ns a unit.
+/// for a proposal (3 s).
 ///
 /// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_FUEL_MAX: u64 = 800_000_000;
@@ -91,10 +91,45 @@ pub const CALL_FUEL: u64 = 500;
 pub const START_FUEL: u64 = 8_000;
 
 /// Bytes of an instance's memory for a unit of fuel when it is reset after a call, as if all of it were copied.
-pub const RESET_BYTES_PER_FUEL: u64 = 64;
+pub const RESET_BYTES_PER_FUEL: u64 = 32;
 
-/// Size of an element of a table, in bytes: a pointer.
-pub const TABLE_ELEMENT_BYTES: u64 = 8;
+/// Fuel for each byte of a rejection message: it is copied, and escaped where it cannot be shown.
+pub const MESSAGE_BYTE_FUEL: u64 = 16;
+
+/// Fuel for each element of a table that an instance starts with. It is cleared, and the engine fills it in when it is first
+/// used: 24 ns for each where a `table.copy` uses all of them.
+pub const TABLE_ELEMENT_FUEL: u64 = 16;
+
+/// Fuel for each element of a passive segment: the engine makes a reference of each for every instance, 86 ns.
+pub const PASSIVE_ELEMENT_FUEL: u64 = 50;
+
+// What compiled code costs in fuel beyond its instructions.
+
+/// Locals of a function that cost nothing when it is entered; all of them are set to zero.
+pub const LOCALS_FREE: u64 = 100;
+
+/// Fuel of a place where a branch arrives or is not taken: 17 ns if the code that is jumped over is long enough that no cache
+/// near the processor holds all of it, and no branch is remembered.
+pub const ARRIVAL_FUEL: u64 = 8;
+
+/// Fuel of a join: a place where several branches arrive, if there are locals set on some way there, or values that the branches
+/// carry. `end` costs nothing, so without it a function of 4,900 joins of three locals took 23 ns a unit.
+pub const JOIN_FUEL: u64 = 1;
+
+/// Locals beyond those that are free, or values that are joined, that cost one unit together: to set or move one takes 0.35 ns, and up
+/// to 0.7 where the nearest cache does not hold them all.
+pub const VALUES_PER_FUEL: u64 = 2;
+
+/// Values that a processor keeps in registers, at most; so many may have to be moved wherever a branch arrives or is not taken.
+pub const REGISTERS: u64 = 28;
+
+/// Locals and operands, at most [`REGISTERS`] of them, that cost one unit together where a branch arrives or is not taken: to load
+/// and store that many took 12 ns with a long frame, and less with a short one.
+pub const REGISTERS_PER_FUEL: u64 = 4;
+
+/// Bytes of a function's frame that cost one unit when it is entered: each page of it is touched. The frame is the counted one, which
+/// is longer than the real one.
+pub const FRAME_BYTES_PER_FUEL: u64 = 4_096;
 
 // The stack. A call that nests deeper is a fault, decided by a counter in the bytecode.
 
@@ -207,28 +242,6 @@ pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
 ///
 /// A module beyond it is refused before it is compiled.
 pub const BLOCK_PARAMS_MAX: u64 = 8;
-
-/// Locals of a function that cost nothing when it is entered; all of them are set to zero.
-pub const LOCALS_FREE: u64 = 100;
-
-/// Fuel of a join: a place where several branches arrive, if there are locals set on some way there, or values that the branches
-/// carry. `end` costs nothing, so without it a function of 4,900 joins of three locals took 23 ns a unit.
-pub const JOIN_FUEL: u64 = 1;
-
-/// Locals beyond those that are free, or values that are joined, that cost one unit together: to set or move one takes 0.35 ns, and up
-/// to 0.7 where the nearest cache does not hold them all.
-pub const VALUES_PER_FUEL: u64 = 2;
-
-/// Values that a processor keeps in registers, at most; so many may have to be moved wherever a branch arrives or is not taken.
-pub const REGISTERS: u64 = 28;
-
-/// Locals and operands, at most [`REGISTERS`] of them, that cost one unit together where a branch arrives or is not taken: to load
-/// and store that many took 12 ns with a long frame, and less with a short one.
-pub const REGISTERS_PER_FUEL: u64 = 4;
-
-/// Bytes of a function's frame that cost one unit when it is entered: each page of it is touched. The frame is the counted one, which
-/// is longer than the real one.
-pub const FRAME_BYTES_PER_FUEL: u64 = 4_096;
 
 /// Maximum depth of loops within loops: the compiler's work grows with its square. People stop long before.
 ///

@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "cf958c9b8648ab47aa31952e1c8cc0f9aaad1436abddbb16f21dc5d5100b9832",
-            "ec7867a3fbf2f6471daf9bef2a7b2fe141d23a0e36b9018487b8a45ef97bbcea"
+            "1279e78e1fce475b3692d5e246f906b1ff9533b949d822925b96cd0100bbaefb",
+            "9cf942e82360d56101e343a0900564a1de5765beb88b1b7527d37c28f87bcb7e"
         ]
     );
 }

@@ -57,7 +57,7 @@ fn what_starting_an_instance_takes_counts_for_each_transaction() {
               (loop $again
                 (br_if $again (i32.lt_u
                   (local.tee $turns (i32.add (local.get $turns) (i32.const 1)))
-                  (i32.const 8000000))))
+                  (i32.const 4400000))))
               (i64.const 0x0001_0000_00000000))
             (func (export "dseq_apply") (param i32) (result i64) (i64.const 0x0001_0000_00000000)))"#,
     );

@@ -73,7 +73,7 @@ fn a_fault_is_charged_whole_on_top_of_the_plugins_before_it() {
 
 #[test]
 fn each_plugin_has_its_own_fuel() {
-    let counting = "(local $n i64) (local.set $n (i64.const 9000))
+    let counting = "(local $n i64) (local.set $n (i64.const 4500))
         (loop $more (br_if $more (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))
         (i64.const 0x0001000000000000)";
     let wasm = Guest { apply: counting, ..Guest::default() }.wasm();

@@ -15,6 +15,8 @@
 //! separators, spaces other than U+0020, what is private or not assigned, and letters and marks that are invisible.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 /// One line of text: line breaks and tabs are escaped too, so it cannot begin a line.
 #[must_use]
@@ -40,7 +42,8 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\t' => shown.push_str("\\t"),
             one => {
                 for unit in one.encode_utf16(&mut [0; 2]) {
-                    shown.push_str(&format!("\\u{unit:04x}"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(shown, "\\u{unit:04x}");
                 }
             }
         }
@@ -48,11 +51,28 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// What is known of the characters of a page of 256, one bit for each: those are asked for again and again, and to find out takes up to
+/// 250 ns. Beyond U+1FFFF it takes little.
+static PAGES: [OnceLock<[u64; 4]>; 512] = [const { OnceLock::new() }; 512];
+
 /// Whether a terminal shows this character and does nothing else.
 fn is_shown(one: char) -> bool {
     if one.is_ascii() {
         return !one.is_ascii_control();
     }
+    let code = u32::from(one);
+    let Some(page) = PAGES.get((code >> 8) as usize) else { return find_out(one) };
+    let known = page.get_or_init(|| {
+        let mut shown = [0; 4];
+        for at in (0..256).filter(|at| char::from_u32((code & !0xff) | at).is_some_and(find_out)) {
+            shown[(at >> 6) as usize] |= 1 << (at & 63);
+        }
+        shown
+    });
+    (known[(code >> 6 & 3) as usize] >> (code & 63)) & 1 == 1
+}
+
+fn find_out(one: char) -> bool {
     // The standard library escapes what it holds not to be printable (the categories C, Zl, Zp and Zs), and marks only
     // where they have no letter before them.
     let mut bytes = [b'a', 0, 0, 0, 0];
@@ -118,6 +138,13 @@ mod tests {
         }
         assert_eq!(line("a\nb\tc"), "a\\nb\\tc");
         assert_eq!(text("a\nb\tc"), "a\nb\tc");
+    }
+
+    #[test]
+    fn each_character_is_known_as_it_was_found_out() {
+        for one in ('\0'..='\u{2ffff}').filter(|one| !one.is_ascii()) {
+            assert_eq!(is_shown(one), find_out(one), "{one:?}");
+        }
     }
 
     #[test]

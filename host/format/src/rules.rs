@@ -57,9 +57,9 @@ pub struct Limits {
 impl Default for Limits {
     /// 1 MiB transactions, 4 MiB records, 400 million fuel (at most 0.8 s of one 2020s core), 6 MiB of memory.
     ///
-    /// What the plugins of this repository take for transactions of 1 MiB: `signed` 193 million units and 2.2 MiB, `hex`
-    /// 147 million and 2.2 MiB, `lines` 22 million and 3.2 MiB. `json` takes 517 million and 5.2 MiB for an array of
-    /// readings, so the longest that it accepts by default has some 0.77 MiB.
+    /// What the plugins of this repository take for transactions of 1 MiB: `signed` 208 million units and 2.2 MiB, `hex`
+    /// 224 million and 1.6 MiB, `lines` 25 million and 3.2 MiB. `json` takes 575 million and 5.2 MiB for an array of
+    /// readings, so the longest that it accepts by default has some 0.69 MiB.
     fn default() -> Self {
         Self {
             tx_bytes_max: 1 << 20,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Commit ── wakes ──> thread `tail` ── reads the new bytes once ──> ring of recent bytes ──┐
-//!                          └── watch: the newest prefix ── wakes ──> followers ── read ────┴── else from the file
+//!                          ├── watch: the newest prefix ── wakes ──> who waits for it      │
+//!                          └── lanes ── wake, some at a time ──────> followers ── read ────┴── else from the file
 //! ```
 //!
 //! # Invariants
@@ -10,6 +11,8 @@
 //! - Commit wakes one thread, whatever the number of followers. What followers look at afterwards is the watch's value,
 //!   never the lock that Commit takes.
 //! - The ring has what the newest prefix has been extended by, before followers hear of it.
+//! - Who waits for one commit, as a submitter does, hears of it before followers do, and thousands of these are not woken at once: who
+//!   then waits for the processor would wait for all of them.
 //!
 //! # Limits
 //!
@@ -20,6 +23,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -42,6 +46,12 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub(super) const EMPTY: &str = "empty";
 /// Maximum time for one read of the log's files. A disk that takes longer hangs, and a response that waits for it is cut off.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
+/// Followers are in so many lanes; those of one are woken together.
+const LANES: usize = 256;
+/// So many followers are woken at once, or a few more; to serve that many takes a core one to three milliseconds.
+const WOKEN_AT_ONCE: usize = 100;
+/// How long after these the next are woken.
+const WAKE_PAUSE: Duration = Duration::from_millis(1);
 /// How soon the thread ends after the last follower and the server have gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,6 +60,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Tail {
     newest: watch::Receiver<Tip>,
     recent: Arc<Recent>,
+    lanes: Arc<Lanes>,
+}
+
+/// As [`Tail`], for one who stays.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    tail: Tail,
+    /// Changes after what is committed.
+    lane: watch::Receiver<()>,
+}
+
+/// Where followers hear that more is committed.
+struct Lanes {
+    all: Vec<watch::Receiver<()>>,
+    next: AtomicUsize,
 }
 
 /// What is committed, and of which sequence.
@@ -114,9 +139,18 @@ impl Tail {
         let identity = identity(&prefix, &network);
         let recent = Arc::new(Recent::after(&prefix));
         let (sender, newest) = watch::channel(Tip { prefix, identity });
-        let thread = Follow { reader, network, sender, recent: Arc::clone(&recent) };
+        let (senders, lanes) = (0..LANES).map(|_| watch::channel(())).unzip();
+        let lanes = Arc::new(Lanes { all: lanes, next: AtomicUsize::new(0) });
+        let thread = Follow { reader, network, sender, recent: Arc::clone(&recent), lanes: senders };
         thread::Builder::new().name("tail".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { newest, recent })
+        Ok(Self { newest, recent, lanes })
+    }
+
+    /// For one who stays, and so is woken after those who wait for one commit.
+    #[must_use]
+    pub fn follower(&self) -> Follower {
+        let next = self.lanes.next.fetch_add(1, Ordering::Relaxed) % LANES;
+        Follower { tail: self.clone(), lane: self.lanes.all[next].clone() }
     }
 
     /// What is committed, as far as the followers have heard.
@@ -185,6 +219,30 @@ async fn read<T: Send + 'static>(
     }
 }
 
+impl Follower {
+    /// What it follows.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Waits until something is so of what is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`TailError::Ended`].
+    pub async fn wait_until(&mut self, is_so: impl Fn(&Tip) -> bool) -> Result<Tip, TailError> {
+        loop {
+            self.lane.mark_unchanged();
+            let tip = self.tail.now();
+            if is_so(&tip) {
+                return Ok(tip);
+            }
+            self.lane.changed().await.map_err(|_| TailError::Ended)?;
+        }
+    }
+}
+
 impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tail").field("newest", &*self.newest.borrow()).finish_non_exhaustive()
@@ -197,29 +255,52 @@ struct Follow<F> {
     network: F,
     sender: watch::Sender<Tip>,
     recent: Arc<Recent>,
+    lanes: Vec<watch::Sender<()>>,
 }
 
 impl<F: Fn() -> Option<String>> Follow<F> {
     /// Passes on commits, until nobody is left to hear of them.
     fn run(self) {
         super::server::yield_to_consensus();
+        // How many of the lanes have not heard of the newest prefix; the next of them is the first.
+        let mut waiting = 0;
+        let mut lanes = self.lanes.iter().cycle();
         while !self.sender.is_closed() {
-            let before = self.sender.borrow().clone();
-            let prefix = self.reader.wait_for_prefix(before.prefix.height(), PATIENCE);
-            if prefix.height() <= before.prefix.height() {
-                continue;
+            let patience = if waiting > 0 { WAKE_PAUSE } else { PATIENCE };
+            if self.publish_newest(patience) {
+                waiting = self.lanes.len();
             }
-            if let Err(error) = self.recent.extend(&before.prefix, &prefix) {
-                // Followers read from the file instead, and say themselves if that fails.
-                tracing::warn!(%error, "cannot read what has just been committed");
-                self.recent.clear(&prefix);
+            let mut woken = 0;
+            while waiting > 0
+                && woken < WOKEN_AT_ONCE
+                && let Some(lane) = lanes.next()
+            {
+                lane.send_replace(());
+                // One receiver is kept for further followers.
+                woken = woken.saturating_add(lane.receiver_count().saturating_sub(1));
+                waiting = waiting.saturating_sub(1);
             }
-            let identity = match before.count() {
-                0 => identity(&prefix, &self.network),
-                _ => before.identity,
-            };
-            self.sender.send_replace(Tip { prefix, identity });
         }
+    }
+
+    /// Waits for a commit, and says whether there was one.
+    fn publish_newest(&self, patience: Duration) -> bool {
+        let before = self.sender.borrow().clone();
+        let prefix = self.reader.wait_for_prefix(before.prefix.height(), patience);
+        if prefix.height() <= before.prefix.height() {
+            return false;
+        }
+        if let Err(error) = self.recent.extend(&before.prefix, &prefix) {
+            // Followers read from the file instead, and say themselves if that fails.
+            tracing::warn!(%error, "cannot read what has just been committed");
+            self.recent.clear(&prefix);
+        }
+        let identity = match before.count() {
+            0 => identity(&prefix, &self.network),
+            _ => before.identity,
+        };
+        self.sender.send_replace(Tip { prefix, identity });
+        true
     }
 }
 

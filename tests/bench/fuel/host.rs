@@ -18,9 +18,18 @@ pub(super) fn shapes() -> Vec<Shape> {
     let bytes = |count| "x".repeat(count);
     let functions =
         format!("(table 65536 funcref) (func $none) (elem (i32.const 0) {})", "$none ".repeat(4_990));
+    let (many, all): (String, String) =
+        (0..4_900).map(|n| (format!("(func $many{n})"), format!("$many{n} "))).unzip();
     let segments: String =
         (0..999).map(|n| format!("(data (i32.const {}) \"x\")", n * 4099 % 65536)).collect();
     let passive = "(data \"x\")".repeat(999);
+    let rejection = |name, text: &str| Shape {
+        answer: "(i64.const 0x0003000100000400)".to_owned(),
+        ..once(name, &format!("(data (i32.const 0) \"{}\")", text.repeat(1024)), 2)
+    };
+    // The host cannot know where, and so resets all of the memory.
+    let dirty = "(i32.store (i32.mul (local.get $i) (i32.const 4)) (i32.const 1))";
+    let globals = &"(global (mut f64) (f64.const 1))".repeat(12);
     vec![
         once("a call, reset", "", 2),
         once("a call, 3 pages", "", 3),
@@ -55,6 +64,18 @@ pub(super) fn shapes() -> Vec<Shape> {
                 1,
             )
         },
+        Shape {
+            setup: "(table.copy (i32.const 0) (i32.const 1) (i32.const 65535))".to_owned(),
+            ..once(
+                "a call that copies its whole table",
+                &format!("(table 65536 funcref) {many} (elem (i32.const 60000) {all})"),
+                1,
+            )
+        },
+        Shape {
+            setup: "(elem.drop $e)".to_owned(),
+            ..once("a call, 4,900 passive elements", &format!("{many} (elem $e func {all})"), 1)
+        },
         once("a call, 999 data segments", &segments, 3),
         once("a call, 999 passive segments", &passive, 3),
         once("a call, 1,000 globals", &"(global (mut i64) (i64.const 1))".repeat(900), 3),
@@ -70,6 +91,15 @@ pub(super) fn shapes() -> Vec<Shape> {
         Shape { tx_bytes: 1 << 20, ..once("a call, 1 MiB in", "", 33) },
         Shape { tx_bytes: 100 << 10, ..once("a call, 100 KiB in, reset", "", 2) },
         Shape { answer: "(i64.const 0x0002000000200000)".to_owned(), ..once("a call, 2 MiB out", "", 33) },
-        Shape { answer: "(i64.const 0x0003000100000400)".to_owned(), ..once("a rejection, 1 KiB", "", 2) },
+        rejection("a rejection, 1 KiB", "x"),
+        rejection("a rejection, 1 KiB that is no text", "\\ff"),
+        rejection("a rejection, 1 KiB of control characters", "\\01"),
+        rejection("a rejection, 1 KiB of emoji", "\u{1f600}"),
+        Shape { setup: dirty.to_owned(), ..once("a call that writes anywhere, reset", globals, 2) },
+        Shape {
+            setup: dirty.to_owned(),
+            plugins: 5,
+            ..once("calls of 5 plugins that write anywhere, reset", globals, 2)
+        },
     ]
 }

@@ -5,6 +5,7 @@
 //! the thread's own, so that other work on the machine matters little; what that does to a shared cache matters to loads.
 
 mod arithmetic;
+mod beyond_instructions;
 mod control;
 mod host;
 mod memory;
@@ -55,15 +56,15 @@ impl Figure {
 fn measure(shape: &Shape) -> Result<Figure> {
     let wasm =
         wat::parse_str(shape.wat()).with_context(|| shape.wat().chars().take(3000).collect::<String>())?;
-    let plugin = PluginSpec {
-        name: PluginName::try_from("shape".to_owned())?,
-        sha256: PluginHash::of(&wasm),
-        params: CanonicalJson::default(),
+    let plugin = |number| {
+        let name = PluginName::try_from(format!("shape{number}"))?;
+        anyhow::Ok(PluginSpec { name, sha256: PluginHash::of(&wasm), params: CanonicalJson::default() })
     };
+    let plugins = (0..shape.plugins).map(plugin).collect::<Result<_>>()?;
     let mut limits = Limits::default();
     limits.memory_bytes_max = limits.memory_bytes_max.max(shape.pages << 16);
-    let spec = PipelineSpec { engine: engine_id(), limits, plugins: vec![plugin] };
-    let pipeline = Pipeline::admit(spec, &[wasm])?;
+    let spec = PipelineSpec { engine: engine_id(), limits, plugins };
+    let pipeline = Pipeline::admit(spec, &vec![wasm.clone(); shape.plugins])?;
     let tx = Bytes::from(vec![b'x'; shape.tx_bytes]);
     let mut calls = 0_u32;
     if shape.once {
@@ -71,13 +72,18 @@ fn measure(shape: &Shape) -> Result<Figure> {
     }
     let (started, before) = (Instant::now(), thread_time());
     let fuel = loop {
-        let step = pipeline.trace(&tx)?.1.pop().context("no plugin")?;
+        let (outcome, mut steps) = pipeline.trace(&tx)?;
+        let step = steps.pop().context("no plugin")?;
+        if let Verdict::Rejected { message, .. } = &step.verdict {
+            // As the host does before anybody is told.
+            std::hint::black_box(dseq::printable::line(message));
+        }
         calls += 1;
         let is_spent = matches!(step.verdict, Verdict::Faulted { fault: Fault::OutOfFuel, .. });
         let is_faulted = matches!(step.verdict, Verdict::Faulted { .. });
         ensure!(is_spent != shape.once && is_faulted != shape.once, "{:?}", step.verdict);
         if !shape.once || started.elapsed() > REPEATED_FOR {
-            break step.fuel.0;
+            break outcome.fuel.0;
         }
     };
     let took = thread_time().saturating_sub(before);
@@ -92,8 +98,14 @@ fn thread_time() -> Duration {
 
 fn figures() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let shapes =
-        [arithmetic::shapes(), control::shapes(), memory::shapes(), tables::shapes(), host::shapes()];
+    let shapes = [
+        arithmetic::shapes(),
+        beyond_instructions::shapes(),
+        control::shapes(),
+        memory::shapes(),
+        tables::shapes(),
+        host::shapes(),
+    ];
     let is_wanted = |shape: &Shape| wanted.is_empty() || wanted.iter().any(|part| shape.name.contains(part));
     let mut figures = Vec::new();
     for shape in shapes.into_iter().flatten().filter(is_wanted) {
@@ -101,10 +113,10 @@ fn figures() -> Result<()> {
     }
     figures.sort_by(|one, other| one.seconds().total_cmp(&other.seconds()));
     ensure!(!figures.is_empty(), "no shape has such a name");
-    println!("{:<50} {:>13} {:>11} {:>8} {:>8}", "", "units", "us", "ns/unit", "s");
+    println!("{:<66} {:>13} {:>11} {:>8} {:>8}", "", "units", "us", "ns/unit", "s");
     for figure in &figures {
         println!(
-            "{:<50} {:>13} {:>11.1} {:>8.2} {:>8.2}",
+            "{:<66} {:>13} {:>11.1} {:>8.2} {:>8.2}",
             figure.name,
             figure.fuel,
             figure.ns / 1e3,

@@ -1,5 +1,7 @@
 //! Memory: loads and stores that miss the caches or hinder each other, and instructions on ranges.
 
+use dseq::plugin::Limits;
+
 use super::shape::{RANDOM, Shape, memory_mask};
 
 pub(super) fn shapes() -> Vec<Shape> {
@@ -27,6 +29,7 @@ fn accesses() -> Vec<Shape> {
         random("i64.load across pages", "(local.set $a (i64.xor (local.get $a) (i64.load offset=4092 PAGE)))"),
         random("i64.store anywhere", "(i64.store ANY (local.get $b))"),
         random("i64.store across pages", "(i64.store offset=4092 PAGE (local.get $b))"),
+        Shape { name: "i64.store across pages that share their places in the caches", pages: 0, body: across_pages(), times: 20, ..Shape::default() },
         random("i64.store8 anywhere", "(i64.store8 ANY (local.get $b))"),
         Shape { name: "many stores at one random place", pages: 0, body: format!("{RANDOM} (local.set $p {}) {}", anywhere(16), (0..16).map(|n| format!("(i64.store offset={} (local.get $p) (local.get $b))", n * 4092)).collect::<String>()), times: 20, ..Shape::default() },
         Shape::plain("loads of what several stores wrote", "(i32.store8 (i32.const 64) (i32.const 1)) (local.set $i (i32.load (i32.const 62)))"),
@@ -35,6 +38,15 @@ fn accesses() -> Vec<Shape> {
         Shape::plain("loads and stores in turn, across lines", "(i64.store (i32.const 4092) (i64.add (i64.load (i32.const 4092)) (i64.const 1)))"),
     ]);
     shapes
+}
+
+/// Stores across the ends of all but the last of the default memory's pages of 64 KiB, in an order that jumps about.
+fn across_pages() -> String {
+    let pages = usize::try_from(Limits::default().memory_bytes_max >> 16).expect("few pages");
+    let order = (0..pages).map(|n| n * 37 % pages).filter(|page| *page > 0);
+    order
+        .map(|page| format!("(i64.store offset={} (local.get $p) (local.get $b))", page * 65_536 - 4))
+        .collect()
 }
 
 fn sizes() -> Vec<Shape> {

@@ -22,6 +22,8 @@ pub(super) struct Shape {
     pub(super) once: bool,
     pub(super) tx_bytes: usize,
     pub(super) answer: String,
+    /// So many of them in a pipeline.
+    pub(super) plugins: usize,
 }
 
 impl Default for Shape {
@@ -37,6 +39,7 @@ impl Default for Shape {
             once: false,
             tx_bytes: 1,
             answer: "(i64.const 0x0001000000000000)".to_owned(),
+            plugins: 1,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::plugin::engine;
 use crate::plugin::instrument::{Rewritten, rewrite};
 use crate::plugin::validate::{Use, ValidModule, validate};
 use crate::rules::PluginSpec;
-use crate::types::PluginHash;
+use crate::types::{Fuel, PluginHash};
 
 /// What compiling one module may take.
 pub(in crate::plugin) const BOUNDS: Bounds = Bounds {
@@ -30,6 +30,8 @@ pub(in crate::plugin) struct Compiled {
     pub(super) module: Module,
     /// See [`Rewritten::mutable_globals`].
     pub(super) mutable_globals: Option<Vec<String>>,
+    /// See [`Rewritten::start_fuel`].
+    pub(super) start_fuel: Fuel,
 }
 
 /// Compiles each plugin's module, in the pipeline's order; within `bounds`, if there are any, and all together within a few
@@ -124,7 +126,7 @@ fn compile_once(
     if let Some((_, known)) = recent().iter().find(|(hash, _)| *hash == plugin.sha256) {
         return Ok((known.clone(), Duration::ZERO));
     }
-    let Rewritten { wasm, mutable_globals } =
+    let Rewritten { wasm, mutable_globals, start_fuel } =
         rewrite(valid).map_err(|error| AdmitError::refused(&plugin.name, &error))?;
     let engine = engine.clone();
     let done = within(bounds, move || Module::from_binary(&engine, &wasm))
@@ -134,7 +136,7 @@ fn compile_once(
         Exceeded::Memory => AdmitError::CompileMemory { plugin: plugin.name.clone() },
     })?;
     let module = module.map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
-    let compiled = Compiled { module, mutable_globals };
+    let compiled = Compiled { module, mutable_globals, start_fuel };
     let mut recent = recent();
     recent.push_back((plugin.sha256, compiled.clone()));
     if recent.len() as u64 > limits::PLUGINS_MAX {

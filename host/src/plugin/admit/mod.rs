@@ -35,20 +35,19 @@ pub(super) fn check_engine(expected: EngineId) -> Result<(), AdmitError> {
 /// Checks one module against its line in genesis and makes it callable.
 pub(super) fn admit(spec: &PluginSpec, limits: &Limits, compiled: &Compiled) -> Result<Admitted, AdmitError> {
     let plugin = &spec.name;
-    let Compiled { module, mutable_globals } = compiled;
+    let Compiled { module, mutable_globals, start_fuel } = compiled;
     check_memory(plugin, limits, module)?;
     let exports = check_exports(plugin, module, mutable_globals.as_deref())?;
     let pre = Linker::new(module.engine()).instantiate_pre(module);
     let pre = pre.map_err(|error| AdmitError::refused(plugin, &format_args!("{error:#}")))?;
     let params = spec.params.as_str().to_owned();
-    let start_fuel = start_fuel(module);
     let mut admitted = Admitted {
         name: Arc::new(plugin.clone()),
         params,
         limits: *limits,
         pre,
         exports,
-        start_fuel,
+        start_fuel: *start_fuel,
         init_fuel: Fuel(0),
         pool: None,
         instances_started: AtomicU64::new(0),
@@ -76,15 +75,6 @@ fn check_memory(plugin: &PluginName, limits: &Limits, module: &Module) -> Result
         return Err(AdmitError::Memory { plugin: plugin.clone(), bytes, memory_bytes_max });
     }
     Ok(())
-}
-
-/// What making an instance of a module takes.
-fn start_fuel(module: &Module) -> Fuel {
-    let needed = module.resources_required();
-    let table_bytes = needed.max_initial_table_size.unwrap_or(0).saturating_mul(limits::TABLE_ELEMENT_BYTES);
-    let memory_bytes = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(limits::WASM_PAGE_BYTES);
-    let copied = memory_bytes.saturating_add(table_bytes) / limits::MEMORY_BYTES_PER_FUEL;
-    Fuel(limits::START_FUEL.saturating_add(copied))
 }
 
 fn check_exports(

@@ -26,7 +26,7 @@ const WASMTIME_LINE: u32 = 48;
 
 /// Version of what `instrument` adds to a plugin: the stack counter with its frames, the write barrier, and what
 /// it charges for.
-const INSTRUMENTATION: u32 = 5;
+const INSTRUMENTATION: u32 = 6;
 
 /// Version of what `validate` counts, how much each instruction weighs, and which encodings it takes. Another version may
 /// admit other modules under the same limits.
@@ -45,7 +45,9 @@ pub fn engine_text() -> String {
         (
             "host-fuel",
             &format_args!(
-                "copied-byte=1 call={} frame-bytes-per-unit={} join={} locals-free={} registers={} registers-per-unit={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} table-element-bytes={} message-bytes-max={}",
+                "arrival={} copied-byte=1 message-byte={} call={} frame-bytes-per-unit={} join={} locals-free={} registers={} registers-per-unit={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} passive-element={} table-element={} message-bytes-max={}",
+                limits::ARRIVAL_FUEL,
+                limits::MESSAGE_BYTE_FUEL,
                 limits::CALL_FUEL,
                 limits::FRAME_BYTES_PER_FUEL,
                 limits::JOIN_FUEL,
@@ -56,7 +58,8 @@ pub fn engine_text() -> String {
                 limits::RESET_BYTES_PER_FUEL,
                 limits::START_FUEL,
                 limits::MEMORY_BYTES_PER_FUEL,
-                limits::TABLE_ELEMENT_BYTES,
+                limits::PASSIVE_ELEMENT_FUEL,
+                limits::TABLE_ELEMENT_FUEL,
                 limits::MESSAGE_BYTES_MAX
             ),
         ),
@@ -151,9 +154,9 @@ mod tests {
              saturating-float-to-int sign-extension\n\
              nan canonical\n\
              fuel-costs load=48:I32Load,I64Load,F32Load,F64Load,I32Load8S,I32Load8U,I32Load16S,I32Load16U,I64Load8S,\
-             I64Load8U,I64Load16S,I64Load16U,I64Load32S,I64Load32U store=8:I32Store,I64Store,F32Store,\
+             I64Load8U,I64Load16S,I64Load16U,I64Load32S,I64Load32U store=12:I32Store,I64Store,F32Store,\
              F64Store,I32Store8,I32Store16,I64Store8,I64Store16,I64Store32 division=8:I32DivS,I32DivU,\
-             I32RemS,I32RemU,I64DivS,I64DivU,I64RemS,I64RemU float=32:F32Add,F32Sub,F32Mul,F32Div,\
+             I32RemS,I32RemU,I64DivS,I64DivU,I64RemS,I64RemU select=4:Select,TypedSelect nop=1:Nop float=32:F32Add,F32Sub,F32Mul,F32Div,\
              F32Sqrt,F32Min,F32Max,F32Ceil,F32Floor,F32Trunc,F32Nearest,F64Add,F64Sub,F64Mul,F64Div,\
              F64Sqrt,F64Min,F64Max,F64Ceil,F64Floor,F64Trunc,F64Nearest,F32DemoteF64,F64PromoteF32 \
              float-convert=8:I32TruncF32S,I32TruncF32U,I32TruncF64S,I32TruncF64U,I64TruncF32S,\
@@ -163,9 +166,9 @@ mod tests {
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
              F64Le,F64Ge branch=2:If,BrIf loop=4:Loop call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
-             host-fuel copied-byte=1 call=500 frame-bytes-per-unit=4096 join=1 locals-free=100 registers=28 registers-per-unit=4 values-per-unit=2 restored-bytes-per-unit=64 \
+             host-fuel arrival=8 copied-byte=1 message-byte=16 call=500 frame-bytes-per-unit=4096 join=1 locals-free=100 registers=28 registers-per-unit=4 values-per-unit=2 restored-bytes-per-unit=32 \
              start=8000 memory-bytes-per-unit=2 \
-             table-element-bytes=8 message-bytes-max=1024\n\
+             passive-element=50 table-element=16 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
              stack-uncounted-bytes-max 65536\n\
              table-elements-max 65536\n\
@@ -180,12 +183,12 @@ mod tests {
              floats*instructions=1/20 branches=18 branches^2=1/400 loops*instructions=1/6 alive-at-branches=1/4 passed=4 passed^2=1/6000 \
              targets=1 targets*instructions=1/50 carried=4 carried*branches=1/30 joined^2=1/3000 joined*branches=1/100 joined-by-loops^2=1/55 locals-in-loops=2\n\
              abi 1\n\
-             instrumentation 5\n\
+             instrumentation 6\n\
              marks restored-memory-bytes=131072 restored-globals=16 piece-bytes=4096 reach-bytes=512 function=16 module=2000\n"
         );
         assert_eq!(
             engine_id().to_string(),
-            "030f0a0dfdbae24cf48e1b57a25a6c1a37f2eee01e0e6fb27239dc6e70dd2760"
+            "add23e7f5c1858f3cc1738ce4a60f2a734676f63808e30d4efd2a177b21e7a62"
         );
     }
 

@@ -187,12 +187,12 @@ impl Live {
         self.store.set_fuel(fuel).map_err(|error| Stop::from_engine("refuelling", &error))
     }
 
-    /// What the call took of its fuel, with what copying `output_bytes` and the memory it grew by cost.
-    fn fuel_spent(&self, output_bytes: u64) -> Result<Fuel, Stop> {
+    /// What the call took of its fuel, with what its output costs, and the memory it grew by.
+    fn fuel_spent(&self, output: u64) -> Result<Fuel, Stop> {
         let left = self.store.get_fuel().map_err(|error| Stop::from_engine("reading the fuel", &error))?;
         let grown = self.memory_bytes().saturating_sub(self.memory_bytes_before);
         let growing = if grown > 0 { self.charge.growing } else { 0 };
-        let more = output_bytes.saturating_add(grown / limits::MEMORY_BYTES_PER_FUEL).saturating_add(growing);
+        let more = output.saturating_add(grown / limits::MEMORY_BYTES_PER_FUEL).saturating_add(growing);
         let left = left.checked_sub(more).ok_or(Fault::OutOfFuel)?;
         Ok(Fuel(self.limits.fuel_max.saturating_sub(left)))
     }
@@ -230,7 +230,8 @@ impl Live {
             }
             Answer::Reject { code, len } => {
                 let message = self.message(len)?;
-                Ok((self.fuel_spent(message.len() as u64)?, Verdict::Rejected { code, message }))
+                let fuel = (message.len() as u64).saturating_mul(limits::MESSAGE_BYTE_FUEL);
+                Ok((self.fuel_spent(fuel)?, Verdict::Rejected { code, message }))
             }
         }
     }

@@ -1,19 +1,29 @@
-//! What compiled code does beyond its instructions, and so beyond their fuel.
+//! What is charged besides instructions: for making an instance, and for what compiled code does beyond its instructions.
 //!
 //! - Where a function is entered, its locals are set to zero, and each page of its frame is touched.
+//! - A branch goes to code that the nearest cache may not hold: code that never runs may lie between any two pieces that do.
 //! - Where branches arrive, and behind those not taken, the compiler may have put any value into another place, register or
 //!   stack, than it was in before. It may have done that for other ways, which are never taken.
 //! - Where several ways meet, that also holds for more values than there are registers: for each local set on one of them,
 //!   and each value that a branch carries.
 //!
-//! So the host inserts pairs of `i32.const 0` and `drop`: each pair costs a unit and compiles to nothing.
+//! So the host inserts `nop`s: each costs a unit and compiles to nothing.
 //!
 //! # Determinism
 //!
 //! How many there are follows from the bytecode alone. It is part of the engine id.
 
 use crate::limits;
-use crate::plugin::validate::Function;
+use crate::plugin::validate::{Function, ValidModule};
+use crate::types::Fuel;
+
+/// What making an instance of a module takes, without its init.
+pub(super) fn starting(module: &ValidModule<'_>) -> Fuel {
+    let memory = module.memory_bytes / limits::MEMORY_BYTES_PER_FUEL;
+    let table = module.table_elements.saturating_mul(limits::TABLE_ELEMENT_FUEL);
+    let passive = module.passive_elements.saturating_mul(limits::PASSIVE_ELEMENT_FUEL);
+    Fuel(limits::START_FUEL.saturating_add(memory).saturating_add(table).saturating_add(passive))
+}
 
 /// So many units, in front of an instruction.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +43,8 @@ pub(super) fn charges(function: &Function, frame_bytes: u64) -> Vec<Charge> {
             0 => 0,
             joined => limits::JOIN_FUEL.saturating_add(joined / limits::VALUES_PER_FUEL),
         };
-        Charge { at: arrival.at, units: moved.saturating_add(joined) }
+        let units = limits::ARRIVAL_FUEL.saturating_add(moved).saturating_add(joined);
+        Charge { at: arrival.at, units }
     });
     let mut charges: Vec<_> =
         std::iter::once(entry).chain(arrivals).filter(|charge| charge.units > 0).collect();

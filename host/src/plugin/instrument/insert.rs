@@ -9,7 +9,7 @@ use super::stack::{Added, Counting};
 use crate::plugin::validate::{Function, features};
 
 /// Costs a unit of fuel, and compiles to nothing.
-const UNIT: [Instruction<'static>; 2] = [Instruction::I32Const(0), Instruction::Drop];
+const UNIT: Instruction<'static> = Instruction::Nop;
 
 /// What goes into a function's code beside its counting.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl Insertions {
                 instructions.iter().for_each(|instruction| instruction.encode(body));
             }
             while let Some(charge) = charges.next_if(|charge| charge.at == from) {
-                (0..charge.units).flat_map(|_| UNIT).for_each(|instruction| instruction.encode(body));
+                (0..charge.units).for_each(|_| UNIT.encode(body));
             }
             match operator {
                 Operator::Return if is_in_block => Instruction::Br(depth).encode(body),

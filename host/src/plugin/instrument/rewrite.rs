@@ -19,6 +19,7 @@ use super::insert::Insertions;
 use super::{fuel, stack, write_barrier};
 use crate::limits;
 use crate::plugin::validate::{RESERVED_PREFIX, ValidModule, ValidateError, validate};
+use crate::types::Fuel;
 
 /// The counter of what is left of the stack.
 pub(in crate::plugin) const STACK_EXPORT: &str = "dseq_stack_left";
@@ -32,6 +33,8 @@ pub(in crate::plugin) struct Rewritten {
     /// Names of the exports of all its mutable globals; `None` if its instances cannot be reset, or it does not pay.
     /// If they can, there is [`DIRTY_PAGES_EXPORT`] beside [`STACK_EXPORT`].
     pub(in crate::plugin) mutable_globals: Option<Vec<String>>,
+    /// What making an instance of it takes.
+    pub(in crate::plugin) start_fuel: Fuel,
 }
 
 /// What this host compiles in place of a module: what any engine would have to run to come to the same results.
@@ -73,7 +76,7 @@ pub(in crate::plugin) fn rewrite(module: &ValidModule<'_>) -> Result<Rewritten, 
     };
     let named = reset.iter().map(named).collect();
     let wasm = assemble(module, &types, &globals, &exports, &code);
-    Ok(Rewritten { wasm, mutable_globals: is_reset.then_some(named) })
+    Ok(Rewritten { wasm, mutable_globals: is_reset.then_some(named), start_fuel: fuel::starting(module) })
 }
 
 /// The functions' bodies, with their frames counted by the global `left`, and the pages they store to recorded in the
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_function_that_calls_takes_its_frame_and_gives_it_back_however_it_ends() {
-        // Its frame: 256 bytes, two values of 32, and eight instructions of 16.
+        // Its frame: 256 bytes, two values of 32, and eight instructions of 16. Each of two arrivals costs eight units.
         assert_becomes(
             r#"(module (memory 1)
                 (func (export "f") (param i32) (result i32)
@@ -164,9 +167,11 @@ mod tests {
                   block (result i32)
                     local.get 0
                     if
+                      nop nop nop nop nop nop nop nop
                       i32.const 7
                       br 1
                     end
+                    nop nop nop nop nop nop nop nop
                     local.get 0
                     call 0
                   end
@@ -188,7 +193,7 @@ mod tests {
             (export "dseq_stack_left" (global 0)) (export "dseq_dirty_pages" (global 1))"#;
         assert_becomes(
             &format!("(module {})", function("")),
-            &format!("(module {} {added})", function("i32.const 0 drop ")),
+            &format!("(module {} {added})", function("nop ")),
         );
     }
 
@@ -207,7 +212,7 @@ mod tests {
     /// What branches do not do themselves is paid where they arrive: moves that other ways made necessary.
     #[test]
     fn code_pays_where_branches_arrive_and_where_they_are_not_taken() {
-        // MOVE: for ten locals that may be in registers. JOIN: for those ten, set on one way of several.
+        // MOVE: for the jump, and for ten locals that may be in registers. JOIN: for those ten, set on one way of several.
         for code in [
             "block (br_if 0 (i32.const 1)) MOVE end MOVE",
             "block (br_if 0 (i32.const 1)) MOVE (local.set 3 (i32.const 7)) end MOVE PAY",
@@ -236,12 +241,12 @@ mod tests {
             "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) MOVE PAY end MOVE PAY PAY PAY drop drop",
             "(i32.const 1) loop (param i32) MOVE PAY (br_if 0 (i32.const 1)) MOVE drop end",
         ] {
-            let code = code.replace("MOVE", "PAY PAY").replace("JOIN", "PAY PAY PAY PAY PAY PAY");
+            let code = code.replace("MOVE", &"PAY ".repeat(8 + 2)).replace("JOIN", &"PAY ".repeat(1 + 5));
             assert_charged(10, &code);
         }
         // No more of them than a processor has registers.
         for (locals, pay) in [(3, 0), (4, 1), (27, 6), (28, 7), (100, 7)] {
-            let pay = "PAY ".repeat(pay);
+            let pay = "PAY ".repeat(8 + pay);
             assert_charged(locals, &format!("block (br_if 0 (i32.const 1)) {pay} end {pay}"));
         }
     }

@@ -46,6 +46,7 @@ pub(super) struct Place {
 #[derive(Default)]
 struct OpenBlock {
     is_loop: bool,
+    /// Its ways meet at its end, also without a branch there.
     is_if: bool,
     /// Behind its first instruction.
     head: Place,
@@ -165,8 +166,8 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    /// Counts which locals meet where, by an instruction that is valid and the place behind it.
-    pub(super) fn count_phis(&mut self, operator: &Operator<'_>, place: Place) {
+    /// Follows where ways part and meet, and which locals do, by an instruction that is valid and the place behind it.
+    pub(super) fn follow(&mut self, operator: &Operator<'_>, place: Place) {
         match operator {
             Operator::Block { blockty } => {
                 self.open_block(OpenBlock {

@@ -132,7 +132,7 @@ fn validate_code<'a>(
             next: operators.original_position(),
             live: locals.saturating_add(u64::from(validator.operand_stack_height())),
         };
-        counts.control_flow.count_phis(&operator, place);
+        counts.control_flow.follow(&operator, place);
         counts.operands = counts.operands.max(validator.operand_stack_height());
         counts.instructions = counts.instructions.saturating_add(1);
         if compile_work::is_float_operation(&operator) {

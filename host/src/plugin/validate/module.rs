@@ -10,9 +10,10 @@
 use std::collections::BTreeSet;
 
 use wasmparser::{
-    ElementItems, ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate, FuncType,
-    FuncValidatorAllocations, FunctionBody, GlobalSectionReader, ImportSectionReader, MemorySectionReader,
-    Operator, Parser, Payload, TableSectionReader, ValidPayload, Validator, ValidatorResources,
+    ElementItems, ElementKind, ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate,
+    FuncType, FuncValidatorAllocations, FunctionBody, GlobalSectionReader, ImportSectionReader,
+    MemorySectionReader, Operator, Parser, Payload, TableSectionReader, ValidPayload, Validator,
+    ValidatorResources,
 };
 
 use super::error::{Item, RESERVED_PREFIX, ValidateError};
@@ -59,6 +60,8 @@ fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
             entered: BTreeSet::new(),
             keeps_to_memory_and_globals: true,
             memory_bytes: 0,
+            table_elements: 0,
+            passive_elements: 0,
             used: Vec::new(),
         },
     };
@@ -161,10 +164,15 @@ impl Validation<'_> {
         self.module.check("element segments", u64::from(segments.count()), limits::MODULE_SEGMENTS_MAX)?;
         let mut elements = 0_u64;
         for segment in segments.clone() {
-            elements = elements.saturating_add(u64::from(match segment?.items {
+            let segment = segment?;
+            let count = u64::from(match segment.items {
                 ElementItems::Functions(functions) => functions.count(),
                 ElementItems::Expressions(_, expressions) => expressions.count(),
-            }));
+            });
+            elements = elements.saturating_add(count);
+            if matches!(segment.kind, ElementKind::Passive) {
+                self.module.passive_elements = self.module.passive_elements.saturating_add(count);
+            }
         }
         self.module.check("elements of all segments", elements, limits::MODULE_ELEMENTS_MAX)
     }
@@ -183,7 +191,8 @@ impl Validation<'_> {
 
     fn check_tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), ValidateError> {
         for table in tables.clone() {
-            self.module.check("table elements", table?.ty.initial, limits::TABLE_ELEMENTS_MAX)?;
+            self.module.table_elements = table?.ty.initial;
+            self.module.check("table elements", self.module.table_elements, limits::TABLE_ELEMENTS_MAX)?;
         }
         Ok(())
     }

@@ -43,6 +43,10 @@ pub(in crate::plugin) struct ValidModule<'a> {
     pub(in crate::plugin) keeps_to_memory_and_globals: bool,
     /// Length of the memory at first, in bytes.
     pub(in crate::plugin) memory_bytes: u64,
+    /// Of its table, at first.
+    pub(in crate::plugin) table_elements: u64,
+    /// Of all passive segments.
+    pub(in crate::plugin) passive_elements: u64,
     /// Each limit that was checked, in that order.
     pub(in crate::plugin) used: Vec<Use>,
 }
