@@ -3,8 +3,7 @@
 //!
 //! They run in a process of their own, so that ending it ends them all, and come from other loopback addresses than the
 //! producers, so that their limit is not the producers'. Each process has addresses of its own: for a minute after one has ended, the
-//! kernel keeps its ports. Readers have machines of their own, so what they themselves compute is done only when no node wants the
-//! processor.
+//! kernel keeps its ports.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -27,8 +26,6 @@ const NOTICED_AFTER: Duration = Duration::from_secs(20);
 /// The first of the ports that all these use.
 const PORT_MIN: u16 = 10_000;
 
-/// The lowest priority there is (nice(2)).
-const NICE: i32 = 19;
 /// How long until the next connection beyond the limit: in five rounds of six seconds, 15,000.
 const KNOCK_EVERY: Duration = Duration::from_millis(2);
 /// How long until the next request of each guest.
@@ -72,7 +69,6 @@ impl Crowd {
 
 /// What the process does, until it is killed.
 pub(super) fn run(http: SocketAddr) -> Result<()> {
-    rustix::process::setpriority_process(None, NICE).context("cannot lower the readers' priority")?;
     let [.., high, low] = std::process::id().to_be_bytes();
     // Those who stay, and the guests: whoever comes and goes.
     let (crowd, guests) = ([127, 1, high, low], [127, 2, high, low]);
