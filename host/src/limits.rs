@@ -100,7 +100,8 @@ pub const MESSAGE_BYTE_FUEL: u64 = 16;
 /// used: 24 ns for each where a `table.copy` uses all of them.
 pub const TABLE_ELEMENT_FUEL: u64 = 16;
 
-/// Fuel for each element of a passive segment: the engine makes a reference of each for every instance, 86 ns.
+/// Fuel for each element of a passive segment, and for the segment: the engine makes a reference of each element for every instance,
+/// 86 ns, and a list of them.
 pub const PASSIVE_ELEMENT_FUEL: u64 = 50;
 
 // What compiled code costs in fuel beyond its instructions.

@@ -426,3 +426,72 @@ impl Ring {
         Some(copied.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequence::{HashedRecord, Log, Staging};
+    use crate::types::{AppHash, Height, PipelineId, TxHash};
+
+    const FOLLOWERS: usize = 10 * WOKEN_AT_ONCE;
+
+    fn commit(log: &mut Log, height: u64) {
+        let mut staging = Staging::begin(log.head(), Height(height));
+        staging.push(TxHash::of(b"x"), &HashedRecord::of(&b"x"[..])).unwrap();
+        log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+    }
+
+    fn started(dir: &tempfile::TempDir) -> (Log, Tail) {
+        let log = Log::open(dir.path()).unwrap();
+        let tail = Tail::start(log.reader(), || None).unwrap();
+        (log, tail)
+    }
+
+    #[tokio::test]
+    async fn each_of_many_followers_hears_of_every_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, tail) = started(&dir);
+        let mut followers = tokio::task::JoinSet::new();
+        for _ in 0..FOLLOWERS {
+            let mut follower = tail.follower();
+            followers.spawn(async move {
+                for count in 1..=20 {
+                    follower.wait_until(|tip| tip.count() >= count).await.unwrap();
+                }
+            });
+        }
+        for height in 1..=20 {
+            commit(&mut log, height);
+            tokio::task::yield_now().await;
+        }
+        timeout(Duration::from_secs(60), followers.join_all()).await.expect("nobody waits for ever");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_commit_hears_of_it_before_all_followers() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, mut tail) = started(&dir);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..FOLLOWERS {
+            let (mut follower, heard) = (tail.follower(), Arc::clone(&heard));
+            waiting.spawn(async move {
+                follower.wait_until(|tip| tip.count() == 1).await.unwrap();
+                heard.lock().unwrap().push("follower");
+            });
+        }
+        let told = Arc::clone(&heard);
+        waiting.spawn(async move {
+            tail.wait_until(|tip| tip.count() == 1).await.unwrap();
+            told.lock().unwrap().push("submitter");
+        });
+        // All of them wait by then: some dozens run between.
+        for _ in 0..FOLLOWERS {
+            tokio::task::yield_now().await;
+        }
+        commit(&mut log, 1);
+        waiting.join_all().await;
+        let heard = heard.lock().unwrap();
+        assert_eq!((heard[0], heard.len()), ("submitter", FOLLOWERS + 1));
+    }
+}

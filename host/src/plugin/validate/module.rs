@@ -171,6 +171,7 @@ impl Validation<'_> {
             });
             elements = elements.saturating_add(count);
             if matches!(segment.kind, ElementKind::Passive) {
+                let count = count.saturating_add(1);
                 self.module.passive_elements = self.module.passive_elements.saturating_add(count);
             }
         }

@@ -45,7 +45,7 @@ pub(in crate::plugin) struct ValidModule<'a> {
     pub(in crate::plugin) memory_bytes: u64,
     /// Of its table, at first.
     pub(in crate::plugin) table_elements: u64,
-    /// Of all passive segments.
+    /// Of all passive segments, which count as one each.
     pub(in crate::plugin) passive_elements: u64,
     /// Each limit that was checked, in that order.
     pub(in crate::plugin) used: Vec<Use>,
