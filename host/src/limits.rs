@@ -28,9 +28,9 @@ pub const BLOCK_TXS_MAX: u64 = 65_536;
 /// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_RECORD_BYTES_MAX: u64 = 64 << 20;
 
-/// Maximum fuel of the accepted transactions of a block, unless one transaction alone takes more. A unit takes at most two
-/// nanoseconds of one 2020s core (`bench-fuel` measures it), so this is less than two seconds, below CometBFT's timeout
-/// for a proposal (3 s).
+/// Maximum fuel of the accepted transactions of a block, unless one transaction alone takes more. A unit takes at most 2.5
+/// nanoseconds of one 2020s core (`bench-fuel` measures it, and fails beyond it), so this is two seconds, below CometBFT's
+/// timeout for a proposal (3 s).
 ///
 /// A node proposes no block beyond it, and votes against one.
 pub const BLOCK_FUEL_MAX: u64 = 800_000_000;
@@ -80,14 +80,14 @@ pub const SEQUENCE_BYTES_MAX: u64 = (1 << 63) - 1;
 
 // What the host's own work for a plugin costs in fuel.
 
-/// Bytes of an instance's first memory, of its growth, and of its table, for a unit of fuel: each 4 KiB that is touched
+/// Bytes of an instance's first memory, and of its growth, for a unit of fuel: each 4 KiB that is touched
 /// costs a page fault, some 1.5 us. Each byte the host copies, in or out, costs a unit, like a byte that the plugin copies.
 pub const MEMORY_BYTES_PER_FUEL: u64 = 2;
 
 /// Fuel for what the host does around every call.
 pub const CALL_FUEL: u64 = 500;
 
-/// Fuel for making an instance, without its memory, its table and init.
+/// Fuel for making an instance, without its memory, its table, its passive segments and init.
 pub const START_FUEL: u64 = 8_000;
 
 /// Bytes of an instance's memory for a unit of fuel when it is reset after a call, as if all of it were copied.
@@ -112,10 +112,6 @@ pub const LOCALS_FREE: u64 = 100;
 /// Fuel of a place where a branch arrives or is not taken: 17 ns if the code that is jumped over is long enough that no cache
 /// near the processor holds all of it, and no branch is remembered.
 pub const ARRIVAL_FUEL: u64 = 8;
-
-/// Fuel of a join: a place where several branches arrive, if there are locals set on some way there, or values that the branches
-/// carry. `end` costs nothing, so without it a function of 4,900 joins of three locals took 23 ns a unit.
-pub const JOIN_FUEL: u64 = 1;
 
 /// Locals beyond those that are free, or values that are joined, that cost one unit together: to set or move one takes 0.35 ns, and up
 /// to 0.7 where the nearest cache does not hold them all.
@@ -238,8 +234,8 @@ pub const FUNCTION_BRANCHES_MAX: u64 = 5_000;
 /// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
 
-/// Maximum number of parameters of a block, loop or if. A branch back to a loop hands on all of them, and costs the same fuel for
-/// a hundred as for one. rustc makes none.
+/// Maximum number of parameters of a block, loop or if. A branch back to a loop hands on all of them. rustc
+/// makes none.
 ///
 /// A module beyond it is refused before it is compiled.
 pub const BLOCK_PARAMS_MAX: u64 = 8;

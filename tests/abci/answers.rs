@@ -107,8 +107,8 @@ fn golden_app_hash_of_a_network() {
     assert_eq!(
         hashes.map(|hash| HEXLOWER.encode(&hash)),
         [
-            "1279e78e1fce475b3692d5e246f906b1ff9533b949d822925b96cd0100bbaefb",
-            "9cf942e82360d56101e343a0900564a1de5765beb88b1b7527d37c28f87bcb7e"
+            "2662757349bc65acee1b972af14ee9f9d26512260046032477f587e287c17428",
+            "1b259cd37afc0784e4898f3b2462543e988c7027877fd8a8f7e5a3b4e48af6cc"
         ]
     );
 }

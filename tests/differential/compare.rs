@@ -6,6 +6,7 @@ use dseq::plugin::{
     engine_id, inspect, instrumented, on_large_stack,
 };
 use dseq::types::PluginHash;
+use wasmparser::{ElementItems, ElementKind, Parser, Payload};
 
 use super::driver::{Driver, Ended, Engine};
 use super::interpreter::Wasmi;
@@ -102,7 +103,9 @@ impl Panel {
                 module: module.as_ref(),
                 limits: plugin.limits,
                 params: plugin.params,
-                table_elements: Some(tables.iter().map(|table| table.initial).sum()),
+                elements_fuel: Some(
+                    16 * tables.iter().map(|table| table.initial).sum::<u64>() + passive_fuel(&wasm),
+                ),
             };
             for (what, tx, expected) in &expected {
                 if !engine.is_wasmtime() && is_out_of_fuel(expected) {
@@ -150,6 +153,20 @@ fn admit(plugin: &Plugin<'_>) -> Option<(Ended, Option<Pipeline>)> {
         Err(AdmitError::Host { reason }) => panic!("{}: {reason}", plugin.name),
         Err(_) => None,
     }
+}
+
+/// What passive element segments cost each instance.
+fn passive_fuel(wasm: &[u8]) -> u64 {
+    let segments = Parser::new(0).parse_all(wasm).find_map(|payload| match payload.unwrap() {
+        Payload::ElementSection(segments) => Some(segments),
+        _ => None,
+    });
+    let fuel = |segment: wasmparser::Element<'_>| match (segment.kind, segment.items) {
+        (ElementKind::Passive, ElementItems::Functions(functions)) => 50 * (1 + u64::from(functions.count())),
+        (ElementKind::Passive, ElementItems::Expressions(_, all)) => 50 * (1 + u64::from(all.count())),
+        _ => 0,
+    };
+    segments.map_or(0, |segments| segments.into_iter().map(|segment| fuel(segment.unwrap())).sum())
 }
 
 fn is_out_of_fuel(ended: &Ended) -> bool {

@@ -55,8 +55,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) module: &'a dyn Module,
     pub(crate) limits: Limits,
     pub(crate) params: &'a str,
-    /// Elements of its table at first; none if what the host does around a call is not to be counted.
-    pub(crate) table_elements: Option<u64>,
+    /// What its table and passive segments cost each instance; none if what the host does around a call is not to be counted.
+    pub(crate) elements_fuel: Option<u64>,
 }
 
 const INIT: &str = "dseq_init";
@@ -86,9 +86,9 @@ impl Driver<'_> {
         assert_eq!(init.verdict, Verdict::Unchanged, "init accepted before");
         let memory = instance.memory().len() as u64;
         let is_restored = memory <= 128 << 10 && instance.global("dseq_dirty_pages").is_some();
-        let charge = match self.table_elements {
+        let charge = match self.elements_fuel {
             None => (0, 0),
-            Some(_) if is_restored => (500 + memory / 64, init.fuel),
+            Some(_) if is_restored => (500 + memory / 32, init.fuel),
             Some(_) => (500 + init.fuel, 0),
         };
         self.run(instance.as_mut(), APPLY, tx, charge)
@@ -97,7 +97,7 @@ impl Driver<'_> {
     /// Init, and what making the instance costs.
     fn start(&self, instance: &mut dyn Instance) -> Ended {
         let memory = instance.memory().len() as u64;
-        let charge = self.table_elements.map_or(0, |elements| 8_000 + (memory + 8 * elements) / 2);
+        let charge = self.elements_fuel.map_or(0, |elements| 8_000 + memory / 2 + elements);
         self.run(instance, INIT, self.params.as_bytes(), (charge, 0))
     }
 
@@ -148,7 +148,7 @@ impl Driver<'_> {
         };
         let put_out = match &verdict {
             Verdict::Replaced(record) => record.len() as u64,
-            Verdict::Rejected { message, .. } if entry == APPLY => message.len() as u64,
+            Verdict::Rejected { message, .. } if entry == APPLY => 16 * message.len() as u64,
             _ => 0,
         };
         let grown = instance.memory().len() as u64 - bytes_before;

@@ -90,7 +90,7 @@ fn an_instrumented_module_does_what_the_plain_one_does() {
             module: module.as_ref(),
             limits: LIMITS,
             params: "{}",
-            table_elements: None,
+            elements_fuel: None,
         });
         on_large_stack(|| {
             if counted.init().verdict != Verdict::Unchanged {

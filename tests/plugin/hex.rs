@@ -61,5 +61,5 @@ fn memory_that_genesis_does_not_give_is_a_fault() {
 fn its_fuel_is_fixed() {
     let pipeline = hex();
     let fuel = [&b"0xDEADBEEF"[..], b"DEADBEEF", b"0xabc"].map(|tx| apply(&pipeline, tx).fuel.0);
-    assert_eq!(fuel, [8359, 8902, 11991]);
+    assert_eq!(fuel, [8335, 8885, 11956]);
 }

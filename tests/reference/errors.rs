@@ -136,7 +136,7 @@ const SECTIONS: &[Section] = &[
             "sequence/files.rs",
             "sequence/head.rs",
             "sequence/reader.rs",
-            "api/tail.rs",
+            "api/tail/mod.rs",
         ],
     },
     Section {

@@ -55,7 +55,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 MiB transactions, 4 MiB records, 400 million fuel (at most 0.8 s of one 2020s core), 6 MiB of memory.
+    /// 1 MiB transactions, 4 MiB records, 400 million fuel (at most 1 s of one 2020s core), 6 MiB of memory.
     ///
     /// What the plugins of this repository take for transactions of 1 MiB: `signed` 208 million units and 2.2 MiB, `hex`
     /// 224 million and 1.6 MiB, `lines` 25 million and 3.2 MiB. `json` takes 575 million and 5.2 MiB for an array of

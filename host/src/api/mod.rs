@@ -60,7 +60,7 @@ pub use routes::{Listed, listed, router};
 pub(crate) use server::yield_to_consensus;
 pub use server::{BindError, Running, Server};
 pub use stopping::Stopping;
-pub use tail::{Follower, Tail, TailError, Tip};
+pub use tail::{Tail, TailError, Tip};
 pub use trace_context::TraceContext;
 
 use crate::app;

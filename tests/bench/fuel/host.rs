@@ -18,7 +18,7 @@ fn touch(end: u64) -> String {
     )
 }
 
-/// All of the default memory that is a power of two.
+/// Writes to each page of the first 4 MiB.
 fn touch_all() -> String {
     touch(memory_mask() + 1 - 4096)
 }
@@ -40,11 +40,11 @@ fn memory() -> Vec<Shape> {
             plugins: 5,
             ..once("calls of 5 plugins that write anywhere, reset", globals, 2)
         },
-        Shape { setup: touch_all(), ..once("a call that touches all memory", "", 0) },
+        Shape { setup: touch_all(), ..once("a call that touches 4 MiB", "", 0) },
         Shape {
             setup: touch_all()
                 .replace("i32.store8 (local.get $i) (i32.const 1)", "drop (i32.load8_u (local.get $i))"),
-            ..once("a call that reads all memory", "", 0)
+            ..once("a call that reads 4 MiB", "", 0)
         },
     ]
 }
@@ -52,9 +52,9 @@ fn memory() -> Vec<Shape> {
 fn starts() -> Vec<Shape> {
     let counting = "(local.set $i (i32.const 10000000)) (loop $m (br_if $m (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))";
     vec![
-        Shape { init: touch_all(), ..once("a call after an init that touches all memory", "", 0) },
+        Shape { init: touch_all(), ..once("a call after an init that touches 4 MiB", "", 0) },
         Shape { init: counting.to_owned(), ..once("a call after a long init", "", 0) },
-        once("a call, 1,000 globals", &"(global (mut i64) (i64.const 1))".repeat(900), 3),
+        once("a call, 900 globals", &"(global (mut i64) (i64.const 1))".repeat(900), 3),
     ]
 }
 
@@ -122,5 +122,6 @@ fn answers() -> Vec<Shape> {
         rejection("a rejection, 1 KiB that is no text", "\\ff"),
         rejection("a rejection, 1 KiB of control characters", "\\01"),
         rejection("a rejection, 1 KiB of emoji", "\u{1f600}"),
+        rejection("a rejection, 1 KiB of the last character", "\u{10ffff}"),
     ]
 }

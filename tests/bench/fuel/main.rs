@@ -75,7 +75,7 @@ fn measure(shape: &Shape) -> Result<Figure> {
         let (outcome, mut steps) = pipeline.trace(&tx)?;
         let step = steps.pop().context("no plugin")?;
         if let Verdict::Rejected { message, .. } = &step.verdict {
-            // As the host does before anybody is told.
+            // As the host does before it answers.
             std::hint::black_box(dseq::printable::line(message));
         }
         calls += 1;

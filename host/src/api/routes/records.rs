@@ -101,7 +101,7 @@ pub(super) async fn records(
         (Some(end), Some(limited)) => Some(end.min(limited)),
         (end, limited) => end.or(limited),
     };
-    let body = Records::new(state.tail.follower(), state.stopping.clone(), format, from, end);
+    let body = Records::new(state.tail.clone(), state.stopping.clone(), format, from, end);
     let media_type = offered.iter().find(|(_, offered)| *offered == format).map_or("", |(name, _)| name);
     let headers = [(CONTENT_TYPE, media_type), (VARY, "accept")];
     Ok((headers, Body::from_stream(body.stream())).into_response())

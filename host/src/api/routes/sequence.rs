@@ -82,7 +82,7 @@ pub(super) async fn sequence(
             "end does not go with offset or live: leave it out, or use Range",
         )),
         None if is_stream => {
-            stream::serve(state.tail.follower(), &request, state.stopping.clone(), Timings::DEFAULT).await
+            stream::serve(state.tail.clone(), &request, state.stopping.clone(), Timings::DEFAULT).await
         }
         end => ranges(&state.tail, end, &request.method, &request.headers),
     }
@@ -101,7 +101,7 @@ fn ranges(tail: &Tail, end: Option<u64>, method: &Method, headers: &HeaderMap) -
     }
     // HEAD has no ranges (RFC 9110, section 14.2).
     let (version, asked) = if method == Method::GET { now.select(headers) } else { (now, Asked::Whole) };
-    let pieces = |part| Body::new(Pieces::new(tail.follower(), part));
+    let pieces = |part| Body::new(Pieces::new(tail.clone(), part));
     Ok(match asked {
         Asked::Whole => {
             let mut response = (version.headers(method), pieces(0..version.length)).into_response();

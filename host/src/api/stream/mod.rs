@@ -6,7 +6,7 @@
 //!                                            SSE:       chunks as events, each with a control event, for about a minute
 //! ```
 //!
-//! [`serve`] is the protocol, [`Source`] all that it knows of what it reads. A node has one source, [`Follower`]; the tests have
+//! [`serve`] is the protocol, [`Source`] all that it knows of what it reads. A node has one source, [`Tail`]; the tests have
 //! another, over memory, on which the public conformance suite judges this same code.
 //!
 //! # Format
@@ -44,7 +44,7 @@ pub(super) use range::{Asked, asked};
 use super::conditions::{ascii, is_known};
 use super::params::Params;
 use super::problem::{INTERNAL, NODE_BEHIND, Problem, STORE_UNREADABLE};
-use super::{Follower, Stopping, TailError};
+use super::{Stopping, Tail, TailError};
 use events::Events;
 use query::{Live, Position, Query};
 
@@ -90,25 +90,25 @@ pub trait Source: Clone + Send + Sync + Unpin + 'static {
     ) -> impl Future<Output = Result<Bytes, TailError>> + Send;
 }
 
-impl Source for Follower {
+impl Source for Tail {
     fn media_type(&self) -> HeaderValue {
         HeaderValue::from_static("application/octet-stream")
     }
 
     fn identity(&self) -> String {
-        self.tail().now().identity().to_owned()
+        self.now().identity().to_owned()
     }
 
     fn length(&self) -> u64 {
-        self.tail().now().length()
+        self.now().length()
     }
 
     async fn wait_beyond(&mut self, length: u64) -> Result<(), TailError> {
-        self.wait_until(|tip| tip.length() > length).await.map(drop)
+        self.follow_until(|tip| tip.length() > length).await.map(drop)
     }
 
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Bytes, TailError> {
-        self.tail().bytes(range, bytes_max).await
+        self.bytes(range, bytes_max).await
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::time::sleep;
 
 use super::Timings;
 use super::body::Counted;
-use crate::api::{Follower, Stopping, TailError};
+use crate::api::{Stopping, Tail, TailError};
 use crate::sequence::{ENTRY_BYTES, Entry, Place, ReadError};
 
 /// Number of entries that are read at once: 22 KiB.
@@ -54,7 +54,7 @@ pub(crate) enum Format {
 
 /// Records that are read and written as the client takes them.
 pub(crate) struct Records {
-    follower: Follower,
+    tail: Tail,
     stopping: Stopping,
     keep_alive: Duration,
     /// Not while it only waits.
@@ -85,17 +85,11 @@ enum More {
 
 impl Records {
     /// The records from `from` on, which is not beyond what is committed, up to `end`.
-    pub(crate) fn new(
-        follower: Follower,
-        stopping: Stopping,
-        format: Format,
-        from: u64,
-        end: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(tail: Tail, stopping: Stopping, format: Format, from: u64, end: Option<u64>) -> Self {
         let keep_alive = Timings::DEFAULT.keep_alive;
         let writer = Writer { format, index: from, written: 0, ungrouped: Vec::new(), is_first: true };
         let entries = VecDeque::new();
-        Self { follower, stopping, keep_alive, counted: None, writer, end, entries, state: State::Before }
+        Self { tail, stopping, keep_alive, counted: None, writer, end, entries, state: State::Before }
     }
 
     /// What goes to the client.
@@ -136,17 +130,17 @@ impl Records {
         if index >= end {
             return Ok(More::Never);
         }
-        if self.follower.tail().now().count() <= index {
+        if self.tail.now().count() <= index {
             self.counted = None;
             tokio::select! {
-                tip = self.follower.wait_until(|tip| tip.count() > index) => drop(tip?),
+                tip = self.tail.follow_until(|tip| tip.count() > index) => drop(tip?),
                 () = sleep(self.keep_alive) => return Ok(More::NotYet),
                 () = self.stopping.wait() => return Ok(More::Never),
             }
         }
-        let tip = self.follower.tail().now();
+        let tip = self.tail.now();
         let range = index..end.min(tip.count());
-        self.entries = self.follower.tail().entries(range, ENTRIES_AT_ONCE).await?.into();
+        self.entries = self.tail.entries(range, ENTRIES_AT_ONCE).await?.into();
         // They are only bytes on a disk: nothing is read or announced by what they say before they are seen to fit.
         let mut start = self.entries.front().map_or(0, |entry| entry.offset.0);
         for (index, entry) in (index..).zip(&self.entries) {
@@ -163,7 +157,7 @@ impl Records {
         let end = last.end().unwrap_or(start);
         // What is written is longer than what is read.
         let most = self.counted.get_or_insert_with(Counted::new).piece_bytes() / 2;
-        let mut bytes = &*self.follower.tail().bytes(start..end, most).await?;
+        let mut bytes = &*self.tail.bytes(start..end, most).await?;
         while let Some(entry) = self.entries.front()
             && !bytes.is_empty()
         {
@@ -282,7 +276,6 @@ mod tests {
     use futures_util::StreamExt as _;
 
     use super::*;
-    use crate::api::Tail;
     use crate::sequence::Log;
 
     #[tokio::test]
@@ -290,7 +283,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tail = Tail::start(Log::open(dir.path()).unwrap().reader(), || None).unwrap();
         for (format, nothing) in [(Format::Ndjson, &b"\n"[..]), (Format::Frames, &[0; 4])] {
-            let mut records = Records::new(tail.follower(), Stopping::default(), format, 0, None);
+            let mut records = Records::new(tail.clone(), Stopping::default(), format, 0, None);
             records.keep_alive = Duration::from_millis(1);
             let pieces: Vec<_> = records.stream().take(3).collect().await;
             assert!(pieces.iter().all(|piece| piece.as_ref().unwrap() == nothing), "{pieces:?}");

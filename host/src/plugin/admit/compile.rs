@@ -30,7 +30,7 @@ pub(in crate::plugin) struct Compiled {
     pub(super) module: Module,
     /// See [`Rewritten::mutable_globals`].
     pub(super) mutable_globals: Option<Vec<String>>,
-    /// See [`Rewritten::start_fuel`].
+    /// What making an instance of it takes, without its init.
     pub(super) start_fuel: Fuel,
 }
 
@@ -126,7 +126,7 @@ fn compile_once(
     if let Some((_, known)) = recent().iter().find(|(hash, _)| *hash == plugin.sha256) {
         return Ok((known.clone(), Duration::ZERO));
     }
-    let Rewritten { wasm, mutable_globals, start_fuel } =
+    let Rewritten { wasm, mutable_globals } =
         rewrite(valid).map_err(|error| AdmitError::refused(&plugin.name, &error))?;
     let engine = engine.clone();
     let done = within(bounds, move || Module::from_binary(&engine, &wasm))
@@ -136,13 +136,22 @@ fn compile_once(
         Exceeded::Memory => AdmitError::CompileMemory { plugin: plugin.name.clone() },
     })?;
     let module = module.map_err(|error| AdmitError::refused(&plugin.name, &format_args!("{error:#}")))?;
-    let compiled = Compiled { module, mutable_globals, start_fuel };
+    let compiled = Compiled { module, mutable_globals, start_fuel: starting(valid) };
     let mut recent = recent();
     recent.push_back((plugin.sha256, compiled.clone()));
     if recent.len() as u64 > limits::PLUGINS_MAX {
         recent.pop_front();
     }
     Ok((compiled, took))
+}
+
+/// What making an instance of a module takes, without its init.
+fn starting(valid: &ValidModule<'_>) -> Fuel {
+    let memory = valid.memory_bytes / limits::MEMORY_BYTES_PER_FUEL;
+    let table = valid.table_elements.saturating_mul(limits::TABLE_ELEMENT_FUEL);
+    let passive = valid.passive_segments.saturating_add(valid.passive_elements);
+    let passive = passive.saturating_mul(limits::PASSIVE_ELEMENT_FUEL);
+    Fuel(limits::START_FUEL.saturating_add(memory).saturating_add(table).saturating_add(passive))
 }
 
 /// The modules that were compiled last, as many as a pipeline may have: InitChain comes again until there is a block, and

@@ -1,8 +1,7 @@
 //! What instructions cost in fuel.
 //!
-//! A unit is what a cheap instruction takes, with those that the compiler makes disappear among them: at most two
-//! nanoseconds on a 2020s server. An instruction that can take longer costs a unit for every two nanoseconds:
-//! a load that misses every cache, arithmetic on denormal floats where a processor does it in microcode, a call into
+//! A unit is what a cheap instruction takes, with those that the compiler makes disappear among them: at most 2.5
+//! nanoseconds on a 2020s server. An instruction that can take longer costs, with its operands, a unit for every two of them: a load that misses every cache, arithmetic on denormal floats where a processor does it in microcode, a call into
 //! the engine. `cargo run --release --example bench-fuel` measures how long a unit can take.
 //!
 //! # Determinism
@@ -34,12 +33,12 @@ costs! {
         I32Load I64Load F32Load F64Load
         I32Load8S I32Load8U I32Load16S I32Load16U
         I64Load8S I64Load8U I64Load16S I64Load16U I64Load32S I64Load32U;
-    // Nothing waits for one. Across pages that fall into the same places of all near caches it takes 28 ns.
+    // Nothing waits for one. Across pages that fall into the same places of all near caches it takes 28 ns, with its operands.
     "store" = 12:
         I32Store I64Store F32Store F64Store I32Store8 I32Store16 I64Store8 I64Store16 I64Store32;
     "division" = 8:
         I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU;
-    // Of floats it is a jump, and the processor has guessed another.
+    // Of floats it is a jump: 8 ns, where there are more of them than the processor remembers.
     "select" = 4: Select TypedSelect;
     // Makes no code: what compiled code does beyond its instructions is charged by so many of them.
     "nop" = 1: Nop;

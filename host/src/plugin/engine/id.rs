@@ -45,12 +45,11 @@ pub fn engine_text() -> String {
         (
             "host-fuel",
             &format_args!(
-                "arrival={} copied-byte=1 message-byte={} call={} frame-bytes-per-unit={} join={} locals-free={} registers={} registers-per-unit={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} passive-element={} table-element={} message-bytes-max={}",
+                "arrival={} copied-byte=1 message-byte={} call={} frame-bytes-per-unit={} locals-free={} registers={} registers-per-unit={} values-per-unit={} restored-bytes-per-unit={} start={} memory-bytes-per-unit={} passive-element={} table-element={} message-bytes-max={}",
                 limits::ARRIVAL_FUEL,
                 limits::MESSAGE_BYTE_FUEL,
                 limits::CALL_FUEL,
                 limits::FRAME_BYTES_PER_FUEL,
-                limits::JOIN_FUEL,
                 limits::LOCALS_FREE,
                 limits::REGISTERS,
                 limits::REGISTERS_PER_FUEL,
@@ -166,7 +165,7 @@ mod tests {
              F64ConvertI64S,F64ConvertI64U,F32Eq,F32Ne,F32Lt,F32Gt,F32Le,F32Ge,F64Eq,F64Ne,F64Lt,F64Gt,\
              F64Le,F64Ge branch=2:If,BrIf loop=4:Loop call=32:Call indirect=32:CallIndirect,BrTable bulk=64:MemoryCopy,MemoryInit,DataDrop,\
              TableCopy,TableInit,ElemDrop memory=255:MemoryFill,MemoryGrow\n\
-             host-fuel arrival=8 copied-byte=1 message-byte=16 call=500 frame-bytes-per-unit=4096 join=1 locals-free=100 registers=28 registers-per-unit=4 values-per-unit=2 restored-bytes-per-unit=32 \
+             host-fuel arrival=8 copied-byte=1 message-byte=16 call=500 frame-bytes-per-unit=4096 locals-free=100 registers=28 registers-per-unit=4 values-per-unit=2 restored-bytes-per-unit=32 \
              start=8000 memory-bytes-per-unit=2 \
              passive-element=50 table-element=16 message-bytes-max=1024\n\
              stack-bytes-max 4194304\n\
@@ -188,7 +187,7 @@ mod tests {
         );
         assert_eq!(
             engine_id().to_string(),
-            "add23e7f5c1858f3cc1738ce4a60f2a734676f63808e30d4efd2a177b21e7a62"
+            "33b22c4ca7516258416a016ee33921811d87cfe8a4389226c0485dcade74eacf"
         );
     }
 

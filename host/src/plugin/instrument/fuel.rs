@@ -1,4 +1,4 @@
-//! What is charged besides instructions: for making an instance, and for what compiled code does beyond its instructions.
+//! What compiled code does beyond its instructions, and so beyond their fuel.
 //!
 //! - Where a function is entered, its locals are set to zero, and each page of its frame is touched.
 //! - A branch goes to code that the nearest cache may not hold: code that never runs may lie between any two pieces that do.
@@ -7,6 +7,8 @@
 //! - Where several ways meet, that also holds for more values than there are registers: for each local set on one of them,
 //!   and each value that a branch carries.
 //!
+//! A branch to the end of the function is not charged: it is the only one of its call, which costs four times as much.
+//!
 //! So the host inserts `nop`s: each costs a unit and compiles to nothing.
 //!
 //! # Determinism
@@ -14,16 +16,7 @@
 //! How many there are follows from the bytecode alone. It is part of the engine id.
 
 use crate::limits;
-use crate::plugin::validate::{Function, ValidModule};
-use crate::types::Fuel;
-
-/// What making an instance of a module takes, without its init.
-pub(super) fn starting(module: &ValidModule<'_>) -> Fuel {
-    let memory = module.memory_bytes / limits::MEMORY_BYTES_PER_FUEL;
-    let table = module.table_elements.saturating_mul(limits::TABLE_ELEMENT_FUEL);
-    let passive = module.passive_elements.saturating_mul(limits::PASSIVE_ELEMENT_FUEL);
-    Fuel(limits::START_FUEL.saturating_add(memory).saturating_add(table).saturating_add(passive))
-}
+use crate::plugin::validate::Function;
 
 /// So many units, in front of an instruction.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +32,7 @@ pub(super) fn charges(function: &Function, frame_bytes: u64) -> Vec<Charge> {
     let entry = Charge { at: function.code.start, units: zeroed.saturating_add(touched) };
     let arrivals = function.arrivals.iter().map(|arrival| {
         let moved = arrival.live.min(limits::REGISTERS) / limits::REGISTERS_PER_FUEL;
-        let joined = match arrival.joined {
-            0 => 0,
-            joined => limits::JOIN_FUEL.saturating_add(joined / limits::VALUES_PER_FUEL),
-        };
+        let joined = arrival.joined / limits::VALUES_PER_FUEL;
         let units = limits::ARRIVAL_FUEL.saturating_add(moved).saturating_add(joined);
         Charge { at: arrival.at, units }
     });

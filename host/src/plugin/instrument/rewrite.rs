@@ -19,7 +19,6 @@ use super::insert::Insertions;
 use super::{fuel, stack, write_barrier};
 use crate::limits;
 use crate::plugin::validate::{RESERVED_PREFIX, ValidModule, ValidateError, validate};
-use crate::types::Fuel;
 
 /// The counter of what is left of the stack.
 pub(in crate::plugin) const STACK_EXPORT: &str = "dseq_stack_left";
@@ -33,8 +32,6 @@ pub(in crate::plugin) struct Rewritten {
     /// Names of the exports of all its mutable globals; `None` if its instances cannot be reset, or it does not pay.
     /// If they can, there is [`DIRTY_PAGES_EXPORT`] beside [`STACK_EXPORT`].
     pub(in crate::plugin) mutable_globals: Option<Vec<String>>,
-    /// What making an instance of it takes.
-    pub(in crate::plugin) start_fuel: Fuel,
 }
 
 /// What this host compiles in place of a module: what any engine would have to run to come to the same results.
@@ -76,7 +73,7 @@ pub(in crate::plugin) fn rewrite(module: &ValidModule<'_>) -> Result<Rewritten, 
     };
     let named = reset.iter().map(named).collect();
     let wasm = assemble(module, &types, &globals, &exports, &code);
-    Ok(Rewritten { wasm, mutable_globals: is_reset.then_some(named), start_fuel: fuel::starting(module) })
+    Ok(Rewritten { wasm, mutable_globals: is_reset.then_some(named) })
 }
 
 /// The functions' bodies, with their frames counted by the global `left`, and the pages they store to recorded in the
@@ -215,7 +212,7 @@ mod tests {
         // MOVE: for the jump, and for ten locals that may be in registers. JOIN: for those ten, set on one way of several.
         for code in [
             "block (br_if 0 (i32.const 1)) MOVE end MOVE",
-            "block (br_if 0 (i32.const 1)) MOVE (local.set 3 (i32.const 7)) end MOVE PAY",
+            "block (br_if 0 (i32.const 1)) MOVE (local.set 3 (i32.const 7)) end MOVE",
             "block (br_if 0 (i32.const 1)) MOVE SET end MOVE JOIN",
             "block SET end",
             "block (br_table 0 0 (i32.const 1)) SET end MOVE JOIN",
@@ -237,11 +234,11 @@ mod tests {
             "block block SET br 1 end nop end MOVE JOIN",
             "block (br_if 0 (i32.const 1)) MOVE block block (br_if 1 (i32.const 1)) MOVE SET end end MOVE JOIN end MOVE JOIN",
             // Operands may be in registers, too, and those that branches carry count as locals.
-            "block (result i32) (i32.const 1) (br_if 0 (i32.const 1)) MOVE end MOVE PAY drop",
-            "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) MOVE PAY end MOVE PAY PAY PAY drop drop",
-            "(i32.const 1) loop (param i32) MOVE PAY (br_if 0 (i32.const 1)) MOVE drop end",
+            "block (result i32) (i32.const 1) (br_if 0 (i32.const 1)) MOVE end MOVE drop",
+            "block (result i32 i64) (i32.const 1) (i64.const 2) (br_if 0 (i32.const 1)) MOVE PAY end MOVE PAY PAY drop drop",
+            "(i32.const 1) loop (param i32) MOVE (br_if 0 (i32.const 1)) MOVE drop end",
         ] {
-            let code = code.replace("MOVE", &"PAY ".repeat(8 + 2)).replace("JOIN", &"PAY ".repeat(1 + 5));
+            let code = code.replace("MOVE", &"PAY ".repeat(8 + 2)).replace("JOIN", &"PAY ".repeat(5));
             assert_charged(10, &code);
         }
         // No more of them than a processor has registers.

@@ -46,7 +46,7 @@ pub(super) struct Place {
 #[derive(Default)]
 struct OpenBlock {
     is_loop: bool,
-    /// Its ways meet at its end, also without a branch there.
+    /// An `if`: its ways meet at its end even if no branch goes there.
     is_if: bool,
     /// Behind its first instruction.
     head: Place,
@@ -166,7 +166,7 @@ impl<'a> ControlFlow<'a> {
         }
     }
 
-    /// Follows where ways part and meet, and which locals do, by an instruction that is valid and the place behind it.
+    /// Records the branches and joins that a valid instruction makes; `place` is where the next one begins.
     pub(super) fn follow(&mut self, operator: &Operator<'_>, place: Place) {
         match operator {
             Operator::Block { blockty } => {

@@ -61,6 +61,7 @@ fn validate_sections(wasm: &[u8]) -> Result<ValidModule<'_>, ValidateError> {
             keeps_to_memory_and_globals: true,
             memory_bytes: 0,
             table_elements: 0,
+            passive_segments: 0,
             passive_elements: 0,
             used: Vec::new(),
         },
@@ -171,7 +172,7 @@ impl Validation<'_> {
             });
             elements = elements.saturating_add(count);
             if matches!(segment.kind, ElementKind::Passive) {
-                let count = count.saturating_add(1);
+                self.module.passive_segments = self.module.passive_segments.saturating_add(1);
                 self.module.passive_elements = self.module.passive_elements.saturating_add(count);
             }
         }
@@ -192,8 +193,9 @@ impl Validation<'_> {
 
     fn check_tables(&mut self, tables: &TableSectionReader<'_>) -> Result<(), ValidateError> {
         for table in tables.clone() {
-            self.module.table_elements = table?.ty.initial;
-            self.module.check("table elements", self.module.table_elements, limits::TABLE_ELEMENTS_MAX)?;
+            let found = table?.ty.initial;
+            self.module.check("table elements", found, limits::TABLE_ELEMENTS_MAX)?;
+            self.module.table_elements = self.module.table_elements.saturating_add(found);
         }
         Ok(())
     }

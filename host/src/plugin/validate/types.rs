@@ -45,7 +45,9 @@ pub(in crate::plugin) struct ValidModule<'a> {
     pub(in crate::plugin) memory_bytes: u64,
     /// Of its table, at first.
     pub(in crate::plugin) table_elements: u64,
-    /// Of all passive segments, which count as one each.
+    /// Passive element segments.
+    pub(in crate::plugin) passive_segments: u64,
+    /// The elements of all of these.
     pub(in crate::plugin) passive_elements: u64,
     /// Each limit that was checked, in that order.
     pub(in crate::plugin) used: Vec<Use>,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Commit ── wakes ──> thread `tail` ── reads the new bytes once ──> ring of recent bytes ──┐
-//!                          ├── watch: the newest prefix ── wakes ──> who waits for it      │
-//!                          └── lanes ── wake, some at a time ──────> followers ── read ────┴── else from the file
+//!                          ├── watch: the newest prefix ── wakes ──> submitters            │
+//!                          └── wakes some at a time ───────────────> followers ── read ────┴── else from the file
 //! ```
 //!
 //! # Invariants
@@ -11,20 +11,18 @@
 //! - Commit wakes one thread, whatever the number of followers. What followers look at afterwards is the watch's value,
 //!   never the lock that Commit takes.
 //! - The ring has what the newest prefix has been extended by, before followers hear of it.
-//! - Who waits for one commit, as a submitter does, hears of it before followers do, and thousands of these are not woken at once: who
-//!   then waits for the processor would wait for all of them.
+//! - Submitters hear of a commit before followers do, and these are woken in batches: else a submitter's answer would wait for the
+//!   processor behind thousands of them.
 //!
-//! # Limits
-//!
-//! The ring is bounded by [`RECENT_BYTES_MAX`] and [`RECENT_CHUNKS_MAX`]. A follower that needs older bytes reads them from
-//! the file.
+//! A follower that needs older bytes than the ring has reads them from the file.
 
-use std::collections::VecDeque;
+mod followers;
+mod recent;
+
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -33,25 +31,16 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::sequence::{ENTRIES_READ_MAX, ENTRY_BYTES, Entry, Prefix, ReadError, Reader};
+use self::followers::{BATCH, Followers, LastWords};
+use self::recent::Recent;
+use crate::sequence::{Entry, Prefix, ReadError, Reader};
 
-/// Maximum size of the bytes that the ring keeps, and of the entries. It is what 10 MB/s bring in more than a second: a follower
-/// that is further behind is not live any more, and reads from the file.
-const RECENT_BYTES_MAX: u64 = 16 << 20;
-/// Maximum number of chunks in the ring; each block brings one at least.
-const RECENT_CHUNKS_MAX: usize = 4096;
-/// Maximum size of a chunk, in bytes. A follower that stalls keeps one alive, though the ring has dropped it.
-const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// The identity of a sequence without records.
 pub(super) const EMPTY: &str = "empty";
 /// Maximum time for one read of the log's files. A disk that takes longer hangs, and a response that waits for it is cut off.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
-/// Followers are in so many lanes; those of one are woken together.
-const LANES: usize = 256;
-/// So many followers are woken at once, or a few more; to serve that many takes a core one to three milliseconds.
-const WOKEN_AT_ONCE: usize = 100;
-/// How long after these the next are woken.
-const WAKE_PAUSE: Duration = Duration::from_millis(1);
+/// How long after a batch of followers the next one is woken.
+const BATCH_PAUSE: Duration = Duration::from_millis(1);
 /// How soon the thread ends after the last follower and the server have gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -60,21 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Tail {
     newest: watch::Receiver<Tip>,
     recent: Arc<Recent>,
-    lanes: Arc<Lanes>,
-}
-
-/// As [`Tail`], for one who stays.
-#[derive(Clone, Debug)]
-pub struct Follower {
-    tail: Tail,
-    /// Changes after what is committed.
-    lane: watch::Receiver<()>,
-}
-
-/// Where followers hear that more is committed.
-struct Lanes {
-    all: Vec<watch::Receiver<()>>,
-    next: AtomicUsize,
+    followers: Arc<Followers>,
 }
 
 /// What is committed, and of which sequence.
@@ -139,24 +114,32 @@ impl Tail {
         let identity = identity(&prefix, &network);
         let recent = Arc::new(Recent::after(&prefix));
         let (sender, newest) = watch::channel(Tip { prefix, identity });
-        let (senders, lanes) = (0..LANES).map(|_| watch::channel(())).unzip();
-        let lanes = Arc::new(Lanes { all: lanes, next: AtomicUsize::new(0) });
-        let thread = Follow { reader, network, sender, recent: Arc::clone(&recent), lanes: senders };
+        let followers = Arc::new(Followers::default());
+        let thread = TailThread {
+            reader,
+            network,
+            sender,
+            recent: Arc::clone(&recent),
+            followers: Arc::clone(&followers),
+        };
         thread::Builder::new().name("tail".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { newest, recent, lanes })
-    }
-
-    /// For one who stays, and so is woken after those who wait for one commit.
-    #[must_use]
-    pub fn follower(&self) -> Follower {
-        let next = self.lanes.next.fetch_add(1, Ordering::Relaxed) % LANES;
-        Follower { tail: self.clone(), lane: self.lanes.all[next].clone() }
+        Ok(Self { newest, recent, followers })
     }
 
     /// What is committed, as far as the followers have heard.
     #[must_use]
     pub fn now(&self) -> Tip {
         self.newest.borrow().clone()
+    }
+
+    /// As [`Self::wait_until`], for one of many who go on waiting: it may be woken up to some 0.2 s later.
+    ///
+    /// # Errors
+    ///
+    /// [`TailError::Ended`].
+    pub async fn follow_until(&self, is_so: impl Fn(&Tip) -> bool) -> Result<Tip, TailError> {
+        let tip = self.followers.wait_for(|| Some(self.now()).filter(|tip| is_so(tip)));
+        tip.await.ok_or(TailError::Ended)
     }
 
     /// Waits until something is so of what is committed.
@@ -219,30 +202,6 @@ async fn read<T: Send + 'static>(
     }
 }
 
-impl Follower {
-    /// What it follows.
-    #[must_use]
-    pub fn tail(&self) -> &Tail {
-        &self.tail
-    }
-
-    /// Waits until something is so of what is committed.
-    ///
-    /// # Errors
-    ///
-    /// [`TailError::Ended`].
-    pub async fn wait_until(&mut self, is_so: impl Fn(&Tip) -> bool) -> Result<Tip, TailError> {
-        loop {
-            self.lane.mark_unchanged();
-            let tip = self.tail.now();
-            if is_so(&tip) {
-                return Ok(tip);
-            }
-            self.lane.changed().await.map_err(|_| TailError::Ended)?;
-        }
-    }
-}
-
 impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tail").field("newest", &*self.newest.borrow()).finish_non_exhaustive()
@@ -250,40 +209,31 @@ impl fmt::Debug for Tail {
 }
 
 /// What the thread works with.
-struct Follow<F> {
+struct TailThread<F> {
     reader: Reader,
     network: F,
     sender: watch::Sender<Tip>,
     recent: Arc<Recent>,
-    lanes: Vec<watch::Sender<()>>,
+    followers: Arc<Followers>,
 }
 
-impl<F: Fn() -> Option<String>> Follow<F> {
+impl<F: Fn() -> Option<String>> TailThread<F> {
     /// Passes on commits, until nobody is left to hear of them.
     fn run(self) {
         super::server::yield_to_consensus();
-        // How many of the lanes have not heard of the newest prefix; the next of them is the first.
-        let mut waiting = 0;
-        let mut lanes = self.lanes.iter().cycle();
+        let _last_words = LastWords(Arc::clone(&self.followers));
+        // Followers that the newest commit still has to wake.
+        let mut to_wake = 0_usize;
         while !self.sender.is_closed() {
-            let patience = if waiting > 0 { WAKE_PAUSE } else { PATIENCE };
-            if self.publish_newest(patience) {
-                waiting = self.lanes.len();
+            if self.publish_newest(if to_wake > 0 { BATCH_PAUSE } else { PATIENCE }) {
+                to_wake = self.followers.waiting();
             }
-            let mut woken = 0;
-            while waiting > 0
-                && woken < WOKEN_AT_ONCE
-                && let Some(lane) = lanes.next()
-            {
-                lane.send_replace(());
-                // One receiver is kept for further followers.
-                woken = woken.saturating_add(lane.receiver_count().saturating_sub(1));
-                waiting = waiting.saturating_sub(1);
-            }
+            self.followers.wake(to_wake.min(BATCH));
+            to_wake = to_wake.saturating_sub(BATCH);
         }
     }
 
-    /// Waits for a commit, and says whether there was one.
+    /// Waits for a commit, passes it on, and says whether there was one.
     fn publish_newest(&self, patience: Duration) -> bool {
         let before = self.sender.borrow().clone();
         let prefix = self.reader.wait_for_prefix(before.prefix.height(), patience);
@@ -322,118 +272,15 @@ fn identity(prefix: &Prefix, network: &impl Fn() -> Option<String>) -> Arc<str> 
     data_encoding::HEXLOWER.encode(&digest.as_bytes()[..8]).into()
 }
 
-/// The newest bytes and entries.
-struct Recent {
-    bytes: Mutex<Ring>,
-    entries: Mutex<Ring>,
-}
-
-impl Recent {
-    fn after(prefix: &Prefix) -> Self {
-        let ring = |end| Mutex::new(Ring { end, ..Ring::default() });
-        Self { bytes: ring(prefix.length()), entries: ring(Entry::place(prefix.count())) }
-    }
-
-    fn bytes(&self) -> MutexGuard<'_, Ring> {
-        // A poisoned ring may have lost a chunk, which `get` notices: chunks are found by where they start.
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn entries(&self) -> MutexGuard<'_, Ring> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn clear(&self, prefix: &Prefix) {
-        *self.bytes() = Ring { end: prefix.length(), ..Ring::default() };
-        *self.entries() = Ring { end: Entry::place(prefix.count()), ..Ring::default() };
-    }
-
-    /// Reads what `after` has more than `before`, or the end of it.
-    fn extend(&self, before: &Prefix, after: &Prefix) -> Result<(), ReadError> {
-        let mut start = before.length().max(after.length().saturating_sub(RECENT_BYTES_MAX));
-        while start < after.length() {
-            let size = usize::try_from(after.length().saturating_sub(start)).unwrap_or(CHUNK_BYTES_MAX);
-            let mut bytes = vec![0; size.min(CHUNK_BYTES_MAX)];
-            after.read(start, &mut bytes)?;
-            let end = start.saturating_add(bytes.len() as u64);
-            self.bytes().push(start, bytes.into());
-            start = end;
-        }
-        let most = RECENT_BYTES_MAX / ENTRY_BYTES;
-        let mut index = before.count().max(after.count().saturating_sub(most));
-        while index < after.count() {
-            let entries =
-                after.entries(index..after.count().min(index.saturating_add(ENTRIES_READ_MAX as u64)))?;
-            let encoded: Vec<[u8; _]> = entries.iter().map(Entry::encode).collect();
-            for (at, chunk) in encoded.chunks(CHUNK_BYTES_MAX / Entry::buffer().len()).enumerate() {
-                let before = at.saturating_mul(CHUNK_BYTES_MAX / Entry::buffer().len()) as u64;
-                let place = Entry::place(index.saturating_add(before));
-                self.entries().push(place, Bytes::copy_from_slice(chunk.as_flattened()));
-            }
-            index = index.saturating_add(entries.len() as u64);
-        }
-        Ok(())
-    }
-}
-
-/// The end of something that only grows, in chunks.
-#[derive(Default)]
-struct Ring {
-    /// Chunks by where they start, without gaps between them.
-    chunks: VecDeque<(u64, Bytes)>,
-    /// Where the last one ends.
-    end: u64,
-    /// Size of all of them.
-    size: u64,
-}
-
-impl Ring {
-    fn push(&mut self, start: u64, chunk: Bytes) {
-        if start != self.end {
-            self.chunks.clear();
-            self.size = 0;
-        }
-        let size = chunk.len() as u64;
-        self.end = start.saturating_add(size);
-        self.size = self.size.saturating_add(size);
-        self.chunks.push_back((start, chunk));
-        while self.size > RECENT_BYTES_MAX || self.chunks.len() > RECENT_CHUNKS_MAX {
-            let dropped = self.chunks.pop_front().map_or(0, |(_, chunk)| chunk.len() as u64);
-            self.size = self.size.saturating_sub(dropped);
-        }
-    }
-
-    /// Up to `wanted` bytes from `start` on, if those are still here, and a chunk's size at most. What one chunk has is not
-    /// copied.
-    fn get(&self, start: u64, wanted: usize) -> Option<Bytes> {
-        let wanted = wanted.min(CHUNK_BYTES_MAX);
-        let at = self.chunks.partition_point(|(begins, _)| *begins <= start).checked_sub(1)?;
-        let (begins, chunk) = self.chunks.get(at)?;
-        let within = usize::try_from(start.checked_sub(*begins)?).ok()?;
-        let first = chunk.get(within..).filter(|rest| !rest.is_empty())?;
-        let mut further = self.chunks.range(at.saturating_add(1)..);
-        if first.len() >= wanted || further.len() == 0 {
-            return Some(chunk.slice(within..within.saturating_add(wanted).min(chunk.len())));
-        }
-        let mut copied = Vec::with_capacity(wanted);
-        copied.extend_from_slice(first);
-        while copied.len() < wanted
-            && let Some((_, chunk)) = further.next()
-        {
-            let room = wanted.saturating_sub(copied.len());
-            copied.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        Some(copied.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::sequence::{HashedRecord, Log, Staging};
     use crate::types::{AppHash, Height, PipelineId, TxHash};
 
-    const FOLLOWERS: usize = 10 * WOKEN_AT_ONCE;
+    const FOLLOWERS: usize = 10 * BATCH;
 
     fn commit(log: &mut Log, height: u64) {
         let mut staging = Staging::begin(log.head(), Height(height));
@@ -448,15 +295,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_of_many_followers_hears_of_every_commit() {
+    async fn each_of_many_followers_hears_of_commits_that_come_faster_than_it() {
         let dir = tempfile::tempdir().unwrap();
         let (mut log, tail) = started(&dir);
         let mut followers = tokio::task::JoinSet::new();
         for _ in 0..FOLLOWERS {
-            let mut follower = tail.follower();
+            let follower = tail.clone();
             followers.spawn(async move {
                 for count in 1..=20 {
-                    follower.wait_until(|tip| tip.count() >= count).await.unwrap();
+                    follower.follow_until(|tip| tip.count() >= count).await.unwrap();
                 }
             });
         }
@@ -474,16 +321,16 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..FOLLOWERS {
-            let (mut follower, heard) = (tail.follower(), Arc::clone(&heard));
+            let (follower, heard) = (tail.clone(), Arc::clone(&heard));
             waiting.spawn(async move {
-                follower.wait_until(|tip| tip.count() == 1).await.unwrap();
+                follower.follow_until(|tip| tip.count() == 1).await.unwrap();
                 heard.lock().unwrap().push("follower");
             });
         }
-        let told = Arc::clone(&heard);
+        let order = Arc::clone(&heard);
         waiting.spawn(async move {
             tail.wait_until(|tip| tip.count() == 1).await.unwrap();
-            told.lock().unwrap().push("submitter");
+            order.lock().unwrap().push("submitter");
         });
         // All of them wait by then: some dozens run between.
         for _ in 0..FOLLOWERS {
