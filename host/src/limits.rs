@@ -234,8 +234,7 @@ pub const FUNCTION_BRANCHES_MAX: u64 = 5_000;
 /// A module beyond it is refused before it is compiled.
 pub const FUNCTION_BRANCH_TARGETS_MAX: u64 = 20_000;
 
-/// Maximum number of parameters of a block, loop or if. A branch back to a loop hands on all of them. rustc
-/// makes none.
+/// Maximum number of parameters of a block, loop or if. A branch back to a loop hands on all of them. rustc makes none.
 ///
 /// A module beyond it is refused before it is compiled.
 pub const BLOCK_PARAMS_MAX: u64 = 8;

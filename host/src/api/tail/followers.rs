@@ -102,13 +102,17 @@ mod tests {
         }
     }
 
+    async fn assert_all_wait(waiting: &mut [BoxFuture<'static, Option<u64>>]) {
+        for one in waiting {
+            assert!(poll!(one).is_pending());
+        }
+    }
+
     #[tokio::test]
     async fn as_many_are_woken_as_is_said_and_those_first_that_have_waited_longest() {
         let waiters = Waiters::new();
         let mut waiting: Vec<_> = (0..5).map(|_| waiters.wait(1)).collect();
-        for one in &mut waiting {
-            assert!(poll!(one).is_pending());
-        }
+        assert_all_wait(&mut waiting).await;
         waiters.length.store(1, Ordering::SeqCst);
         assert_eq!(waiters.all.waiting(), 5);
         waiters.all.wake(2);
@@ -126,15 +130,11 @@ mod tests {
     async fn a_commit_between_two_batches_leaves_nobody_out() {
         let waiters = Waiters::new();
         let mut waiting: Vec<_> = (0..4).map(|_| waiters.wait(2)).collect();
-        for one in &mut waiting {
-            assert!(poll!(one).is_pending());
-        }
+        assert_all_wait(&mut waiting).await;
         waiters.length.store(1, Ordering::SeqCst);
         waiters.all.wake(2);
         // The first two looked, and wait again, behind the others.
-        for one in &mut waiting {
-            assert!(poll!(one).is_pending());
-        }
+        assert_all_wait(&mut waiting).await;
         waiters.length.store(2, Ordering::SeqCst);
         waiters.all.wake(waiters.all.waiting());
         for one in &mut waiting {

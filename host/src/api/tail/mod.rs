@@ -132,7 +132,8 @@ impl Tail {
         self.newest.borrow().clone()
     }
 
-    /// As [`Self::wait_until`], for one of many who go on waiting: it may be woken up to some 0.2 s later.
+    /// As [`Self::wait_until`], for one of many who go on waiting: it may be woken a third of a second later, with as many
+    /// followers as connections can be open.
     ///
     /// # Errors
     ///
