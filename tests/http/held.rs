@@ -203,6 +203,28 @@ fn no_more_of_a_batch_than_a_thousand_or_so_are_on_their_way_though_nobody_waits
 }
 
 #[test]
+fn small_batches_are_on_their_way_together() {
+    const BATCHES: usize = 64;
+    let node = Node::new(0, 0, |_| None);
+    let send = |number| {
+        let body = format!("{{\"text\":\"{number}\"}}\n{{\"text\":\"{number} too\"}}\n");
+        let length = body.len();
+        let mut client = node.connect();
+        client.send(format!(
+            "POST /v1/submit/batch?wait=checked HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        ));
+        client
+    };
+    let clients: Vec<Client> = (0..BATCHES).map(send).collect();
+    until("all are given to the engine", || node.engine.asked() == 2 * BATCHES);
+    node.engine.permits.add_permits(2 * BATCHES);
+    for mut client in clients {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
 fn a_transaction_counts_from_when_it_is_taken_until_it_is_decided() {
     let node = Node::new(0, 0, |_| None);
     node.engine.counted_max.store(2, Ordering::SeqCst);

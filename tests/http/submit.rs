@@ -387,6 +387,19 @@ fn more_than_may_wait_are_sent_away() {
     assert_eq!(node.submit("?timeout=0", "x").status, 202);
 }
 
+#[test]
+fn a_batch_of_more_transactions_than_there_is_memory_for_is_refused_whole() {
+    let node = Node::within(Bounds { body_bytes_max: 12 * 4096, ..Bounds::DEFAULT });
+    let send = |txs: usize| {
+        let mut client = node.client();
+        send_batch(&mut client, "?wait=none", "application/octet-stream", &[1, 0, 0, 0, b'x'].repeat(txs));
+        client.answer()
+    };
+    assert_eq!(send(12).problem_name(), "too-many-submissions");
+    assert_eq!(node.given("x"), 0);
+    assert_eq!(send(10).status, 200, "what was refused gives its room back");
+}
+
 fn send_batch(client: &mut Client, query: &str, of: &str, body: &[u8]) {
     let length = body.len();
     client.send(format!(

@@ -104,7 +104,7 @@ types! {
     OVERLOADED: "overloaded", 503, "More is submitted than the network decides", retry: true, closes: false,
         "What waits at this node to get into a block takes long already; this transaction was not taken. `Retry-After` tells when to try again.";
     TOO_MANY_SUBMISSIONS: "too-many-submissions", 503, "Too many submissions are in progress", retry: true, closes: true,
-        "Too many requests that submit wait at this node, or their bodies are too long together; this one was not read.";
+        "Too many requests that submit wait at this node, or their bodies and transactions take too much memory together; nothing of this one was taken.";
     TOO_MANY_CONNECTIONS: "too-many-connections", 503, "Too many connections are open", retry: true, closes: true,
         "All connections, or all that one address may have, are taken. Comes instead of an answer to the first request of a new connection.";
     ANSWER_TIMEOUT: "answer-timeout", 504, "The node did not answer in time", retry: true, closes: false,

@@ -29,8 +29,6 @@ pub(super) const LISTED: &[Listed] = &[Listed {
 
 /// Transactions of one batch that are on their way at once. The others wait until these are answered.
 const AT_ONCE: usize = 1024;
-/// What they take beside their bytes, in bytes.
-const AT_ONCE_BYTES: u64 = 4 << 20;
 /// Lines that are sent together when they are known together.
 const LINES_TOGETHER: usize = 64;
 
@@ -57,19 +55,22 @@ pub(super) async fn batch(
 ) -> Result<Response, Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let framing = Framing::of(content_type);
-    let bounds =
-        |tx_bytes_max| Ok((framing.ok_or_else(unsupported)?.body_bytes_max(tx_bytes_max), AT_ONCE_BYTES));
-    let begun = Begun::of(&state, &uri, &headers, body, bounds).await?;
+    let bytes_max = |tx_bytes_max| Ok(framing.ok_or_else(unsupported)?.body_bytes_max(tx_bytes_max));
+    let begun = Begun::of(&state, &uri, &headers, body, bytes_max).await?;
     let Begun { since, patience, tx_bytes_max, turn, load, body } = begun;
     let txs = framing.ok_or_else(unsupported)?.parse(&body)?;
     drop(body);
+    let load = state.submissions.load_batch(load, txs.len().min(AT_ONCE))?;
     // Answers alone do not bound what is on its way: without waiting they come at once.
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let one = move |tx: Bytes| {
         let (state, load, at_once) = (Arc::clone(&state), load.clone(), Arc::clone(&at_once));
         async move {
             // Nobody closes it.
-            let load = at_once.acquire_owned().await.map_or(load.clone(), |permit| load.holding(permit));
+            let load = match at_once.acquire_owned().await {
+                Ok(permit) => load.holding(permit),
+                Err(_) => load,
+            };
             let (hash, length) = (TxHash::of(&tx), tx.len() as u64);
             let submitted = if length > tx_bytes_max {
                 Submitted::Failed(too_long_in_batch(tx_bytes_max, length))

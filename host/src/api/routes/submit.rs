@@ -50,7 +50,7 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let begun = Begun::of(&state, &uri, &headers, body, |tx_bytes_max| Ok((tx_bytes_max, 0))).await;
+    let begun = Begun::of(&state, &uri, &headers, body, Ok).await;
     let Begun { since, patience, turn: _turn, load, body: tx, .. } = begun.map_err(too_long)?;
     let hash = TxHash::of(&tx);
     match state.submissions.submit(tx, hash, load, patience, since).await {
@@ -88,25 +88,24 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Lets a request in and reads its body. `bounds` says how long that may be, given the longest transaction, and what it takes in
-    /// memory beside its bytes.
+    /// Lets a request in and reads its body. `bytes_max` says how long that may be, given the longest transaction.
     pub(super) async fn of(
         state: &State,
         uri: &Uri,
         headers: &HeaderMap,
         body: Body,
-        bounds: impl FnOnce(u64) -> Result<(u64, u64), Problem>,
+        bytes_max: impl FnOnce(u64) -> Result<u64, Problem>,
     ) -> Result<Self, Problem> {
         let since = Instant::now();
         let patience = Patience::of(&Params::of(uri)?)?;
         let submissions = &state.submissions;
         let tx_bytes_max = submissions.tx_bytes_max()?;
-        let (bytes_max, more) = bounds(tx_bytes_max)?;
+        let bytes_max = bytes_max(tx_bytes_max)?;
         submissions.admit()?;
         let turn = submissions.turn()?;
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let bytes = announced.map_or(bytes_max, |bytes: u64| bytes.min(bytes_max));
-        let load = submissions.load(bytes.saturating_add(more))?;
+        let load = submissions.load(bytes)?;
         let body = body::whole(headers, body, bytes_max).await?;
         Ok(Self { since, patience, tx_bytes_max, turn, load, body })
     }

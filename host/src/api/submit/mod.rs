@@ -59,7 +59,8 @@ pub struct Bounds {
     /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 128 of the largest with
     /// the default limit. One whose length is not announced counts as the largest.
     ///
-    /// A further one gets 503 `too-many-submissions`, before its body is read.
+    /// A further one gets 503 `too-many-submissions`, before its body is read; a batch also after it, when its transactions are
+    /// counted.
     pub body_bytes_max: usize,
     /// Maximum size of transactions that are kept to be handed over once more, in bytes. Beyond it a transaction is handed
     /// over once.
@@ -101,18 +102,14 @@ pub struct Turn(
 
 /// The permission for bytes to be in memory, until the last clone is dropped.
 #[derive(Clone)]
-#[expect(dead_code, reason = "as a turn")]
-pub struct Load {
-    bytes: Arc<OwnedSemaphorePermit>,
-    /// Of a batch, whose transactions take turns.
-    of_batch: Option<Arc<OwnedSemaphorePermit>>,
-}
+pub struct Load(Vec<Arc<OwnedSemaphorePermit>>);
 
 impl Load {
     /// The same, which holds this permit too: it is given back when the engine has the transaction, or does not take it.
     #[must_use]
-    pub fn holding(&self, permit: OwnedSemaphorePermit) -> Self {
-        Self { bytes: Arc::clone(&self.bytes), of_batch: Some(Arc::new(permit)) }
+    pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
+        self.0.push(Arc::new(permit));
+        self
     }
 }
 
@@ -208,9 +205,23 @@ impl Submissions {
     ///
     /// Too many bytes are in it.
     pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
-        let load = Arc::clone(&self.body_bytes).try_acquire_many_owned(cost(bytes));
-        load.map(|load| Load { bytes: Arc::new(load), of_batch: None })
-            .map_err(|_| too_many("the bodies of requests that submit take too much memory together"))
+        self.bytes(cost(bytes)).map(|permit| Load(vec![Arc::new(permit)]))
+    }
+
+    /// Lets as many transactions of a body be on their way at once, beside its bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_batch(&self, load: Load, at_once: usize) -> Result<Load, Problem> {
+        let bytes = (at_once as u64).saturating_mul(OVERHEAD_BYTES);
+        self.bytes(u32::try_from(bytes).unwrap_or(u32::MAX)).map(|permit| load.holding(permit))
+    }
+
+    fn bytes(&self, permits: u32) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.body_bytes)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| too_many("the requests that submit take too much memory together"))
     }
 
     /// Submits a transaction, and waits as long as it is patient. `load` is given back when the bytes are not needed any
