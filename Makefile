@@ -114,21 +114,20 @@ dseq: toolchain
 	@mkdir -p $(BUILD)
 	@cmp -s target/release/dseq $(DSEQ) || { cp target/release/dseq $(DSEQ).new && mv $(DSEQ).new $(DSEQ); }
 
-# The pinned version: what is there already, else the one on PATH, else built from source. Built aside and moved, so
-# that nodes which run meanwhile can always be restarted.
+# The pinned version: what is there already, else the one on PATH, else built from source with the one change that
+# networks/build-cometbft makes. Built aside and moved, so that nodes which run meanwhile can always be restarted.
 cometbft:
 	@mkdir -p $(BUILD); \
 	version() { "$$1" version 2>/dev/null | sed 's/^v//; s/+.*//'; }; \
-	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN) ]; then exit 0; fi; \
+	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN) ] && [ ! networks/build-cometbft -nt $(COMETBFT) ]; then exit 0; fi; \
 	found=$$(command -v cometbft || true); \
 	if [ -n "$$found" ] && [ "$$(version "$$found")" = $(COMETBFT_PIN) ]; then \
-		echo "Using CometBFT $(COMETBFT_PIN) from $$found"; ln -sf "$$found" $(COMETBFT); exit 0; \
+		echo "Using CometBFT $(COMETBFT_PIN) from $$found; the one that networks/build-cometbft makes is faster"; ln -sf "$$found" $(COMETBFT); exit 0; \
 	fi; \
 	if [ -n "$$found" ]; then echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)"; fi; \
 	command -v go >/dev/null || { echo "CometBFT $(COMETBFT_PIN) must be built, and there is no go on PATH" >&2; exit 1; }; \
 	echo "Building CometBFT $(COMETBFT_PIN) (a minute or two)"; \
-	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)/partial) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_PIN) \
-		&& mv $(BUILD)/partial/cometbft $(COMETBFT)
+	networks/build-cometbft $(COMETBFT_PIN) $(BUILD)/partial/cometbft && mv $(BUILD)/partial/cometbft $(COMETBFT)
 
 plugins: toolchain ## The plugins, for wasm32
 	@plugins/build.sh $(BUILD)/plugins >/dev/null

@@ -54,10 +54,10 @@ struct Options {
     #[arg(long, default_value_t = 256)]
     tx_bytes: usize,
     /// Transactions in a request: one by `/v1/submit`, more by `/v1/submit/batch`.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 8)]
     together: usize,
     /// Connections to each node. With fewer, all of them wait for answers under overload, and the load sends late.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 64)]
     connections: usize,
     /// Transactions accepted and not yet committed while the sustained rate is measured.
     #[arg(long, default_value_t = 1_000)]

@@ -10,7 +10,7 @@ use super::rate::{Rate, real};
 
 /// What a block should take from commit to commit while transactions are waiting. Shorter ones spend more of the time on
 /// votes; longer ones make everybody wait.
-const BLOCK_TIME: Duration = Duration::from_millis(300);
+const BLOCK_TIME: Duration = Duration::from_millis(150);
 
 /// Where even a light block takes long, a full one may take this many times as long: two thirds of it go to transactions.
 const BLOCK_TIME_IN_LEASTS: f64 = 3.0;

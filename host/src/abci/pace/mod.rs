@@ -60,7 +60,7 @@ const SHARE_MIN: f64 = 0.1;
 /// Transactions of a block that had waited here, of which there must be so many for its wait to count.
 const WAITED_MIN: usize = 10;
 
-/// Blocks that the queue may take before a check refuses any: 15 s at the target time. A burst is no reason.
+/// Blocks that the queue may take before a check refuses any: 7.5 s at the target time. A burst is no reason.
 const QUEUE_FREE: f64 = 50.0;
 
 /// Blocks at which checks refuse all. Where blocks are quick, CometBFT's own bound, 50,000 transactions, comes before.

@@ -7,7 +7,7 @@ use super::*;
 /// Weight of each transaction.
 const TX: u64 = 1 << 10;
 
-/// A network that takes `least` and 1 ms for each transaction, and one node of it.
+/// A network that takes `least` and 0.5 ms for each transaction, and one node of it.
 struct Network {
     now: Instant,
     pace: Pace,
@@ -49,7 +49,7 @@ impl Network {
     }
 
     fn decide(&mut self, txs: Vec<TxHash>, offered_per_second: u64) -> u64 {
-        let time = self.least + Duration::from_millis(txs.len() as u64);
+        let time = self.least + Duration::from_micros(500 * txs.len() as u64);
         let millis = u64::try_from(time.as_millis()).unwrap();
         self.now += time;
         self.offer(offered_per_second * millis / 1000);
@@ -66,7 +66,7 @@ impl Network {
     fn overloaded(least_millis: u64) -> Self {
         let mut network = Self::new(least_millis);
         network.offer(3_000);
-        network.blocks(100, 3_000);
+        network.blocks(100, 6_000);
         network
     }
 
@@ -89,19 +89,19 @@ impl Network {
 
 #[test]
 fn blocks_come_to_take_the_target_time_and_the_queue_stays_bounded() {
-    let mut network = Network::overloaded(50);
+    let mut network = Network::overloaded(25);
     for _ in 0..20 {
         // What waits this long waits for larger blocks.
-        let millis = network.block(3_000);
-        assert!((800..910).contains(&millis), "{millis}");
+        let millis = network.block(6_000);
+        assert!((400..455).contains(&millis), "{millis}");
         let blocks = network.queue.len() as u64 * TX / network.block_weight();
         assert!((50..100).contains(&blocks), "{blocks} blocks in the queue");
     }
-    let mut network = Network::rested(50);
+    let mut network = Network::rested(25);
     network.offer(1_000);
     for _ in 0..3 {
         let millis = network.block(0);
-        assert!((240..360).contains(&millis), "{millis}");
+        assert!((120..180).contains(&millis), "{millis}");
     }
 }
 
@@ -110,11 +110,11 @@ fn a_node_whose_blocks_are_quick_proposes_twice_as_much_with_each_one() {
     let (mut network, mut budgets) = (Network::new(10), Vec::new());
     let start = network.block_weight();
     network.offer(100_000);
-    // A transaction takes 10 us.
+    // A transaction takes 5 us.
     for _ in 0..6 {
         let count = usize::try_from(network.pace.proposal_weight() / TX).unwrap();
         let txs: Vec<TxHash> = network.queue.drain(..count).collect();
-        network.now += Duration::from_micros(10 * count as u64);
+        network.now += Duration::from_micros(5 * count as u64);
         network.pace.committed(network.now, count as u64 * TX, txs);
         budgets.push(network.block_weight() / start);
     }
@@ -124,9 +124,9 @@ fn a_node_whose_blocks_are_quick_proposes_twice_as_much_with_each_one() {
 
 #[test]
 fn up_to_what_the_network_carries_nothing_is_refused_and_a_light_load_changes_nothing() {
-    let mut network = Network::new(50);
+    let mut network = Network::new(25);
     network.offer(10);
-    for offered in [10, 100, 500, 700, 500, 10, 750] {
+    for offered in [20, 200, 1_000, 1_400, 1_000, 20, 1_500] {
         let before = network.block_weight();
         network.blocks(50, offered);
         assert_eq!(network.refused, 0, "at {offered} for each second");
@@ -137,15 +137,15 @@ fn up_to_what_the_network_carries_nothing_is_refused_and_a_light_load_changes_no
 
 #[test]
 fn a_burst_is_taken_and_decided() {
-    let mut network = Network::rested(50);
+    let mut network = Network::rested(25);
     let before = network.refused;
-    // Three seconds of what the network carries.
+    // A second and a half of what the network carries.
     network.offer(2_700);
     assert_eq!(network.refused, before);
     // Such a burst over HTTP would be taken in parts.
     let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
-    assert!((2.5..3.5).contains(&wait.as_secs_f64()), "{wait:?}");
-    assert_eq!(wait_max, Duration::from_millis(750));
+    assert!((1.25..1.75).contains(&wait.as_secs_f64()), "{wait:?}");
+    assert_eq!(wait_max, Duration::from_millis(375));
     network.blocks(12, 0);
     assert_eq!(network.pace.overload(|| network.now), None);
 }
@@ -155,32 +155,33 @@ fn a_network_of_slow_votes_gets_longer_blocks() {
     let mut network = Network::overloaded(1_200);
     let millis = network.pace.block_micros.load(Ordering::Relaxed) / 1000;
     assert!((3_500..4_000).contains(&millis), "{millis}");
-    let millis = network.block(3_000);
+    // Not each of them: what is known of so long a queue is forgotten in large parts.
+    let millis = (0..8).map(|_| network.block(6_000)).max().unwrap();
     assert!((6_500..9_500).contains(&millis), "{millis}");
 }
 
 #[test]
 fn a_slower_network_is_noticed_and_a_faster_one_too() {
-    let mut network = Network::overloaded(50);
+    let mut network = Network::overloaded(25);
     let before = network.block_weight();
     // Something else takes a part of the time, and stops.
-    network.least = Duration::from_millis(200);
-    network.blocks(60, 3_000);
+    network.least = Duration::from_millis(100);
+    network.blocks(60, 6_000);
     let slower = network.block_weight();
-    network.least = Duration::from_millis(10);
-    network.blocks(60, 3_000);
+    network.least = Duration::from_millis(5);
+    network.blocks(60, 6_000);
     let faster = network.block_weight();
     assert!(slower < before * 9 / 10 && faster > before, "{before}, {slower}, {faster}");
 }
 
 #[test]
 fn one_block_that_was_held_up_changes_little() {
-    let mut network = Network::overloaded(50);
+    let mut network = Network::overloaded(25);
     let before = network.block_weight();
     network.least = Duration::from_secs(600);
     network.block(0);
-    network.least = Duration::from_millis(50);
-    network.blocks(4, 3_000);
+    network.least = Duration::from_millis(25);
+    network.blocks(4, 6_000);
     assert!(network.block_weight() > before * 3 / 4, "{before}, {}", network.block_weight());
 }
 
@@ -201,7 +202,7 @@ fn nothing_is_refused_before_a_block_has_shown_what_a_queue_takes() {
 
 #[test]
 fn a_refusal_has_a_code_and_says_when_to_try_again() {
-    let network = Network::overloaded(50);
+    let network = Network::overloaded(25);
     let refusal =
         (0..).find_map(|n: u64| network.pace.refusal(|| TxHash::of(&n.to_le_bytes()), || network.now));
     let refusal = refusal.unwrap();
@@ -212,7 +213,7 @@ fn a_refusal_has_a_code_and_says_when_to_try_again() {
     };
     let (wait, retry) = (number("this one take "), number("try again in "));
     assert!(
-        (15.0..30.0).contains(&wait) && (wait - 15.0..=wait - 13.9).contains(&retry),
+        (7.5..15.0).contains(&wait) && (wait - 7.5..=wait - 6.4).contains(&retry),
         "{}",
         refusal.message
     );
@@ -220,7 +221,7 @@ fn a_refusal_has_a_code_and_says_when_to_try_again() {
 
 #[test]
 fn nodes_with_much_the_same_queue_refuse_the_same() {
-    let (one, mut other) = (Network::overloaded(50), Network::overloaded(50));
+    let (one, mut other) = (Network::overloaded(25), Network::overloaded(25));
     other.offer(100);
     let refused = |network: &Network| {
         let hashes = (1 << 40..(1 << 40) + 1_000_u64).map(|n| TxHash::of(&n.to_le_bytes()));
@@ -234,7 +235,7 @@ fn nodes_with_much_the_same_queue_refuse_the_same() {
 
 #[test]
 fn a_node_whose_engine_lost_its_mempool_takes_transactions_again() {
-    let mut network = Network::overloaded(50);
+    let mut network = Network::overloaded(25);
     network.queue.clear();
     // No block comes any more.
     for _ in 0..2 {
@@ -257,11 +258,11 @@ fn a_block_of_the_queue_follows_the_budget_up_at_once_and_down_in_small_steps() 
 
 #[test]
 fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
-    let mut network = Network::new(50);
+    let mut network = Network::new(25);
     network.offer(9_000);
-    network.blocks(10, 900);
-    network.least = Duration::from_millis(600);
-    network.blocks(8, 300);
+    network.blocks(10, 1_800);
+    network.least = Duration::from_millis(300);
+    network.blocks(8, 600);
     assert_eq!(network.refused, 0);
     network.offer(4_000);
     assert_eq!(network.refused, 0);
@@ -269,7 +270,7 @@ fn a_busy_moment_is_no_reason_for_checks_to_refuse() {
 
 #[test]
 fn what_http_took_counts_until_it_is_with_the_engine_or_ends() {
-    let network = Network::rested(50);
+    let network = Network::rested(25);
     let block = network.block_weight();
     let count = |weight| network.pace.count(weight, || network.now);
     // More than two and a half blocks are too many; the one that exceeds them is still taken, whatever it weighs.
@@ -289,30 +290,30 @@ fn what_http_took_counts_until_it_is_with_the_engine_or_ends() {
 
 #[test]
 fn a_flood_that_slows_the_first_blocks_down_is_not_refused_while_nothing_waits_long() {
-    let mut network = Network::new(50);
+    let mut network = Network::new(25);
     network.offer(3_000);
-    network.blocks(20, 700);
+    network.blocks(20, 1_400);
     // The machine takes what comes in, and blocks are slow though they are light.
-    network.least = Duration::from_millis(700);
+    network.least = Duration::from_millis(350);
     for _ in 0..3 {
-        network.block(9_000);
+        network.block(18_000);
     }
     assert!(network.pace.queue_of_checks() > 1.5 * QUEUE_FREE);
     assert_eq!(network.refused, 0);
     // Where it goes on, what waits has waited for long soon.
-    network.blocks(20, 1_000);
+    network.blocks(20, 2_000);
     assert!(network.refused > 0);
 }
 
 /// How many sixteenths of a block a node takes over HTTP after blocks of which so many in a hundred were handed in here, if the
 /// transactions of the last one had waited for so long.
 fn taken_with_share(percent: u64, waited: Duration) -> usize {
-    let mut network = Network::rested(50);
+    let mut network = Network::rested(25);
     let block = network.block_weight();
     for _ in 0..40 {
         let mut own = network.pace.count(block * percent / 100, || network.now).unwrap();
         own.handed_over();
-        network.now += Duration::from_millis(250);
+        network.now += Duration::from_millis(125);
         network.pace.committed(network.now, block, []);
         own.decided();
     }
@@ -338,19 +339,19 @@ fn taken_with_share(percent: u64, waited: Duration) -> usize {
 
 #[test]
 fn once_transactions_wait_for_long_a_node_takes_its_part_of_the_blocks() {
-    let (long, short) = (Duration::from_millis(650), Duration::from_millis(550));
+    let (long, short) = (Duration::from_millis(325), Duration::from_millis(275));
     // Of two and a half blocks.
     assert_eq!(taken_with_share(100, long), 40);
     assert_eq!(taken_with_share(25, long), 10);
     // It has to begin with something.
-    assert_eq!(taken_with_share(0, long), 5);
+    assert!((4..=5).contains(&taken_with_share(0, long)));
     // What waits elsewhere is not known, and need not be.
     assert_eq!(taken_with_share(25, short), 1_000);
 }
 
 #[test]
 fn a_refusal_by_the_own_queue_says_how_long_that_takes() {
-    let mut network = Network::rested(50);
+    let mut network = Network::rested(25);
     let mut counted = network.pace.count(network.block_weight(), || network.now).unwrap();
     counted.handed_over();
     let others: Vec<TxHash> = (0..20_u64).map(|n| TxHash::of(format!("other {n}").as_bytes())).collect();
@@ -361,14 +362,14 @@ fn a_refusal_by_the_own_queue_says_how_long_that_takes() {
     network.pace.committed(network.now, network.block_weight(), others[..15].to_vec());
     let Overload { wait, wait_max } = network.pace.overload(|| network.now).unwrap();
     assert!(wait > Duration::from_secs(1), "{wait:?}");
-    assert_eq!(wait_max, Duration::from_millis(750));
+    assert_eq!(wait_max, Duration::from_millis(375));
     drop(counted);
     assert_eq!(network.pace.overload(|| network.now), None);
 }
 
 #[test]
 fn a_few_transactions_that_took_long_are_no_reason() {
-    let mut network = Network::overloaded(50);
+    let mut network = Network::overloaded(25);
     while !network.queue.is_empty() {
         network.block(0);
     }
