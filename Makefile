@@ -118,16 +118,17 @@ dseq: toolchain
 # networks/build-cometbft makes. Built aside and moved, so that nodes which run meanwhile can always be restarted.
 cometbft:
 	@mkdir -p $(BUILD); \
-	version() { "$$1" version 2>/dev/null | sed 's/^v//; s/+.*//'; }; \
-	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN) ] && [ ! networks/build-cometbft -nt $(COMETBFT) ]; then exit 0; fi; \
+	version() { "$$1" version 2>/dev/null | sed 's/^v//'; }; \
+	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN)+dseq ]; then exit 0; fi; \
 	found=$$(command -v cometbft || true); \
-	if [ -n "$$found" ] && [ "$$(version "$$found")" = $(COMETBFT_PIN) ]; then \
-		echo "Using CometBFT $(COMETBFT_PIN) from $$found; the one that networks/build-cometbft makes is faster"; ln -sf "$$found" $(COMETBFT); exit 0; \
-	fi; \
-	if [ -n "$$found" ]; then echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)"; fi; \
+	if [ "$$found" -ef $(COMETBFT) ]; then [ ! -L $(COMETBFT) ] || exit 0; found=; fi; \
+	if [ -n "$$found" ]; then case $$(version "$$found") in \
+		$(COMETBFT_PIN) | $(COMETBFT_PIN)+*) echo "Using CometBFT $(COMETBFT_PIN) from $$found"; ln -sf "$$found" $(COMETBFT); exit ;; \
+		*) echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)" ;; \
+	esac; fi; \
 	command -v go >/dev/null || { echo "CometBFT $(COMETBFT_PIN) must be built, and there is no go on PATH" >&2; exit 1; }; \
 	echo "Building CometBFT $(COMETBFT_PIN) (a minute or two)"; \
-	networks/build-cometbft $(COMETBFT_PIN) $(BUILD)/partial/cometbft && mv $(BUILD)/partial/cometbft $(COMETBFT)
+	networks/build-cometbft $(COMETBFT_PIN) $(COMETBFT)
 
 plugins: toolchain ## The plugins, for wasm32
 	@plugins/build.sh $(BUILD)/plugins >/dev/null
@@ -243,11 +244,11 @@ $(COMETBFT_OLD_BIN):
 	@echo "Building CometBFT $(COMETBFT_OLD) (a minute or two)"
 	@CGO_ENABLED=0 GOBIN=$(abspath $(@D)) go install github.com/cometbft/cometbft/cmd/cometbft@v$(COMETBFT_OLD)
 
-# Its packages are those of CometBFT: what was compiled for one is there for the other. `go build` knows what is new.
+# What it shares with CometBFT is compiled once, because both are built with -trimpath. `go build` knows what is new.
 .PHONY: $(BYZANTINE)
 $(BYZANTINE): go-pins
 	@command -v go >/dev/null || { echo "the byzantine validator of the tests must be built, and there is no go on PATH" >&2; exit 1; }
-	@CGO_ENABLED=0 go build -C tests/byzantine -o $(abspath $@) .
+	@CGO_ENABLED=0 go build -C tests/byzantine -trimpath -o $(abspath $@) .
 
 trace-test: build $(OTELCOL) ## One transaction on four nodes is one trace in OpenTelemetry's collector
 	@cargo test $(CARGO_FLAGS) -p dseq --test network -- --ignored traces::
@@ -340,7 +341,7 @@ lint: clippy go-pins ## Clippy; every warning is an error
 	@cargo build $(CARGO_FLAGS) --target wasm32-unknown-unknown -p dseq-format
 	@for module in $(GO_MODULES); do CGO_ENABLED=0 go vet -C $$module ./... || exit 1; done
 
-# They stand for the CometBFT that the networks run.
+# They stand for the CometBFT that the networks run, as released.
 go-pins:
 	@for module in $(GO_MODULES); do \
 		grep -q '^	github.com/cometbft/cometbft v$(COMETBFT_PIN)$$' $$module/go.mod \

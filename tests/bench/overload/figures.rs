@@ -10,6 +10,8 @@ use crate::load::{Answer, Load, Pace};
 
 /// p99 latency under overload, in times that at half the sustained rate.
 const LATENCY_FACTOR_MAX: f64 = 4.0;
+/// At half the sustained rate one transaction in so many may be refused: a machine that is held up for half a second is no failure.
+const REFUSED_ONE_IN: usize = 1_000;
 /// Longest time without a block under overload, in milliseconds.
 const GAP_MILLIS_MAX: f64 = 1_000.0;
 /// Memory of all processes in the last third of the overload, in times that in the first.
@@ -155,7 +157,11 @@ pub(crate) fn missed(half: &Figures, over: &Figures) -> Vec<String> {
         }
     };
     let refused: usize = half.refused.values().sum();
-    goal(refused == 0, format!("{refused} refused at half the sustained rate, none at most"));
+    let refused_max = half.offered / REFUSED_ONE_IN;
+    goal(
+        refused <= refused_max,
+        format!("{refused} refused at half the sustained rate, {refused_max} at most"),
+    );
     goal(
         factor <= LATENCY_FACTOR_MAX,
         format!("p99 is {factor:.1} times as long, {LATENCY_FACTOR_MAX} at most"),

@@ -79,6 +79,7 @@ struct Run<'a> {
     end: Instant,
     id: u64,
     next: AtomicU64,
+    /// Transactions accepted, or sent and not answered.
     accepted: AtomicUsize,
     committed: AtomicUsize,
     done: AtomicBool,
@@ -159,6 +160,8 @@ impl Run<'_> {
             if last >= self.end {
                 return sent;
             }
+            // As if all were accepted, or connections that look together would send more than there is room for.
+            self.accepted.fetch_add(self.options.together, Ordering::Relaxed);
             sleep_until(last.into()).await;
             let began = self.begin.elapsed();
             let answers = match timeout(PATIENCE, self.post(&mut kept, host, first)).await {
@@ -169,7 +172,7 @@ impl Run<'_> {
                 }
             };
             let accepted = answers.iter().filter(|answer| **answer == Answer::Accepted).count();
-            self.accepted.fetch_add(accepted, Ordering::Relaxed);
+            self.accepted.fetch_sub(answers.len() - accepted, Ordering::Relaxed);
             if accepted == 0 && matches!(self.pace, Pace::Window(_)) {
                 sleep(Duration::from_millis(20)).await;
             }

@@ -108,8 +108,8 @@ impl Frames {
     }
 
     /// Takes what the socket has, for a later [`Self::fill`], so that a client that sends more than is worked off does
-    /// not block in its write. (CometBFT's client keeps a processor busy while it does: its flush timer then fires
-    /// every 20 nanoseconds.) The end of the stream and errors are left for `fill` to find.
+    /// not block in its write. (CometBFT's client as released keeps a processor busy while it does: its flush
+    /// timer then fires every 20 nanoseconds.) The end of the stream and errors are left for `fill` to find.
     pub(super) fn fill_ahead(&mut self, socket: impl AsFd) {
         while self.ahead.len() < AHEAD_BYTES_MAX {
             match rustix::net::recv(&socket, &mut *self.window, RecvFlags::DONTWAIT) {

@@ -57,10 +57,10 @@ pub struct Bounds {
     /// A further one gets 503 `too-many-submissions`.
     pub requests_max: usize,
     /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 128 of the largest with
-    /// the default limit. One whose length is not announced counts as the largest.
+    /// the default limit. One whose length is not announced counts as the largest. Each body, and each transaction of a batch that is
+    /// on its way, counts 4 KiB more.
     ///
-    /// A further one gets 503 `too-many-submissions`, before its body is read; a batch also after it, when its transactions are
-    /// counted.
+    /// A further one gets 503 `too-many-submissions` before its body is read; a batch, also once its transactions are counted.
     pub body_bytes_max: usize,
     /// Maximum size of transactions that are kept to be handed over once more, in bytes. Beyond it a transaction is handed
     /// over once.
@@ -208,7 +208,7 @@ impl Submissions {
         self.bytes(cost(bytes)).map(|permit| Load(vec![Arc::new(permit)]))
     }
 
-    /// Lets as many transactions of a body be on their way at once, beside its bytes.
+    /// Reserves memory for up to `at_once` transactions on their way, beside the body's bytes.
     ///
     /// # Errors
     ///

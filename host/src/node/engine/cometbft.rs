@@ -132,7 +132,7 @@ const GARBAGE: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "2GiB")];
 
 /// How many threads may run CometBFT's code at once where the machine has fewer processors; an operator's own variable wins.
 ///
-/// CometBFT's ABCI client sends a check once a timer has fired, which it sets to 20 nanoseconds. While the goroutine that sends waits
+/// CometBFT's ABCI client, as released, sends a check once a timer has fired, which it sets to 20 nanoseconds. While the goroutine that sends waits
 /// for a thread, the timer fires again and again, and with two threads the one that is free may do nothing else for ten
 /// milliseconds. With eight, another thread is there to send: a transaction costs CometBFT an eighth less on two processors. (16 are no better than 8.)
 const GO_THREADS_MIN: usize = 8;
