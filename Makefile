@@ -114,18 +114,20 @@ dseq: toolchain
 	@mkdir -p $(BUILD)
 	@cmp -s target/release/dseq $(DSEQ) || { cp target/release/dseq $(DSEQ).new && mv $(DSEQ).new $(DSEQ); }
 
-# The pinned version: what is there already, else the one on PATH, else built from source with the one change that
-# networks/build-cometbft makes. Built aside and moved, so that nodes which run meanwhile can always be restarted.
+# The pinned version: ours, if it is there already; else the one on PATH, by a link; else ours is built, from source with the one change
+# that networks/build-cometbft makes. It is moved there when it is whole, so that nodes which run meanwhile can always be restarted.
 cometbft:
 	@mkdir -p $(BUILD); \
 	version() { "$$1" version 2>/dev/null | sed 's/^v//'; }; \
+	is_pinned() { case $$(version "$$1") in $(COMETBFT_PIN) | $(COMETBFT_PIN)+*) ;; *) return 1 ;; esac; }; \
 	if [ "$$(version $(COMETBFT))" = $(COMETBFT_PIN)+dseq ]; then exit 0; fi; \
+	if [ -L $(COMETBFT) ] && is_pinned $(COMETBFT); then exit 0; fi; \
 	found=$$(command -v cometbft || true); \
-	if [ "$$found" -ef $(COMETBFT) ]; then [ ! -L $(COMETBFT) ] || exit 0; found=; fi; \
-	if [ -n "$$found" ]; then case $$(version "$$found") in \
-		$(COMETBFT_PIN) | $(COMETBFT_PIN)+*) echo "Using CometBFT $(COMETBFT_PIN) from $$found"; ln -sf "$$found" $(COMETBFT); exit ;; \
-		*) echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)" ;; \
-	esac; fi; \
+	if [ "$$found" -ef $(COMETBFT) ]; then found=; fi; \
+	if [ -n "$$found" ] && is_pinned "$$found"; then \
+		echo "Using CometBFT $(COMETBFT_PIN) from $$found"; ln -sf "$$found" $(COMETBFT); exit; \
+	fi; \
+	if [ -n "$$found" ]; then echo "Not using $$found: version $$(version "$$found"), not $(COMETBFT_PIN)"; fi; \
 	command -v go >/dev/null || { echo "CometBFT $(COMETBFT_PIN) must be built, and there is no go on PATH" >&2; exit 1; }; \
 	echo "Building CometBFT $(COMETBFT_PIN) (a minute or two)"; \
 	networks/build-cometbft $(COMETBFT_PIN) $(COMETBFT)

@@ -56,7 +56,7 @@ pub struct Bounds {
     ///
     /// A further one gets 503 `too-many-submissions`.
     pub requests_max: usize,
-    /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 128 of the largest with
+    /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 127 of the largest with
     /// the default limit. One whose length is not announced counts as the largest. Each body, and each transaction of a batch that is
     /// on its way, counts 4 KiB more.
     ///

@@ -1,7 +1,7 @@
 //! Hands transactions to CometBFT's mempool, over its RPC.
 //!
-//! By `broadcast_tx_async`: it answers before CometBFT has asked the app about the transaction, for which it lets up to 20 ms
-//! pass, and the pipeline has been asked already. `broadcast_tx_commit` serves 100 callers at most, and is not used.
+//! By `broadcast_tx_async`: it answers before CometBFT has asked the app about the transaction, for which it lets up to 1 ms
+//! pass in our build, and the pipeline has been asked already. `broadcast_tx_commit` serves 100 callers at most, and is not used.
 //!
 //! What CometBFT took may still get lost: it looks once more whether its mempool is full when the app has answered, and then
 //! drops the transaction without a word. The same bytes can be handed over again, since it takes what it has only once.
