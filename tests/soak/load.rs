@@ -121,7 +121,8 @@ impl Followed {
     fn note(&self, tx: &[u8], seen: &mut Seen) {
         let number = |bytes: &[u8]| usize::try_from(u64::from_be_bytes(bytes.try_into().unwrap())).unwrap();
         let (producer, number) = (number(&tx[..8]), number(&tx[8..16]));
-        let of_producer = &mut seen[producer];
+        // The warm-up's are none of the load.
+        let Some(of_producer) = seen.get_mut(producer) else { return };
         if of_producer.len() <= number {
             of_producer.resize(number + 1, (None, 0));
         }

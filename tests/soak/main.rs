@@ -2,6 +2,7 @@
 //! down, get lost or differ?
 //!
 //! ```text
+//! warm_up   fills what CometBFT remembers of transactions
 //! network   the nodes, as `dseq testnet` runs them, and their processes
 //! load      producers at a steady rate, and when each transaction is in the sequence
 //! faults    one node after the other is disturbed, at random, from a seed; node0 never is
@@ -23,6 +24,7 @@ mod network;
 mod noise;
 mod report;
 mod sample;
+mod warm_up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,7 +85,7 @@ fn main() -> Result<ExitCode> {
     let seed = options.seed.unwrap_or(now.as_secs());
     println!("soak: {} s at {} tx/s, seed {seed}", options.duration.as_secs(), options.rate);
     let network = Testnet::start(&options.network)?;
-    let run = soak(&options, seed, &network);
+    let run = warm_up::fill(&network, options.tx_bytes).and_then(|()| soak(&options, seed, &network));
     // Before anything is stopped, or the nodes' ends would be part of it.
     let verdict = run.and_then(|run| report::judge(&options, seed, &network, &run));
     network.stop()?;
