@@ -36,7 +36,7 @@ pub(crate) fn fill(network: &Testnet, tx_bytes: usize) -> Result<()> {
                 body.resize(end, b'.');
             }
             let request = agent
-                .post(format!("{url}v1/submit/batch?timeout=60"))
+                .post(format!("{url}/v1/submit/batch?timeout=60"))
                 .header("content-type", "application/octet-stream");
             let text = request.send(&body[..])?.body_mut().read_to_string()?;
             let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
