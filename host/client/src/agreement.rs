@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::Address;
 use crate::answers::Status;
-use crate::client::Client;
+use crate::client::{Client, Inner};
 use crate::error::Error;
 use crate::pull::{OVERLAP_BYTES_MAX, Trouble};
 
@@ -28,26 +28,12 @@ impl Client {
     /// [`Error::Disagree`] and [`Error::RootsDisagree`] when they hold different bytes, [`Error::Unreachable`] when none
     /// answers.
     pub async fn compare(&self) -> Result<Agreement, Error> {
-        let inner = &self.inner;
-        let ask = |node: usize| async move {
-            (node, inner.status_of(&inner.nodes[node], inner.options.answer_timeout).await)
-        };
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for (node, status) in join_all((0..inner.nodes.len()).map(ask)).await {
-            match status {
-                Ok(status) => found.push((node, status)),
-                Err(why) => failures.push(inner.failure(node, why)),
-            }
-        }
-        let Some(length) = found.iter().map(|(_, status)| status.length).min() else {
-            return Err(Error::of(failures));
-        };
+        let found = self.inner.statuses().await?;
+        let length = found.iter().map(|(_, status)| status.length).min().unwrap_or_default();
         self.compare_roots(&found)?;
         let count = length.min(OVERLAP_BYTES_MAX as u64);
-        if count > 0 {
-            self.compare_bytes(&found, length - count, count).await?;
-        }
-        let nodes = found.iter().map(|(node, _)| inner.nodes[*node].clone()).collect();
+        let compared = self.compare_bytes(&found, length - count, count).await?;
+        let nodes = compared.into_iter().map(|node| self.inner.nodes[node].clone()).collect();
         Ok(Agreement { length, compared: count, nodes })
     }
 
@@ -64,15 +50,30 @@ impl Client {
         Ok(())
     }
 
-    async fn compare_bytes(&self, found: &[(usize, Status)], from: u64, count: u64) -> Result<(), Error> {
-        let mut first = None;
+    /// Answers which nodes were compared.
+    async fn compare_bytes(
+        &self,
+        found: &[(usize, Status)],
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<usize>, Error> {
+        let (mut first, mut compared, mut failures) = (None, Vec::new(), Vec::new());
         for (node, _) in found {
+            if count == 0 {
+                compared.push(*node);
+                continue;
+            }
             let bytes = match self.inner.bytes_at(*node, from, count).await {
                 Ok(bytes) => bytes,
                 Err(Trouble::Fatal(err)) => return Err(err),
                 // It answered just now; what it does not answer any more can't be compared.
+                Err(Trouble::Refusal(refusal)) => {
+                    failures.push(self.inner.failure(*node, refusal.why));
+                    continue;
+                }
                 Err(_) => continue,
             };
+            compared.push(*node);
             let Some((of, expected)) = &first else {
                 first = Some((*node, bytes));
                 continue;
@@ -82,6 +83,27 @@ impl Client {
                 return Err(Error::Disagree { offset: from.saturating_add(at as u64), first, second });
             }
         }
-        Ok(())
+        if compared.is_empty() { Err(Error::of(failures)) } else { Ok(compared) }
+    }
+}
+
+impl Inner {
+    /// How far each node is that answers.
+    ///
+    /// # Errors
+    ///
+    /// When none does.
+    pub(crate) async fn statuses(&self) -> Result<Vec<(usize, Status)>, Error> {
+        let ask = |node: usize| async move {
+            (node, self.status_of(&self.nodes[node], self.options.answer_timeout).await)
+        };
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for (node, status) in join_all((0..self.nodes.len()).map(ask)).await {
+            match status {
+                Ok(status) => found.push((node, status)),
+                Err(why) => failures.push(self.failure(node, why)),
+            }
+        }
+        if found.is_empty() { Err(Error::of(failures)) } else { Ok(found) }
     }
 }

@@ -58,6 +58,12 @@ pub(crate) struct Inner {
     preferred: AtomicUsize,
 }
 
+/// So much later, ten years at most: a clock need not reach further.
+pub(crate) fn later(than: Instant, by: Duration) -> Instant {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    than + by.min(TEN_YEARS)
+}
+
 /// Pauses between rounds of questions to all nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
@@ -65,11 +71,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// The next pause; `asked_for` is what a node has asked for.
+    /// The next pause; `asked_for` is what a node has asked for. Up to half as much is added at random, so that clients that were
+    /// refused together do not come back together.
     pub(crate) fn next(&mut self, asked_for: Option<Duration>) -> Duration {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.rounds.min(10)).min(BACKOFF_MAX);
         self.rounds = self.rounds.saturating_add(1);
-        asked_for.map_or(pause, |asked| asked.min(RETRY_AFTER_MAX).max(pause))
+        let least = asked_for.map_or(pause, |asked| asked.min(RETRY_AFTER_MAX).max(pause));
+        least.mul_f64(1.0 + fastrand::f64() / 2.0)
     }
 }
 
@@ -174,7 +182,7 @@ impl Inner {
     }
 
     async fn ask_all(&self, request: &Request, whole: bool) -> Result<(usize, Answer), Error> {
-        let deadline = Instant::now() + self.options.retry_for;
+        let deadline = later(Instant::now(), self.options.retry_for);
         let mut backoff = Backoff::default();
         loop {
             let (mut failures, mut asked_for, mut not_found) = (Vec::new(), None, false);
@@ -219,10 +227,28 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_bound_and_a_node_may_ask_for_more() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..8).map(|_| backoff.next(None).as_millis()).collect();
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
-        assert_eq!(Backoff::default().next(Some(Duration::from_secs(1))).as_millis(), 1000);
-        assert_eq!(Backoff::default().next(Some(Duration::from_secs(999))).as_millis(), 5000);
+        let about = |least: u128| least..=least * 3 / 2;
+        for least in [50, 100, 200, 400, 800, 1600, 2000, 2000] {
+            assert!(about(least).contains(&backoff.next(None).as_millis()), "{least}");
+        }
+        let after = |seconds| Backoff::default().next(Some(Duration::from_secs(seconds))).as_millis();
+        assert!(about(1000).contains(&after(1)) && about(5000).contains(&after(999)));
+        let several: Vec<u128> = (0..20).map(|_| after(1)).collect();
+        assert!(several.iter().any(|pause| *pause != several[0]), "{several:?}");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_ever_is_no_defect() {
+        let forever = Duration::MAX;
+        let options = Options { retry_for: forever, answer_timeout: forever, ..Options::default() };
+        let client = Client::with_options(vec!["localhost:1".parse().unwrap()], options).unwrap();
+        let options = crate::SubmitOptions { timeout: forever, ..crate::SubmitOptions::default() };
+        let submitting = client.submit("x", options);
+        assert!(tokio::time::timeout(Duration::from_millis(200), submitting).await.is_err());
+        for wait in [Duration::ZERO, forever] {
+            let asking = client.receipt(dseq_format::types::TxHash::of(b"x"), wait);
+            drop(tokio::time::timeout(Duration::from_millis(200), asking).await);
+        }
     }
 
     #[test]

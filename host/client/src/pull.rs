@@ -15,7 +15,7 @@ use hyper::header::{CONTENT_RANGE, RANGE};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Address;
-use crate::client::{Backoff, Client, Inner};
+use crate::client::{Backoff, Client, Inner, later};
 use crate::error::{Error, Why};
 use crate::transport::{Answer, Body, Refusal, Request};
 
@@ -218,7 +218,7 @@ impl Puller {
 
     /// Finds a node to go on with: opens a body, or learns that there is nothing to read.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
-        let deadline = self.patience.map(|patience| Instant::now() + patience);
+        let deadline = self.patience.map(|patience| later(Instant::now(), patience));
         let mut backoff = Backoff::default();
         loop {
             let (mut failures, mut lengths, mut asked_for) = (Vec::new(), Vec::new(), None);

@@ -6,11 +6,13 @@ use dseq_format::types::TxHash;
 use tokio::time::Instant;
 
 use crate::answers::{Known, Receipt, ReceiptAnswer, ReceiptsAnswer};
-use crate::client::{Client, Inner};
+use crate::client::{Client, Inner, later};
 use crate::error::Error;
 
 /// How much later than asked for nodes may answer that are to wait for a transaction.
 const ANSWER_LATE: Duration = Duration::from_secs(1);
+/// Receipts that a node gives at a time, at most.
+const PAGE_RECEIPTS_MAX: u64 = 4096;
 
 /// A place in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,8 @@ impl Client {
     /// When no node answers.
     pub async fn receipt(&self, tx_hash: TxHash, wait: Duration) -> Result<Known, Error> {
         let answer = if wait.is_zero() { self.inner.options.answer_timeout } else { ANSWER_LATE };
-        let until = Instant::now() + wait;
-        self.inner.find_out(tx_hash, until, until + answer).await
+        let until = later(Instant::now(), wait);
+        self.inner.find_out(tx_hash, until, later(until, answer)).await
     }
 
     /// The receipt of the record at a place; `None`: no node that answers has come that far.
@@ -64,17 +66,30 @@ impl Client {
     ///
     /// When no node answers.
     pub async fn receipts_of_block(&self, height: u64) -> Result<Option<Vec<Receipt>>, Error> {
-        let found = self.inner.receipts(&format!("height={height}")).await?;
-        Ok(found.map(|found| found.receipts))
+        let query = format!("height={height}&limit={PAGE_RECEIPTS_MAX}");
+        let Some(ReceiptsAnswer { mut receipts, mut next }) = self.inner.receipts(&query).await? else {
+            return Ok(None);
+        };
+        while let Some(from) = next {
+            // Another node may answer this time, and be behind.
+            let found = self.inner.receipts(&format!("from={from}&limit={PAGE_RECEIPTS_MAX}")).await?;
+            let page = found.filter(|page| page.receipts.first().is_some_and(|first| first.index == from));
+            let Some(page) = page else { return Err(Error::NoSuchRecord { index: from, count: from }) };
+            let of_block = page.receipts.iter().take_while(|receipt| receipt.height == height).count();
+            receipts.extend_from_slice(&page.receipts[..of_block]);
+            next = page.next.filter(|next| *next > from && of_block == page.receipts.len());
+        }
+        Ok(Some(receipts))
     }
 
-    /// Receipts from an index on, at most so many (a node may give fewer), and the index with which to go on, if there are
-    /// more.
+    /// Receipts from an index on, at most so many (a node gives no more than 4,096), and the index with which to go on, if there
+    /// are more.
     ///
     /// # Errors
     ///
     /// When no node answers.
     pub async fn receipts(&self, from: u64, limit: u64) -> Result<(Vec<Receipt>, Option<u64>), Error> {
+        let limit = limit.clamp(1, PAGE_RECEIPTS_MAX);
         let found = self.inner.receipts(&format!("from={from}&limit={limit}")).await?;
         Ok(found.map_or_else(Default::default, |found| (found.receipts, found.next)))
     }

@@ -42,7 +42,8 @@ struct Pages {
 }
 
 impl Client {
-    /// Reads records from an index on: at most so many, and those that are committed when the first node answers. When a node
+    /// Reads records from an index on: at most so many, and those that are committed when the first node answers, or another one if
+    /// that has none of them. When a node
     /// fails, another one goes on, after its receipt of the last record was compared. Each record's bytes are checked against its
     /// receipt, and its offset against the record before.
     ///
@@ -54,7 +55,12 @@ impl Client {
         from: u64,
         limit: u64,
     ) -> Result<impl Stream<Item = Result<Record, Error>> + Send + use<>, Error> {
-        let count = self.status().await?.records;
+        let mut count = self.status().await?.records;
+        if from >= count {
+            // Another node may be ahead.
+            let statuses = self.inner.statuses().await.unwrap_or_default();
+            count = statuses.iter().map(|(_, status)| status.records).max().unwrap_or(count).max(count);
+        }
         if from > count {
             return Err(Error::NoSuchRecord { index: from, count });
         }

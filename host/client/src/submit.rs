@@ -18,7 +18,7 @@ use hyper::{Method, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::answers::{Known, Rejection, SubmitAnswer, Submitted};
-use crate::client::{Backoff, Client, Inner};
+use crate::client::{Backoff, Client, Inner, later};
 use crate::error::{Error, Problem, Why};
 use crate::transport::{Answer, Request, nothing_within};
 
@@ -39,7 +39,7 @@ const FIND_OUT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Wait {
     /// Until the node has the bytes. It has not looked at them yet, and may still reject them.
     None,
-    /// Until the pipeline has accepted it and it waits to get into a block.
+    /// Until the pipeline has accepted it and it was handed to the consensus engine, which may still drop it.
     Checked,
     /// Until it is committed, which is when it has a receipt.
     #[default]
@@ -106,8 +106,7 @@ impl Inner {
     async fn submit(&self, tx: Bytes, options: SubmitOptions) -> Result<Submitted, Error> {
         let tx_hash = TxHash::of(&tx);
         let began = Instant::now();
-        let deadline = began + options.timeout;
-        let give_up = began + self.options.retry_for;
+        let (deadline, give_up) = (later(began, options.timeout), later(began, self.options.retry_for));
         let mut backoff = Backoff::default();
         loop {
             let (mut failures, mut asked_for) = (Vec::new(), None);

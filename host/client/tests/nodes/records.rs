@@ -170,3 +170,18 @@ async fn a_record_that_does_not_begin_where_the_one_before_ends_is_an_error() {
         assert!(err.to_string().contains(&format!("record {bad} is said to begin")), "{err}");
     }
 }
+
+#[tokio::test]
+async fn a_record_that_the_first_node_does_not_have_yet_comes_from_one_that_is_ahead() {
+    let behind = Node::start(|request| match request.target.starts_with("/v1/records") {
+        true => Reply::problem(503, "node-behind", true, &json!({ "limit": 3 })),
+        false => page(request, 3, 10),
+    });
+    let ahead = Node::start(|request| page(request, 9, 10));
+    let records = client_of([&behind, &ahead]).records(5, 2).await.unwrap();
+    let indices: Vec<u64> = records.map(|record| record.unwrap().receipt.index).collect().await;
+    assert_eq!(indices, [5, 6]);
+    assert_eq!(indexes(client_of([&behind, &ahead]).records(3, 2).await.unwrap()).await, [3, 4]);
+    let err = client_of([&behind, &ahead]).records(10, 1).await.map(drop).unwrap_err();
+    assert!(matches!(err, Error::NoSuchRecord { index: 10, count: 9 }), "{err}");
+}

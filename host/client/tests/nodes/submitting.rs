@@ -51,8 +51,14 @@ async fn a_committed_transaction_has_a_receipt() {
 
 #[tokio::test]
 async fn what_a_node_certainly_did_not_take_goes_to_another_one() {
-    for name in ["mempool-full", "not-ready", "too-many-connections", "index-building", "of-a-later-version"]
-    {
+    for name in [
+        "overloaded",
+        "mempool-full",
+        "not-ready",
+        "too-many-connections",
+        "index-building",
+        "of-a-later-version",
+    ] {
         let full = Node::start(move |_| Reply::problem(503, name, true, &json!({})));
         let (node, client) = {
             let node = good();
@@ -312,6 +318,32 @@ async fn receipts_are_found_by_hash_index_and_offset() {
     assert_eq!(client.receipts(3, 10).await.unwrap(), (receipts, None));
     assert_eq!(
         node.targets()[1..],
-        ["/v1/receipts?offset=40", "/v1/receipts?height=9", "/v1/receipts?from=3&limit=10"]
+        ["/v1/receipts?offset=40", "/v1/receipts?height=9&limit=4096", "/v1/receipts?from=3&limit=10"]
     );
+}
+
+#[tokio::test]
+async fn a_blocks_receipts_are_all_there_though_a_node_gives_few_at_a_time() {
+    // Records 10 to 14 are of block 9, and 15 of the next.
+    let of_place = |index: u64| {
+        let mut receipt = receipt(b"x");
+        receipt["index"] = index.into();
+        receipt["height"] = if index < 15 { 9 } else { 10 }.into();
+        receipt
+    };
+    let node = Node::start(move |request| {
+        let from = request.target.split("from=").nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
+        let from: u64 = from.unwrap_or(10);
+        let receipts: Vec<_> = (from..from + 2).map(of_place).collect();
+        Reply::json("200 OK", &json!({ "receipts": receipts, "next": from + 2 }))
+    });
+    let receipts = client_of([&node]).receipts_of_block(9).await.unwrap().unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.index).collect::<Vec<_>>(), [10, 11, 12, 13, 14]);
+    // A part of them is never taken for all.
+    let behind = Node::start(move |request| match request.target.contains("height=") {
+        true => Reply::json("200 OK", &json!({ "receipts": [of_place(10)], "next": 11 })),
+        false => Reply::problem(404, "not-committed", true, &json!({ "actual": 11 })),
+    });
+    let err = client_of([&behind]).receipts_of_block(9).await.unwrap_err();
+    assert!(matches!(err, Error::NoSuchRecord { index: 11, .. }), "{err}");
 }
