@@ -119,6 +119,12 @@ class Submission {
       return this.#await();
     }
     if (status === 422) return this.#rejected(body);
+    // Only an answer of a node says that it did not take them; one of a proxy, or a defect, leaves it open.
+    const mayBeTaken = status >= 500 && !(status === 503 && String(body?.type).startsWith("urn:dseq:problem:"));
+    if (mayBeTaken) {
+      this.#show("pending", `error ${status}`, [complaint(answer), "The bytes may be on their way all the same. Asking for the receipt by the hash.", this.#again()]);
+      return this.#await();
+    }
     this.#failed(answer);
   }
 
