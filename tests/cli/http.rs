@@ -18,7 +18,7 @@ use super::{dseq, fill, home, run, text};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A port that nobody else listens on now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -11,9 +11,10 @@ use prost::Message;
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal};
 
 use super::app::App;
-use super::home;
+use super::http::free_port;
 use super::otlp::{Export, ResourceSpans, Span, described};
 use super::plugins::moody_genesis;
+use super::{config_with, home};
 
 /// A request that the collector got: its head, and its body.
 type Got = (String, Vec<u8>);
@@ -151,6 +152,52 @@ fn a_transactions_trace_holds_its_check_and_its_part_in_a_block_whose_own_trace_
         of_block.iter().filter(|span| span.name == "sync").all(|span| span.parent_span_id == commit.span_id)
     );
     assert!(spans.iter().all(|span| 0 < span.start && span.start <= span.end));
+}
+
+#[test]
+fn a_submission_has_a_span_in_its_transactions_trace_that_links_to_the_callers() {
+    let (address, got) = collector("200 OK");
+    let (home, listen) = (home(), format!("127.0.0.1:{}", free_port()));
+    let rpc = format!("laddr = \"tcp://127.0.0.1:{}\"", free_port());
+    std::fs::write(home.path().join("config/config.toml"), config_with(&rpc)).unwrap();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*address), ("DSEQ_HTTP", &*listen)];
+    let mut app = App::start_with(home.path(), "json", &variables);
+    run_block(&mut app, &Bytes::from_static(b"hello"));
+    let (theirs, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    // No CometBFT runs beside the app: it examines the transaction and cannot hand it over.
+    let (tx, mut stream) = (b"hello again", TcpStream::connect(&listen).unwrap());
+    let head = format!(
+        "POST /v1/submit?wait=checked HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
+         traceparent: 00-{theirs}-{span}-01\r\n\r\n",
+        tx.len()
+    );
+    stream.write_all(&[head.as_bytes(), tx].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("not-ready"), "{answer}");
+    assert!(answer.contains(theirs), "{answer}");
+    app.stop("ERROR");
+
+    let first = got.recv_timeout(Duration::from_secs(60)).unwrap();
+    let all: Vec<Span> = std::iter::once(first)
+        .chain(got.try_iter())
+        .flat_map(|(_, body)| Export::decode(&*body).unwrap().resource_spans)
+        .flat_map(|one| one.scope_spans)
+        .flat_map(|one| one.spans)
+        .collect();
+    let hash = TxHash::of(tx);
+    let of_tx: Vec<&Span> = all.iter().filter(|span| span.trace_id == hash.0[..16]).collect();
+    assert_eq!(names(&of_tx), ["CheckTx", "Submit", "plugin"]);
+    let find = |name: &str| *of_tx.iter().find(|span| span.name == name).unwrap();
+    let (submit, check, plugin) = (find("Submit"), find("CheckTx"), find("plugin"));
+    assert_eq!(
+        described(&submit.attributes),
+        format!("tx={hash} wait=checked state=failed problem=not-ready")
+    );
+    assert_eq!((&check.parent_span_id, &plugin.parent_span_id), (&submit.span_id, &check.span_id));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let links: Vec<_> = submit.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect();
+    assert_eq!(links, [(theirs.to_owned(), span.to_owned())]);
 }
 
 #[test]

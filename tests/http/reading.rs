@@ -20,7 +20,7 @@ const BODY_BYTES_MAX: u64 = 1000;
 fn counting(_: Stopping) -> Router {
     async fn count(request: Request) -> Response {
         let (head, body): (_, Body) = request.into_parts();
-        match body::whole(&head.headers, body, BODY_BYTES_MAX).await {
+        match body::whole(&head.headers, body, BODY_BYTES_MAX, |_| Ok(())).await {
             Ok(bytes) => bytes.len().to_string().into_response(),
             Err(problem) => problem.into_response(),
         }
@@ -46,7 +46,7 @@ fn a_head_that_does_not_arrive_in_time_gets_408() {
     let problem = answer.problem();
     assert_eq!(
         (&problem["limit"], &problem["unit"], &problem["retry"]),
-        (&50.into(), &"ms".into(), &true.into())
+        (&50.into(), &"milliseconds".into(), &true.into())
     );
     assert_eq!(answer.header("connection"), "close");
     assert!(client.ends_silently());
@@ -83,13 +83,22 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn a_body_that_trickles_gets_408() {
-    let http = serve_bodies(Limits { body_time_max: SOON, ..limits() });
+    let http = serve_bodies(Limits { body_time_max: SOON, linger: SOON, ..limits() });
     let mut client = Client::connect(http.address());
-    client.send(post_head(10)).send("12345");
+    client.send(post_head(1000));
+    // As in a head: each byte would be in time if it were counted from the one before.
+    let sender = client.stream.try_clone().unwrap();
+    let trickle = std::thread::spawn(move || {
+        use std::io::Write;
+        while (&sender).write_all(b"a").is_ok() {
+            std::thread::sleep(SOON / 10);
+        }
+    });
     let answer = client.answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (408, "request-timeout"));
-    assert!(client.ends_silently());
+    drop(client);
     until("no connection left", || http.connections() == 0);
+    trickle.join().unwrap();
 }
 
 #[test]

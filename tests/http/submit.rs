@@ -388,6 +388,35 @@ fn more_than_may_wait_are_sent_away() {
 }
 
 #[test]
+fn bodies_take_memory_as_they_come_and_not_when_they_are_announced() {
+    let node = Node::within(Bounds { body_bytes_max: 40_000, ..Bounds::DEFAULT });
+    let head =
+        "POST /v1/submit/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n";
+    let mut announced: Vec<Client> = (0..4).map(|_| node.client()).collect();
+    for client in &mut announced {
+        client.send(format!("{head}expect: 100-continue\r\ncontent-length: 20000\r\n\r\n"));
+        assert_eq!(client.head().0, 100, "its body is waited for");
+    }
+    assert_eq!(node.submit("?timeout=0", "x").status, 202);
+    // What can't be in memory now is refused before it comes, and what turns out to be too much, while it does.
+    let mut large = node.client();
+    large.send(format!("{head}content-length: 25000\r\n\r\n"));
+    assert_eq!(large.answer().problem_name(), "too-many-submissions");
+    let mut chunked = node.client();
+    chunked.send(format!("{head}transfer-encoding: chunked\r\n\r\n"));
+    for _ in 0..25 {
+        chunked.send(format!("3e8\r\n{}\r\n", "\0".repeat(1000)));
+    }
+    assert_eq!(chunked.answer().problem_name(), "too-many-submissions");
+    drop(announced);
+    until("they are gone", || {
+        let mut large = node.client();
+        send_batch(&mut large, "?wait=none", "application/octet-stream", &[b'\xff'; 25_000]);
+        large.answer().status == 400
+    });
+}
+
+#[test]
 fn a_batch_of_more_transactions_than_there_is_memory_for_is_refused_whole() {
     let node = Node::within(Bounds { body_bytes_max: 12 * 4096, ..Bounds::DEFAULT });
     let send = |txs: usize| {
@@ -471,7 +500,7 @@ fn a_batch_with_an_error_in_it_changes_nothing() {
     send_batch(&mut client, "", "application/x-ndjson", b"{\"text\":\"a\"}\n{\"text\":\n");
     let answer = client.answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (400, "bad-batch"));
-    assert!(answer.problem()["detail"].as_str().unwrap().starts_with("line 2: "), "{answer:?}");
+    assert!(answer.problem()["detail"].as_str().unwrap().starts_with("line 2, column "), "{answer:?}");
     let mut client = node.client();
     send_batch(&mut client, "", "text/plain", b"a");
     assert_eq!(client.answer().problem_name(), "unsupported-media-type");

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::routing::get;
 use dseq::api::{Limits, Stopping};
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use super::{limits, serve, until};
 
 const SOON: Duration = Duration::from_millis(200);
@@ -59,7 +59,9 @@ fn a_reader_that_trickles_is_disconnected() {
     let mut stream = client.stream.try_clone().unwrap();
     let mut taken = 0_u64;
     let mut bytes = vec![0; CHUNK];
+    let began = std::time::Instant::now();
     while http.connections() > 0 {
+        assert!(began.elapsed() < PATIENCE, "it goes on after {taken} bytes");
         // Steadily, and far more in each interval than the kernel wants to see, but less than the bound.
         taken += stream.read(&mut bytes).map_or(0, |count| count as u64);
         std::thread::sleep(SOON / 100);

@@ -27,7 +27,7 @@ fn request(node: &Node, method: &str, target: &str, body: &str) -> Option<(u16, 
     Some((status, head.to_owned(), serde_json::from_str(body).ok()?))
 }
 
-fn submit(node: &Node, query: &str, tx: &str) -> (u16, String, Value) {
+pub(crate) fn submit(node: &Node, query: &str, tx: &str) -> (u16, String, Value) {
     request(node, "POST", &format!("/v1/submit{query}"), tx).expect("an answer")
 }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::one_node::{first_block, init, shell};
 use crate::pages::block;
+use crate::submit::submit;
 use crate::support::{Testnet, ask, receipt, run, until, workspace_file};
 
 const COLLECTOR: &str = "build/tools/otelcol/otelcol";
@@ -98,6 +99,15 @@ fn one_transaction_on_four_nodes_is_one_trace() {
     assert_eq!(found.keys().collect::<Vec<_>>(), ["node0", "node1", "node2", "node3"]);
     let proposed = found.values().filter(|spans| spans.contains("PrepareProposal")).count();
     assert!(proposed >= 1, "{found:?}");
+    // Over HTTP, the node that took it says so.
+    assert_eq!(submit(&net.nodes()[2], "", "over HTTP").0, 200);
+    let trace = TxHash::of(b"over HTTP").to_string()[..32].to_owned();
+    let with = until("its submission", || {
+        let found = spans_by_node(&spans, &trace);
+        let with = found.iter().filter(|(_, spans)| spans.contains("Submit")).map(|(node, _)| node.clone());
+        Some(with.collect::<Vec<_>>()).filter(|with| !with.is_empty())
+    });
+    assert_eq!(with, ["node2"]);
     println!("{found:#?}");
 }
 

@@ -105,7 +105,7 @@ async fn handle(State(streams): State<Arc<Streams>>, request: Request) -> Respon
         let Some(memory) = memory else { return StatusCode::NOT_FOUND.into_response() };
         return serve(memory, &parts, streams.stopping.clone(), streams.timings).await.into_response();
     }
-    let sent = match body::whole(&parts.headers, sent, BODY_BYTES_MAX).await {
+    let sent = match body::whole(&parts.headers, sent, BODY_BYTES_MAX, |_| Ok(())).await {
         Ok(sent) => sent,
         Err(problem) => return problem.into_response(),
     };

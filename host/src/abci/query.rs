@@ -103,8 +103,8 @@ fn transaction(receipts: &Receipts, path: &str, text: &str) -> Result<ResponseQu
         Found { known: Known::Overdue, .. } => {
             let seconds = PENDING_AGE_MAX.as_secs();
             let message = format!(
-                "transaction {hash} was handed to the consensus engine more than {seconds} s ago and is not committed: \
-                 the engine may have lost it; submitting the same bytes again is safe"
+                "transaction {hash} was handed to CometBFT more than {seconds} s ago and is not committed: \
+                 CometBFT may have lost it; submitting the same bytes again is safe"
             );
             (Code::NotFound, message)
         }

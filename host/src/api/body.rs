@@ -11,30 +11,49 @@ use tower_http::timeout::TimeoutError;
 use super::problem::{BODY_INCOMPLETE, BODY_TOO_LARGE, Problem, REQUEST_TIMEOUT};
 use crate::printable;
 
-/// The whole body of a request, of at most this many bytes. How long it may take is bounded for all requests, by
-/// [`Limits::body_time_max`](super::Limits::body_time_max).
+/// The whole body of a request, of at most this many bytes; `admit` is asked before each part of it is kept. How long it may take is
+/// bounded for all requests, by [`Limits::body_time_max`](super::Limits::body_time_max).
 ///
 /// # Errors
 ///
 /// One that is announced to be longer is refused before any of it is read.
-pub async fn whole(headers: &HeaderMap, body: Body, bytes_max: u64) -> Result<Bytes, Problem> {
+pub async fn whole(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: u64,
+    mut admit: impl FnMut(u64) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(announced) = announced.filter(|announced| *announced > bytes_max) {
         return Err(too_large(bytes_max, Some(announced)));
     }
     let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(err) if has_cause::<LengthLimitError>(&*err) => Err(too_large(bytes_max, None)),
-        Err(err) if has_cause::<TimeoutError>(&*err) => {
-            Err(Problem::new(&REQUEST_TIMEOUT, "the body of the request did not arrive in time"))
-        }
-        Err(err) => {
-            let why = deepest(&*err).to_string();
-            let why = printable::line(&why);
-            Err(Problem::new(&BODY_INCOMPLETE, format!("the body of the request could not be read: {why}")))
-        }
+    let mut body = Limited::new(body, limit);
+    // Copied together as they come: kept apart, parts of one byte would take many times as much memory.
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|err| not_read(&*err, bytes_max))?;
+        // Trailers are no part of it.
+        let Ok(part) = frame.into_data() else { continue };
+        admit(part.len() as u64)?;
+        whole.extend_from_slice(&part);
     }
+    whole.shrink_to_fit();
+    Ok(whole.into())
+}
+
+fn not_read(err: &(dyn Error + 'static), bytes_max: u64) -> Problem {
+    if has_cause::<LengthLimitError>(err) {
+        return too_large(bytes_max, None);
+    }
+    if has_cause::<TimeoutError>(err) {
+        return Problem::new(&REQUEST_TIMEOUT, "the body of the request did not arrive in time");
+    }
+    let why = deepest(err).to_string();
+    Problem::new(
+        &BODY_INCOMPLETE,
+        format!("the body of the request could not be read: {}", printable::line(&why)),
+    )
 }
 
 fn too_large(bytes_max: u64, announced: Option<u64>) -> Problem {

@@ -65,7 +65,7 @@ pub(super) async fn serve(
     if ended.is_err_and(|err| err.is_timeout()) && !parts.read_buf.is_empty() {
         let millis = u64::try_from(limits.head_time_max.as_millis()).unwrap_or(u64::MAX);
         let slow = Problem::new(&REQUEST_TIMEOUT, "the head of the request did not arrive in time");
-        let answer = slow.exceeding(millis, None, "ms").raw_response();
+        let answer = slow.exceeding(millis, None, "milliseconds").raw_response();
         // The buffer of a connection on which nothing waits has room for it; one that is gone does not need it.
         let _ = stream.write_all(&answer).await;
     }

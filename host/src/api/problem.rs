@@ -68,9 +68,9 @@ types! {
     NO_SUCH_CHECK: "no-such-check", 404, "There is no such check", retry: false, closes: false,
         "No check of the node's health has this name.";
     UNKNOWN_TRANSACTION: "unknown-transaction", 404, "This node does not know the transaction", retry: true, closes: false,
-        "The transaction is not committed on this node, and the node has not heard of it since its process started; or it handed it to its consensus engine so long ago that the engine may have lost it.";
+        "The transaction is not committed on this node, and the node does not know that it is on its way: since its process started it has not been submitted here, or was not taken, or was handed to the consensus engine more than two minutes ago.";
     NOT_COMMITTED: "not-committed", 404, "Nothing is committed there yet", retry: true, closes: false,
-        "The receipts that were asked for by index, offset or height are of a place that this node has not committed yet; `actual` is what it has.";
+        "The receipts that were asked for by index, offset or height are of a place that this node has not committed yet; `actual` is how much it has.";
     METHOD_NOT_ALLOWED: "method-not-allowed", 405, "The method is not allowed here", retry: false, closes: false,
         "The path exists, but not for this method; `Allow` lists the methods that it has.";
     NOT_ACCEPTABLE: "not-acceptable", 406, "No such representation", retry: false, closes: false,
@@ -94,9 +94,9 @@ types! {
     STORE_UNREADABLE: "store-unreadable", 500, "The node cannot read its store", retry: true, closes: false,
         "The disk does not give back what was committed. Another node has the same bytes; the node's log has the reason.";
     NODE_BEHIND: "node-behind", 503, "This node is behind", retry: true, closes: false,
-        "The request names an offset, a record or a height that this node has not committed yet; `limit` is what it has. Another node may be ahead.";
+        "The request names an offset, a record or a height that this node has not committed yet: `actual` is what was asked for, `limit` how far this node is. Another node may be ahead.";
     INDEX_BUILDING: "index-building", 503, "The index of receipts is being built", retry: true, closes: false,
-        "The node is still opening or building its index of receipts, and what it has of it does not tell whether the transaction is committed. One that was submitted was not taken.";
+        "The node is still opening or building its index of receipts, and cannot tell yet whether the transaction is committed. One that was submitted was not taken.";
     MEMPOOL_FULL: "mempool-full", 503, "The mempool is full", retry: true, closes: false,
         "Too many transactions wait at this node to get into a block; this one was not taken.";
     NOT_READY: "not-ready", 503, "The node is not ready", retry: true, closes: false,
@@ -161,6 +161,12 @@ impl Problem {
     #[must_use]
     pub fn limit(&self) -> Option<u64> {
         self.exceeded.map(|exceeded| exceeded.limit)
+    }
+
+    /// The name of its type.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.of.name
     }
 
     /// The same, with other words for what was wrong.

@@ -46,6 +46,12 @@ impl TraceContext {
             }
         }
     }
+
+    /// The caller's place in its trace, as a `traceparent`, if it named one.
+    #[must_use]
+    pub fn caller(&self) -> Option<String> {
+        self.parent_id.map(|span_id| Self { span_id, ..*self }.to_string())
+    }
 }
 
 impl fmt::Display for TraceContext {
@@ -100,6 +106,7 @@ mod tests {
         let out = context.to_string();
         assert_eq!((&out[..36], &out[52..]), (&GIVEN[..36], "-01"));
         assert_ne!(out, GIVEN);
+        assert_eq!(context.caller().as_deref(), Some(GIVEN));
         assert_eq!(TraceContext::of(&headers(&[&out])).parent_id, Some(context.span_id));
     }
 

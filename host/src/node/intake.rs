@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::address::Address;
 use super::engine::mempool::Mempool;
@@ -20,8 +21,13 @@ use crate::plugin::spawn_with_large_stack;
 /// Threads that examine transactions for HTTP, at its priority. A block's transactions have threads of their own.
 const THREADS: usize = 2;
 
-/// A transaction to be examined, and where the answer goes.
-type Job = (Bytes, oneshot::Sender<Checked>);
+/// A transaction to be examined.
+struct Job {
+    tx: Bytes,
+    answer: oneshot::Sender<Checked>,
+    /// Of the request, for what is logged and traced meanwhile.
+    span: Span,
+}
 
 /// Examines by the service, and hands over to the CometBFT beside it.
 pub(super) struct NodeIntake {
@@ -92,7 +98,7 @@ impl Intake for NodeIntake {
 
     fn check(&self, tx: Bytes) -> BoxFuture<'_, Checked> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send((tx, answer)));
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Job { tx, answer, span: Span::current() }));
         Box::pin(async move {
             match sent {
                 Some(Ok(())) => answered.await.unwrap_or(Checked::Failed),
@@ -112,7 +118,8 @@ fn examine(service: &Service, waiting: &Mutex<Receiver<Job>>) {
     loop {
         // The lock is held while waiting: whoever has it waits for a job, the others for the lock.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((tx, answer)) = job else { return };
+        let Ok(Job { tx, answer, span }) = job else { return };
+        let _request = span.entered();
         let checked = match catch_unwind(AssertUnwindSafe(|| service.check(&tx))) {
             Ok(Ok(Check::Unready(refusal))) => Checked::NotReady(refusal.message),
             Ok(Ok(Check::Examined(examined))) => match examined.record {

@@ -3,22 +3,22 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::Semaphore;
 
 use super::submit::{Begun, Shown, until_readable};
 use super::{Listed, State};
 use crate::api::problem::{BODY_TOO_LARGE, Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
-use crate::api::schemas;
 use crate::api::submit::batch::Framing;
 use crate::api::submit::{Submitted, too_long_in_batch};
+use crate::api::{TraceContext, schemas};
 use crate::types::TxHash;
 
 pub(super) const LISTED: &[Listed] = &[Listed {
@@ -49,6 +49,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
 ))]
 pub(super) async fn batch(
     Extract(state): Extract<Arc<State>>,
+    Extension(trace): Extension<TraceContext>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -75,7 +76,7 @@ pub(super) async fn batch(
             let submitted = if length > tx_bytes_max {
                 Submitted::Failed(too_long_in_batch(tx_bytes_max, length))
             } else {
-                state.submissions.submit(tx, hash, load, patience, since).await
+                state.submissions.submit(tx, hash, load, patience, since, &trace).await
             };
             if let Submitted::Committed { place, .. } = &submitted {
                 until_readable(&state, place).await;

@@ -50,7 +50,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
     (status = 200, description = "What became of it", body = schemas::Transaction),
     (status = 400, description = "A parameter is not valid: `bad-parameter`", body = schemas::Problem, content_type = "application/problem+json"),
     (status = 404, description = "This node does not know it: `unknown-transaction`", body = schemas::Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The index is being built and does not have it yet: `index-building`", body = schemas::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The index is being built and does not have it yet: `index-building`; or too many requests wait: `too-many-submissions`", body = schemas::Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn by_hash(
     Extract(state): Extract<Arc<State>>,
@@ -219,7 +219,7 @@ mod tests {
         );
         let (name, detail) = problem(Known::Unknown, true);
         assert_eq!(name.as_deref(), Some("unknown-transaction"));
-        assert!(detail.contains("has not been submitted here"), "{detail}");
+        assert!(detail.contains("it has not been submitted here"), "{detail}");
         for known in [Known::Overdue, Known::Unknown] {
             assert_eq!(problem(known, false).0.as_deref(), Some("index-building"));
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
 use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use crate::api::params::Params;
 use crate::api::schemas;
 use crate::api::submit::params::Patience;
 use crate::api::submit::{Load, Submitted, Turn, too_long};
-use crate::api::{Problem, body};
+use crate::api::{Problem, TraceContext, body};
 use crate::sequence::{Place, as_text};
 use crate::types::TxHash;
 
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
 }
 
 #[utoipa::path(post, path = "/v1/submit", params(
-    ("wait" = Option<String>, Query, description = "When to answer: `none`, as soon as the body is read; `checked`, when the node has taken it into its mempool; `committed` (default), after this node's own commit"),
+    ("wait" = Option<String>, Query, description = "When to answer: `none`, as soon as the body is read; `checked`, when the pipeline accepts it and it was handed to the consensus engine; `committed` (default), after this node's own commit"),
     ("timeout" = Option<f64>, Query, description = "Seconds to wait at most: 10 if not given, at most 60"),
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The transaction: any bytes, of any media type"), responses(
     (status = 200, description = "It is in the sequence", body = schemas::Submission),
@@ -46,6 +46,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
 ))]
 pub(super) async fn submit(
     Extract(state): Extract<Arc<State>>,
+    Extension(trace): Extension<TraceContext>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -53,7 +54,7 @@ pub(super) async fn submit(
     let begun = Begun::of(&state, &uri, &headers, body, Ok).await;
     let Begun { since, patience, turn: _turn, load, body: tx, .. } = begun.map_err(too_long)?;
     let hash = TxHash::of(&tx);
-    match state.submissions.submit(tx, hash, load, patience, since).await {
+    match state.submissions.submit(tx, hash, load, patience, since, &trace).await {
         Submitted::Failed(problem) => Err(problem),
         Submitted::Committed { place, duplicate } => {
             until_readable(&state, &place).await;
@@ -104,10 +105,9 @@ impl Begun {
         submissions.admit()?;
         let turn = submissions.turn()?;
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let bytes = announced.map_or(bytes_max, |bytes: u64| bytes.min(bytes_max));
-        let load = submissions.load(bytes)?;
-        let body = body::whole(headers, body, bytes_max).await?;
-        Ok(Self { since, patience, tx_bytes_max, turn, load, body })
+        let mut reading = submissions.reading(announced.unwrap_or(0).min(bytes_max))?;
+        let body = body::whole(headers, body, bytes_max, |bytes| reading.take(bytes)).await?;
+        Ok(Self { since, patience, tx_bytes_max, turn, load: reading.end(), body })
     }
 }
 

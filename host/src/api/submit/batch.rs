@@ -77,12 +77,12 @@ impl Framing {
 fn lines(body: &[u8]) -> Result<Vec<Bytes>, String> {
     let mut txs = Vec::new();
     for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-        let line = line.trim_ascii();
+        let line = line.trim_ascii_end();
         if line.is_empty() {
             continue;
         }
         room(&txs)?;
-        let parsed: Line = serde_json::from_slice(line).map_err(|err| format!("line {number}: {err}"))?;
+        let parsed: Line = serde_json::from_slice(line).map_err(|err| not_parsed(number, &err))?;
         txs.push(match parsed {
             Line { data: None, text: Some(text) } => Bytes::from(text),
             Line { data: Some(data), text: None } => {
@@ -95,6 +95,12 @@ fn lines(body: &[u8]) -> Result<Vec<Bytes>, String> {
         });
     }
     Ok(txs)
+}
+
+/// What is wrong with a line. The parser counts lines, too, but has seen only this one.
+fn not_parsed(number: u64, err: &serde_json::Error) -> String {
+    let (said, place) = (err.to_string(), format!(" at line {} column {}", err.line(), err.column()));
+    format!("line {number}, column {}: {}", err.column(), said.trim_end_matches(&place))
 }
 
 fn frames(mut body: &[u8]) -> Result<Vec<Bytes>, String> {
@@ -158,6 +164,7 @@ mod tests {
                 Framing::Lines.parse(format!("{{\"text\":\"ok\"}}\n{line}\n").as_bytes()).unwrap_err();
             let detail = text(&problem);
             assert!(detail.contains(why) && detail.contains("line 2"), "{line}: {detail}");
+            assert!(!detail.contains("line 1"), "{line}: {detail}");
         }
     }
 

@@ -26,6 +26,7 @@ pub mod batch;
 mod intake;
 pub mod params;
 mod problems;
+mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,13 +35,14 @@ use axum::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{Instrument as _, Span};
 
 pub use intake::{Checked, Counted, HandedOver, Intake, Overload};
 pub use problems::{index_building, overdue, rejected, too_long, too_long_in_batch, unknown, unreadable};
 
 use self::params::{Patience, Wait};
-use self::problems::{defect, mempool_full, not_ready, overloaded, too_many};
-use super::{Problem, Stopping};
+use self::problems::{defect, mempool_full, not_ready, overloaded, too_many, too_much_memory};
+use super::{Problem, Stopping, TraceContext};
 use crate::receipts::{Decided, Found, Known, Receipts, Waiting};
 use crate::sequence::Place;
 use crate::types::TxHash;
@@ -57,10 +59,11 @@ pub struct Bounds {
     /// A further one gets 503 `too-many-submissions`.
     pub requests_max: usize,
     /// Maximum size of the bodies that are being read, examined and handed over, together, in bytes: 127 of the largest with
-    /// the default limit. One whose length is not announced counts as the largest. Each body, and each transaction of a batch that is
-    /// on its way, counts 4 KiB more.
+    /// the default limit. A body counts as far as it has come; up to twice as much may be allocated for it. Each body, and each transaction of a batch that is on its way, counts
+    /// 4 KiB more.
     ///
-    /// A further one gets 503 `too-many-submissions` before its body is read; a batch, also once its transactions are counted.
+    /// A further one gets 503 `too-many-submissions`: before its body is read if what is announced does not fit, or as soon as the rest
+    /// does not fit; a batch, also once its transactions are counted.
     pub body_bytes_max: usize,
     /// Maximum size of transactions that are kept to be handed over once more, in bytes. Beyond it a transaction is handed
     /// over once.
@@ -100,6 +103,32 @@ pub struct Turn(
     #[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit,
 );
 
+/// The permission for a body to be in memory, as far as it has come.
+pub struct Reading {
+    body_bytes: Arc<Semaphore>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reading {
+    /// Reserves memory for the next part.
+    ///
+    /// # Errors
+    ///
+    /// The memory for bodies is exhausted.
+    pub fn take(&mut self, bytes: u64) -> Result<(), Problem> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.body_bytes).try_acquire_many_owned(permits);
+        self.permit.merge(more.map_err(|_| too_much_memory())?);
+        Ok(())
+    }
+
+    /// Ends the reading; the reservation passes to what becomes of the body.
+    #[must_use]
+    pub fn end(self) -> Load {
+        Load(vec![Arc::new(self.permit)])
+    }
+}
+
 /// The permission for bytes to be in memory, until the last clone is dropped.
 #[derive(Clone)]
 pub struct Load(Vec<Arc<OwnedSemaphorePermit>>);
@@ -125,8 +154,18 @@ pub enum Submitted {
     },
     /// It may still be committed.
     Pending,
-    /// It will not be: it was rejected, or not taken.
+    /// It was rejected, or not taken; or the node failed, which leaves it open.
     Failed(Problem),
+}
+
+/// A transaction to be handed to the engine, and what is held for it meanwhile.
+struct Delivery {
+    tx: Bytes,
+    hash: TxHash,
+    load: Load,
+    counted: Box<dyn Counted>,
+    /// Of the request, until the engine has it.
+    span: Span,
 }
 
 /// How far a transaction got on its way to the engine.
@@ -199,34 +238,52 @@ impl Submissions {
         turn.map(Turn).map_err(|_| too_many("too many requests wait for transactions at this node"))
     }
 
-    /// Lets a body of this length into memory.
+    /// Lets a body be read that is announced to have so many bytes. They count once they have arrived, so a client that only
+    /// announces them takes nothing from others.
     ///
     /// # Errors
     ///
-    /// Too many bytes are in it.
-    pub fn load(&self, bytes: u64) -> Result<Load, Problem> {
-        self.bytes(cost(bytes)).map(|permit| Load(vec![Arc::new(permit)]))
+    /// The memory for bodies does not suffice now.
+    pub fn reading(&self, announced: u64) -> Result<Reading, Problem> {
+        let fits = self.body_bytes.available_permits() as u64 >= u64::from(cost(announced));
+        let permit = if fits { self.bytes(cost(0)) } else { Err(too_much_memory()) };
+        permit.map(|permit| Reading { body_bytes: Arc::clone(&self.body_bytes), permit })
     }
 
     /// Reserves memory for up to `at_once` transactions on their way, beside the body's bytes.
     ///
     /// # Errors
     ///
-    /// As [`Self::load`].
+    /// The memory for bodies is exhausted.
     pub fn load_batch(&self, load: Load, at_once: usize) -> Result<Load, Problem> {
         let bytes = (at_once as u64).saturating_mul(OVERHEAD_BYTES);
         self.bytes(u32::try_from(bytes).unwrap_or(u32::MAX)).map(|permit| load.holding(permit))
     }
 
     fn bytes(&self, permits: u32) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.body_bytes)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| too_many("the requests that submit take too much memory together"))
+        let permit = Arc::clone(&self.body_bytes).try_acquire_many_owned(permits);
+        permit.map_err(|_| too_much_memory())
     }
 
     /// Submits a transaction, and waits as long as it is patient. `load` is given back when the bytes are not needed any
-    /// more.
+    /// more. `trace` is that of the request.
     pub async fn submit(
+        &self,
+        tx: Bytes,
+        hash: TxHash,
+        load: Load,
+        patience: Patience,
+        since: Instant,
+        trace: &TraceContext,
+    ) -> Submitted {
+        let span = traces::begin(hash, patience.wait, trace);
+        let submitting = self.submit_here(tx, hash, load, patience, since);
+        let submitted = submitting.instrument(span.clone()).await;
+        traces::end(&span, &submitted);
+        submitted
+    }
+
+    async fn submit_here(
         &self,
         tx: Bytes,
         hash: TxHash,
@@ -248,7 +305,8 @@ impl Submissions {
         let waiting = (patience.wait == Wait::Committed).then(|| self.receipts.wait_for(hash));
         self.receipts.trying(hash);
         let (tell, told) = oneshot::channel();
-        tokio::spawn(self.clone().deliver(intake, tx, hash, load, counted, tell));
+        let delivery = Delivery { tx, hash, load, counted, span: Span::current() };
+        tokio::spawn(self.clone().deliver(intake, delivery, tell));
         let answer = async {
             if patience.wait == Wait::None {
                 return Submitted::Pending;
@@ -281,17 +339,10 @@ impl Submissions {
     }
 
     /// Takes a transaction to the engine, and says how far it got as soon as that is clear.
-    async fn deliver(
-        self,
-        intake: Arc<dyn Intake>,
-        tx: Bytes,
-        hash: TxHash,
-        load: Load,
-        mut counted: Box<dyn Counted>,
-        tell: oneshot::Sender<Delivered>,
-    ) {
+    async fn deliver(self, intake: Arc<dyn Intake>, delivery: Delivery, tell: oneshot::Sender<Delivered>) {
+        let Delivery { tx, hash, load, mut counted, span } = delivery;
         let mut waiting = self.receipts.wait_for(hash);
-        let delivered = self.take_to_engine(&*intake, &tx, hash).await;
+        let delivered = self.take_to_engine(&*intake, &tx, hash).instrument(span).await;
         if !matches!(delivered, Delivered::Taken) {
             drop(counted);
             if matches!(delivered, Delivered::Failed(_)) {

@@ -14,7 +14,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub enum Wait {
     /// Nothing: it is answered as soon as its hash is known.
     None,
-    /// The pipeline accepts it, and the engine has taken it.
+    /// The pipeline accepts it, and it was handed to the engine.
     Checked,
     /// It is committed on this node.
     #[default]

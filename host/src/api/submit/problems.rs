@@ -50,8 +50,8 @@ pub fn too_long_in_batch(bytes_max: u64, bytes: u64) -> Problem {
 /// The answer when nothing is known of a transaction.
 #[must_use]
 pub fn unknown(hash: TxHash) -> Problem {
-    let detail = "the transaction is not committed on this node, and it has not been submitted here since the node's \
-                  process started; it may still be on its way through another node";
+    let detail = "the transaction is not committed on this node, and it is not on its way here: since the node's process \
+                  started it has not been submitted here, or it was not taken; it may be on its way through another node";
     Problem::new(&UNKNOWN_TRANSACTION, detail).with("tx_hash", hash.to_string())
 }
 
@@ -104,6 +104,10 @@ pub(super) fn defect() -> Problem {
 
 pub(super) fn not_ready(why: impl Into<String>) -> Problem {
     Problem::new(&NOT_READY, why).retry_after(LATER)
+}
+
+pub(super) fn too_much_memory() -> Problem {
+    too_many("the requests that submit take too much memory together")
 }
 
 pub(super) fn too_many(why: &'static str) -> Problem {
