@@ -56,13 +56,17 @@ pub(crate) struct Call {
     pub(crate) line: String,
 }
 
+/// Files that are opened relative to a process's folder in `/proc`, now and then: metrics are made of them.
+const OF_PROC: [&str; 2] = ["stat", "status"];
+
 /// The target of a call that sends on the socket.
 pub(crate) const ANSWER: &str = "an answer";
 
 impl Call {
     /// Whether it works on something in the home.
     pub(crate) fn is_in_home(&self) -> bool {
-        !self.target.starts_with('/') && !self.target.contains(':') && self.target != ANSWER
+        let is_relative = !self.target.starts_with('/') && !self.target.contains(':');
+        is_relative && self.target != ANSWER && !OF_PROC.contains(&&*self.target)
     }
 
     /// Whether it works on the files that must survive, or on their folders.
