@@ -192,10 +192,11 @@ impl Load {
         found
     }
 
-    /// Longest time in which nothing new was seen.
+    /// Longest time in which nothing new was seen, that before the first and after the last included.
     pub(crate) fn longest_pause(&self, end: Duration) -> Duration {
         let mut times: Vec<Duration> = self.seen.iter().flatten().filter_map(|(first, _)| *first).collect();
         times.retain(|time| *time <= end);
+        times.extend([Duration::ZERO, end]);
         times.sort();
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(end)
     }

@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Has as many transactions committed as CometBFT remembers, none of which is the load's.
 pub(crate) fn fill(network: &Testnet, tx_bytes: usize) -> Result<()> {
+    println!("{REMEMBERED} transactions first, until CometBFT's cache of them is full ...");
     let (next, committed) = (AtomicU64::new(0), AtomicU64::new(0));
     let produce = |url: &str| -> Result<()> {
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);

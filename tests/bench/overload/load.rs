@@ -242,7 +242,8 @@ impl Run<'_> {
     /// Follows what is appended to a node's file; it may begin within earlier runs' transactions.
     fn follow(&self, file: &Path) -> Result<(Seen, Vec<Duration>)> {
         let (file, size) = (File::open(file)?, self.options.tx_bytes);
-        let mut at = file.metadata()?.len();
+        // The last one may still be on its way.
+        let mut at = file.metadata()?.len() / size as u64 * size as u64;
         let (mut seen, mut blocks) = (Seen::new(), Vec::new());
         loop {
             let is_last = self.done.load(Ordering::Relaxed);

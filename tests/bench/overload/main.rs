@@ -16,6 +16,8 @@ mod network;
 #[path = "../../soak/sample.rs"]
 #[allow(dead_code, reason = "the soak test uses the rest")]
 mod sample;
+#[path = "../../soak/warm_up.rs"]
+mod warm_up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,7 +80,7 @@ fn main() -> Result<ExitCode> {
     if let Err(err) = rustix::process::setpriority_process(None, -10) {
         eprintln!("the load runs at the nodes' own priority, and will be late: {err}");
     }
-    let measured = measure(&options, &network);
+    let measured = warm_up::fill(&network, options.tx_bytes).and_then(|()| measure(&options, &network));
     // All nodes have the same bytes: `checksum` waits for those behind.
     let agreed = measured.and_then(|figures| network.checksum().map(|found| (figures, found)));
     network.stop()?;
