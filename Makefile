@@ -204,7 +204,7 @@ $(CYCLONEDX_GO):
 
 ##@ Test
 
-.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload bench-wide soak consistency differential fuzz regex test-aarch64 test-docker test-dist
+.PHONY: test test-coverage test-race e2e check nightly monitor-test test-page test-streams rolling trace-test bench bench-read bench-limits bench-overload bench-wide soak consistency differential fuzz test-many regex test-aarch64 test-docker test-dist
 test: plugins rustfmt ## Tests that need no network; some need strace, one clang and lld
 	@command -v strace >/dev/null || export DSEQ_SKIP_CRASH="$${DSEQ_SKIP_CRASH:-strace is not installed}"; \
 	{ command -v clang && command -v wasm-ld; } >/dev/null || export DSEQ_SKIP_C="$${DSEQ_SKIP_C:-clang or lld is not installed}"; \
@@ -227,7 +227,7 @@ e2e: build $(BYZANTINE) ## Four real nodes, killed and brought back, and one tha
 
 check: fmt-check lint doc docs deny plugins-verify e2e test ## All that CI runs
 
-nightly: rolling monitor-test test-page trace-test test-streams differential fuzz regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist ## All that is too long for each change
+nightly: rolling monitor-test test-page trace-test test-streams differential fuzz test-many regex bench-limits test-race test-coverage test-aarch64 test-docker test-dist ## All that is too long for each change
 	@$(MAKE) --no-print-directory soak DURATION=1m
 	@$(MAKE) --no-print-directory consistency DURATION=3m
 
@@ -276,6 +276,11 @@ fuzz: plugins ## A hundred times what the tests try of random input
 	@export DSEQ_FUZZ_TIMES="$${DSEQ_FUZZ_TIMES:-100}" DSEQ_FUZZ_SEED="$${DSEQ_FUZZ_SEED:-$$(date +%s)}"; \
 		cargo test $(CARGO_FLAGS) -p dseq --test fuzz -- --nocapture \
 		&& cargo test $(CARGO_FLAGS) -p dseq --test http fuzzed -- --nocapture
+
+# Each request takes two descriptors, both ends being in one process.
+test-many: plugins ## Ten thousand requests that wait at once, and 5,000 followers
+	@ulimit -n 32768 && WAITING=10000 DSEQ_FOLLOWERS=5000 cargo test $(CARGO_FLAGS) -p dseq --test http -- --nocapture --test-threads 1 \
+		a_thousand_requests_wait many_followers_all_get_everything
 
 regex: build ## A plugin with the regex crate, from crates.io, is built and admitted
 	@cargo test $(CARGO_FLAGS) -p dseq --test cli -- --ignored regex
