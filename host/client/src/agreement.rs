@@ -32,7 +32,10 @@ impl Client {
         let length = found.iter().map(|(_, status)| status.length).min().unwrap_or_default();
         self.compare_roots(&found)?;
         let count = length.min(OVERLAP_BYTES_MAX as u64);
-        let compared = self.compare_bytes(&found, length - count, count).await?;
+        let compared = match count {
+            0 => found.iter().map(|(node, _)| *node).collect(),
+            _ => self.compare_bytes(&found, length - count, count).await?,
+        };
         let nodes = compared.into_iter().map(|node| self.inner.nodes[node].clone()).collect();
         Ok(Agreement { length, compared: count, nodes })
     }
@@ -59,10 +62,6 @@ impl Client {
     ) -> Result<Vec<usize>, Error> {
         let (mut first, mut compared, mut failures) = (None, Vec::new(), Vec::new());
         for (node, _) in found {
-            if count == 0 {
-                compared.push(*node);
-                continue;
-            }
             let bytes = match self.inner.bytes_at(*node, from, count).await {
                 Ok(bytes) => bytes,
                 Err(Trouble::Fatal(err)) => return Err(err),
