@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 /// A step of [`replace`] that failed.
+///
+/// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}", path = path.display())]
 pub struct ReplaceError {

@@ -82,7 +82,7 @@ fn the_app_answers_http_and_logs_each_request() {
     );
     assert_eq!((&found["request_id"], &found["complete"]), (&"mine".into(), &true.into()));
     assert!(found["bytes"].as_u64() > Some(100) && found["duration_ms"].as_f64() > Some(0.0), "{found}");
-    assert!(found["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{found}");
+    assert!(found["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{found}");
     assert_eq!(found["trace_id"].as_str().unwrap().len(), 32, "{found}");
     assert_eq!((&missing["route"], &missing["problem"]), (&"(none)".into(), &"not-found".into()));
     assert!(log.iter().all(|line| line["level"] != "WARN" && line["level"] != "ERROR"), "{log:?}");

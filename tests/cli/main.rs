@@ -42,6 +42,7 @@ mod program;
 mod status;
 mod supervision;
 mod supervisor;
+mod terminal;
 mod testnet;
 mod testnet_init;
 mod testnet_start;

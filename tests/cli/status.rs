@@ -281,7 +281,10 @@ fn of_a_home_alone_the_nodes_it_is_connected_to_are_asked() {
 
     with("");
     let (code, _, stderr) = run(&mut dseq(&["status", "--home", text(dir.path())]));
-    assert!(code == 1 && stderr.ends_with("names no address of CometBFT's RPC (rpc.laddr)\n"), "{stderr}");
+    assert!(
+        code == 1 && stderr.ends_with("names no address of CometBFT's RPC; set rpc.laddr there\n"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_node_that_the_network_did_not_start_is_left_alone_and_said() {
     let both = children(&home, &[]);
     let (code, _, stderr) = run(&mut dseq(&["testnet", "stop", "--dir", text(dir.path())]));
     let expected = format!(
-        "error: left alone, because `dseq testnet` did not start it: node0 (pid {})\n",
+        "error: left alone, because `dseq testnet` did not start it: node0 (pid {}); stop it as it was started\n",
         supervisor.child.id()
     );
     assert_eq!((code, stderr), (1, expected));

@@ -20,5 +20,7 @@ fn a_handler_that_hangs_is_answered_for_and_the_connection_goes_on() {
     let mut client = Client::connect(http.address());
     let answer = client.get("/hangs", "").answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (504, "answer-timeout"));
+    let problem = answer.problem();
+    assert_eq!((&problem["limit"], &problem["unit"]), (&50.into(), &"milliseconds".into()));
     assert_eq!(client.get("/", "").answer().text(), "hello");
 }

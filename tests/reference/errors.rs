@@ -9,7 +9,7 @@ use dseq::plugin::Fault;
 const INTRO: &str = "# Errors
 
 This page is generated from the code (`tests/reference`). Search it for the fixed words of a message; `‹…›` stands for what
-differs from case to case. Most messages say themselves what to do.
+differs from case to case. Where a column is empty, the message itself says it.
 
 Errors of the HTTP API are in [http.md](http.md), failing health checks in [health.md](health.md).
 
@@ -61,7 +61,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         title: "A node's home",
-        about: "Met by `dseq init` and by every command with `--home`. Exit code 78, or 1 where the system failed: free the space or fix the permissions that the cause names, and run the command again.",
+        about: "Met by `dseq init` and by every command with `--home`. Exit code 78, or 1 where the system failed.",
         files: &[
             "node/home/mod.rs",
             "node/home/new_home.rs",
@@ -83,6 +83,7 @@ const SECTIONS: &[Section] = &[
             "node/genesis/rules_error.rs",
             "node/genesis/document_error.rs",
             "node/genesis/origin.rs",
+            "cli/genesis.rs",
             "app/genesis.rs",
             "abci/bounds.rs",
             "abci/halt.rs",
@@ -95,6 +96,19 @@ const SECTIONS: &[Section] = &[
         title: "Plugins",
         about: "Met where a plugin is loaded: `dseq plugin check`, `dseq genesis`, the start of a node. The author of the plugin changes it, or the pipeline uses another one. `dseq plugin check` shows the same message without a network. Exit code 1, or 78 at the start of a node.",
         files: &["plugin/validate/error.rs", "plugin/admit/error.rs", "plugin/dir.rs", "plugin/fault.rs"],
+    },
+    Section {
+        title: "Tools for plugins",
+        about: "Met by `dseq plugin`. Exit code 1.",
+        files: &[
+            "cli/plugin/mod.rs",
+            "cli/plugin/new.rs",
+            "cli/plugin/build.rs",
+            "cli/plugin/goldens.rs",
+            "cli/plugin/test.rs",
+            "cli/plugin/bench.rs",
+            "cli/plugin/replay.rs",
+        ],
     },
     Section {
         title: "Keys and recovery",
@@ -141,28 +155,32 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Consensus and its connection",
-        about: "Met in the log of a node whose CometBFT sends what dseq cannot take, usually because it is another version or uses another network's data. Use the pinned CometBFT (`make build`) and the home's own data.",
+        about: "Met in the log of a node whose CometBFT sends what dseq cannot take, usually because it is another version or uses another network's data.",
         files: &["app/state.rs", "abci/transport/connection.rs", "abci/transport/frames.rs"],
     },
     Section {
         title: "Local networks and several nodes",
-        about: "Met by `dseq testnet`, `dseq checksum` and what asks nodes over RPC. Exit code 1, or 2 for a wrong flag.",
+        about: "Met by `dseq testnet`, `dseq checksum`, `dseq status` and what asks nodes over RPC. Exit code 1, or 2 for a wrong flag.",
         files: &[
             "node/testnet/error.rs",
             "node/testnet/logs.rs",
+            "cli/testnet.rs",
+            "cli/testnet/logs.rs",
+            "cli/status/mod.rs",
             "node/checksum.rs",
+            "cli/checksum.rs",
             "node/engine/rpc/mod.rs",
         ],
     },
     Section {
         title: "Clients",
         about: "Met by `dseq submit`, `dseq read`, `dseq tail` and `dseq receipt`, and by programs that use `dseq-client`. Exit codes 3 to 7 as in the table above, else 1.",
-        files: &["client:address.rs", "client:error.rs"],
+        files: &["client:address.rs", "client:error.rs", "cli/transactions.rs"],
     },
     Section {
         title: "Load tests",
         about: "Met by `dseq load`, before it sends anything. Exit code 2 for a value beyond its bound, else 1.",
-        files: &["load/mod.rs", "load/plan.rs"],
+        files: &["load/mod.rs", "load/plan.rs", "cli/load/mod.rs"],
     },
 ];
 
@@ -180,10 +198,10 @@ fn the_page_of_errors_is_what_the_code_says() {
     page.push_str("## Messages\n");
     for section in SECTIONS {
         page.push_str(&format!("\n### {}\n\n{}\n\n", section.title, section.about));
-        page.push_str(&heading(&["message", "cause"]));
+        page.push_str(&heading(&["message", "cause", "what to do"]));
         for file in section.files {
             for message in source::messages(&place(&root, file)) {
-                page.push_str(&row(&[&message.text, &message.doc]));
+                page.push_str(&row(&[&message.text, &message.cause, &message.what_to_do]));
             }
         }
     }

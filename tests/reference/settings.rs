@@ -2,8 +2,10 @@
 
 use super::{compare, heading, repository, row, source};
 use dseq::limits;
-use dseq::node::config::Settings;
+use dseq::node::config::{HOME_ENV, NODES_ENV, Settings};
+use dseq::node::engine::cometbft::{GARBAGE, GO_THREADS_MIN};
 use dseq::rules::Limits;
+use dseq::telemetry::RUST_LOG;
 
 const INTRO: &str = "# Settings
 
@@ -40,7 +42,11 @@ fn the_page_of_settings_is_what_the_code_says() {
         let (name, unit) = (format!("`{}`<br>`{}`<br>`{}`", key.name, key.flag, key.env), key.unit);
         page.push_str(&row(&[&name, &value, unit, &format!("{}.", key.help), &format!("{}.", key.reason)]));
     }
-    page.push_str("\nThe home itself is named by `--home` or `DSEQ_HOME`.\n");
+    page.push_str("\nOther environment variables:\n\n");
+    page.push_str(&heading(&["variable", "what it does"]));
+    for (name, what) in variables() {
+        page.push_str(&row(&[&name, &what]));
+    }
     page.push_str(LIMITS);
     page.push_str(&heading(&["limit", "default", "highest", "what it bounds"]));
     for (name, doc) in source::fields(&repository().join("host/format/src/rules.rs"), "Limits") {
@@ -69,6 +75,33 @@ fn the_page_of_settings_is_what_the_code_says() {
         }
     }
     compare("settings.md", &page);
+}
+
+/// What is heeded besides the settings, none of which is in the file.
+fn variables() -> Vec<(String, String)> {
+    let mut rows = vec![
+        (format!("`{HOME_ENV}`"), "A node's home, for commands that take `--home`.".to_owned()),
+        (format!("`{NODES_ENV}`"), "Nodes to ask, as HOST:PORT of their HTTP, separated by commas, for commands that take `--node` and use HTTP. Unless set: `localhost:6900`.".to_owned()),
+        (format!("`{RUST_LOG}`"), "[Directives](logs.md#levels) on top of `log_level`. Unless set: none.".to_owned()),
+        ("`OTEL_*`".to_owned(), "[Where traces go](tracing.md). Unless set: nowhere.".to_owned()),
+        ("`NO_COLOR`, `TERM`".to_owned(), "No colors on a terminal if `NO_COLOR` is set and not empty, or `TERM` is `dumb`.".to_owned()),
+    ];
+    for (name, value) in GARBAGE {
+        let what = match name {
+            "GOGC" => {
+                "By how many percent CometBFT's heap may grow beyond what is in use before garbage is collected: more memory, less CPU."
+            }
+            "GOMEMLIMIT" => "Memory beyond which CometBFT collects garbage more often.",
+            other => panic!("{other} is new: say what it does"),
+        };
+        rows.push((format!("`{name}`"), format!("{what} Unless set: `{value}`.")));
+    }
+    rows.push(("`GOMAXPROCS`".to_owned(), format!("Threads that run CometBFT's code at once. Unless set: one for each processor, and at least {GO_THREADS_MIN}.")));
+    rows.push((
+        "`GODEBUG`, `GOTRACEBACK`".to_owned(),
+        "Passed on to CometBFT, as Go defines them.".to_owned(),
+    ));
+    rows
 }
 
 fn limit(name: &str) -> (u64, u64) {

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use syn::{Attribute, Expr, Item, Lit, LitStr, Meta};
+use syn::parse::ParseStream;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, Item, ItemMod, Lit, LitStr, Macro, Meta};
 
-/// A message as `#[error("...")]` has it, and what its doc comment says of it.
+/// A message as `#[error("...")]` has it, and what its doc comment says of it; or as `bail!` and `anyhow!` have it.
 pub(crate) struct Message {
     pub(crate) text: String,
-    pub(crate) doc: String,
+    /// The first paragraph.
+    pub(crate) cause: String,
+    /// The paragraphs after it; empty where the message says itself what to do.
+    pub(crate) what_to_do: String,
 }
 
 /// The messages of a source file, unit tests left out, in its order. A message that only repeats its cause is left out.
@@ -23,7 +28,52 @@ pub(crate) fn messages(path: &Path) -> Vec<Message> {
             _ => {}
         }
     }
+    let mut plain = Plain(Vec::new());
+    plain.visit_file(&file);
+    messages.extend(plain.0);
     messages
+}
+
+/// The messages that have no type.
+struct Plain(Vec<Message>);
+
+impl<'ast> Visit<'ast> for Plain {
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        let is_test = |attr: &Attribute| matches!(&attr.meta, Meta::List(list) if list.path.is_ident("cfg") && list.tokens.to_string() == "test");
+        if !item.attrs.iter().any(is_test) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        let is_message = |name: &str| call.path.segments.last().is_some_and(|last| last.ident == name);
+        if ["anyhow", "bail", "ensure"].into_iter().any(is_message)
+            && let Ok(text) = call.parse_body_with(first_text)
+        {
+            self.0.extend(worded(&text, String::new(), String::new()));
+        }
+    }
+}
+
+/// A format string, whatever comes after it: what is put in may be shorthand that is no expression by itself.
+fn first_text(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    let text = input.parse()?;
+    input.step(|cursor| {
+        let mut rest = *cursor;
+        while let Some((_, next)) = rest.token_tree() {
+            rest = next;
+        }
+        Ok(((), rest))
+    })?;
+    Ok(text)
+}
+
+/// A message that has words of its own.
+fn worded(format: &LitStr, cause: String, what_to_do: String) -> Option<Message> {
+    let text = readable(&format.value());
+    let is_word = |word: &str| word.len() > 1 && word.chars().all(char::is_alphabetic);
+    let has_words = text.split(' ').map(|word| word.trim_end_matches([':', ',', ';', '.'])).any(is_word);
+    has_words.then_some(Message { text, cause, what_to_do })
 }
 
 /// The doc comment at the top of a file.
@@ -50,22 +100,11 @@ fn parse(path: &Path) -> syn::File {
 fn message(attrs: &[Attribute]) -> Option<Message> {
     let attr = attrs.iter().find(|attr| attr.path().is_ident("error"))?;
     let Meta::List(_) = &attr.meta else { return None };
-    // What is put in may be shorthand that is no expression by itself.
-    let first = |input: syn::parse::ParseStream<'_>| {
-        let text: LitStr = input.parse()?;
-        input.step(|cursor| {
-            let mut rest = *cursor;
-            while let Some((_, next)) = rest.token_tree() {
-                rest = next;
-            }
-            Ok(((), rest))
-        })?;
-        Ok(text)
-    };
-    let text = attr.parse_args_with(first).ok()?;
-    let text = readable(&text.value());
-    let words = text.split(' ').any(|word| word.len() > 2 && word.chars().all(char::is_alphabetic));
-    words.then(|| Message { text, doc: doc(attrs, " ") })
+    let text = attr.parse_args_with(first_text).ok()?;
+    let doc = doc(attrs, "\n");
+    let (cause, what_to_do) = doc.split_once("\n\n").unwrap_or((&doc, ""));
+    let joined = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    worded(&text, joined(cause), joined(what_to_do))
 }
 
 /// The doc comment among these attributes, its lines joined; links become plain code.

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use crate::Address;
 use crate::answers::Status;
 use crate::client::{Client, Inner};
-use crate::error::Error;
+use crate::error::{Error, Why};
 use crate::pull::{OVERLAP_BYTES_MAX, Trouble};
 
 /// What nodes agree on.
@@ -66,11 +66,14 @@ impl Client {
                 Ok(bytes) => bytes,
                 Err(Trouble::Fatal(err)) => return Err(err),
                 // It answered just now; what it does not answer any more can't be compared.
-                Err(Trouble::Refusal(refusal)) => {
-                    failures.push(self.inner.failure(*node, refusal.why));
+                Err(trouble) => {
+                    let why = match trouble {
+                        Trouble::Refusal(refusal) => refusal.why,
+                        _ => Why::Unexpected("it lacks bytes that it had a moment ago".to_owned()),
+                    };
+                    failures.push(self.inner.failure(*node, why));
                     continue;
                 }
-                Err(_) => continue,
             };
             compared.push(*node);
             let Some((of, expected)) = &first else {

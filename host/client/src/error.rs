@@ -21,6 +21,8 @@ pub enum Error {
     #[error(transparent)]
     Address(#[from] BadAddress),
     /// A client without nodes.
+    ///
+    /// Give at least one: `--node` or `DSEQ_NODE`, or in a program an address for `Client::new`.
     #[error("no node is given")]
     NoNodes,
     /// No node can be reached, or answers.
@@ -38,6 +40,8 @@ pub enum Error {
         problem: Box<Problem>,
     },
     /// A node's answer is not one that a dseq node gives.
+    ///
+    /// Give the address of its HTTP: `http` in its dseq.toml.
     #[error(
         "{node} does not answer as a dseq node does ({what}); is this the port of its HTTP, such as 6900, and not of CometBFT's RPC?"
     )]
@@ -58,6 +62,8 @@ pub enum Error {
         why: String,
     },
     /// An offset that no node has reached.
+    ///
+    /// Ask for one that is committed, or try again later.
     #[error("offset {offset} is beyond the end of the sequence, which has {length} bytes")]
     BeyondEnd {
         /// The offset that was asked for.
@@ -66,6 +72,8 @@ pub enum Error {
         length: u64,
     },
     /// A record index that no node has reached.
+    ///
+    /// Ask for one that is committed, or try again later.
     #[error("record {index} is not committed: there are {count} records")]
     NoSuchRecord {
         /// The index that was asked for.
@@ -74,6 +82,8 @@ pub enum Error {
         count: u64,
     },
     /// Two nodes hold different bytes.
+    ///
+    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
     #[error("nodes disagree: byte {offset} is not the same at {first} and at {second}")]
     Disagree {
         /// The first byte that is found to differ.
@@ -84,6 +94,8 @@ pub enum Error {
         second: Address,
     },
     /// Two nodes hold different records.
+    ///
+    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
     #[error("nodes disagree: record {index} is not the same at {first} and at {second}")]
     RecordsDisagree {
         /// The record's index.
@@ -94,6 +106,8 @@ pub enum Error {
         second: Address,
     },
     /// Two nodes have equally long sequences with different hashes.
+    ///
+    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
     #[error("nodes disagree: the {length} bytes of {first} and of {second} have different hashes")]
     RootsDisagree {
         /// The length of both sequences.

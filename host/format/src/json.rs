@@ -27,6 +27,8 @@ const EXPONENT_MIN: f64 = 1e21;
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON, or a string or number that JSON allows and no parser takes.
+    ///
+    /// Correct the JSON there.
     #[error("{place} is invalid JSON: {}", words(.source))]
     Syntax {
         /// Where the text is.

@@ -185,6 +185,8 @@ pub enum CanonicalJsonError {
     #[error(transparent)]
     Json(#[from] JsonError),
     /// A value RFC 8785 cannot write.
+    ///
+    /// Report it, with the command that was run.
     #[error("params have no canonical form (RFC 8785): {}", words(.0))]
     NotCanonical(#[from] serde_json::Error),
     /// Too long once written.
@@ -194,6 +196,8 @@ pub enum CanonicalJsonError {
         bytes: u64,
     },
     /// Another spelling where only the canonical one may be.
+    ///
+    /// Write them as the message shows.
     #[error("params are not in their canonical form (RFC 8785), which is {canonical}")]
     Spelling {
         /// How they are written canonically.

@@ -18,6 +18,8 @@ pub enum Halt {
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// Genesis is not one of this program.
+    ///
+    /// Correct what the words after the colon name, or take the genesis from another member.
     #[error("genesis refused: {0}")]
     Genesis(#[from] GenesisError),
     /// Genesis has parameters under which its limits cannot be met.
@@ -32,12 +34,18 @@ pub enum Halt {
         source: PluginDirError,
     },
     /// A plugin or the engine is not what this network agreed on.
+    ///
+    /// Compare genesis, plugins and `dseq version` with another member's, and correct what differs; if nothing does,
+    /// correct the genesis.
     #[error("genesis refused: {0}")]
     Admit(#[from] AdmitError),
     /// The engine sent a request out of order, or this host could not run the pipeline.
     #[error(transparent)]
     Sequencing(#[from] SequencingError),
     /// The log was written under rules that hash to something else.
+    ///
+    /// Start the version of dseq that ran here before. If there was none, move `sequence/` away and start again: the node
+    /// rebuilds it from its blocks.
     #[error(
         "the log's last block has app hash {stored}, but this program computes {computed} for it; the log is \
          damaged or was written by a version with other formats"

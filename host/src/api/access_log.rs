@@ -17,7 +17,7 @@ use axum::response::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tracing::Instrument as _;
 
-use super::Peer;
+use super::Client;
 use super::limits::REQUEST_ID_BYTES_MAX;
 use super::problem::ProblemType;
 use super::trace_context::{TRACEPARENT, TraceContext, random_id};
@@ -64,7 +64,7 @@ pub(super) async fn identify(
         began,
         method: request.method().clone(),
         route,
-        peer: request.extensions().get::<Peer>().copied(),
+        client: request.extensions().get::<Client>().copied(),
         id: id.clone(),
         trace,
         status: StatusCode::OK,
@@ -95,7 +95,7 @@ struct Answered {
     method: Method,
     /// The pattern that its path matched: the path itself would make the number of routes unbounded.
     route: Option<String>,
-    peer: Option<Peer>,
+    client: Option<Client>,
     id: RequestId,
     trace: TraceContext,
     status: StatusCode,
@@ -110,7 +110,7 @@ impl Answered {
     }
 
     fn log(&self, complete: bool) {
-        let Self { began, method, route, peer, id, trace, status, problem, bytes } = self;
+        let Self { began, method, route, client, id, trace, status, problem, bytes } = self;
         macro_rules! event {
             ($level:ident) => {
                 tracing::$level!(
@@ -123,7 +123,7 @@ impl Answered {
                     bytes,
                     complete,
                     duration_ms = began.elapsed().as_secs_f64() * 1000.0,
-                    peer = peer.map(|Peer(address)| tracing::field::display(address)),
+                    client = client.map(|Client(address)| tracing::field::display(address)),
                     request_id = %id,
                     trace_id = format_args!("{:032x}", trace.trace_id),
                     "HTTP request"

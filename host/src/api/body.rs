@@ -1,15 +1,34 @@
 //! Reads a request's body whole, within bounds, with a problem for each way in which that can fail.
 
 use std::error::Error;
+use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tower_http::timeout::TimeoutError;
+use tower_http::timeout::{DeadlineBody, TimeoutError};
 
 use super::problem::{BODY_INCOMPLETE, BODY_TOO_LARGE, Problem, REQUEST_TIMEOUT};
 use crate::printable;
+
+/// A body that must arrive within this time.
+pub(super) fn within(time_max: Duration, body: Body) -> Body {
+    let named = move |source: BoxError| match source.is::<TimeoutError>() {
+        true => TooSlow { source, time_max }.into(),
+        false => source,
+    };
+    Body::new(DeadlineBody::new(time_max, body).map_err(named))
+}
+
+/// A body took longer than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+struct TooSlow {
+    source: BoxError,
+    time_max: Duration,
+}
 
 /// The whole body of a request, of at most this many bytes; `admit` is asked before each part of it is kept. How long it may take is
 /// bounded for all requests, by [`Limits::body_time_max`](super::Limits::body_time_max).
@@ -43,11 +62,12 @@ pub async fn whole(
 }
 
 fn not_read(err: &(dyn Error + 'static), bytes_max: u64) -> Problem {
-    if has_cause::<LengthLimitError>(err) {
+    if cause::<LengthLimitError>(err).is_some() {
         return too_large(bytes_max, None);
     }
-    if has_cause::<TimeoutError>(err) {
-        return Problem::new(&REQUEST_TIMEOUT, "the body of the request did not arrive in time");
+    if let Some(TooSlow { time_max, .. }) = cause(err) {
+        return Problem::new(&REQUEST_TIMEOUT, "the body of the request did not arrive in time")
+            .exceeding_time(*time_max, None);
     }
     let why = deepest(err).to_string();
     Problem::new(
@@ -65,8 +85,8 @@ fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn E
     std::iter::successors(Some(err), |&err| err.source())
 }
 
-fn has_cause<T: Error + 'static>(err: &(dyn Error + 'static)) -> bool {
-    causes(err).any(<dyn Error>::is::<T>)
+fn cause<'a, T: Error + 'static>(err: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    causes(err).find_map(<dyn Error>::downcast_ref)
 }
 
 fn deepest<'a>(err: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

@@ -25,19 +25,19 @@ use super::{Limits, Stopping};
 
 /// Who is at the other end of the connection that a request came on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct Client(pub SocketAddr);
 
 /// Serves a connection until it ends, by either side's will.
 pub(super) async fn serve(
     stream: TcpStream,
-    peer: SocketAddr,
+    client: SocketAddr,
     router: Router,
     limits: Arc<Limits>,
     stopping: Stopping,
 ) {
     let Ok(socket) = Socket::new(stream, &limits) else { return };
     // Boxed, because hyper wants a future that can be moved.
-    let answer = service_fn(move |request| Box::pin(answer(router.clone(), peer, request)));
+    let answer = service_fn(move |request| Box::pin(answer(router.clone(), client, request)));
     let mut connection = http1::Builder::new()
         // Without a timer the timeout does nothing.
         .timer(TokioTimer::new())
@@ -57,15 +57,14 @@ pub(super) async fn serve(
         }
     };
     if let Err(err) = &ended {
-        tracing::debug!(%peer, error = err as &dyn std::error::Error, "HTTP connection failed");
+        tracing::debug!(%client, error = err as &dyn std::error::Error, "HTTP connection failed");
     }
     let parts = connection.into_parts();
     let Some(mut stream) = parts.io.into_inner().into_stream() else { return };
     // An idle connection is closed without a word: its client would take one for the answer to its next request.
     if ended.is_err_and(|err| err.is_timeout()) && !parts.read_buf.is_empty() {
-        let millis = u64::try_from(limits.head_time_max.as_millis()).unwrap_or(u64::MAX);
         let slow = Problem::new(&REQUEST_TIMEOUT, "the head of the request did not arrive in time");
-        let answer = slow.exceeding(millis, None, "milliseconds").raw_response();
+        let answer = slow.exceeding_time(limits.head_time_max, None).raw_response();
         // The buffer of a connection on which nothing waits has room for it; one that is gone does not need it.
         let _ = stream.write_all(&answer).await;
     }
@@ -74,11 +73,11 @@ pub(super) async fn serve(
 
 async fn answer(
     router: Router,
-    peer: SocketAddr,
+    client: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let mut request: Request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Client(client));
     router.oneshot(request).await
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -16,7 +15,6 @@ use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tower_http::timeout::DeadlineBody;
 
 use super::hosts::{Hosts, host_of};
 use super::origins::Origins;
@@ -24,7 +22,7 @@ use super::problem::{
     ANSWER_TIMEOUT, BAD_HOST, CROSS_ORIGIN, FOREIGN_HOST, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED,
     NOT_FOUND, Problem,
 };
-use super::{Limits, access_log};
+use super::{Limits, access_log, body};
 use crate::excerpt::Excerpt;
 use crate::panics::panic_message;
 use crate::telemetry::metrics::Metrics;
@@ -121,12 +119,14 @@ async fn within_limits(State(limits): State<Arc<Limits>>, request: Request, next
     let request = if request.body().is_end_stream() {
         request
     } else {
-        request.map(|body| Body::new(DeadlineBody::new(limits.body_time_max, body)))
+        request.map(|body| body::within(limits.body_time_max, body))
     };
     timeout(limits.answer_time_max, next.run(request)).await.unwrap_or_else(|_| {
         let seconds = limits.answer_time_max.as_secs();
         tracing::error!("no answer to an HTTP request within {seconds} s: does the disk answer?");
-        Problem::new(&ANSWER_TIMEOUT, format!("the node had no answer within {seconds} s")).into_response()
+        Problem::new(&ANSWER_TIMEOUT, format!("the node had no answer within {seconds} s"))
+            .exceeding_time(limits.answer_time_max, None)
+            .into_response()
     })
 }
 

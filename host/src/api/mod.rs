@@ -51,7 +51,7 @@ mod trace_context;
 use std::sync::Arc;
 
 pub use access_log::RequestId;
-pub use connection::Peer;
+pub use connection::Client;
 pub use layers::layered;
 pub use limits::Limits;
 pub use origins::Origins;

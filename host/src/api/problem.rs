@@ -157,6 +157,13 @@ impl Problem {
         Self { exceeded: Some(Exceeded { limit, actual, unit }), ..self }
     }
 
+    /// The same of a time.
+    #[must_use]
+    pub fn exceeding_time(self, limit: Duration, actual: Option<Duration>) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.exceeding(millis(limit), actual.map(millis), "milliseconds")
+    }
+
     /// The bound that was exceeded.
     #[must_use]
     pub fn limit(&self) -> Option<u64> {

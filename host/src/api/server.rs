@@ -54,6 +54,8 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// The system refused.
+    ///
+    /// Set `http` in dseq.toml to an address of this machine, with a port that the node's user may listen on.
     #[error("cannot listen on {address} for HTTP; see `http` in dseq.toml")]
     Listen {
         /// The address.
@@ -62,6 +64,8 @@ pub enum BindError {
         source: io::Error,
     },
     /// The threads cannot be started.
+    ///
+    /// Let the node's user have more threads or memory (`TasksMax=` in a systemd unit); `dseq start` tries again by itself.
     #[error("cannot start the threads that serve HTTP")]
     Threads(#[source] io::Error),
 }
@@ -291,11 +295,11 @@ impl Accepting {
                 () = self.stopping.wait() => return,
             };
             match accepted {
-                Ok((stream, peer)) => match self.connections.admit(peer.ip(), &self.limits) {
-                    Ok(permit) => self.serve(stream, peer, permit),
+                Ok((stream, client)) => match self.connections.admit(client.ip(), &self.limits) {
+                    Ok(permit) => self.serve(stream, client, permit),
                     Err(problem) => {
                         // The log bounds how often it is repeated.
-                        tracing::warn!(%peer, "refused an HTTP connection: too many are open");
+                        tracing::warn!(%client, "refused an HTTP connection: too many are open");
                         self.refuse(stream, problem, &refusals);
                     }
                 },
@@ -308,12 +312,12 @@ impl Accepting {
         }
     }
 
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    fn serve(&self, stream: TcpStream, client: SocketAddr, permit: Permit) {
         let (router, limits) = (self.router.clone(), Arc::clone(&self.limits));
         let stopping = self.stopping.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            connection::serve(stream, peer, router, limits, stopping).await;
+            connection::serve(stream, client, router, limits, stopping).await;
         });
     }
 

@@ -19,6 +19,8 @@ pub enum GenesisError {
     )]
     NotOurs,
     /// Not the JSON object that a dseq genesis needs: serde says where.
+    ///
+    /// Correct `app_state`, or take the genesis from another member.
     #[error("app_state is not a dseq genesis: {}", words(.0))]
     Json(#[from] serde_json::Error),
     /// The engine id is not a hash.
@@ -49,6 +51,9 @@ pub enum GenesisError {
         source: CanonicalJsonError,
     },
     /// Inline wasm that is not base64.
+    ///
+    /// Embed the plugins again with `dseq genesis set --inline`, each with its `--plugin` and `--params`, or take the
+    /// genesis from another member.
     #[error("app_state.dseq.pipeline[{index}].wasm is not base64: {source}")]
     Wasm {
         /// The plugin's place, from 0.
@@ -57,6 +62,9 @@ pub enum GenesisError {
         source: data_encoding::DecodeError,
     },
     /// Inline wasm that is not the plugin genesis pins.
+    ///
+    /// Embed the plugins again with `dseq genesis set --inline`, each with its `--plugin` and `--params`, or take the
+    /// genesis from another member.
     #[error("app_state.dseq.pipeline[{index}]: sha256 is {pinned}, but the wasm beside it has {found}")]
     WasmHash {
         /// The plugin's place, from 0.

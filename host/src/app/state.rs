@@ -35,12 +35,18 @@ pub struct Decided {
 #[derive(Debug, thiserror::Error)]
 pub enum SequencingError {
     /// Blocks before rules.
+    ///
+    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
+    /// with both logs.
     #[error("consensus sent {request} before InitChain")]
     NoGenesis {
         /// The request.
         request: &'static str,
     },
     /// Rules after blocks.
+    ///
+    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
+    /// with both logs.
     #[error(
         "consensus sent InitChain, but block {height} is committed; is this node home of another network?"
     )]
@@ -49,6 +55,9 @@ pub enum SequencingError {
         height: u64,
     },
     /// A block out of order.
+    ///
+    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
+    /// with both logs.
     #[error("consensus sent FinalizeBlock for height {found}; the next block is {expected}")]
     WrongHeight {
         /// The height sent.
@@ -57,6 +66,9 @@ pub enum SequencingError {
         expected: u64,
     },
     /// A commit of nothing.
+    ///
+    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
+    /// with both logs.
     #[error("consensus sent Commit without a finalized block")]
     NothingDecided,
     /// This host could not run the pipeline.

@@ -31,7 +31,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let nodes = if args.homes.is_empty() { nodes_of(&args.dir)? } else { nodes_at(&args.homes)? };
     if nodes.len() < 2 {
-        bail!("there is only one node; comparing takes two or more");
+        bail!("there is only one node; comparing takes two or more: give --home for each");
     }
     let found = checksum::compare(&nodes)?;
     let same = found.verdict == Verdict::Identical;

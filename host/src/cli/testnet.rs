@@ -323,11 +323,17 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
     say(format!("The data stays in {}.", args.dir.display()))?;
     if !denied.is_empty() {
         left.iter_mut().for_each(|node| node.push_str(" was not started by `dseq testnet`"));
-        bail!("not stopped:\n{}", [denied, left].concat().join("\n"));
+        bail!(
+            "not stopped; run the command as the user who started them:\n{}",
+            [denied, left].concat().join("\n")
+        );
     }
     // A failure: `make clean` must not go on to remove the data of a node that still runs.
     if !left.is_empty() {
-        bail!("left alone, because `dseq testnet` did not start it: {}", left.join(", "));
+        bail!(
+            "left alone, because `dseq testnet` did not start it: {}; stop it as it was started",
+            left.join(", ")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -143,14 +143,18 @@ fn next_prefixed(reader: &mut dyn BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     let hint = if other < length { format!("; big-endian it would be {other}") } else { String::new() };
     if length > max {
         bail!(
-            "its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}"
+            "its length prefix is {length} (4 bytes, little-endian); the maximum of any network is {max}{hint}. If the file \
+             is not length-prefixed, use --lines (many) or --input (one transaction)"
         );
     }
     let mut bytes = Vec::new();
     reader.take(length).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
     if found < length {
-        bail!("its length prefix is {length}, but the file ends after {found} more bytes{hint}");
+        bail!(
+            "its length prefix is {length}, but the file ends after {found} more bytes{hint}. Complete the file, or use --input \
+             if it is one transaction"
+        );
     }
     Ok(Some(bytes))
 }
@@ -191,16 +195,20 @@ mod tests {
     fn a_length_that_cannot_be_is_refused_with_what_it_says() {
         let refusal = |mut bytes: &[u8]| format!("{:#}", next_prefixed(&mut bytes).unwrap_err());
         assert!(refusal(b"\0\0").starts_with("the file ends within a length"), "{}", refusal(b"\0\0"));
-        assert_eq!(refusal(b"\x05\0\0\0abc"), "its length prefix is 5, but the file ends after 3 more bytes");
+        let cut = |said: &str| format!("{said}. Complete the file, or use --input if it is one transaction");
+        assert_eq!(
+            refusal(b"\x05\0\0\0abc"),
+            cut("its length prefix is 5, but the file ends after 3 more bytes")
+        );
         assert_eq!(
             refusal(b"\0\0\0\x03abc"),
-            "its length prefix is 50331648, but the file ends after 3 more bytes; big-endian it would be 3"
+            cut(
+                "its length prefix is 50331648, but the file ends after 3 more bytes; big-endian it would be 3"
+            )
         );
-        assert!(
-            refusal(b"\xff\xff\xff\xff")
-                .ends_with("is 4294967295 (4 bytes, little-endian); the maximum of any network is 67108864")
-        );
+        let maximum = "is 4294967295 (4 bytes, little-endian); the maximum of any network is 67108864. If";
+        assert!(refusal(b"\xff\xff\xff\xff").contains(maximum));
         // A file of the other byte order, such as what the plugin `length-prefix` writes.
-        assert!(refusal(b"\0\0\0\x05abcde").ends_with("big-endian it would be 5"));
+        assert!(refusal(b"\0\0\0\x05abcde").contains("big-endian it would be 5."));
     }
 }

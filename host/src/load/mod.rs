@@ -82,6 +82,8 @@ pub enum LoadError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A node that does not answer before anything was sent.
+    ///
+    /// Start the node, or correct its address.
     #[error("node {node} cannot be used: {why}; is it running, and is this its {port} port?")]
     Node {
         /// The node.
@@ -92,6 +94,8 @@ pub enum LoadError {
         port: &'static str,
     },
     /// The kernel refuses threads or signals.
+    ///
+    /// Mend the cause printed after it, and run the command again.
     #[error("cannot start the run")]
     Runtime(#[source] io::Error),
 }

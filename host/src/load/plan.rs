@@ -116,6 +116,8 @@ pub enum PlanError {
         nodes: usize,
     },
     /// The same node twice: its share would be double.
+    ///
+    /// Name each node once.
     #[error("node {node} is named twice")]
     NodeTwice {
         /// The node.

@@ -41,6 +41,8 @@ pub struct BuildInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildInfoError {
     /// It cannot be run.
+    ///
+    /// Give the path of a dseq that is built for this machine and that this user may run.
     #[error("cannot run {path}", path = path.display())]
     Run {
         /// The program.
@@ -49,12 +51,16 @@ pub enum BuildInfoError {
         source: io::Error,
     },
     /// It takes too long.
+    ///
+    /// Run it by hand, to see what it waits for.
     #[error("{path} did not end within {seconds} s and was killed", path = path.display(), seconds = PATIENCE.as_secs())]
     Slow {
         /// The program.
         path: PathBuf,
     },
     /// It says something else.
+    ///
+    /// Give the path of the dseq that is to take this one's place.
     #[error("{path} does not answer `version --json` as dseq does ({status}; it said {said:?}); is it dseq, of a version that has `upgrade check`?", path = path.display())]
     Other {
         /// The program.

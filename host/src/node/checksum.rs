@@ -97,6 +97,8 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 pub enum ChecksumError {
     /// No committed length.
+    ///
+    /// Do what the cause printed after it says.
     #[error("{node}: cannot tell the length of its sequence")]
     Length {
         /// The node.
@@ -113,6 +115,8 @@ pub enum ChecksumError {
         source: Denied,
     },
     /// A file that cannot be read, or ends early.
+    ///
+    /// Check that node's disk, and look at its home with `dseq doctor`.
     #[error("{node}: cannot read {path}", path = path.display())]
     Read {
         /// The node.

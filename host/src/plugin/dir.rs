@@ -60,6 +60,8 @@ pub enum PluginDirError {
         source: io::Error,
     },
     /// More bytes than a plugin may have.
+    ///
+    /// Build it with `dseq plugin build`, which leaves debug information out; if that is not enough, make it smaller.
     #[error("the plugin is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
     TooLarge {
         /// Its size.

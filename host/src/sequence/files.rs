@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::atomic_file::{self, ReplaceError};
 
 /// A file operation that failed.
+///
+/// Check the disk and the permissions of that path, then start the node again.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}: {source}", path = path.display())]
 pub struct IoError {

@@ -51,6 +51,8 @@ impl Head {
 }
 
 /// The sequence has no room for a record: its end would pass [`limits::SEQUENCE_BYTES_MAX`].
+///
+/// Start a new network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sequence is {length} bytes long; a record of {record} bytes would pass its limit of {max}", max = limits::SEQUENCE_BYTES_MAX)]
 pub struct SequenceFull {

@@ -86,6 +86,8 @@ pub enum CommitError {
     #[error("an earlier write to the log failed, so it takes no more; restart the node")]
     Poisoned,
     /// The block was staged on another head than the log has now.
+    ///
+    /// Report it, with the node's log.
     #[error(
         "block {height} was staged on {staged_length} bytes and {staged_count} records, the log has {length} and {count}"
     )]

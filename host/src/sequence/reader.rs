@@ -66,6 +66,8 @@ pub enum ReadError {
     #[error(transparent)]
     Io(#[from] IoError),
     /// A record beyond the last one.
+    ///
+    /// Ask for one that is committed, or try again later.
     #[error("there is no record {index}; the log has {count} records, counted from 0")]
     NoSuchRecord {
         /// The index asked for.
@@ -82,6 +84,8 @@ pub enum ReadError {
         index: u64,
     },
     /// A byte beyond the last one.
+    ///
+    /// Ask for one that is committed, or try again later.
     #[error("there is no byte at offset {offset}; the sequence is {length} bytes long, counted from 0")]
     NoSuchOffset {
         /// The offset asked for.

@@ -39,6 +39,8 @@ pub enum OpenError {
         holder: String,
     },
     /// There is no log here at all.
+    ///
+    /// Start the node once, or name another home.
     #[error("there is no log in {dir}: its commit file is missing", dir = dir.display())]
     NoLog {
         /// The folder.

@@ -49,7 +49,7 @@ fn what_cannot_be_measured_is_refused() {
     let empty = dir.path().join("empty");
     fs::write(&empty, "").unwrap();
     let (code, _, stderr) = bench(&["--against", text(&path), "--lines", text(&empty)]);
-    assert!(code == 1 && stderr.contains("there are no transactions"), "{stderr}");
+    assert!(code == 1 && stderr.contains("the input has no transactions"), "{stderr}");
     let (code, _, stderr) = bench(&["--count", "0"]);
     assert!(code == 2 && stderr.contains("--count"), "{stderr}");
 }

@@ -121,7 +121,10 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
     run(&mut plain(dseq(&["plugin", "new", ".", "--name", "mine"]), temp.path()));
     fs::write(temp.path().join("src/lib.rs"), "this is no Rust").unwrap();
     let (code, stdout, stderr) = build();
-    assert!(code == 1 && stderr.ends_with("error: cannot build .; see above\n"), "{stdout}{stderr}");
+    assert!(
+        code == 1 && stderr.ends_with("error: cannot build .: correct what is said above\n"),
+        "{stdout}{stderr}"
+    );
     assert!(stderr.contains("src/lib.rs"), "{stderr}");
     fs::remove_file(temp.path().join("Cargo.lock")).unwrap();
     let (code, _, stderr) = build();

@@ -36,10 +36,17 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A request that cannot be answered. The connection ends with it, the server does not.
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
+    /// What came cannot be cut into requests.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// Bytes that are no ABCI request.
+    ///
+    /// Let nothing but the CometBFT that comes with dseq connect to the ABCI address.
     #[error("the request is not a valid protobuf message: {0}")]
     Undecodable(#[from] prost::DecodeError),
+    /// A request without a method that this server knows.
+    ///
+    /// Let nothing but the CometBFT that comes with dseq connect to the ABCI address.
     #[error("the request names no ABCI 2.0 method: it is empty, or of another version of the protocol")]
     NoMethod,
 }

@@ -36,9 +36,13 @@ const VARINT_BYTES_MAX: usize = 10;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
     /// More than ten bytes of varint, or more than 64 bits in them.
+    ///
+    /// Let nothing but the CometBFT that comes with dseq connect to the ABCI address.
     #[error("the length of the request is not a varint of at most {VARINT_BYTES_MAX} bytes and 64 bits")]
     BadLength,
     /// A frame above the limit.
+    ///
+    /// Let nothing but the CometBFT that comes with dseq connect to the ABCI address.
     #[error("the request is {bytes} bytes long and this server takes at most {bytes_max}")]
     TooLarge {
         /// The announced length of the message.

@@ -48,6 +48,8 @@ pub enum BindError {
     #[error("{} exists and is not a socket; move it away or use another path for the ABCI socket", .0.display())]
     NotASocket(PathBuf),
     /// The system refused.
+    ///
+    /// Mend the cause printed after it, or set another address with `abci` in dseq.toml.
     #[error("cannot {action} for the ABCI address {addr}")]
     Io {
         /// What was attempted.
@@ -104,7 +106,7 @@ impl Listener {
         listener.set_nonblocking(true).map_err(failed("prepare the socket"))?;
         let local = listener.local_addr().map_err(failed("read the socket's address"))?;
         if !local.ip().is_loopback() {
-            tracing::warn!(addr = %local, "the ABCI socket has no authentication and listens beyond this host");
+            tracing::warn!(listen = %local, "the ABCI socket has no authentication and listens beyond this host");
         }
         Ok(Self { socket: listener.into(), addr: tcp_addr(local), file: None })
     }

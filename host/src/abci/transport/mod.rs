@@ -75,6 +75,8 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A handler panicked. The process must end: CometBFT waits for an answer that must never be given.
+    ///
+    /// Report it, with the node's log.
     #[error("the handler of {method} panicked: {}", panic_message(&**payload))]
     HandlerPanicked {
         /// The ABCI method.
@@ -83,6 +85,8 @@ pub enum ServeError {
         payload: Box<dyn Any + Send>,
     },
     /// No further connection can be accepted.
+    ///
+    /// Mend the cause printed after it; `dseq start` restarts the app by itself.
     #[error("cannot accept connections on {addr}")]
     Accept {
         /// Where the server listened.
@@ -91,6 +95,8 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The threads that help checking transactions cannot be started.
+    ///
+    /// Let the node's user have more threads or memory (`TasksMax=` in a systemd unit); `dseq start` tries again by itself.
     #[error("cannot start the threads that check transactions")]
     Threads(#[source] io::Error),
 }
@@ -185,7 +191,7 @@ impl Server {
         let (checks, helpers) =
             checks::start(check_helpers, &handler, &control).map_err(ServeError::Threads)?;
         let checks = Arc::new(checks);
-        tracing::info!(%addr, check_helpers, "ABCI server listening");
+        tracing::info!(listen = %addr, check_helpers, "ABCI server listening");
         let accepted = accept_until_stopped(&listener, &control, &wake, |registration| {
             start_connection(registration, handler.clone(), Arc::clone(&checks), frame_bytes_max);
         });
@@ -198,7 +204,7 @@ impl Server {
         }
         drop(checks);
         helpers.join();
-        tracing::info!(%addr, "ABCI server stopped");
+        tracing::info!(listen = %addr, "ABCI server stopped");
         Ok(accepted.map_err(|source| ServeError::Accept { addr, source })?)
     }
 }

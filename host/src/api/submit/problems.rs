@@ -82,14 +82,12 @@ pub fn unreadable() -> Problem {
 /// The answer when the network decides less than is submitted.
 pub(super) fn overloaded(overload: Overload) -> Problem {
     let Overload { wait, wait_max } = overload;
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let detail = format!(
         "the transactions that wait at this node take {:.2} s to get into blocks; it takes new ones below {:.2} s",
         wait.as_secs_f64(),
         wait_max.as_secs_f64()
     );
-    let problem = Problem::new(&OVERLOADED, detail);
-    let problem = problem.exceeding(millis(wait_max), Some(millis(wait)), "milliseconds");
+    let problem = Problem::new(&OVERLOADED, detail).exceeding_time(wait_max, Some(wait));
     problem.retry_after(Duration::from_secs_f64((wait.saturating_sub(wait_max)).as_secs_f64().ceil()))
 }
 

@@ -66,12 +66,18 @@ pub enum TailError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The thread is gone, after a defect of this program.
+    ///
+    /// Restart the node, and report it, with its log.
     #[error("nothing waits for commits any more")]
     Ended,
     /// The thread that read is gone, after a defect of this program.
+    ///
+    /// Restart the node, and report it, with its log.
     #[error("the thread that read committed bytes ended early")]
     Reading,
     /// The disk does not answer.
+    ///
+    /// Check the node's disk, and read from another node meanwhile.
     #[error("the disk did not give committed bytes within {} s", READ_TIME_MAX.as_secs())]
     Slow,
 }

@@ -157,7 +157,9 @@ fn local_nodes(args: &Args) -> anyhow::Result<Vec<Address>> {
         if node.running()?.is_some() {
             let url = match args.via {
                 ViaArg::Rpc => node.rpc_url(),
-                ViaArg::Http => node.http_url().with_context(|| format!("{} has no HTTP", node.name))?,
+                ViaArg::Http => node.http_url().with_context(|| {
+                    format!("{} has no HTTP: set `http` in its dseq.toml, or use --via rpc", node.name)
+                })?,
             };
             let address = Address::parse(url.strip_prefix("http://").unwrap_or(&url));
             running.push(address.with_context(|| format!("{}: {url} is no address", node.name))?);
@@ -221,7 +223,9 @@ fn write_report(finished: &Finished, out: &mut Out) -> std::io::Result<()> {
 
 /// Runs at rising rates until one breaks a bound. Exits with 0 if a rate held and all was verified.
 fn find_max(args: &Args, mut plan: Plan) -> anyhow::Result<ExitCode> {
-    let Pace::Open { rate, arrival } = plan.pace else { bail!("the search is an open loop") };
+    let Pace::Open { rate, arrival } = plan.pace else {
+        bail!("the search has no rate, which is a defect of dseq; report it")
+    };
     let mut search = Search::from(rate, RATE_MAX);
     let (mut steps, mut first_break, mut verified) = (Vec::new(), None, true);
     if !args.json {

@@ -72,12 +72,14 @@ fn collect(transactions: Option<Transactions>) -> anyhow::Result<Vec<Bytes>> {
                 // An empty one takes room too.
                 bytes = bytes.saturating_add(tx.len() as u64).saturating_add(64);
                 if bytes > TXS_BYTES_MAX {
-                    bail!("the transactions take more than {TXS_BYTES_MAX} bytes of memory, the maximum");
+                    bail!(
+                        "the transactions take more than {TXS_BYTES_MAX} bytes of memory, the maximum; give fewer"
+                    );
                 }
                 txs.push(tx);
             }
             if txs.is_empty() {
-                bail!("there are no transactions");
+                bail!("the input has no transactions; give it at least one, or leave it out");
             }
             Ok(txs)
         }
@@ -152,7 +154,7 @@ fn turn<'a>(
     for tx in txs {
         let trace = trace(pipeline, tx)?;
         if let Err(refusal) = &trace.outcome {
-            bail!("a transaction is refused: {}", refusal.message);
+            bail!("a transaction is refused: {}; take it out of the input", refusal.message);
         }
         counts.add(&trace);
         samples.nanoseconds.push(u64::try_from(trace.took.as_nanos()).unwrap_or(u64::MAX));

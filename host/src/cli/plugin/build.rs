@@ -58,6 +58,6 @@ pub(super) fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<PathBuf> {
     let said = String::from_utf8_lossy(&output.stdout);
     match said.lines().last() {
         Some(file) if output.status.success() => Ok(PathBuf::from(file)),
-        _ => bail!("cannot build {}; see above", dir.display()),
+        _ => bail!("cannot build {}: correct what is said above", dir.display()),
     }
 }

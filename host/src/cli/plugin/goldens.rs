@@ -116,7 +116,7 @@ impl Golden {
             bail!("{}: a file with `refused` has no cases; move them to another file", place());
         }
         if raw.refused.is_none() && raw.cases.is_empty() {
-            bail!("{}: neither a [[case]] nor `refused` is given", place());
+            bail!("{}: neither a [[case]] nor `refused` is given; add one", place());
         }
         let params = json(toml::Value::Table(raw.params)).with_context(place)?;
         let params = CanonicalJson::parse(&params.to_string()).with_context(place)?;
@@ -131,9 +131,9 @@ impl Golden {
 impl Case {
     fn new(raw: RawCase) -> anyhow::Result<Self> {
         let RawCase { name, tx, tx_hex, verdict, code, message, record, record_hex, fuel } = raw;
-        let tx = either(tx, tx_hex, "tx")?.context("neither tx nor tx_hex is given")?;
+        let tx = either(tx, tx_hex, "tx")?.context("neither tx nor tx_hex is given; add one")?;
         if tx.is_empty() {
-            bail!("the transaction is empty; a transaction has at least 1 byte");
+            bail!("the transaction is empty; give tx or tx_hex at least 1 byte");
         }
         let record = either(record, record_hex, "record")?;
         Ok(Self { name, tx, expected: Expected { verdict, code, message, record, fuel } })
@@ -202,7 +202,7 @@ impl Expected {
 /// Bytes given as text or in hexadecimal.
 fn either(text: Option<String>, digits: Option<String>, what: &str) -> anyhow::Result<Option<Bytes>> {
     match (text, digits) {
-        (Some(_), Some(_)) => bail!("both {what} and {what}_hex are given"),
+        (Some(_), Some(_)) => bail!("both {what} and {what}_hex are given; remove one"),
         (Some(text), None) => Ok(Some(text.into())),
         (None, Some(digits)) => {
             let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
@@ -290,9 +290,9 @@ mod tests {
     #[test]
     fn what_is_no_golden_file_is_refused_with_the_place() {
         for (text, words) in [
-            ("", "neither a [[case]] nor `refused` is given"),
+            ("", "neither a [[case]] nor `refused` is given; add one"),
             ("refused = \"x\"\n[[case]]\nname = \"n\"\ntx = \"a\"", "a file with `refused` has no cases"),
-            ("[[case]]\nname = \"n\"", "case \"n\" in x.toml: neither tx nor tx_hex is given"),
+            ("[[case]]\nname = \"n\"", "case \"n\" in x.toml: neither tx nor tx_hex is given; add one"),
             ("[[case]]\nname = \"n\"\ntx = \"\"", "the transaction is empty"),
             ("[[case]]\nname = \"n\"\ntx = \"a\"\ntx_hex = \"00\"", "both tx and tx_hex are given"),
             ("[[case]]\nname = \"n\"\ntx_hex = \"0\"", "tx_hex is not valid hexadecimal"),

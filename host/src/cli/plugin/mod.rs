@@ -85,7 +85,10 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         .and_then(|open| open.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read {}", file.display()))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        bail!("{} has more than {FILE_BYTES_MAX} bytes, the maximum", file.display());
+        bail!(
+            "{} has more than {FILE_BYTES_MAX} bytes, the maximum; is it a module (.wasm)?",
+            file.display()
+        );
     }
     Ok(bytes)
 }

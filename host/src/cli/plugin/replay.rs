@@ -149,7 +149,9 @@ fn heights(args: &Args, rpc: &Rpc) -> anyhow::Result<(u64, u64)> {
     let (earliest, latest) = rpc.heights().context("cannot reach the node; replay needs a running one")?;
     let (first, last) = (args.from.unwrap_or(earliest), args.to.unwrap_or(latest));
     if first < earliest || last > latest {
-        bail!("the node has the blocks from height {earliest} to {latest}, not those from {first} to {last}");
+        bail!(
+            "the node has the blocks from height {earliest} to {latest}, not those from {first} to {last}; choose --from and --to within them"
+        );
     }
     if first > last {
         return usage(format!("--from {first} comes after --to {last}"));

@@ -64,7 +64,7 @@ fn golden_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if files.is_empty() {
-        bail!("there is no golden file (*.toml) in {}", dir.display());
+        bail!("there is no golden file (*.toml) in {}; name the folder that has them", dir.display());
     }
     files.sort();
     Ok(files)

@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     if subjects.len() > NODES_MAX {
-        anyhow::bail!("at most {NODES_MAX} nodes can be shown, not {}", subjects.len());
+        anyhow::bail!("at most {NODES_MAX} nodes can be shown, not {}; choose with --node", subjects.len());
     }
     let as_bytes = if args.hex { Bytes::Hex } else { Bytes::Text };
     let collector = Collector::new(subjects, network, args.records);
@@ -112,7 +112,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// A node of this machine, and those of its network whose RPC can be asked from here.
 fn of_home(home: &NodeHome, members: &[Member]) -> anyhow::Result<Vec<Subject>> {
     let Some(rpc) = listen::rpc_url(home) else {
-        anyhow::bail!("{} names no address of CometBFT's RPC (rpc.laddr)", home.cometbft_config().display());
+        anyhow::bail!(
+            "{} names no address of CometBFT's RPC; set rpc.laddr there",
+            home.cometbft_config().display()
+        );
     };
     let own_id = key_files::node_id(home)?;
     let own = members.iter().find(|member| Some(&member.node_id) == own_id.as_ref());

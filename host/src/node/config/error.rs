@@ -11,6 +11,8 @@ use crate::atomic_file::ReplaceError;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is there but cannot be read.
+    ///
+    /// Mend the cause printed after it, usually permissions: the node's user must be able to read it.
     #[error("cannot read {path}", path = path.display())]
     Unreadable {
         /// The file.
@@ -29,6 +31,8 @@ pub enum ConfigError {
         message: String,
     },
     /// The file is there but cannot be written.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot write {path}", path = path.display())]
     Unwritable {
         /// The file.

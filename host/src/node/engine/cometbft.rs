@@ -128,14 +128,14 @@ const ENVIRONMENT: &[&str] =
 /// CometBFT keeps little and allocates much: when its heap may grow to five times what is in use, not to twice as by
 /// default, a transaction costs it a tenth less. The limit is for a mempool that is full (1 GiB by default, where five
 /// times would be 5 GiB): with it such a node takes the 2 GiB that it took before, for no more work.
-const GARBAGE: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "2GiB")];
+pub const GARBAGE: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "2GiB")];
 
 /// How many threads may run CometBFT's code at once where the machine has fewer processors; an operator's own variable wins.
 ///
 /// CometBFT's ABCI client, as released, sends a check once a timer has fired, which it sets to 20 nanoseconds. While the goroutine that sends waits
 /// for a thread, the timer fires again and again, and with two threads the one that is free may do nothing else for ten
 /// milliseconds. With eight, another thread is there to send: a transaction costs CometBFT an eighth less on two processors. (16 are no better than 8.)
-const GO_THREADS_MIN: usize = 8;
+pub const GO_THREADS_MIN: usize = 8;
 
 /// CometBFT's log has no time zone in its timestamps; in UTC they can be compared with ours.
 const TIME_ZONE: (&str, &str) = ("TZ", "UTC");

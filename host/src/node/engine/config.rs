@@ -24,6 +24,8 @@ pub struct EngineConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineConfigError {
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file.
@@ -32,6 +34,8 @@ pub enum EngineConfigError {
         source: io::Error,
     },
     /// Not TOML.
+    ///
+    /// Correct it at the line that the message names.
     #[error("{path} is not valid TOML: {source}", path = path.display())]
     NotToml {
         /// The file.
@@ -40,6 +44,8 @@ pub enum EngineConfigError {
         source: Box<toml_edit::TomlError>,
     },
     /// Our values do not fit it.
+    ///
+    /// Correct the file as the cause printed after it says.
     #[error("cannot apply our values to {path}", path = path.display())]
     Override {
         /// The file.

@@ -18,16 +18,23 @@ pub const WIDE_CONFIG: &str = include_str!("../../../../networks/wide/cometbft.t
 #[derive(Debug, thiserror::Error)]
 pub enum OverrideError {
     /// Not TOML.
+    ///
+    /// Report it, with the command that was run.
     #[error("cannot parse")]
     NotToml(#[from] toml_edit::TomlError),
     /// CometBFT's file has no such key.
+    ///
+    /// Put the key back into `config/config.toml`, as CometBFT's own file has it; in a new home, use the CometBFT that
+    /// comes with dseq.
     #[error("CometBFT's file has no key {key:?}; is it another version than {version}?", version = crate::node::engine::cometbft::VERSION)]
     UnknownKey {
         /// The whole key.
         key: String,
     },
     /// CometBFT's file has another kind of value there.
-    #[error("{key:?} is a {ours} here but a {theirs} in CometBFT's file")]
+    ///
+    /// Correct its value in `config/config.toml`; in a new home, use the CometBFT that comes with dseq.
+    #[error("{key:?} has another kind in CometBFT's file ({theirs}) than the value that dseq sets ({ours})")]
     OtherKind {
         /// The whole key.
         key: String,
@@ -148,7 +155,7 @@ mod tests {
     fn a_value_of_another_kind_is_refused() {
         assert_eq!(
             apply("p2p.rate = \"7\"").unwrap_err(),
-            "\"p2p.rate\" is a string here but a integer in CometBFT's file"
+            "\"p2p.rate\" has another kind in CometBFT's file (integer) than the value that dseq sets (string)"
         );
     }
 

@@ -29,6 +29,8 @@ pub enum ThrowawayError {
         key: &'static str,
     },
     /// A remote signer would sign.
+    ///
+    /// Run `dseq start`: it gets the blocks, and there is nothing else to recover.
     #[error("{path} sets priv_validator_laddr, so a remote signer votes for this node; it keeps its own record of what it signed", path = path.display())]
     Remote {
         /// CometBFT's file.
@@ -38,6 +40,8 @@ pub enum ThrowawayError {
     #[error("{0}")]
     Config(#[from] EngineConfigError),
     /// The folder for the other key cannot be made.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The folder.

@@ -56,6 +56,8 @@ pub enum GenesisError {
         bytes: usize,
     },
     /// A key that is none.
+    ///
+    /// Report it, with the command that was run.
     #[error("the key of {name} is not the base64 of an Ed25519 key")]
     Key {
         /// Whose it is.
@@ -70,6 +72,8 @@ pub enum GenesisError {
         said: String,
     },
     /// The values in `networks/` do not fit CometBFT's files.
+    ///
+    /// Use the CometBFT that comes with dseq (`make build`, the package or the archive).
     #[error("cannot apply our values to {path}", path = path.display())]
     Override {
         /// The generated file.
@@ -84,6 +88,8 @@ pub enum GenesisError {
     #[error("{0}")]
     Place(#[from] NewHomeError),
     /// What CometBFT printed is not as expected.
+    ///
+    /// Use the CometBFT that comes with dseq (`make build`, the package or the archive).
     #[error("`{command}` did not print what was expected of it: {said}")]
     Unexpected {
         /// What was run.
@@ -92,6 +98,8 @@ pub enum GenesisError {
         said: String,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

@@ -100,6 +100,8 @@ pub enum OriginError {
     #[error("{0}")]
     Log(#[from] OpenError),
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

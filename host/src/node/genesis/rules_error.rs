@@ -26,6 +26,8 @@ pub enum RulesError {
         text: String,
     },
     /// Params that are not valid JSON, are ambiguous, or have no canonical form or too long a one.
+    ///
+    /// Correct the JSON as the words after the name say.
     #[error("plugin {name}: {source}")]
     Params {
         /// The plugin.
@@ -34,6 +36,8 @@ pub enum RulesError {
         source: CanonicalJsonError,
     },
     /// Params for nobody.
+    ///
+    /// Give them to a plugin of the pipeline, or add theirs with `--plugin`.
     #[error("params are given for plugin {:?}, but the pipeline has {}", Excerpt::of(.name), listed(.known))]
     ParamsForNobody {
         /// The name.
@@ -55,6 +59,8 @@ pub enum RulesError {
     #[error("{0}")]
     PluginName(#[from] PluginNameError),
     /// Two plugins of one name could not be told apart in a rejection's codespace.
+    ///
+    /// Give each plugin a name of its own.
     #[error("plugin name {name} is given twice")]
     PluginTwice {
         /// The name.
@@ -67,6 +73,8 @@ pub enum RulesError {
         count: u64,
     },
     /// No file for a plugin.
+    ///
+    /// Give the path of its `.wasm` file.
     #[error(
         "no file for plugin {name} at {path}; `make plugins` builds those of this repository",
         path = path.display()
@@ -78,6 +86,8 @@ pub enum RulesError {
         path: PathBuf,
     },
     /// Too large a file.
+    ///
+    /// Build it with `dseq plugin build`, which leaves debug information out; if that is not enough, make it smaller.
     #[error("plugin {name} is {bytes} bytes; at most {max} are allowed", max = limits::WASM_BYTES_MAX)]
     PluginTooLarge {
         /// The plugin.
@@ -94,6 +104,8 @@ pub enum RulesError {
         source: JsonError,
     },
     /// A genesis file whose JSON is another than a genesis'.
+    ///
+    /// Give the path of a genesis file, or put the network's own in its place.
     #[error("{path} is not a genesis file: it is valid JSON, but not an object", path = path.display())]
     GenesisNoObject {
         /// The file.
@@ -146,6 +158,8 @@ pub enum RulesError {
         source: AdmitError,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

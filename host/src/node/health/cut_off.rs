@@ -100,7 +100,7 @@ impl CutOffs {
                 let moniker = self.monikers.get(id).map(String::as_str);
                 let (node, times, why) = (names.node(id, moniker), peer.times, &peer.why);
                 let because = because(why);
-                tracing::warn!(node = id, times, "CometBFT ended the connection to {node} {because}: {why}");
+                tracing::warn!(peer = id, times, "CometBFT ended the connection to {node} {because}: {why}");
             }
         }
     }

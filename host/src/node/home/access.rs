@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file or folder that this user may not look at.
+///
+/// Run the command as the user that the node runs as.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("permission denied: {path}{owner}", path = path.display(), owner = owner_words(*owner))]
 pub struct Denied {

@@ -110,6 +110,8 @@ pub enum HomeError {
         needed: &'static str,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// What was to be used.

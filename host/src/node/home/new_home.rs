@@ -50,6 +50,8 @@ pub enum NewHomeError {
         path: PathBuf,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what} {path}; nothing was changed", path = path.display())]
     Io {
         /// What was tried.

@@ -72,6 +72,8 @@ pub struct Archive {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// A file without which it would be worth nothing.
+    ///
+    /// Restore it from a backup; if it is `data/priv_validator_state.json`, run `dseq recover` instead.
     #[error("{path} is missing, so there is no whole set of keys to carry", path = path.display())]
     Missing {
         /// The file.
@@ -90,6 +92,8 @@ pub enum ArchiveError {
         usual: &'static str,
     },
     /// The key is with a remote signer.
+    ///
+    /// Back up or move that key where the remote signer has it.
     #[error("{config} sets priv_validator_laddr: the validator key is with a remote signer, and is carried with that", config = config.display())]
     Remote {
         /// CometBFT's file.
@@ -102,6 +106,8 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// Not an archive of ours.
+    ///
+    /// Give the file that `dseq keys backup` or `dseq keys move` wrote.
     #[error("{path} is no archive of `dseq keys`: {why}", path = path.display())]
     NoArchive {
         /// The file.
@@ -110,6 +116,8 @@ pub enum ArchiveError {
         why: String,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file.

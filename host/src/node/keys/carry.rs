@@ -51,6 +51,8 @@ pub enum CarryError {
     #[error("{0}")]
     Machine(#[from] MachineError),
     /// The archive is not the one that was made when the keys were moved away.
+    ///
+    /// Give the file that `dseq keys move` wrote when it took the keys from this home.
     #[error("{archive} is not what was moved away from {home}: {why}", archive = archive.display(), home = home.display())]
     OtherArchive {
         /// The archive.
@@ -61,6 +63,8 @@ pub enum CarryError {
         why: &'static str,
     },
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file.

@@ -60,6 +60,8 @@ pub enum NetworkError {
         source: JsonError,
     },
     /// A larger file than there can be.
+    ///
+    /// Check that it is the file that was meant, and ask for it again.
     #[error("{path} is larger than {max} bytes, the most that a {what} can have", path = path.display())]
     TooLarge {
         /// The file.
@@ -104,6 +106,8 @@ pub enum NetworkError {
         count: usize,
     },
     /// More members than a network may have.
+    ///
+    /// Leave out full nodes: they can join later with `dseq network join --observer`.
     #[error("{count} members are given; a network begins with at most {MEMBERS_MAX}")]
     TooMany {
         /// How many.
@@ -245,6 +249,8 @@ pub enum NetworkError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// The file system refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

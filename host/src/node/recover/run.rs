@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It ended.
+    ///
+    /// Mend what that log says, and run `dseq recover` again.
     #[error("the node ended ({status}) before it had caught up; {log} says why", log = log.display())]
     Ended {
         /// How.
@@ -36,12 +38,16 @@ pub enum RunError {
     #[error("{0}")]
     Watch(#[from] WatchError),
     /// CometBFT has no RPC to ask.
+    ///
+    /// Set `rpc.laddr` there, to `tcp://127.0.0.1:26657` for example, and run `dseq recover` again.
     #[error("{config} names no address of CometBFT's RPC (rpc.laddr), so the node cannot be watched", config = config.display())]
     NoRpc {
         /// CometBFT's file.
         config: PathBuf,
     },
     /// A process cannot be started or ended, or its log not written.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

@@ -42,6 +42,9 @@ pub enum WatchError {
         height: u64,
     },
     /// CometBFT runs with the key that it must not use.
+    ///
+    /// Make sure that no other node with this key answers at `rpc.laddr`, and run `dseq recover` again; if it comes back,
+    /// report it, with `recover.log`.
     #[error(
         "CometBFT runs with the validator's own key, which it was told not to use; the recovery was stopped"
     )]

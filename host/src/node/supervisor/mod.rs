@@ -110,6 +110,8 @@ pub enum End {
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// Another supervisor has this home.
+    ///
+    /// Leave it running; to start it anew, stop it first.
     #[error("{home} is already running{who}")]
     AlreadyRunning {
         /// The home.
@@ -135,6 +137,8 @@ pub enum SupervisorError {
         config: String,
     },
     /// A process cannot be started or awaited.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

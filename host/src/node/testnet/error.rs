@@ -110,6 +110,8 @@ pub enum TestnetError {
         text: String,
     },
     /// Asked to stop while the nodes were coming up.
+    ///
+    /// Run the command again.
     #[error("{signal} came before all nodes were up: those that this command started are stopped again, and {left}", left = if *removed { "the network, which had no block yet, is removed" } else { "the data stays" })]
     Interrupted {
         /// The signal.
@@ -124,6 +126,8 @@ pub enum TestnetError {
         node: String,
     },
     /// Metrics could not be turned on.
+    ///
+    /// Mend the cause printed after it, and run the command again.
     #[error("cannot turn metrics on")]
     Metrics {
         /// Why not.
@@ -154,6 +158,8 @@ pub enum TestnetError {
     #[error("{0}")]
     Denied(#[from] Denied),
     /// The file system or the kernel refused.
+    ///
+    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

@@ -52,6 +52,8 @@ struct Source {
 }
 
 /// A log that cannot be read.
+///
+/// Check the disk and the permissions of that path, and run the command again.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}: {source}", path = path.display())]
 pub struct Unreadable {

@@ -27,6 +27,8 @@ pub enum AdmitError {
     #[error(transparent)]
     Limits(#[from] LimitsError),
     /// Without plugins a transaction is its record, so it must fit.
+    ///
+    /// Raise `limits.record_bytes_max` to `limits.tx_bytes_max` at least, or lower the latter (`dseq genesis set --limit`).
     #[error(
         "a pipeline without plugins makes each transaction a record, but limits.tx_bytes_max is {tx_bytes_max} \
          and limits.record_bytes_max only {record_bytes_max}"
@@ -61,6 +63,8 @@ pub enum AdmitError {
         plugin: PluginName,
     },
     /// Not one module for each plugin.
+    ///
+    /// Report it, with the command that was run.
     #[error("the pipeline has {plugins} plugins, but {modules} modules were given")]
     ModuleCount {
         /// Plugins in genesis.
@@ -69,6 +73,8 @@ pub enum AdmitError {
         modules: u64,
     },
     /// Other bytes than genesis pins.
+    ///
+    /// Use the module that genesis pins; `dseq plugin hash` prints the SHA-256 of a file.
     #[error("plugin {plugin}: genesis pins sha256 {expected}, but the module has sha256 {found}")]
     Hash {
         /// The plugin.
@@ -91,6 +97,8 @@ pub enum AdmitError {
         bytes: u64,
     },
     /// Something a module may not be, or may not have so much of.
+    ///
+    /// Change what the words after its name say, or use another plugin.
     #[error("plugin {plugin}: {source}")]
     Invalid {
         /// The plugin.
@@ -99,6 +107,8 @@ pub enum AdmitError {
         source: ValidateError,
     },
     /// More of something than all plugins of a pipeline may have together.
+    ///
+    /// Use fewer or smaller plugins.
     #[error("the pipeline's plugins have {found} {what} together; at most {max} are allowed")]
     TooMuchTogether {
         /// What there is too much of.
@@ -109,6 +119,8 @@ pub enum AdmitError {
         max: u64,
     },
     /// The engine does not compile what is valid.
+    ///
+    /// Report it, with the plugin's file.
     #[error("plugin {plugin}: the engine refuses the module: {reason}")]
     Module {
         /// The plugin.
@@ -138,6 +150,8 @@ pub enum AdmitError {
         plugin: PluginName,
     },
     /// An export of the ABI is missing.
+    ///
+    /// Build it with the guest SDK (`dseq plugin new` begins a project), or export what `guest-sdk/abi-v1.md` asks for.
     #[error("plugin {plugin}: does not export {export:?}, which ABI v1 asks for as {expected}")]
     ExportMissing {
         /// The plugin.
@@ -148,6 +162,8 @@ pub enum AdmitError {
         expected: &'static str,
     },
     /// An export of the ABI is something else.
+    ///
+    /// Build it with the guest SDK (`dseq plugin new` begins a project), or export what `guest-sdk/abi-v1.md` asks for.
     #[error("plugin {plugin}: exports {export:?} as {found}, but ABI v1 asks for {expected}")]
     ExportType {
         /// The plugin.
@@ -160,6 +176,9 @@ pub enum AdmitError {
         found: String,
     },
     /// More initial memory than the network allows.
+    ///
+    /// Raise the limit before the first block (`dseq genesis set --limit memory_bytes_max=NUMBER`), or let the plugin start
+    /// with less.
     #[error(
         "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
     )]
@@ -172,6 +191,8 @@ pub enum AdmitError {
         memory_bytes_max: u64,
     },
     /// The plugin rejected its params.
+    ///
+    /// Give it params that its documentation allows.
     #[error("plugin {plugin}: refuses its params {params}: {words} (code {code})", words = printable::line(message))]
     Params {
         /// The plugin.
@@ -184,6 +205,8 @@ pub enum AdmitError {
         message: String,
     },
     /// The plugin broke its contract before it saw a transaction.
+    ///
+    /// Give it other params (`dseq plugin check FILE --params JSON` tries them), or mend the plugin.
     #[error(
         "plugin {plugin}: faulted when given its params {params}: {words} (code {code})",
         words = fault.with(message), code = fault.code()
@@ -199,6 +222,8 @@ pub enum AdmitError {
         message: String,
     },
     /// The engine could not be built, or broke.
+    ///
+    /// Mend what the reason names, usually lack of memory or threads; if it comes back, report it, with the node's log.
     #[error("the wasm engine does not work on this host: {reason}")]
     Host {
         /// What came back.

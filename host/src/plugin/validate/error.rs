@@ -13,12 +13,17 @@ pub(in crate::plugin) const RESERVED_PREFIX: &str = "dseq_";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidateError {
     /// Not wasm, or wasm that uses what is not on the list of features.
+    ///
+    /// Build it from Rust with `dseq plugin build`; other compilers must keep to the features that `guest-sdk/abi-v1.md`
+    /// lists.
     #[error("not a module this engine accepts: {reason}")]
     Invalid {
         /// The validator's words, with the offset.
         reason: String,
     },
     /// Plugins have nothing to import from.
+    ///
+    /// Take that function or dependency out.
     #[error(
         "imports {module:?} {item:?}, but a plugin has no imports; rustc turns a symbol it cannot find into an import \
          from \"env\": an undefined extern function, or a dependency that expects WASI or JavaScript"
@@ -30,12 +35,16 @@ pub enum ValidateError {
         item: Excerpt,
     },
     /// Code that runs before the host has asked for anything.
+    ///
+    /// Take the start function out.
     #[error("has a start function ({function}); a plugin does nothing before it is called")]
     Start {
         /// Which.
         function: Named,
     },
     /// An export whose name is the ABI's to give.
+    ///
+    /// Give the export another name.
     #[error(
         "exports {name:?}, which ABI v1 does not know; names that start with {RESERVED_PREFIX:?} are its own"
     )]
@@ -44,6 +53,8 @@ pub enum ValidateError {
         name: Excerpt,
     },
     /// Too many of something.
+    ///
+    /// Make the plugin smaller.
     #[error("has {found} {what}; at most {max} are allowed{remedy}", remedy = remedy(*unoptimised))]
     TooMany {
         /// What there is too much of.
@@ -56,6 +67,8 @@ pub enum ValidateError {
         unoptimised: bool,
     },
     /// A type, a function or an export beyond its bounds.
+    ///
+    /// Split it, or make it smaller.
     #[error("{item} has {found} {what}; at most {max} are allowed{remedy}", remedy = remedy(*unoptimised))]
     Item {
         /// Which.
@@ -70,6 +83,8 @@ pub enum ValidateError {
         unoptimised: bool,
     },
     /// All functions together would cost the compiler too much.
+    ///
+    /// Split the longest functions, or make the plugin smaller.
     #[error(
         "has {found} units of compile work; at most {max} are allowed; {item} has the most, {most}{remedy}",
         remedy = remedy(*unoptimised)

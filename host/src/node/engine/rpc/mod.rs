@@ -26,6 +26,8 @@ const NO_EVIDENCE: &str = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA4959
 #[derive(Debug, thiserror::Error)]
 pub enum RpcError {
     /// Nobody answers, or not in time.
+    ///
+    /// Start the node, or correct the address: its RPC is `rpc.laddr` in `config/config.toml`.
     #[error("no answer from {url}: {why}")]
     NoAnswer {
         /// What was asked.
@@ -42,6 +44,8 @@ pub enum RpcError {
         url: String,
     },
     /// It answers, but not with what was asked for.
+    ///
+    /// Check that this is the RPC of a node's CometBFT, of the version that `dseq version` names.
     #[error("{url} answered {said}")]
     Refused {
         /// What was asked.
