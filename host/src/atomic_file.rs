@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 /// A step of [`replace`] that failed.
 ///
-/// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+/// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}", path = path.display())]
 pub struct ReplaceError {

@@ -96,7 +96,8 @@ fn a_body_that_trickles_gets_408() {
     });
     let answer = client.answer();
     assert_eq!((answer.status, answer.problem_name().as_str()), (408, "request-timeout"));
-    assert_eq!(answer.problem()["limit"], 50);
+    let problem = answer.problem();
+    assert_eq!((&problem["limit"], &problem["unit"]), (&50.into(), &"milliseconds".into()));
     drop(client);
     until("no connection left", || http.connections() == 0);
     trickle.join().unwrap();

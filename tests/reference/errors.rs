@@ -9,7 +9,8 @@ use dseq::plugin::Fault;
 const INTRO: &str = "# Errors
 
 This page is generated from the code (`tests/reference`). Search it for the fixed words of a message; `‹…›` stands for what
-differs from case to case. Where a column is empty, the message itself says it.
+differs from case to case. Where a column is empty, the message says it already. Left out is what only names a file or a step and is
+followed by its cause, such as `cannot read ‹path›`. What is to be reported goes to the project's issue tracker.
 
 Errors of the HTTP API are in [http.md](http.md), failing health checks in [health.md](health.md).
 
@@ -74,7 +75,7 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "A network of machines",
         about: "Met by `dseq init` and `dseq network`. Nothing was changed then. Exit code 1, or 2 for a wrong flag.",
-        files: &["node/network/error.rs", "node/network/fingerprint.rs"],
+        files: &["node/network/error.rs", "node/network/fingerprint.rs", "cli/init.rs"],
     },
     Section {
         title: "Genesis and rules",
@@ -99,7 +100,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Tools for plugins",
-        about: "Met by `dseq plugin`. Exit code 1.",
+        about: "Met by `dseq plugin`. Exit code 1, or 2 for a wrong flag.",
         files: &[
             "cli/plugin/mod.rs",
             "cli/plugin/new.rs",
@@ -108,6 +109,9 @@ const SECTIONS: &[Section] = &[
             "cli/plugin/test.rs",
             "cli/plugin/bench.rs",
             "cli/plugin/replay.rs",
+            "cli/plugin/run.rs",
+            "cli/plugin/subject.rs",
+            "cli/plugin/pipeline.rs",
         ],
     },
     Section {
@@ -175,7 +179,13 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Clients",
         about: "Met by `dseq submit`, `dseq read`, `dseq tail` and `dseq receipt`, and by programs that use `dseq-client`. Exit codes 3 to 7 as in the table above, else 1.",
-        files: &["client:address.rs", "client:error.rs", "cli/transactions.rs"],
+        files: &[
+            "client:address.rs",
+            "client:error.rs",
+            "cli/transactions.rs",
+            "cli/client/read.rs",
+            "cli/client/submit.rs",
+        ],
     },
     Section {
         title: "Load tests",
@@ -199,11 +209,11 @@ fn the_page_of_errors_is_what_the_code_says() {
     for section in SECTIONS {
         page.push_str(&format!("\n### {}\n\n{}\n\n", section.title, section.about));
         page.push_str(&heading(&["message", "cause", "what to do"]));
-        for file in section.files {
-            for message in source::messages(&place(&root, file)) {
-                page.push_str(&row(&[&message.text, &message.cause, &message.what_to_do]));
-            }
-        }
+        let messages = section.files.iter().flat_map(|file| source::messages(&place(&root, file)));
+        let rows = messages.map(|message| row(&[&message.text, &message.cause, &message.what_to_do]));
+        // Several types say the same of the file system.
+        let mut said = BTreeSet::new();
+        page.extend(rows.filter(|row| said.insert(row.clone())));
     }
     compare("errors.md", &page);
 }

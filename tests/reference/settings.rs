@@ -3,7 +3,7 @@
 use super::{compare, heading, repository, row, source};
 use dseq::limits;
 use dseq::node::config::{HOME_ENV, NODES_ENV, Settings};
-use dseq::node::engine::cometbft::{GARBAGE, GO_THREADS_MIN};
+use dseq::node::engine::cometbft::{ENVIRONMENT, GARBAGE, GO_THREADS_MIN};
 use dseq::rules::Limits;
 use dseq::telemetry::RUST_LOG;
 
@@ -80,12 +80,15 @@ fn the_page_of_settings_is_what_the_code_says() {
 /// What is heeded besides the settings, none of which is in the file.
 fn variables() -> Vec<(String, String)> {
     let mut rows = vec![
-        (format!("`{HOME_ENV}`"), "A node's home, for commands that take `--home`.".to_owned()),
-        (format!("`{NODES_ENV}`"), "Nodes to ask, as HOST:PORT of their HTTP, separated by commas, for commands that take `--node` and use HTTP. Unless set: `localhost:6900`.".to_owned()),
+        (format!("`{HOME_ENV}`"), "A node's home, for commands whose `--help` has it at `--home`.".to_owned()),
+        (format!("`{NODES_ENV}`"), "Nodes to ask, as HOST:PORT of their HTTP, separated by commas, for `dseq submit`, `read`, `tail` and `receipt`. Unless set: `localhost:6900`.".to_owned()),
         (format!("`{RUST_LOG}`"), "[Directives](logs.md#levels) on top of `log_level`. Unless set: none.".to_owned()),
         ("`OTEL_*`".to_owned(), "[Where traces go](tracing.md). Unless set: nowhere.".to_owned()),
         ("`NO_COLOR`, `TERM`".to_owned(), "No colors on a terminal if `NO_COLOR` is set and not empty, or `TERM` is `dumb`.".to_owned()),
     ];
+    let socket =
+        "Folder for the ABCI socket, where its path in the home would be too long. Unless set: `/tmp`.";
+    rows.push(("`TMPDIR`".to_owned(), socket.to_owned()));
     for (name, value) in GARBAGE {
         let what = match name {
             "GOGC" => {
@@ -101,6 +104,10 @@ fn variables() -> Vec<(String, String)> {
         "`GODEBUG`, `GOTRACEBACK`".to_owned(),
         "Passed on to CometBFT, as Go defines them.".to_owned(),
     ));
+    let is_said = |name: &&str| {
+        ["PATH", "HOME"].contains(name) || rows.iter().any(|(names, _)| names.contains(&format!("`{name}`")))
+    };
+    assert!(ENVIRONMENT.iter().all(is_said), "CometBFT gets {ENVIRONMENT:?}");
     rows
 }
 

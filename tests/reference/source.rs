@@ -4,14 +4,14 @@ use std::path::Path;
 
 use syn::parse::ParseStream;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, Item, ItemMod, Lit, LitStr, Macro, Meta};
+use syn::{Attribute, Expr, ExprCall, ExprLit, Item, ItemMod, Lit, LitStr, Macro, Meta};
 
 /// A message as `#[error("...")]` has it, and what its doc comment says of it; or as `bail!` and `anyhow!` have it.
 pub(crate) struct Message {
     pub(crate) text: String,
     /// The first paragraph.
     pub(crate) cause: String,
-    /// The paragraphs after it; empty where the message says itself what to do.
+    /// Every paragraph after it; empty where the message says itself what to do.
     pub(crate) what_to_do: String,
 }
 
@@ -34,8 +34,15 @@ pub(crate) fn messages(path: &Path) -> Vec<Message> {
     messages
 }
 
-/// The messages that have no type.
+/// The messages that have no type: those of `bail!` and `anyhow!`, and those of `usage`, with which a command refuses its flags.
 struct Plain(Vec<Message>);
+
+impl Plain {
+    fn take(&mut self, format: syn::Result<LitStr>) {
+        let message = format.ok().and_then(|format| worded(&format, String::new(), String::new()));
+        self.0.extend(message);
+    }
+}
 
 impl<'ast> Visit<'ast> for Plain {
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
@@ -46,13 +53,25 @@ impl<'ast> Visit<'ast> for Plain {
     }
 
     fn visit_macro(&mut self, call: &'ast Macro) {
-        let is_message = |name: &str| call.path.segments.last().is_some_and(|last| last.ident == name);
-        if ["anyhow", "bail", "ensure"].into_iter().any(is_message)
-            && let Ok(text) = call.parse_body_with(first_text)
-        {
-            self.0.extend(worded(&text, String::new(), String::new()));
+        if is_named(&call.path, "anyhow") || is_named(&call.path, "bail") {
+            self.take(call.parse_body_with(first_text));
         }
     }
+
+    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        if matches!(&*call.func, Expr::Path(function) if is_named(&function.path, "usage")) {
+            match call.args.first() {
+                Some(Expr::Macro(format)) => self.take(format.mac.parse_body_with(first_text)),
+                Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => self.take(Ok(text.clone())),
+                _ => {}
+            }
+        }
+        visit::visit_expr_call(self, call);
+    }
+}
+
+fn is_named(path: &syn::Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// A format string, whatever comes after it: what is put in may be shorthand that is no expression by itself.
@@ -71,8 +90,10 @@ fn first_text(input: ParseStream<'_>) -> syn::Result<LitStr> {
 /// A message that has words of its own.
 fn worded(format: &LitStr, cause: String, what_to_do: String) -> Option<Message> {
     let text = readable(&format.value());
-    let is_word = |word: &str| word.len() > 1 && word.chars().all(char::is_alphabetic);
-    let has_words = text.split(' ').map(|word| word.trim_end_matches([':', ',', ';', '.'])).any(is_word);
+    // What is put in stands in ‹ and ›.
+    let own = text.split('‹').map(|part| part.split_once('›').map_or(part, |(_, after)| after));
+    let has_words =
+        own.flat_map(|part| part.split(|char: char| !char.is_alphabetic())).any(|word| word.len() > 1);
     has_words.then_some(Message { text, cause, what_to_do })
 }
 

@@ -10,8 +10,8 @@ use crate::network::Testnet;
 
 /// Transactions that CometBFT remembers, by `mempool.cache_size` in `networks/common/cometbft.toml`.
 const REMEMBERED: u64 = 200_000;
-/// As many again replace those. Go's map grows by half meanwhile, from 29 to 41 MB, which is also what it has after four million; and
-/// the heap may be five times what is in use.
+/// As many again replace those: meanwhile what CometBFT remembers grows by half, from 29 to 41 MB, because Go's map of it keeps room
+/// for what was deleted. It stays at that until four million, and the heap may be five times what is in use.
 const COMMITTED: u64 = 2 * REMEMBERED;
 /// Producers of each node, and transactions in a request.
 const PRODUCERS: usize = 4;
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Has twice as many transactions committed as CometBFT remembers, none of which is the load's.
 pub(crate) fn fill(network: &Testnet, tx_bytes: usize) -> Result<()> {
-    println!("{COMMITTED} transactions first, until CometBFT's cache of them is full ...");
+    println!("{COMMITTED} transactions first, twice what CometBFT remembers ...");
     let (next, committed) = (AtomicU64::new(0), AtomicU64::new(0));
     let produce = |url: &str| -> Result<()> {
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);

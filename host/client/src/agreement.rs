@@ -62,15 +62,18 @@ impl Client {
     ) -> Result<Vec<usize>, Error> {
         let (mut first, mut compared, mut failures) = (None, Vec::new(), Vec::new());
         for (node, _) in found {
-            let bytes = match self.inner.bytes_at(*node, from, count).await {
-                Ok(bytes) => bytes,
+            let asked = match self.inner.bytes_at(*node, from, count).await {
+                Ok(bytes) => Ok(bytes),
                 Err(Trouble::Fatal(err)) => return Err(err),
-                // It answered just now; what it does not answer any more can't be compared.
-                Err(trouble) => {
-                    let why = match trouble {
-                        Trouble::Refusal(refusal) => refusal.why,
-                        _ => Why::Unexpected("it lacks bytes that it had a moment ago".to_owned()),
-                    };
+                Err(Trouble::Refusal(refusal)) => Err(refusal.why),
+                Err(Trouble::Behind { .. } | Trouble::Slow(_)) => {
+                    Err(Why::Unexpected("it lacks bytes that it had a moment ago".to_owned()))
+                }
+            };
+            // It answered just now; what it does not answer any more can't be compared.
+            let bytes = match asked {
+                Ok(bytes) => bytes,
+                Err(why) => {
                     failures.push(self.inner.failure(*node, why));
                     continue;
                 }

@@ -83,7 +83,7 @@ pub enum Error {
     },
     /// Two nodes hold different bytes.
     ///
-    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
+    /// Trust neither until you know which one is wrong: `dseq status --node` with the RPC of all nodes shows which one differs.
     #[error("nodes disagree: byte {offset} is not the same at {first} and at {second}")]
     Disagree {
         /// The first byte that is found to differ.
@@ -95,7 +95,7 @@ pub enum Error {
     },
     /// Two nodes hold different records.
     ///
-    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
+    /// Trust neither until you know which one is wrong: `dseq status --node` with the RPC of all nodes shows which one differs.
     #[error("nodes disagree: record {index} is not the same at {first} and at {second}")]
     RecordsDisagree {
         /// The record's index.
@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// Two nodes have equally long sequences with different hashes.
     ///
-    /// Trust neither until you know which one is wrong: `dseq checksum` and `dseq status` compare all nodes.
+    /// Trust neither until you know which one is wrong: `dseq status --node` with the RPC of all nodes shows which one differs.
     #[error("nodes disagree: the {length} bytes of {first} and of {second} have different hashes")]
     RootsDisagree {
         /// The length of both sequences.

@@ -19,7 +19,7 @@ pub enum Halt {
     Commit(#[from] CommitError),
     /// Genesis is not one of this program.
     ///
-    /// Correct what the words after the colon name, or take the genesis from another member.
+    /// Correct what the message says after the colon, or take the genesis from another member.
     #[error("genesis refused: {0}")]
     Genesis(#[from] GenesisError),
     /// Genesis has parameters under which its limits cannot be met.
@@ -35,8 +35,8 @@ pub enum Halt {
     },
     /// A plugin or the engine is not what this network agreed on.
     ///
-    /// Compare genesis, plugins and `dseq version` with another member's, and correct what differs; if nothing does,
-    /// correct the genesis.
+    /// Look the words after the colon up under [Plugins](#plugins). If the other members' nodes start with the same genesis,
+    /// this node differs from theirs in dseq, in a plugin or in its machine.
     #[error("genesis refused: {0}")]
     Admit(#[from] AdmitError),
     /// The engine sent a request out of order, or this host could not run the pipeline.
@@ -44,7 +44,7 @@ pub enum Halt {
     Sequencing(#[from] SequencingError),
     /// The log was written under rules that hash to something else.
     ///
-    /// Start the version of dseq that ran here before. If there was none, move `sequence/` away and start again: the node
+    /// Start the version of dseq that ran here before. If no other version ran here, move `sequence/` away and start again: the node
     /// rebuilds it from its blocks.
     #[error(
         "the log's last block has app hash {stored}, but this program computes {computed} for it; the log is \

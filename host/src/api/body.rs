@@ -15,11 +15,10 @@ use crate::printable;
 
 /// A body that must arrive within this time.
 pub(super) fn within(time_max: Duration, body: Body) -> Body {
-    let named = move |source: BoxError| match source.is::<TimeoutError>() {
-        true => TooSlow { source, time_max }.into(),
-        false => source,
+    let with_limit = move |source: BoxError| {
+        if source.is::<TimeoutError>() { TooSlow { source, time_max }.into() } else { source }
     };
-    Body::new(DeadlineBody::new(time_max, body).map_err(named))
+    Body::new(DeadlineBody::new(time_max, body).map_err(with_limit))
 }
 
 /// A body took longer than it may.

@@ -119,7 +119,7 @@ async fn within_limits(State(limits): State<Arc<Limits>>, request: Request, next
     let request = if request.body().is_end_stream() {
         request
     } else {
-        request.map(|body| body::within(limits.body_time_max, body))
+        request.map(|whole| body::within(limits.body_time_max, whole))
     };
     timeout(limits.answer_time_max, next.run(request)).await.unwrap_or_else(|_| {
         let seconds = limits.answer_time_max.as_secs();

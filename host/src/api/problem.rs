@@ -157,7 +157,7 @@ impl Problem {
         Self { exceeded: Some(Exceeded { limit, actual, unit }), ..self }
     }
 
-    /// The same of a time.
+    /// [`Self::exceeding`] for a time, in milliseconds.
     #[must_use]
     pub fn exceeding_time(self, limit: Duration, actual: Option<Duration>) -> Self {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -36,8 +36,8 @@ pub struct Decided {
 pub enum SequencingError {
     /// Blocks before rules.
     ///
-    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
-    /// with both logs.
+    /// Start the home with `dseq start`, which runs the CometBFT that comes with dseq on this home's data. If the message comes
+    /// again, report it, with the logs of dseq and CometBFT.
     #[error("consensus sent {request} before InitChain")]
     NoGenesis {
         /// The request.
@@ -45,8 +45,8 @@ pub enum SequencingError {
     },
     /// Rules after blocks.
     ///
-    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
-    /// with both logs.
+    /// Start the home with `dseq start`, which runs the CometBFT that comes with dseq on this home's data. If the message comes
+    /// again, report it, with the logs of dseq and CometBFT.
     #[error(
         "consensus sent InitChain, but block {height} is committed; is this node home of another network?"
     )]
@@ -56,8 +56,8 @@ pub enum SequencingError {
     },
     /// A block out of order.
     ///
-    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
-    /// with both logs.
+    /// Start the home with `dseq start`, which runs the CometBFT that comes with dseq on this home's data. If the message comes
+    /// again, report it, with the logs of dseq and CometBFT.
     #[error("consensus sent FinalizeBlock for height {found}; the next block is {expected}")]
     WrongHeight {
         /// The height sent.
@@ -67,8 +67,8 @@ pub enum SequencingError {
     },
     /// A commit of nothing.
     ///
-    /// Run the home's own data with the CometBFT that comes with dseq, by `dseq start`; if that changes nothing, report it,
-    /// with both logs.
+    /// Start the home with `dseq start`, which runs the CometBFT that comes with dseq on this home's data. If the message comes
+    /// again, report it, with the logs of dseq and CometBFT.
     #[error("consensus sent Commit without a finalized block")]
     NothingDecided,
     /// This host could not run the pipeline.

@@ -193,7 +193,7 @@ fn set(args: &SetArgs) -> anyhow::Result<ExitCode> {
     {
         bail!(
             "the node in {} has committed blocks and keeps the rules it made them under; changing the file would only \
-             stop it. For other rules, make a new network (`dseq init`)",
+             stop it. For other rules, make a new network: new homes with `dseq init`, then `dseq network create`",
             home.root().display()
         );
     }

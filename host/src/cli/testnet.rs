@@ -322,9 +322,10 @@ fn stop(args: &DirArg) -> anyhow::Result<ExitCode> {
     }
     say(format!("The data stays in {}.", args.dir.display()))?;
     if !denied.is_empty() {
-        left.iter_mut().for_each(|node| node.push_str(" was not started by `dseq testnet`"));
+        left.iter_mut()
+            .for_each(|node| node.push_str(" was not started by `dseq testnet`: stop it as it was started"));
         bail!(
-            "not stopped; run the command as the user who started them:\n{}",
+            "not stopped:\n{}\nrun the command as the user who started what it may not stop",
             [denied, left].concat().join("\n")
         );
     }

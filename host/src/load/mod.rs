@@ -95,7 +95,7 @@ pub enum LoadError {
     },
     /// The kernel refuses threads or signals.
     ///
-    /// Mend the cause printed after it, and run the command again.
+    /// Fix the cause that follows the message, and run the command again.
     #[error("cannot start the run")]
     Runtime(#[source] io::Error),
 }

@@ -98,7 +98,7 @@ pub enum Verdict {
 pub enum ChecksumError {
     /// No committed length.
     ///
-    /// Do what the cause printed after it says.
+    /// Do what the cause that follows the message says.
     #[error("{node}: cannot tell the length of its sequence")]
     Length {
         /// The node.

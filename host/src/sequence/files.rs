@@ -9,7 +9,8 @@ use crate::atomic_file::{self, ReplaceError};
 
 /// A file operation that failed.
 ///
-/// Check the disk and the permissions of that path, then start the node again.
+/// Free space if the disk is full; else check the disk, the limit on the length of files and the permissions of that path. Then start
+/// the node again if it has stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}: {source}", path = path.display())]
 pub struct IoError {

@@ -39,9 +39,7 @@ pub enum OpenError {
         holder: String,
     },
     /// There is no log here at all.
-    ///
-    /// Start the node once, or name another home.
-    #[error("there is no log in {dir}: its commit file is missing", dir = dir.display())]
+    #[error("there is no log in {dir}: its commit file is missing; start the node once, or name another home", dir = dir.display())]
     NoLog {
         /// The folder.
         dir: PathBuf,

@@ -51,6 +51,11 @@ impl Budget {
         self.is_proven.then(|| Duration::from_secs_f64(self.block_time))
     }
 
+    /// Whether it comes from as many blocks as it can.
+    pub(super) fn is_settled(&self) -> bool {
+        self.rate.is_full()
+    }
+
     /// Takes note of a block that is durable now, and whether transactions wait for the next one.
     pub(super) fn note(&mut self, now: Instant, weight: u64, are_waiting: bool) {
         let Some(took) = self.rate.note(now, weight, are_waiting) else { return };

@@ -26,7 +26,8 @@
 //! Local to this node and never part of validity: no vote and no decided block depends on it, and nodes may differ.
 //!
 //! Nothing is refused until a block that was not slow has filled at least half the budget: until then it is not known what a
-//! queue takes.
+//! queue takes. Checks, which refuse what no producer may hear of, wait for as many blocks as the budget comes from: a flood slows
+//! the first ones down.
 
 mod budget;
 mod own;
@@ -266,7 +267,9 @@ impl Pace {
             proposal_weight = whole(real(proposal_weight) * (1.0 + beyond).clamp(1.0, STRETCH_MAX));
             self.block_micros.store(micros(block_time), Ordering::Relaxed);
             let for_submit = follow(&self.queue_block_weight, budget.weight(), SUBMIT_FOLLOW);
-            follow(&self.checks_block_weight, budget.weight(), CHECKS_FOLLOW);
+            if budget.is_settled() {
+                follow(&self.checks_block_weight, budget.weight(), CHECKS_FOLLOW);
+            }
             let own = whole(real(for_submit) * share.max(SHARE_MIN));
             self.own_block_weight.store(own, Ordering::Relaxed);
         }

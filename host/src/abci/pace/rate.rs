@@ -47,6 +47,11 @@ impl Rate {
         Some(seconds)
     }
 
+    /// Whether it has all the blocks that it can have.
+    pub(super) fn is_full(&self) -> bool {
+        self.blocks.len() == SAMPLES
+    }
+
     /// Seconds that a block takes however light it is, as far as light ones have told, and for each unit of weight.
     pub(super) fn measure(&self) -> (f64, f64) {
         let usual = median(self.blocks.iter().map(|(_, seconds)| *seconds).collect());

@@ -301,6 +301,21 @@ fn a_flood_that_slows_the_first_blocks_down_is_not_refused_while_nothing_waits_l
     assert!(network.refused > 0);
 }
 
+#[test]
+fn checks_refuse_nothing_before_there_are_as_many_blocks_as_the_budget_comes_from() {
+    let mut network = Network::new(0);
+    network.offer(40_000);
+    // The flood takes processors from the first blocks; a small one is in time at last, when others have waited for long.
+    for (block, least) in [1_000, 500, 300, 0, 0, 0, 0, 0, 0, 0].into_iter().enumerate() {
+        assert_eq!(network.refused, 0, "block {block}");
+        network.least = Duration::from_millis(least);
+        network.block(1_000);
+    }
+    assert!(network.pace.queue_of_checks() > QUEUE_MAX);
+    network.offer(10);
+    assert_eq!(network.refused, 10);
+}
+
 /// How many sixteenths of a block a node takes over HTTP after blocks of which so many in a hundred were handed in here, if the
 /// transactions of the last one had waited for so long.
 fn taken_with_share(percent: u64, waited: Duration) -> usize {

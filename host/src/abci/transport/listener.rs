@@ -49,7 +49,7 @@ pub enum BindError {
     NotASocket(PathBuf),
     /// The system refused.
     ///
-    /// Mend the cause printed after it, or set another address with `abci` in dseq.toml.
+    /// Fix the cause that follows the message, or set another address with `abci` in dseq.toml.
     #[error("cannot {action} for the ABCI address {addr}")]
     Io {
         /// What was attempted.

@@ -86,7 +86,7 @@ pub enum ServeError {
     },
     /// No further connection can be accepted.
     ///
-    /// Mend the cause printed after it; `dseq start` restarts the app by itself.
+    /// Fix the cause that follows the message; `dseq start` restarts the app by itself.
     #[error("cannot accept connections on {addr}")]
     Accept {
         /// Where the server listened.

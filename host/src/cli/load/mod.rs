@@ -224,7 +224,7 @@ fn write_report(finished: &Finished, out: &mut Out) -> std::io::Result<()> {
 /// Runs at rising rates until one breaks a bound. Exits with 0 if a rate held and all was verified.
 fn find_max(args: &Args, mut plan: Plan) -> anyhow::Result<ExitCode> {
     let Pace::Open { rate, arrival } = plan.pace else {
-        bail!("the search has no rate, which is a defect of dseq; report it")
+        bail!("the search was started without a rate: a defect of dseq; report it")
     };
     let mut search = Search::from(rate, RATE_MAX);
     let (mut steps, mut first_break, mut verified) = (Vec::new(), None, true);

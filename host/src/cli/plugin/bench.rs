@@ -154,7 +154,7 @@ fn turn<'a>(
     for tx in txs {
         let trace = trace(pipeline, tx)?;
         if let Err(refusal) = &trace.outcome {
-            bail!("a transaction is refused: {}; take it out of the input", refusal.message);
+            bail!("a transaction is refused: {}; give others, or raise --tx-bytes-max", refusal.message);
         }
         counts.add(&trace);
         samples.nanoseconds.push(u64::try_from(trace.took.as_nanos()).unwrap_or(u64::MAX));

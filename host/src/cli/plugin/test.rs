@@ -101,8 +101,9 @@ fn test(path: &Path, plugin: &Path, update: bool, counts: &mut Counts) -> anyhow
             for (index, case) in golden.cases.iter().enumerate() {
                 let trace =
                     on_large_stack(|| trace(&pipeline, &case.tx)).context("cannot start a thread")??;
-                let outcome =
-                    trace.outcome.map_err(|refusal| anyhow!("case {:?}: {}", case.name, refusal.message))?;
+                let outcome = trace.outcome.map_err(|refusal| {
+                    anyhow!("case {:?}: {}; change its transaction", case.name, refusal.message)
+                })?;
                 let found = Expected::of(&outcome);
                 let how = how(case, &found, update)?;
                 if matches!(how, How::Updated) {

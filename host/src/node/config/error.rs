@@ -12,7 +12,7 @@ use crate::atomic_file::ReplaceError;
 pub enum ConfigError {
     /// The file is there but cannot be read.
     ///
-    /// Mend the cause printed after it, usually permissions: the node's user must be able to read it.
+    /// Fix the cause that follows the message, usually permissions: the node's user must be able to read the file.
     #[error("cannot read {path}", path = path.display())]
     Unreadable {
         /// The file.
@@ -32,7 +32,7 @@ pub enum ConfigError {
     },
     /// The file is there but cannot be written.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot write {path}", path = path.display())]
     Unwritable {
         /// The file.

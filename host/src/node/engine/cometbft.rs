@@ -120,7 +120,7 @@ impl CometBft {
 ///
 /// Nothing else. CometBFT takes each of its settings from `CMT_*` and `TM_*` variables too, and `CMTHOME` and `TMHOME` win
 /// over `--home`: with one left over from another node, it would run on that node's genesis, keys and data.
-const ENVIRONMENT: &[&str] =
+pub const ENVIRONMENT: &[&str] =
     &["PATH", "HOME", "TMPDIR", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"];
 
 /// How Go's runtime collects CometBFT's garbage; an operator's own variables win.

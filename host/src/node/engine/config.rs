@@ -25,7 +25,7 @@ pub struct EngineConfig {
 pub enum EngineConfigError {
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file.
@@ -45,7 +45,7 @@ pub enum EngineConfigError {
     },
     /// Our values do not fit it.
     ///
-    /// Correct the file as the cause printed after it says.
+    /// Correct the file as the cause that follows the message says.
     #[error("cannot apply our values to {path}", path = path.display())]
     Override {
         /// The file.

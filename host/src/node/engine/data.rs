@@ -28,7 +28,7 @@ const NOTHING_SIGNED: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step
 
 /// A file or folder of CometBFT's that cannot be used.
 ///
-/// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+/// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {path}", path = path.display())]
 pub struct DataError {

@@ -41,7 +41,7 @@ pub enum ThrowawayError {
     Config(#[from] EngineConfigError),
     /// The folder for the other key cannot be made.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The folder.

@@ -64,6 +64,8 @@ pub enum GenesisError {
         name: String,
     },
     /// CometBFT could not do its part.
+    ///
+    /// Correct what it says. If the program is not CometBFT, name one with `--cometbft` or `DSEQ_COMETBFT`.
     #[error("`{command}` failed: {said}")]
     CometBft {
         /// What was run.
@@ -99,7 +101,7 @@ pub enum GenesisError {
     },
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

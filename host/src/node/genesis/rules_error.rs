@@ -27,7 +27,7 @@ pub enum RulesError {
     },
     /// Params that are not valid JSON, are ambiguous, or have no canonical form or too long a one.
     ///
-    /// Correct the JSON as the words after the name say.
+    /// Correct the JSON as the message says.
     #[error("plugin {name}: {source}")]
     Params {
         /// The plugin.
@@ -37,7 +37,7 @@ pub enum RulesError {
     },
     /// Params for nobody.
     ///
-    /// Give them to a plugin of the pipeline, or add theirs with `--plugin`.
+    /// Name a plugin of the pipeline, or give this one with `--plugin` too.
     #[error("params are given for plugin {:?}, but the pipeline has {}", Excerpt::of(.name), listed(.known))]
     ParamsForNobody {
         /// The name.
@@ -67,6 +67,8 @@ pub enum RulesError {
         name: PluginName,
     },
     /// More plugins than a pipeline may have.
+    ///
+    /// Use fewer plugins.
     #[error("{count} plugins are given; a pipeline has at most {max}", max = limits::PLUGINS_MAX)]
     TooManyPlugins {
         /// How many.
@@ -159,7 +161,7 @@ pub enum RulesError {
     },
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

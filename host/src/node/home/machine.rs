@@ -74,7 +74,7 @@ pub enum MachineError {
         original: PathBuf,
     },
     /// The mark cannot be understood.
-    #[error("{path} is damaged: {why}; if this home never starts elsewhere: dseq keys adopt --home {quoted}", path = path.display(), quoted = shell::word(home))]
+    #[error("{path} is damaged: {why}. If this home never starts elsewhere: dseq keys adopt --home {quoted}. If it may: stop that one, then dseq recover --home {quoted}", path = path.display(), quoted = shell::word(home))]
     Damaged {
         /// The home.
         home: PathBuf,
@@ -85,7 +85,7 @@ pub enum MachineError {
     },
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file.

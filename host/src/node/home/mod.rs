@@ -74,7 +74,7 @@ pub enum HomeError {
         path: PathBuf,
     },
     /// The folder for the socket could not be made private.
-    #[error("{path} must be a folder that only its owner can open, because the ABCI socket in it has no authentication; remove it", path = path.display())]
+    #[error("{path} must be a folder that only its owner can open, because the ABCI socket in it has no authentication; remove that folder, or set `abci` in dseq.toml", path = path.display())]
     NotPrivate {
         /// The folder.
         path: PathBuf,
@@ -111,7 +111,7 @@ pub enum HomeError {
     },
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// What was to be used.

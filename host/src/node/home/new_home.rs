@@ -51,7 +51,7 @@ pub enum NewHomeError {
     },
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what} {path}; nothing was changed", path = path.display())]
     Io {
         /// What was tried.

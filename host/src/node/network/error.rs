@@ -29,6 +29,8 @@ pub enum NetworkError {
         place: String,
     },
     /// Something else than what was asked for.
+    ///
+    /// Give the file that `dseq init` (member.json) or `dseq network create` (network.json) wrote.
     #[error("{path} is no {what}: {why}", path = path.display())]
     OtherFile {
         /// The file.
@@ -250,7 +252,7 @@ pub enum NetworkError {
     Config(#[from] ConfigError),
     /// The file system refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot use {path}", path = path.display())]
     Io {
         /// The file or folder.

@@ -138,7 +138,7 @@ pub enum SupervisorError {
     },
     /// A process cannot be started or awaited.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

@@ -127,7 +127,7 @@ pub enum TestnetError {
     },
     /// Metrics could not be turned on.
     ///
-    /// Mend the cause printed after it, and run the command again.
+    /// Fix the cause that follows the message, and run the command again.
     #[error("cannot turn metrics on")]
     Metrics {
         /// Why not.
@@ -159,7 +159,7 @@ pub enum TestnetError {
     Denied(#[from] Denied),
     /// The file system or the kernel refused.
     ///
-    /// Mend the cause printed after it, usually a missing file, permissions or a full disk, and run the command again.
+    /// Fix the cause that follows the message, usually a missing file, permissions or a full disk, and run the command again.
     #[error("cannot {what}")]
     Io {
         /// What was tried.

@@ -28,7 +28,7 @@ pub enum AdmitError {
     Limits(#[from] LimitsError),
     /// Without plugins a transaction is its record, so it must fit.
     ///
-    /// Raise `limits.record_bytes_max` to `limits.tx_bytes_max` at least, or lower the latter (`dseq genesis set --limit`).
+    /// Raise `limits.record_bytes_max` to `limits.tx_bytes_max` at least, or lower `limits.tx_bytes_max` (`dseq genesis set --limit`).
     #[error(
         "a pipeline without plugins makes each transaction a record, but limits.tx_bytes_max is {tx_bytes_max} \
          and limits.record_bytes_max only {record_bytes_max}"
@@ -51,6 +51,8 @@ pub enum AdmitError {
         plugins: u64,
     },
     /// A pipeline longer than a host accepts.
+    ///
+    /// Use fewer plugins.
     #[error("the pipeline has {found} plugins; at most {max} are allowed", max = limits::PLUGINS_MAX)]
     TooManyPlugins {
         /// Its length in genesis.
@@ -98,7 +100,7 @@ pub enum AdmitError {
     },
     /// Something a module may not be, or may not have so much of.
     ///
-    /// Change what the words after its name say, or use another plugin.
+    /// Change the plugin as the message says, or use another one.
     #[error("plugin {plugin}: {source}")]
     Invalid {
         /// The plugin.
@@ -177,8 +179,8 @@ pub enum AdmitError {
     },
     /// More initial memory than the network allows.
     ///
-    /// Raise the limit before the first block (`dseq genesis set --limit memory_bytes_max=NUMBER`), or let the plugin start
-    /// with less.
+    /// Let the plugin start with less memory. Or raise the limit, before the first block: `--limit memory_bytes_max=NUMBER` of
+    /// `dseq network create` and `dseq genesis set`; to try it, `--memory-bytes-max` of `dseq plugin run`.
     #[error(
         "plugin {plugin}: starts with {bytes} bytes of memory, but limits.memory_bytes_max is {memory_bytes_max}"
     )]

@@ -143,7 +143,7 @@ func (r *run) drain() error {
 			return nil
 		}
 		if quiet := r.chain.quiet(); quiet > stallPatience {
-			return fmt.Errorf("nothing was decided for %s, and %d of %d transactions are missing", quiet.Round(time.Second), wanted-r.chain.decided.Load(), wanted)
+			return fmt.Errorf("nothing was decided for %s, and %d of %d transactions are missing: lost, or refused by a check, which broadcast_tx_async does not tell", quiet.Round(time.Second), wanted-r.chain.decided.Load(), wanted)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
