@@ -256,3 +256,20 @@ async fn nodes_are_compared_by_their_roots_and_their_last_bytes() {
     let agreed = compare([Log::new(&all, 0), Log::new(&all, 900)]).await.unwrap();
     assert_eq!((agreed.length, agreed.compared), (0, 0));
 }
+
+#[tokio::test]
+async fn a_node_that_lacks_bytes_which_it_had_a_moment_ago_is_not_compared_and_said_if_it_is_alone() {
+    let log = Log::new(&bytes(900), 900);
+    // As after a restart with an older copy of its home.
+    let (had, has) = (Arc::clone(&log), Log::new(&bytes(900), 0));
+    let forgets = Node::start(move |request| match request.target.as_str() {
+        "/v1/status" => had.answer(request),
+        _ => has.answer(request),
+    });
+    let err = hasty(vec![forgets.address.clone()]).compare().await.unwrap_err();
+    assert!(matches!(&err, Error::Unexpected { node, .. } if *node == forgets.address), "{err}");
+    assert!(err.to_string().contains("lacks bytes that it had a moment ago"), "{err}");
+    let other = log.node();
+    let agreed = hasty(vec![forgets.address.clone(), other.address.clone()]).compare().await.unwrap();
+    assert_eq!(agreed.nodes, [other.address.clone()]);
+}
