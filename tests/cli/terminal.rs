@@ -160,7 +160,7 @@ fn progress_is_shown_on_a_terminal_that_does_not_show_the_receipts() {
         shown
     };
     let shown = submit(false);
-    // The time is what the last words, "0 committed, 2 rejected", do not have.
+    // A line of progress begins with the time; the summary after it does not.
     assert!(shown.contains("00:00:") && shown.contains("0 committed, 1 rejected"), "{shown:?}");
     let shown = submit(true);
     assert!(!shown.contains("00:00:") && shown.contains("rejected   tx "), "{shown:?}");
