@@ -94,7 +94,7 @@ impl Fault {
 /// This host failed in a way that no other node need share. There is no right answer to give: the node
 /// must stop.
 ///
-/// Mend what the reason names, usually lack of memory or threads; if it comes back, report it, with the node's log.
+/// Fix what the reason names, usually lack of memory or threads; if it comes back, report it, with the node's log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{step} failed on this host: {reason}", of(.plugin.as_ref()))]
 pub struct Fatal {

@@ -17,7 +17,7 @@ use super::submit::{Begun, Shown, until_readable};
 use super::{Listed, State};
 use crate::api::problem::{BODY_TOO_LARGE, Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
 use crate::api::submit::batch::Framing;
-use crate::api::submit::{Submitted, too_long_in_batch};
+use crate::api::submit::{Submission, Submitted, too_long_in_batch};
 use crate::api::{TraceContext, schemas};
 use crate::types::TxHash;
 
@@ -76,7 +76,8 @@ pub(super) async fn batch(
             let submitted = if length > tx_bytes_max {
                 Submitted::Failed(too_long_in_batch(tx_bytes_max, length))
             } else {
-                state.submissions.submit(tx, hash, load, patience, since, &trace).await
+                let submission = Submission { tx, hash, load, patience, since };
+                state.submissions.submit(submission, &trace).await
             };
             if let Submitted::Committed { place, .. } = &submitted {
                 until_readable(&state, place).await;

@@ -18,7 +18,7 @@ use crate::api::json::Json;
 use crate::api::params::Params;
 use crate::api::schemas;
 use crate::api::submit::params::Patience;
-use crate::api::submit::{Load, Submitted, Turn, too_long};
+use crate::api::submit::{Load, Submission, Submitted, Turn, too_long};
 use crate::api::{Problem, TraceContext, body};
 use crate::sequence::{Place, as_text};
 use crate::types::TxHash;
@@ -54,7 +54,8 @@ pub(super) async fn submit(
     let begun = Begun::of(&state, &uri, &headers, body, Ok).await;
     let Begun { since, patience, turn: _turn, load, body: tx, .. } = begun.map_err(too_long)?;
     let hash = TxHash::of(&tx);
-    match state.submissions.submit(tx, hash, load, patience, since, &trace).await {
+    let submission = Submission { tx, hash, load, patience, since };
+    match state.submissions.submit(submission, &trace).await {
         Submitted::Failed(problem) => Err(problem),
         Submitted::Committed { place, duplicate } => {
             until_readable(&state, &place).await;

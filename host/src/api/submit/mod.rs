@@ -158,6 +158,20 @@ pub enum Submitted {
     Failed(Problem),
 }
 
+/// A transaction to submit.
+pub struct Submission {
+    /// Its bytes.
+    pub tx: Bytes,
+    /// Their hash.
+    pub hash: TxHash,
+    /// Given back when the bytes are not needed any more.
+    pub load: Load,
+    /// What its submitter waits for, and how long.
+    pub patience: Patience,
+    /// When the waiting began.
+    pub since: Instant,
+}
+
 /// A transaction to be handed to the engine, and what is held for it meanwhile.
 struct Delivery {
     tx: Bytes,
@@ -265,32 +279,16 @@ impl Submissions {
         permit.map_err(|_| too_much_memory())
     }
 
-    /// Submits a transaction, and waits as long as it is patient. `load` is given back when the bytes are not needed any
-    /// more. `trace` is that of the request.
-    pub async fn submit(
-        &self,
-        tx: Bytes,
-        hash: TxHash,
-        load: Load,
-        patience: Patience,
-        since: Instant,
-        trace: &TraceContext,
-    ) -> Submitted {
-        let span = traces::begin(hash, patience.wait, trace);
-        let submitting = self.submit_here(tx, hash, load, patience, since);
-        let submitted = submitting.instrument(span.clone()).await;
+    /// Submits a transaction, and waits as long as it is patient. `trace` is that of the request.
+    pub async fn submit(&self, submission: Submission, trace: &TraceContext) -> Submitted {
+        let span = traces::begin(submission.hash, submission.patience.wait, trace);
+        let submitted = self.submit_here(submission).instrument(span.clone()).await;
         traces::end(&span, &submitted);
         submitted
     }
 
-    async fn submit_here(
-        &self,
-        tx: Bytes,
-        hash: TxHash,
-        load: Load,
-        patience: Patience,
-        since: Instant,
-    ) -> Submitted {
+    async fn submit_here(&self, submission: Submission) -> Submitted {
+        let Submission { tx, hash, load, patience, since } = submission;
         let intake = match self.intake() {
             Ok(intake) => Arc::clone(intake),
             Err(problem) => return Submitted::Failed(problem),

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum RunError {
     /// It ended.
     ///
-    /// Mend what that log says, and run `dseq recover` again.
+    /// Fix what that log says, and run `dseq recover` again.
     #[error("the node ended ({status}) before it had caught up; {log} says why", log = log.display())]
     Ended {
         /// How.

@@ -225,7 +225,7 @@ pub enum AdmitError {
     },
     /// The engine could not be built, or broke.
     ///
-    /// Mend what the reason names, usually lack of memory or threads; if it comes back, report it, with the node's log.
+    /// Fix what the reason names, usually lack of memory or threads; if it comes back, report it, with the node's log.
     #[error("the wasm engine does not work on this host: {reason}")]
     Host {
         /// What came back.
