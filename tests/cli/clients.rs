@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dseq_client::{Address, TxHash};
 use rustix::process::{Pid, Signal, kill_process};
@@ -174,6 +175,14 @@ fn lines_are_answered_in_their_order_and_the_worst_decides_the_exit_code() {
         stderr.starts_with(begins) && stderr.contains("67108864 bytes, the maximum of any network"),
         "{stderr}"
     );
+    // What is open of those before matters more.
+    let (code, stdout, stderr) = lines(&format!("wait\n{long}"), &[]);
+    assert_eq!(
+        (code, stdout.lines().next().unwrap_or_default().split(' ').next()),
+        (5, Some("pending")),
+        "{stderr}"
+    );
+    assert!(stderr.contains("error: "), "{stderr}");
 }
 
 #[test]
@@ -285,7 +294,7 @@ fn a_tail_goes_on_at_another_node_until_it_is_stopped() {
     logs.iter().for_each(|log| log.commit(3000));
     assert_eq!(take(1000), bytes[2000..]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(stderr.next().unwrap(), "2 of 2 nodes agree at 1000 bytes");
+    assert_eq!(stderr.next().unwrap(), "2 of 2 nodes answer, and agree at 1000 bytes");
     assert_eq!(stderr.next().unwrap(), "following from offset 0; Ctrl-C ends it");
     assert_eq!(
         stderr.next().unwrap(),
@@ -297,6 +306,23 @@ fn a_tail_goes_on_at_another_node_until_it_is_stopped() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(stderr.next().unwrap(), "stopped at offset 3000; --from 3000 goes on there");
     assert_eq!((stderr.next(), child.wait().unwrap().code()), (None, Some(0)));
+}
+
+#[test]
+fn a_tail_that_goes_on_adds_to_its_file() {
+    let bytes: Vec<u8> = (0..500_usize).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let log = Log::new(&bytes, 500);
+    let (node, dir) = (log.node(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("copy");
+    std::fs::write(&file, &bytes[..200]).unwrap();
+    let name = file.to_str().unwrap();
+    let mut child = spawn(&["tail", "-f", "--from", "200", "-o", name, "--node", &node.address.to_string()]);
+    while std::fs::metadata(&file).unwrap().len() < 500 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
 #[test]

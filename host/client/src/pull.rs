@@ -219,8 +219,8 @@ impl Puller {
     /// Finds a node to go on with: opens a body, or learns that there is nothing to read.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
         let deadline = self.patience.map(|patience| later(Instant::now(), patience));
-        let mut backoff = Backoff::default();
-        loop {
+        let (mut backoff, mut slow) = (Backoff::default(), 0);
+        'nodes: loop {
             let (mut failures, mut lengths, mut asked_for) = (Vec::new(), Vec::new(), None);
             for node in self.client.inner.order() {
                 match self.open_at(node).await {
@@ -232,9 +232,16 @@ impl Puller {
                     Err(Trouble::Slow(other)) => {
                         self.client.inner.prefer(other);
                         (self.trusted, self.look_at) = (None, Instant::now() + SILENCE);
-                        let node = self.client.inner.nodes[node].clone();
+                        let why = "it brings nothing, and another node has more".to_owned();
+                        let failure = self.client.inner.failure(node, Why::NoAnswer(why));
+                        let node = failure.node.clone();
                         self.notice(Notice::Behind { node, offset: self.position, length: None });
-                        break;
+                        slow += 1;
+                        // The other one is asked even if it is late.
+                        if slow > 1 && deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                            return Err(Error::of(vec![failure]));
+                        }
+                        continue 'nodes;
                     }
                     Err(Trouble::Behind { length, pause }) => {
                         lengths.extend(length);

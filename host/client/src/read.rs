@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::{Instant, sleep};
 
-use crate::client::Client;
+use crate::client::{Backoff, Client, later};
 use crate::error::Error;
 use crate::pull::{Chunk, Notice, Puller, Until};
 
@@ -123,8 +124,8 @@ impl Client {
             let position = match from {
                 FollowFrom::Start => 0,
                 FollowFrom::Offset(offset) => offset,
-                FollowFrom::Last(count) => client.status().await?.length.saturating_sub(count),
-                FollowFrom::End => client.status().await?.length,
+                FollowFrom::Last(count) => length(&client, options.patience).await?.saturating_sub(count),
+                FollowFrom::End => length(&client, options.patience).await?,
             };
             let mut puller = Puller::new(client, position, Until::Never, options.patience);
             puller.on_notice = options.on_notice;
@@ -134,6 +135,28 @@ impl Client {
             Ok(pieces) => pieces.left_stream(),
             Err(err) => stream::iter([Err(err)]).right_stream(),
         })
+    }
+}
+
+/// How many bytes are committed. Nodes that cannot be reached, or do not answer now, are waited for.
+async fn length(client: &Client, patience: Option<Duration>) -> Result<u64, Error> {
+    let deadline = patience.map(|patience| later(Instant::now(), patience));
+    let mut backoff = Backoff::default();
+    loop {
+        let err = match client.status().await {
+            Ok(status) => return Ok(status.length),
+            Err(err) => err,
+        };
+        let may_change = match &err {
+            Error::Unreachable { .. } => true,
+            Error::Refused { problem, .. } => problem.retry,
+            _ => false,
+        };
+        let pause = backoff.next(None);
+        if !may_change || deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
+            return Err(err);
+        }
+        sleep(pause).await;
     }
 }
 

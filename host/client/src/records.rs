@@ -13,9 +13,10 @@ use dseq_format::types::RecordHash;
 use futures_util::stream::{self, Stream};
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
+use tokio::time::{Instant, sleep};
 
 use crate::answers::{Receipt, ReceiptsAnswer, Record};
-use crate::client::Client;
+use crate::client::{Backoff, Client, later};
 use crate::error::{Error, Why};
 use crate::transport::{Body, Request};
 
@@ -39,6 +40,16 @@ struct Pages {
     last: Option<(usize, Receipt)>,
     /// The node that has been compared, and not lost since.
     trusted: Option<usize>,
+    /// Since a node did not have the next record.
+    behind: Option<Behind>,
+}
+
+/// The search for a node that has the next record.
+struct Behind {
+    deadline: Instant,
+    backoff: Backoff,
+    /// How many times a node was asked.
+    asked: usize,
 }
 
 impl Client {
@@ -74,6 +85,7 @@ impl Client {
             fruitless: 0,
             last: None,
             trusted: None,
+            behind: None,
         };
         Ok(stream::unfold(Some(pages), |pages| async {
             let mut pages = pages?;
@@ -100,17 +112,15 @@ impl Pages {
                 Ok(Some(record)) => {
                     self.check_place(node, &record.receipt)?;
                     self.next = self.next.saturating_add(1);
-                    self.fruitless = 0;
+                    (self.fruitless, self.behind) = (0, None);
                     self.last = Some((node, record.receipt));
                     return Ok(Some(record));
                 }
                 Ok(None) => match body.piece().await {
                     Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
                     Some(Err(why)) => self.fail(node, why)?,
-                    None => {
-                        let behind = Why::Unexpected(format!("no record {}", self.next));
-                        if self.fruitless > 0 { self.fail(node, behind)? } else { self.restart() }
-                    }
+                    None if self.fruitless > 0 => self.wait_for_record(node).await?,
+                    None => self.restart(),
                 },
                 Err(why) => return Err(Error::of(vec![self.client.inner.failure(node, why)])),
             }
@@ -136,6 +146,29 @@ impl Pages {
         self.page = None;
         self.buffer.clear();
         self.fruitless += 1;
+    }
+
+    /// The node has less than another one said that there is: goes on to the next one, and after the last one pauses.
+    async fn wait_for_record(&mut self, node: usize) -> Result<(), Error> {
+        let inner = &self.client.inner;
+        inner.avoid(node);
+        (self.trusted, self.page) = (None, None);
+        self.buffer.clear();
+        let behind = self.behind.get_or_insert_with(|| Behind {
+            deadline: later(Instant::now(), inner.options.retry_for),
+            backoff: Backoff::default(),
+            asked: 0,
+        });
+        behind.asked += 1;
+        if !behind.asked.is_multiple_of(inner.nodes.len()) {
+            return Ok(());
+        }
+        let pause = behind.backoff.next(None);
+        if Instant::now() + pause > behind.deadline {
+            return Err(Error::NoSuchRecord { index: self.next, count: self.next });
+        }
+        sleep(pause).await;
+        Ok(())
     }
 
     fn fail(&mut self, node: usize, why: Why) -> Result<(), Error> {

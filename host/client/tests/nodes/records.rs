@@ -101,8 +101,37 @@ async fn a_node_that_has_no_more_records_than_it_shows_is_not_asked_for_ever() {
     for index in 0..5 {
         assert_eq!(records.next().await.unwrap().unwrap().receipt.index, index);
     }
-    assert!(matches!(records.next().await, Some(Err(Error::Unexpected { .. }))));
+    assert!(matches!(records.next().await, Some(Err(Error::NoSuchRecord { index: 5, count: 5 }))));
     assert!(records.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_record_that_a_node_has_told_of_and_does_not_show_yet_is_waited_for() {
+    let pages = AtomicU64::new(0);
+    let node = Node::start(move |request| match request.target.as_str() {
+        "/v1/status" => status(9),
+        _ => page(request, if pages.fetch_add(1, Ordering::SeqCst) < 8 { 5 } else { 9 }, 9),
+    });
+    let records: Vec<_> = client_of([&node]).records(0, 9).await.unwrap().collect().await;
+    assert_eq!(
+        records.into_iter().map(|record| record.unwrap().receipt.index).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    );
+}
+
+#[tokio::test]
+async fn another_node_may_have_the_record_that_one_has_not() {
+    let behind = Node::start(|request| match request.target.as_str() {
+        "/v1/status" => status(5),
+        _ => page(request, 5, 5),
+    });
+    let ahead = Node::start(|request| match request.target.as_str() {
+        "/v1/status" => status(9),
+        _ => page(request, 9, 9),
+    });
+    let client = hasty(vec![behind.address.clone(), ahead.address.clone()]);
+    let records: Vec<_> = client.records(5, 2).await.unwrap().collect().await;
+    assert_eq!(records.into_iter().map(|record| record.unwrap().receipt.index).collect::<Vec<_>>(), [5, 6]);
 }
 
 #[tokio::test]

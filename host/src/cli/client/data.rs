@@ -1,6 +1,6 @@
 //! Data on standard output or in a file: as it is, as a hex dump, or as JSON. Words about it go to standard error.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(super) struct DataArgs {
     /// Write JSON, one object a line, with the bytes in base64
     #[arg(long, conflicts_with_all = ["raw", "hex"])]
     pub(super) json: bool,
-    /// Write to this file
+    /// Write to this file; `dseq tail -f` adds to one that exists, other commands replace it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -54,13 +54,19 @@ pub(super) struct Data {
     row_offset: u64,
 }
 
+/// Opens a file for writing, without what it had.
+pub(super) fn replaced() -> OpenOptions {
+    OpenOptions::new().write(true).truncate(true).clone()
+}
+
 impl DataArgs {
     /// Whether bytes are asked for, as they are or as a dump.
     pub(super) fn wants_bytes(&self) -> bool {
         self.raw || self.hex
     }
 
-    pub(super) fn open(&self) -> anyhow::Result<Data> {
+    /// Opens what is written to: a file that exists as these options say.
+    pub(super) fn open(&self, options: &OpenOptions) -> anyhow::Result<Data> {
         let stdout = io::stdout();
         let to_terminal = self.output.is_none() && stdout.is_terminal();
         let form = match self {
@@ -71,7 +77,8 @@ impl DataArgs {
         };
         let out: Box<dyn Write> = match &self.output {
             Some(path) => {
-                Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
+                let file = options.clone().create(true).open(path);
+                Box::new(file.with_context(|| format!("cannot write {}", path.display()))?)
             }
             // Not by way of `Stdout`, which looks for line feeds in what it passes on.
             None => Box::new(File::from(stdout.as_fd().try_clone_to_owned()?)),

@@ -187,6 +187,11 @@ async fn many(client: &Client, lines: Lines, args: &Args) -> anyhow::Result<Exit
         say_aside("ask for what is unknown later: `dseq receipt HASH --wait 30s`");
     }
     match unreadable {
+        // What became of those before is what a script has to know first.
+        Some(err) if tally.is_open(args.wait) => {
+            say_aside(format!("error: {err:#}"));
+            Ok(tally.exit_code(args.wait))
+        }
         Some(err) => Err(err),
         None => Ok(tally.exit_code(args.wait)),
     }
@@ -259,13 +264,17 @@ impl Tally {
 
     /// The worst that happened: what may or may not be committed, then what was not sent, then what was rejected.
     fn exit_code(&self, wait: WaitArg) -> ExitCode {
-        let open = self.unknown > 0 || (self.pending > 0 && wait == WaitArg::Committed);
         ExitCode::from(match self.failure {
-            _ if open => EXIT_UNKNOWN,
+            _ if self.is_open(wait) => EXIT_UNKNOWN,
             Some(failure) => failure,
             None if self.rejected > 0 => EXIT_REJECTED,
             None => 0,
         })
+    }
+
+    /// Whether some may be committed, or become so, that were to be.
+    fn is_open(&self, wait: WaitArg) -> bool {
+        self.unknown > 0 || (self.pending > 0 && wait == WaitArg::Committed)
     }
 
     fn words(&self) -> String {

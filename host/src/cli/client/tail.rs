@@ -1,5 +1,6 @@
 //! `dseq tail`: the end of the sequence, and what comes after it.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -12,7 +13,7 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::time::interval;
 
-use super::data::{Data, DataArgs, say_aside};
+use super::data::{Data, DataArgs, replaced, say_aside};
 use super::{NodesArg, Position, position, run_on_runtime};
 use crate::node::process::signals;
 
@@ -49,18 +50,19 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // Nodes that answer must agree from the beginning, and one of them must be there.
         let committed = if client.nodes().len() > 1 {
             let agreed = client.compare().await?;
-            say_aside(format!(
-                "{} of {} nodes agree at {} bytes",
-                agreed.nodes.len(),
-                client.nodes().len(),
-                agreed.length
-            ));
+            let (answer, nodes, length) = (agreed.nodes.len(), client.nodes().len(), agreed.length);
+            say_aside(match answer {
+                1 => format!("1 of {nodes} nodes answers, so nothing is compared"),
+                _ => format!("{answer} of {nodes} nodes answer, and agree at {length} bytes"),
+            });
             client.status().await?.length
         } else {
             client.status().await?.length
         };
         let from = args.from.resolve(committed);
-        let mut data = args.data.open()?;
+        // What was followed before is in it.
+        let file = if args.follow { OpenOptions::new().append(true).clone() } else { replaced() };
+        let mut data = args.data.open(&file)?;
         match stop {
             Some(stop) => follow(&client, from, &mut data, &stop).await,
             None => once(&client, from, &mut data).await,
