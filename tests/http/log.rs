@@ -42,15 +42,19 @@ impl Node {
 
     pub(crate) fn commit_untold<R: AsRef<[u8]>>(&mut self, records: &[R]) {
         self.height += 1;
-        let mut staging = Staging::begin(self.log.head(), Height(self.height));
-        for record in records {
-            let record = record.as_ref();
-            staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
-        }
-        self.log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
+        commit(&mut self.log, self.height, records);
     }
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.http.address())
     }
+}
+
+pub(crate) fn commit<R: AsRef<[u8]>>(log: &mut Log, height: u64, records: &[R]) {
+    let mut staging = Staging::begin(log.head(), Height(height));
+    for record in records {
+        let record = record.as_ref();
+        staging.push(TxHash::of(record), &HashedRecord::of(record.to_vec())).unwrap();
+    }
+    log.commit(&staging.finish(), AppHash::default(), PipelineId::default()).unwrap();
 }

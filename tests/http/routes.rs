@@ -7,7 +7,7 @@ use dseq::sequence::Log;
 use dseq::telemetry::metrics::{Format, Metrics};
 
 use super::client::Client;
-use super::{limits, log, serve, serve_counted};
+use super::{limits, log, serve, serve_counted, state};
 
 /// The documentation's page on HTTP.
 const PAGE: &str = include_str!("../../docs/http.md");
@@ -103,4 +103,34 @@ fn requests_are_counted_by_the_route_they_matched() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }
+}
+
+/// What names committed records waits until they can be read: another thread tells the routes that read of a block.
+#[test]
+fn what_the_status_and_receipts_tell_of_can_be_read() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // The thread of a node is late: it has another log, which is one block behind.
+    let mut log = Log::open(dirs[0].path()).unwrap();
+    let mut behind = Log::open(dirs[1].path()).unwrap();
+    let http = serve(limits(), |stopping| {
+        let late = state::state(behind.reader(), stopping.clone()).tail;
+        api::router(State { tail: late, ..state::state(log.reader(), stopping) })
+    });
+    log::commit(&mut log, 1, &["record"]);
+    let hash = dseq::types::TxHash::of(b"record");
+    let targets =
+        ["/v1/status".to_owned(), format!("/v1/receipts/{hash}"), "/v1/receipts?index=0".to_owned()];
+    let address = http.address();
+    let asked: Vec<_> = targets
+        .map(|target| std::thread::spawn(move || Client::connect(address).get(&target, "").answer()))
+        .into_iter()
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let early = asked.iter().filter(|asked| asked.is_finished()).count();
+    log::commit(&mut behind, 1, &["record"]);
+    for asked in asked {
+        let answer = asked.join().unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(early, 0, "answered before it can be read");
 }

@@ -49,6 +49,9 @@ mod tail;
 mod trace_context;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 pub use access_log::RequestId;
 pub use connection::Client;
@@ -87,4 +90,25 @@ pub struct State {
     pub submissions: submit::Submissions,
     /// The end of the server.
     pub stopping: Stopping,
+}
+
+/// For how long an answer waits at most until the routes that read bytes have what it tells of.
+const READABLE_WITHIN: Duration = Duration::from_secs(5);
+
+impl State {
+    /// Waits until the routes that read bytes have so many records. Another thread tells them of a block, later than the log has
+    /// it, and whoever asks for what an answer told of must get it. Not for ever, because that thread waits for the disk.
+    async fn until_readable(&self, count: u64) {
+        let mut tail = self.tail.clone();
+        tokio::select! {
+            // If it ends, reading says so.
+            _ = timeout(READABLE_WITHIN, tail.wait_until(|tip| tip.prefix().count() >= count)) => {}
+            () = self.stopping.wait() => {}
+        }
+    }
+
+    /// The same for all that is committed now.
+    async fn until_all_is_readable(&self) {
+        self.until_readable(self.reader.committed().head.count()).await;
+    }
 }

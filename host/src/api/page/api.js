@@ -104,7 +104,7 @@ function responsePart([status, { description, content, headers }]) {
 }
 
 /** A command that asks for the route. */
-function curl(method, path, body) {
+function curlLine(method, path, body) {
   const data = body === undefined ? "" : " --data-binary @FILE";
   const type = Object.keys(body?.content ?? {})[0];
   const header = type === undefined ? "" : ` -H 'Content-Type: ${type}'`;
@@ -120,7 +120,7 @@ function operationPart({ id, method, path, operation }) {
     make("h2", {}, make("span", { className: `method ${method}`, textContent: method.toUpperCase() }), path),
     make("p", {}, ...prose(summary)),
     description ? make("p", {}, ...prose(description)) : null,
-    make("pre", { textContent: curl(method, path, requestBody) }),
+    make("pre", { textContent: curlLine(method, path, requestBody) }),
     ...(parameters.length === 0 ? [] : section("Parameters", make("ul", { className: "fields" }, ...parameters.map(parameterItem)))),
     ...(requestBody === undefined ? [] : section("Body", make("p", {}, ...prose(requestBody.description)), ...contentParts(requestBody.content))),
     ...section("Answers", ...Object.entries(responses).filter(([status]) => status !== "default").map(responsePart)),

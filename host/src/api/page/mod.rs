@@ -116,33 +116,35 @@ mod tests {
 
     #[test]
     fn each_page_is_whole_and_names_no_other_host() {
-        let html = text(&NODE);
-        for missing in [STYLE, SCRIPT, VERSION] {
-            assert!(!html.contains(missing), "{missing}");
+        for html in [&NODE, &API].map(|page| text(page)) {
+            for missing in [STYLE, SCRIPT, VERSION] {
+                assert!(!html.contains(missing), "{missing}");
+            }
+            assert_eq!(html.matches("</script>").count(), 1);
+            assert_eq!(html.matches("</style>").count(), 1);
+            for foreign in ["https://", "src=", "@import", "url(", "importScripts"] {
+                assert!(!html.contains(foreign), "{foreign}");
+            }
+            // An address of SVG's name is all that looks like a host.
+            let names = html.matches("http://").count();
+            assert_eq!(names, html.matches("http://www.w3.org/2000/svg").count());
         }
-        assert_eq!(html.matches("</script>").count(), 1);
-        assert_eq!(html.matches("</style>").count(), 1);
-        for foreign in ["https://", "src=", "@import", "url(", "importScripts"] {
-            assert!(!html.contains(foreign), "{foreign}");
-        }
-        // An address of SVG's name is all that looks like a host.
-        let names = html.matches("http://").count();
-        assert_eq!(names, html.matches("http://www.w3.org/2000/svg").count());
     }
 
     #[test]
     fn nothing_in_a_page_needs_what_its_policy_forbids() {
-        let html = text(&NODE);
-        for forbidden in [
-            " style=\"",
-            " onclick=\"",
-            " onload=\"",
-            "innerHTML",
-            "insertAdjacentHTML",
-            "eval(",
-            "javascript:",
-        ] {
-            assert!(!html.contains(forbidden), "{forbidden}");
+        for html in [&NODE, &API].map(|page| text(page)) {
+            for forbidden in [
+                " style=\"",
+                " onclick=\"",
+                " onload=\"",
+                "innerHTML",
+                "insertAdjacentHTML",
+                "eval(",
+                "javascript:",
+            ] {
+                assert!(!html.contains(forbidden), "{forbidden}");
+            }
         }
     }
 

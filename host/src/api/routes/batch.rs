@@ -13,11 +13,11 @@ use axum::{Extension, Router};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::Semaphore;
 
-use super::submit::{Begun, Shown, until_readable};
+use super::submit::{Begun, Shown};
 use super::{Listed, State};
 use crate::api::problem::{BODY_TOO_LARGE, Problem, REJECTED, UNSUPPORTED_MEDIA_TYPE};
 use crate::api::submit::batch::Framing;
-use crate::api::submit::{Submission, Submitted, too_long_in_batch};
+use crate::api::submit::{Load, Submission, Submitted, too_long_in_batch};
 use crate::api::{TraceContext, schemas};
 use crate::types::TxHash;
 
@@ -64,8 +64,12 @@ pub(super) async fn batch(
     let load = state.submissions.load_batch(load, txs.len().min(AT_ONCE))?;
     // Answers alone do not bound what is on its way: without waiting they come at once.
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
-    let one = move |tx: Bytes| {
-        let (state, load, at_once) = (Arc::clone(&state), load.clone(), Arc::clone(&at_once));
+    // Each clone is dropped when its transaction is with CometBFT, so a client that reads the answer slowly holds no memory once all
+    // have been handed over.
+    let txs: Vec<(Bytes, Load)> = txs.into_iter().map(|tx| (tx, load.clone())).collect();
+    drop(load);
+    let one = move |(tx, load): (Bytes, Load)| {
+        let (state, at_once) = (Arc::clone(&state), Arc::clone(&at_once));
         async move {
             // Nobody closes it.
             let load = match at_once.acquire_owned().await {
@@ -80,7 +84,7 @@ pub(super) async fn batch(
                 state.submissions.submit(submission, &trace).await
             };
             if let Submitted::Committed { place, .. } = &submitted {
-                until_readable(&state, place).await;
+                state.until_readable(place.index + 1).await;
             }
             line(hash, &submitted)
         }

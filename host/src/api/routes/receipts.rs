@@ -65,19 +65,26 @@ pub(super) async fn by_hash(
     params.only(&["wait"])?;
     let wait = params.seconds("wait")?;
     let receipts = state.submissions.receipts();
-    let Some(wait) = wait else { return answer(hash, &find(receipts, hash).await?) };
+    let Some(wait) = wait else { return answer(&state, hash, find(receipts, hash).await?).await };
     let _turn = state.submissions.turn()?;
     // Before the look-up, so that nothing is missed.
     let mut waiting = receipts.wait_for(hash);
     let found = find(receipts, hash).await?;
     if !matches!(found.known, Known::Pending | Known::Overdue | Known::Unknown) {
-        return answer(hash, &found);
+        return answer(&state, hash, found).await;
     }
     tokio::select! {
         _ = timeout_at(since + wait, waiting.decided()) => {}
         () = state.stopping.wait() => {}
     }
-    answer(hash, &find(receipts, hash).await?)
+    answer(&state, hash, find(receipts, hash).await?).await
+}
+
+async fn answer(state: &State, hash: TxHash, found: Found) -> Result<Response, Problem> {
+    if matches!(found.known, Known::Committed(_)) {
+        state.until_all_is_readable().await;
+    }
+    response(hash, &found)
 }
 
 async fn find(receipts: &Receipts, hash: TxHash) -> Result<Found, Problem> {
@@ -93,7 +100,7 @@ async fn find(receipts: &Receipts, hash: TxHash) -> Result<Found, Problem> {
     }
 }
 
-fn answer(hash: TxHash, found: &Found) -> Result<Response, Problem> {
+fn response(hash: TxHash, found: &Found) -> Result<Response, Problem> {
     if let Some(document) = Document::of(hash, found) {
         return Ok(Json(document).into_response());
     }
@@ -146,7 +153,10 @@ pub(super) async fn by_place(Extract(state): Extract<Arc<State>>, uri: Uri) -> R
     };
     let reader = state.reader.clone();
     match spawn_blocking(move || page(&reader, &asked, limit)).await {
-        Ok(page) => page.map(Json),
+        Ok(page) => {
+            state.until_all_is_readable().await;
+            page.map(Json)
+        }
         // It panicked, which the panic's own message told.
         Err(_) => Err(Problem::new(&INTERNAL, "the look-up met a defect; the node's log has the reason")),
     }
@@ -207,7 +217,7 @@ mod tests {
     #[test]
     fn what_has_no_receipt_is_answered_with_what_is_known_of_it() {
         let problem = |known, complete| {
-            let problem = answer(TxHash::default(), &Found { known, complete }).unwrap_err().to_json();
+            let problem = response(TxHash::default(), &Found { known, complete }).unwrap_err().to_json();
             let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
             (text("type").rsplit(':').next().map(str::to_owned), text("detail"))
         };

@@ -31,8 +31,12 @@ pub(super) fn routes() -> Router<Arc<State>> {
 ))]
 pub(super) async fn status(Extract(state): Extract<Arc<State>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri)?.only(&[])?;
-    match spawn_blocking(move || (state.status)()).await {
-        Ok(status) => Ok(Json(status).into_response()),
+    let ask = Arc::clone(&state.status);
+    match spawn_blocking(move || ask()).await {
+        Ok(status) => {
+            state.until_all_is_readable().await;
+            Ok(Json(status).into_response())
+        }
         // It panicked, which the panic's own message told.
         Err(err) => {
             tracing::error!("cannot tell the status: {err}");

@@ -58,23 +58,13 @@ pub(super) async fn submit(
     match state.submissions.submit(submission, &trace).await {
         Submitted::Failed(problem) => Err(problem),
         Submitted::Committed { place, duplicate } => {
-            until_readable(&state, &place).await;
+            state.until_readable(place.index + 1).await;
             Ok(Json(Shown::Committed { place: &place, duplicate }).into_response())
         }
         Submitted::Pending => {
             let location = [(LOCATION, format!("/v1/receipts/{hash}"))];
             Ok((StatusCode::ACCEPTED, location, Json(Shown::Pending { tx_hash: hash })).into_response())
         }
-    }
-}
-
-/// Waits until the routes that read have the record as well: another thread tells them of a block.
-pub(super) async fn until_readable(state: &State, place: &Place) {
-    let mut tail = state.tail.clone();
-    tokio::select! {
-        // If it ends, reading says so.
-        _ = tail.wait_until(|tip| tip.prefix().count() > place.index) => {}
-        () = state.stopping.wait() => {}
     }
 }
 

@@ -41,7 +41,7 @@ pub use intake::{Checked, Counted, HandedOver, Intake, Overload};
 pub use problems::{index_building, overdue, rejected, too_long, too_long_in_batch, unknown, unreadable};
 
 use self::params::{Patience, Wait};
-use self::problems::{defect, mempool_full, not_ready, overloaded, too_many, too_much_memory};
+use self::problems::{defect, mempool_full, not_ready, overloaded, too_many_requests, too_much_memory};
 use super::{Problem, Stopping, TraceContext};
 use crate::receipts::{Decided, Found, Known, Receipts, Waiting};
 use crate::sequence::Place;
@@ -93,9 +93,27 @@ pub struct Submissions {
     receipts: Receipts,
     stopping: Stopping,
     requests: Arc<Semaphore>,
-    body_bytes: Arc<Semaphore>,
+    memory: Memory,
     kept_bytes: Arc<Semaphore>,
-    again_after: Duration,
+    bounds: Bounds,
+}
+
+/// The memory for bodies; clones share it.
+#[derive(Clone)]
+struct Memory {
+    free: Arc<Semaphore>,
+    bytes_max: u64,
+}
+
+impl Memory {
+    fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.free).try_acquire_many_owned(permits(bytes));
+        permit.map_err(|_| too_much_memory(self.bytes_max))
+    }
+
+    fn has(&self, bytes: u64) -> bool {
+        self.free.available_permits() as u64 >= bytes
+    }
 }
 
 /// The permission for one request to wait.
@@ -105,7 +123,7 @@ pub struct Turn(
 
 /// The permission for a body to be in memory, as far as it has come.
 pub struct Reading {
-    body_bytes: Arc<Semaphore>,
+    memory: Memory,
     permit: OwnedSemaphorePermit,
 }
 
@@ -116,9 +134,7 @@ impl Reading {
     ///
     /// The memory for bodies is exhausted.
     pub fn take(&mut self, bytes: u64) -> Result<(), Problem> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.body_bytes).try_acquire_many_owned(permits);
-        self.permit.merge(more.map_err(|_| too_much_memory())?);
+        self.permit.merge(self.memory.reserve(bytes)?);
         Ok(())
     }
 
@@ -207,9 +223,12 @@ impl Submissions {
             receipts,
             stopping,
             requests: semaphore(bounds.requests_max),
-            body_bytes: semaphore(bounds.body_bytes_max),
+            memory: Memory {
+                free: semaphore(bounds.body_bytes_max),
+                bytes_max: bounds.body_bytes_max as u64,
+            },
             kept_bytes: semaphore(bounds.kept_bytes_max),
-            again_after: bounds.again_after,
+            bounds,
         }
     }
 
@@ -249,7 +268,7 @@ impl Submissions {
     /// Too many do.
     pub fn turn(&self) -> Result<Turn, Problem> {
         let turn = Arc::clone(&self.requests).try_acquire_owned();
-        turn.map(Turn).map_err(|_| too_many("too many requests wait for transactions at this node"))
+        turn.map(Turn).map_err(|_| too_many_requests(self.bounds.requests_max as u64))
     }
 
     /// Lets a body be read that is announced to have so many bytes. They count once they have arrived, so a client that only
@@ -259,9 +278,11 @@ impl Submissions {
     ///
     /// The memory for bodies does not suffice now.
     pub fn reading(&self, announced: u64) -> Result<Reading, Problem> {
-        let fits = self.body_bytes.available_permits() as u64 >= u64::from(cost(announced));
-        let permit = if fits { self.bytes(cost(0)) } else { Err(too_much_memory()) };
-        permit.map(|permit| Reading { body_bytes: Arc::clone(&self.body_bytes), permit })
+        if !self.memory.has(cost(announced)) {
+            return Err(too_much_memory(self.memory.bytes_max));
+        }
+        let permit = self.memory.reserve(cost(0))?;
+        Ok(Reading { memory: self.memory.clone(), permit })
     }
 
     /// Reserves memory for up to `at_once` transactions on their way, beside the body's bytes.
@@ -270,13 +291,8 @@ impl Submissions {
     ///
     /// The memory for bodies is exhausted.
     pub fn load_batch(&self, load: Load, at_once: usize) -> Result<Load, Problem> {
-        let bytes = (at_once as u64).saturating_mul(OVERHEAD_BYTES);
-        self.bytes(u32::try_from(bytes).unwrap_or(u32::MAX)).map(|permit| load.holding(permit))
-    }
-
-    fn bytes(&self, permits: u32) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = Arc::clone(&self.body_bytes).try_acquire_many_owned(permits);
-        permit.map_err(|_| too_much_memory())
+        let permit = self.memory.reserve((at_once as u64).saturating_mul(OVERHEAD_BYTES))?;
+        Ok(load.holding(permit))
     }
 
     /// Submits a transaction, and waits as long as it is patient. `trace` is that of the request.
@@ -352,7 +368,8 @@ impl Submissions {
         }
         counted.handed_over();
         let _ = tell.send(delivered);
-        let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(cost(tx.len() as u64)).ok();
+        let kept = permits(cost(tx.len() as u64));
+        let kept = Arc::clone(&self.kept_bytes).try_acquire_many_owned(kept).ok();
         let again = kept.map(|kept| (tx, kept));
         drop(load);
         tokio::select! {
@@ -362,7 +379,7 @@ impl Submissions {
                 }
             }
             () = self.stopping.wait() => {}
-            () = sleep(self.again_after) => {
+            () = sleep(self.bounds.again_after) => {
                 drop((waiting, counted));
                 let Some((tx, _kept)) = again else { return };
                 // The answer changes nothing: the engine may have taken it the first time.
@@ -429,7 +446,12 @@ impl Submissions {
     }
 }
 
-/// Permits for a transaction of this length; more than there are for one that no memory has.
-fn cost(bytes: u64) -> u32 {
-    u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
+/// What a transaction of this length takes, in bytes.
+fn cost(bytes: u64) -> u64 {
+    bytes.saturating_add(OVERHEAD_BYTES)
+}
+
+/// Permits for so many bytes; more than there are for what no memory has.
+fn permits(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

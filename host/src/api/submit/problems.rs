@@ -83,7 +83,7 @@ pub fn unreadable() -> Problem {
 pub(super) fn overloaded(overload: Overload) -> Problem {
     let Overload { wait, wait_max } = overload;
     let detail = format!(
-        "the transactions that wait at this node take {:.2} s to get into blocks; it takes new ones below {:.2} s",
+        "the queue at this node is {:.2} s long; new transactions are accepted while it is shorter than {:.2} s",
         wait.as_secs_f64(),
         wait_max.as_secs_f64()
     );
@@ -104,10 +104,13 @@ pub(super) fn not_ready(why: impl Into<String>) -> Problem {
     Problem::new(&NOT_READY, why).retry_after(LATER)
 }
 
-pub(super) fn too_much_memory() -> Problem {
-    too_many("the requests that submit take too much memory together")
+pub(super) fn too_much_memory(bytes_max: u64) -> Problem {
+    let detail =
+        format!("submissions may take {bytes_max} bytes of memory together, and this one does not fit now");
+    Problem::new(&TOO_MANY_SUBMISSIONS, detail).exceeding(bytes_max, None, "bytes").retry_after(SOON)
 }
 
-pub(super) fn too_many(why: &'static str) -> Problem {
-    Problem::new(&TOO_MANY_SUBMISSIONS, why).retry_after(SOON)
+pub(super) fn too_many_requests(max: u64) -> Problem {
+    let detail = format!("{max} requests wait for transactions at this node, and no more may");
+    Problem::new(&TOO_MANY_SUBMISSIONS, detail).exceeding(max, None, "requests").retry_after(SOON)
 }
