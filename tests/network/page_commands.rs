@@ -162,3 +162,24 @@ fn the_commands_of_every_page_work() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs CometBFT; run by make e2e"]
+fn makes_targets_for_a_running_network_work() {
+    let net = Testnet::new();
+    let Some(place) = Place::new(&net) else { return };
+    net.started();
+    for (target, says) in [
+        ("load-quick", "each of the 10 committed transactions"),
+        ("load-medium", "each of the 100 committed transactions"),
+        ("load-heavy", "each of the 1,000 committed transactions"),
+        ("load NODES=localhost:26657 REQUESTS=50 CONCURRENCY=5", "each of the 50 committed transactions"),
+        ("checksum", "IDENTICAL: 4 nodes"),
+        ("status", "All 4 nodes accept transactions."),
+        ("logs", "node3"),
+    ] {
+        let commands = with_ports_of(&net.nodes(), &format!("make {target}"));
+        let (code, said) = run(&mut place.shell(&commands, &net));
+        assert!(code == 0 && said.contains(says), "make {target}: {code}\n{said}");
+    }
+}

@@ -30,8 +30,9 @@ them, for `dseq network create` and `dseq genesis set`.
 const ENGINE: &str = "
 ## CometBFT: what dseq changes
 
-CometBFT's settings are in each home's `config/config.toml`. `dseq init`, `dseq network join` and `dseq testnet start` change the values
-below and leave the others as CometBFT has them. ";
+CometBFT's settings are in each home's `config/config.toml`. `dseq init`, `dseq network join` and `dseq testnet start` write the values
+below, and those that say who and where a node is: `moniker`, the addresses of `p2p`, `rpc` and `instrumentation`, and the peers in `p2p`. The
+others stay as CometBFT has them. ";
 
 #[test]
 fn the_page_of_settings_is_what_the_code_says() {

@@ -73,7 +73,8 @@ fn main() -> Result<()> {
     if options.crowd {
         return crowd::run(options.http);
     }
-    let alone = |way: Way| Side::new(way.name(), move || alone(options, way));
+    let alone = |way: Way| Side::new(way.name(), move || alone(options, way, REST));
+    let back_to_back = |way: Way| Side::new(way.name(), move || self::alone(options, way, Duration::ZERO));
     let one_by_one = |way: Way| Side::new(way.name(), move || at_once(options, way, 1));
     let many = |way: Way| {
         Side::new(format!("{}, {IN_FLIGHT} at a time", way.name()), move || at_once(options, way, IN_FLIGHT))
@@ -82,9 +83,9 @@ fn main() -> Result<()> {
     let (commit, sync) = (Way::Rpc("broadcast_tx_commit"), Way::Rpc("broadcast_tx_sync"));
     let crowded = Side::new("with 5,000 followers and others", move || {
         let _crowd = Crowd::gather(options.http)?;
-        self::alone(options, committed)
+        self::alone(options, committed, REST)
     });
-    let quiet = Side::new("without readers", move || self::alone(options, committed));
+    let quiet = Side::new("without readers", move || self::alone(options, committed, REST));
     let rows = [
         compare(
             options,
@@ -94,6 +95,13 @@ fn main() -> Result<()> {
             ("at_most", 1.2),
         )?,
         compare(options, "idle network: checked, p50", "ms", [alone(checked), alone(sync)], ANY)?,
+        compare(
+            options,
+            "each after the one before: committed, p50",
+            "ms",
+            [back_to_back(committed), back_to_back(commit)],
+            ("at_most", 1.2),
+        )?,
         compare(
             options,
             "64 producers: committed",
@@ -147,12 +155,12 @@ fn compare(options: &Options, what: &str, unit: &str, sides: [Side; 2], target: 
     }))
 }
 
-/// The median time of a transaction that comes alone, in milliseconds.
-fn alone(options: &Options, way: Way) -> Result<f64> {
+/// The median time of a transaction that comes alone, so long after the one before is committed, in milliseconds.
+fn alone(options: &Options, way: Way, after: Duration) -> Result<f64> {
     let mut connection = Connection::open(options, way)?;
     let mut times = Vec::new();
     for _ in 0..options.idle {
-        std::thread::sleep(REST);
+        std::thread::sleep(after);
         let began = Instant::now();
         ensure!(connection.submit()? == 1, "a transaction was not taken");
         times.push(began.elapsed().as_secs_f64() * 1e3);
