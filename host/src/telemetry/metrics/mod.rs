@@ -292,7 +292,7 @@ impl Metrics {
         self.shared.plugins.replace(plugins);
     }
 
-    /// Whether a peer holds another sequence at an equal number of records.
+    /// Whether a persistent peer holds another sequence at an equal number of records.
     pub fn set_peer_disagreement(&self, disagrees: bool) {
         self.shared.peer_disagreement.store(disagrees.into(), Ordering::Relaxed);
     }

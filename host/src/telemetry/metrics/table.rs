@@ -104,7 +104,7 @@ table! {
     DISK_LOW = Gauge "dseq_disk_free_low_bytes" []
         "Free space below which the node refuses new transactions.";
     PEER_DISAGREEMENT = Gauge "dseq_peer_disagreement" []
-        "1 if a peer holds another sequence at an equal number of records, else 0.";
+        "1 if a persistent peer holds another sequence at an equal number of records, else 0.";
     SILENT_VALIDATORS = Gauge "dseq_silent_validators" []
         "Validators that are connected, or this node's own, and sign or propose nothing.";
     PEER_VIOLATIONS = Counter "dseq_peer_violations" []
