@@ -110,13 +110,13 @@ fn source_of(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn text(document: &Document) -> &str {
-        std::str::from_utf8(&document.html).unwrap()
+    fn pages() -> [&'static str; 2] {
+        [&NODE, &API].map(|page| std::str::from_utf8(&page.html).unwrap())
     }
 
     #[test]
     fn each_page_is_whole_and_names_no_other_host() {
-        for html in [&NODE, &API].map(|page| text(page)) {
+        for html in pages() {
             for missing in [STYLE, SCRIPT, VERSION] {
                 assert!(!html.contains(missing), "{missing}");
             }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_page_needs_what_its_policy_forbids() {
-        for html in [&NODE, &API].map(|page| text(page)) {
+        for html in pages() {
             for forbidden in [
                 " style=\"",
                 " onclick=\"",

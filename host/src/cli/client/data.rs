@@ -1,6 +1,6 @@
 //! Data on standard output or in a file: as it is, as a hex dump, or as JSON. Words about it go to standard error.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -54,9 +54,11 @@ pub(super) struct Data {
     row_offset: u64,
 }
 
-/// Opens a file for writing, without what it had.
-pub(super) fn replaced() -> OpenOptions {
-    OpenOptions::new().write(true).truncate(true).clone()
+/// What becomes of what a file has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    Replaced,
+    Kept,
 }
 
 impl DataArgs {
@@ -65,8 +67,7 @@ impl DataArgs {
         self.raw || self.hex
     }
 
-    /// Opens what is written to: a file that exists as these options say.
-    pub(super) fn open(&self, options: &OpenOptions) -> anyhow::Result<Data> {
+    pub(super) fn open(&self, existing: Existing) -> anyhow::Result<Data> {
         let stdout = io::stdout();
         let to_terminal = self.output.is_none() && stdout.is_terminal();
         let form = match self {
@@ -77,7 +78,9 @@ impl DataArgs {
         };
         let out: Box<dyn Write> = match &self.output {
             Some(path) => {
-                let file = options.clone().create(true).open(path);
+                let is_kept = existing == Existing::Kept;
+                let file =
+                    File::options().create(true).write(true).append(is_kept).truncate(!is_kept).open(path);
                 Box::new(file.with_context(|| format!("cannot write {}", path.display()))?)
             }
             // Not by way of `Stdout`, which looks for line feeds in what it passes on.

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::super::plugin::usage;
-use super::data::{Data, DataArgs, replaced, say_aside};
+use super::data::{Data, DataArgs, Existing, say_aside};
 use super::{END, NodesArg, Position, position, run_on_runtime};
 use crate::printable;
 
@@ -70,7 +70,7 @@ async fn read_bytes(client: &Client, args: &Args) -> anyhow::Result<()> {
     let committed = if needs_end { client.status().await?.length } else { 0 };
     let (from, until) = range(args, committed, args.bytes)?;
     let mut reading = client.read(from..until).await?;
-    let mut data = args.data.open(&replaced())?;
+    let mut data = args.data.open(Existing::Replaced)?;
     let mut offset = from;
     while let Some(bytes) = reading.next().await {
         let bytes = bytes.with_context(|| format!("stopped at offset {offset}"))?;
@@ -91,7 +91,7 @@ async fn read_records(client: &Client, args: &Args) -> anyhow::Result<()> {
     let committed = client.status().await?.records;
     let (from, until) = range(args, committed, args.count)?;
     let mut records = Box::pin(client.records(from, until.saturating_sub(from)).await?);
-    let mut data = args.data.open(&replaced())?;
+    let mut data = args.data.open(Existing::Replaced)?;
     let mut index = from;
     while let Some(record) = records.next().await {
         let record = record.with_context(|| format!("stopped at record {index}"))?;

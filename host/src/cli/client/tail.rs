@@ -1,6 +1,5 @@
 //! `dseq tail`: the end of the sequence, and what comes after it.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -13,7 +12,7 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::time::interval;
 
-use super::data::{Data, DataArgs, replaced, say_aside};
+use super::data::{Data, DataArgs, Existing, say_aside};
 use super::{NodesArg, Position, position, run_on_runtime};
 use crate::node::process::signals;
 
@@ -61,8 +60,8 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let from = args.from.resolve(committed);
         // What was followed before is in it.
-        let file = if args.follow { OpenOptions::new().append(true).clone() } else { replaced() };
-        let mut data = args.data.open(&file)?;
+        let existing = if args.follow { Existing::Kept } else { Existing::Replaced };
+        let mut data = args.data.open(existing)?;
         match stop {
             Some(stop) => follow(&client, from, &mut data, &stop).await,
             None => once(&client, from, &mut data).await,
